@@ -1,0 +1,1 @@
+"""The learning core: market data, environment, PPO. Knows nothing of Django, Celery or Redis."""

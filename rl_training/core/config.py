@@ -1,0 +1,175 @@
+"""Typed settings of a training run, validated once, at the edge.
+
+Every field carries its unit and range in its description: the admin form, the command line and the error messages
+show them. Values are strict: a bool is not an int, text is not a number, NaN and infinity are refused, an unknown
+key is an error.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FeatureName = Literal[
+    "log_return_1",
+    "log_return_5",
+    "log_return_20",
+    "volatility_20",
+    "rsi_14",
+    "macd",
+    "range",
+    "volume_zscore_20",
+    "time_of_day",
+    "time_of_week",
+]
+
+
+class Config(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MarketConfig(Config):
+    """Which bars to train and evaluate on."""
+
+    source: Literal["sp500", "nasdaq", "file"] = Field(
+        default="sp500",
+        description="sp500 and nasdaq: daily bars of 1999-2018. file: a CSV or Parquet file.",
+    )
+    path: str = Field(
+        default="",
+        max_length=500,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="For source=file: the file, relative to MARKET_DATA_ROOT.",
+    )
+    train_fraction: float = Field(
+        default=0.8,
+        ge=0.1,
+        le=0.95,
+        description="Share of the bars, from the first on, that is trained on; the rest is for evaluation. 0.1 to 0.95.",
+    )
+
+    @model_validator(mode="after")
+    def path_goes_with_file(self) -> Self:
+        if self.source == "file" and not self.path:
+            raise ValueError("path: required when source is file; name a file under MARKET_DATA_ROOT")
+        return self
+
+
+class EnvironmentConfig(Config):
+    """Rules and costs of trading."""
+
+    episode_length: int = Field(
+        default=256, ge=2, le=1_000_000, description="Bars in a training episode. 2 to 1,000,000."
+    )
+    positions: list[Annotated[float, Field(ge=-10, le=10)]] = Field(
+        default=[-1.0, 0.0, 1.0],
+        min_length=2,
+        max_length=64,
+        description="Target positions, one per action, as fractions of equity: -1 short, 0 flat, 1 long. Each -10 to 10.",
+    )
+    fee: float = Field(
+        default=0.0005, ge=0, le=0.1, description="Fraction of the traded notional. 0 to 0.1; 0.0005 is 5 bp."
+    )
+    slippage: float = Field(
+        default=0.0001, ge=0, le=0.1, description="Fraction of the open, against the trade. 0 to 0.1."
+    )
+    borrow_rate: float = Field(default=0.0, ge=0, le=0.1, description="Per bar, on short notional. 0 to 0.1.")
+    funding_rate: float = Field(
+        default=0.0,
+        ge=-0.1,
+        le=0.1,
+        description="Per bar, on notional: longs pay, shorts receive when positive. -0.1 to 0.1.",
+    )
+    ruin_fraction: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        description="The episode ends when equity falls to this fraction of the initial. Between 0 and 1.",
+    )
+    features: list[FeatureName] = Field(
+        default=[
+            "log_return_1",
+            "log_return_5",
+            "log_return_20",
+            "volatility_20",
+            "rsi_14",
+            "macd",
+            "range",
+            "volume_zscore_20",
+        ],
+        min_length=1,
+        max_length=10,
+        description="Market features that the policy observes.",
+    )
+
+    @model_validator(mode="after")
+    def no_duplicates(self) -> Self:
+        for field in ("positions", "features"):
+            values = getattr(self, field)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{field}: each value may be listed once, got {values}")
+        return self
+
+
+class PPOConfig(Config):
+    """Hyperparameters of PPO, named as stable-baselines3 and CleanRL name them."""
+
+    learning_rate: float = Field(default=3e-4, gt=0, le=1, description="Of Adam. Above 0, at most 1.")
+    anneal_learning_rate: bool = Field(default=True, description="Lower the learning rate linearly to 0 over the run.")
+    gamma: float = Field(default=0.99, ge=0, le=1, description="Discount per step. 0 to 1.")
+    gae_lambda: float = Field(
+        default=0.95, ge=0, le=1, description="Lambda of generalised advantage estimation. 0 to 1."
+    )
+    clip_range: float = Field(default=0.2, gt=0, le=1, description="Clip of the probability ratio. Above 0, at most 1.")
+    epochs: int = Field(default=4, ge=1, le=100, description="Passes over each rollout. 1 to 100.")
+    minibatch_size: int = Field(
+        default=512, ge=1, le=10_000_000, description="Steps per gradient step. 1 to num_envs x rollout_length."
+    )
+    entropy_coefficient: float = Field(default=0.01, ge=0, le=1, description="Weight of the entropy bonus. 0 to 1.")
+    value_coefficient: float = Field(default=0.5, ge=0, le=10, description="Weight of the value loss. 0 to 10.")
+    max_grad_norm: float = Field(default=0.5, gt=0, le=1000, description="Gradient norm is clipped to this. Above 0.")
+    target_kl: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Ends a rollout's update once approx_kl passes 1.5 times this. 0 turns it off.",
+    )
+    hidden_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
+        default=[64, 64],
+        min_length=1,
+        max_length=8,
+        description="Units per hidden layer, of actor and critic each. 1 to 4096.",
+    )
+    num_envs: int = Field(default=32, ge=1, le=65_536, description="Parallel environments. 1 to 65,536.")
+    rollout_length: int = Field(default=128, ge=1, le=1_000_000, description="Steps per environment between updates.")
+    normalize_observations: bool = Field(
+        default=False, description="Standardise observations by running statistics. Market features already are."
+    )
+    normalize_rewards: bool = Field(default=True, description="Scale rewards by the running deviation of returns.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto: CUDA where there is one, else CPU."
+    )
+
+    @model_validator(mode="after")
+    def minibatch_fits_the_rollout(self) -> Self:
+        rollout = self.num_envs * self.rollout_length
+        if self.minibatch_size > rollout:
+            raise ValueError(
+                f"minibatch_size: {self.minibatch_size} is larger than the rollout, "
+                f"num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout}"
+            )
+        return self
+
+
+class TrainingConfig(Config):
+    """All that a training run depends on besides its starting weights: a run stores this snapshot."""
+
+    market: MarketConfig = MarketConfig()
+    environment: EnvironmentConfig = EnvironmentConfig()
+    ppo: PPOConfig = PPOConfig()
+    episodes: int = Field(default=2, ge=1, le=1_000_000, description="Market episodes in every parallel environment.")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seeds weights, episodes and minibatches.")
+
+    @property
+    def total_timesteps(self) -> int:
+        """Environment steps of the run: episodes x num_envs x episode_length."""
+        return self.episodes * self.ppo.num_envs * self.environment.episode_length
