@@ -44,7 +44,7 @@ class MarketConfig(Config):
         default=0.8,
         ge=0.1,
         le=0.95,
-        description="Share of the bars, from the first on, that is trained on; the rest is for evaluation. 0.1 to 0.95.",
+        description="Share of the bars, from the first on, to train on; the rest is for evaluation. 0.1 to 0.95.",
     )
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class EnvironmentConfig(Config):
         default=[-1.0, 0.0, 1.0],
         min_length=2,
         max_length=64,
-        description="Target positions, one per action, as fractions of equity: -1 short, 0 flat, 1 long. Each -10 to 10.",
+        description="Target position of each action, as a fraction of equity: -1 short, 0 flat, 1 long. -10 to 10.",
     )
     fee: float = Field(
         default=0.0005, ge=0, le=0.1, description="Fraction of the traded notional. 0 to 0.1; 0.0005 is 5 bp."
