@@ -1,0 +1,18 @@
+"""The Celery application: `celery -A celery_app worker -Q training`, `celery -A celery_app beat`."""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
+
+app = Celery("quantum_trader")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["rl_training"])
+
+
+@setup_logging.connect
+def keep_the_projects_logging(**_: Any) -> None:
+    """Having a receiver stops Celery from replacing the logging that Django's settings configured."""

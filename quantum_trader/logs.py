@@ -1,0 +1,94 @@
+"""structlog for the project's own lines and, through the same formatter, for those of its libraries."""
+
+import logging.config
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+EventDict = MutableMapping[str, Any]
+
+
+def training_prefix(logger: Any, method: str, event: EventDict) -> EventDict:
+    """Start a line about training with its context: `[RLv3][TRAINING][RUN_ID=4f1c09ab77de][episode=1/2] ...`."""
+    if not str(event.get("logger", "")).startswith("rl_training"):
+        return event
+    context = "[RLv3][TRAINING]"
+    if "run_id" in event:
+        context += f"[RUN_ID={event.pop('run_id')}]"
+    if "episode" in event:
+        context += f"[episode={event.pop('episode')}]"
+    event["event"] = f"{context} {event['event']}"
+    return event
+
+
+class ConsoleRenderer:
+    """`message key=value ...`; level (where it matters) and time come last: a line starts with its context."""
+
+    def __init__(self) -> None:
+        self._pairs = structlog.processors.KeyValueRenderer(repr_native_str=False)
+
+    def __call__(self, logger: Any, method: str, event: EventDict) -> str:
+        message, level = str(event.pop("event")), str(event.pop("level", "info"))
+        name, exception = str(event.pop("logger", "")), event.pop("exception", None)
+        timestamp = event.pop("timestamp", None)
+        line = message if name.startswith("rl_training") else f"{name}: {message}"
+        if level != "info":
+            event["level"] = level
+        if timestamp:
+            event["timestamp"] = timestamp
+        pairs = str(self._pairs(logger, method, event))
+        line = escape_control_characters(f"{line} {pairs}".rstrip())
+        return f"{line}\n{exception}" if exception else line
+
+
+def escape_control_characters(text: str) -> str:
+    """One event is one line, and no stored text drives the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+SHARED = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+RENDERERS: dict[str, list[Any]] = {
+    "console": [training_prefix, ConsoleRenderer()],
+    "json": [structlog.processors.JSONRenderer()],
+}
+
+
+def logging_config(log_format: str, level: str) -> dict[str, Any]:
+    """Django's LOGGING for `log_format` "console" or "json"."""
+    if log_format not in RENDERERS:
+        raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}; it is one of: {', '.join(RENDERERS)}.")
+    if level not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f"LOG_LEVEL is {level!r}; it is one of: DEBUG, INFO, WARNING, ERROR, CRITICAL.")
+    formatter = {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "foreign_pre_chain": SHARED,
+        "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *RENDERERS[log_format]],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"structlog": formatter},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
+        "root": {"handlers": ["console"], "level": level},
+        "loggers": {"django": {"handlers": [], "propagate": True}},
+    }
+
+
+def configure(config: dict[str, Any]) -> None:
+    """Django's LOGGING_CONFIG: the standard library's logging, and structlog on top of it."""
+    logging.config.dictConfig(config)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
