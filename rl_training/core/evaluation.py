@@ -1,0 +1,182 @@
+"""Backtest of a policy on bars that nothing about it was fitted on, beside buy-and-hold and staying flat."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from arch.bootstrap import StationaryBootstrap
+
+from rl_training.core.accounting import FloatArray, open_accounts, trade_bar
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.features import FeatureStatistics
+from rl_training.core.market import MarketData, MarketDataError
+from rl_training.core.observation import Observer
+
+CURVE_POINTS = 1000
+"""Equity curves are stored at no more than this many bars, evenly spread, the first and the last among them."""
+
+_POLICY, _BUY_AND_HOLD, _FLAT = range(3)
+
+# Resampled bars in all, at most, for one interval: about half a second.
+_BOOTSTRAP_BARS = 10_000_000
+
+# Returns that deviate less are those of an account at rest, not of one that trades.
+_NO_DEVIATION = 1e-12
+
+
+class Policy(Protocol):
+    """What `evaluate` needs of a policy."""
+
+    def predict(
+        self, observations: npt.NDArray[np.float32], deterministic: bool = True
+    ) -> npt.NDArray[np.integer[Any]]:
+        """Actions, [N], for observations [N, D]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How one account did. Money is in multiples of the initial equity, returns r are simple, bar by bar."""
+
+    total_return: float  # final / initial equity - 1
+    sharpe: float | None  # mean(r) / deviation(r), annualised; None without deviation
+    sharpe_interval: tuple[float, float] | None  # 95 %, see `sharpe_interval`
+    sortino: float | None  # mean(r) / sqrt(mean(min(r, 0)^2)), annualised; None without a loss
+    max_drawdown: float  # largest 1 - equity / highest equity before; 0 to 1
+    turnover: float  # sum of traded notional / equity
+    time_in_market: float  # share of bars held through with a position; 0 to 1
+    costs_paid: float  # fee, slippage, funding and borrow
+    hit_rate: float | None  # share of bars held through with a position that gained; None if there were none
+    equity_curve: tuple[float, ...]  # at `Evaluation.timestamps`
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation(Performance):
+    """How a policy did, and two references over the same bars with the same costs."""
+
+    bars: int  # decisions made
+    annualisation: float  # bars a year, from their spacing: Sharpe and Sortino are times its square root
+    timestamps: tuple[str, ...]  # closes of the curves' points, ISO 8601, UTC; at most CURVE_POINTS
+    buy_and_hold: Performance  # position 1 from the first decision on
+    flat: Performance
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: numbers are finite or None."""
+        return asdict(self, dict_factory=_listing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """What three accounts went through; [bars, 3], equity [bars + 1, 3]."""
+
+    equity: FloatArray
+    cost: FloatArray
+    turnover: FloatArray
+    held: npt.NDArray[np.bool_]
+
+
+def evaluate(
+    policy: Policy, market: MarketData, config: EnvironmentConfig, *, statistics: FeatureStatistics
+) -> Evaluation:
+    """Run `policy` once through `market`, from the first bar with a full feature window to the last.
+
+    Accounting and observations are those of `TradingEnv`, with `statistics` from the training bars; a ruined account
+    stays at its floor. Raises MarketDataError where there is no bar to decide at and one to trade at.
+    """
+    observer = Observer(market, config, statistics)
+    needed = observer.first_bar + 2
+    if len(market) < needed:
+        raise MarketDataError(
+            f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
+            "decision, its own and the one after"
+        )
+    passage = _pass_through(policy, market, config, observer)
+    points = np.linspace(0, len(passage.cost), min(len(passage.cost) + 1, CURVE_POINTS)).round().astype(np.int64)
+    annualisation = market.bars_per_year
+    closes = market.timestamp[observer.first_bar :][points]
+
+    def performance(account: int) -> dict[str, Any]:
+        return _performance(passage, account, annualisation, points)
+
+    return Evaluation(
+        **performance(_POLICY),
+        bars=len(passage.cost),
+        annualisation=annualisation,
+        timestamps=tuple(f"{time}Z" for time in np.datetime_as_string(closes, unit="s")),
+        buy_and_hold=Performance(**performance(_BUY_AND_HOLD)),
+        flat=Performance(**performance(_FLAT)),
+    )
+
+
+def _pass_through(policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer) -> _Passage:
+    first, bars = observer.first_bar, len(market) - 1 - observer.first_bar
+    accounts = open_accounts(3)
+    passage = _Passage(
+        equity=np.ones((bars + 1, 3)),
+        cost=np.empty((bars, 3)),
+        turnover=np.empty((bars, 3)),
+        held=np.empty((bars, 3), np.bool_),
+    )
+    target = np.array([0.0, 1.0, 0.0])
+    for index in range(bars):
+        observations = observer.observe(np.full(3, first + index), accounts)
+        action = policy.predict(observations[:1], deterministic=True)[0]
+        target[_POLICY] = config.positions[action]
+        bar = first + index + 1
+        accounts, outcome = trade_bar(
+            accounts, target, np.full(3, market.open[bar]), np.full(3, market.close[bar]), config
+        )
+        passage.equity[index + 1] = accounts.equity
+        passage.cost[index] = outcome.cost
+        passage.turnover[index] = outcome.turnover
+        passage.held[index] = (accounts.units != 0) | (outcome.ruined & (outcome.reward != 0))
+    return passage
+
+
+def _performance(
+    passage: _Passage, account: int, annualisation: float, points: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    equity, held = passage.equity[:, account], passage.held[:, account]
+    returns = equity[1:] / equity[:-1] - 1.0
+    downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
+    scale = float(np.sqrt(annualisation))
+    varies = len(returns) > 1 and float(returns.std(ddof=1)) > _NO_DEVIATION
+    return {
+        "total_return": float(equity[-1] / equity[0] - 1.0),
+        "sharpe": scale * _sharpe(returns) if varies else None,
+        "sharpe_interval": sharpe_interval(returns, annualisation) if varies else None,
+        "sortino": scale * float(returns.mean()) / downside if downside > _NO_DEVIATION else None,
+        "max_drawdown": float(np.max(1.0 - equity / np.maximum.accumulate(equity))),
+        "turnover": float(passage.turnover[:, account].sum()),
+        "time_in_market": float(held.mean()),
+        "costs_paid": float(passage.cost[:, account].sum()),
+        "hit_rate": float((returns[held] > 0).mean()) if held.any() else None,
+        "equity_curve": tuple(equity[points].tolist()),
+    }
+
+
+def _sharpe(returns: FloatArray) -> float:
+    deviation = float(returns.std(ddof=1))
+    return float(returns.mean()) / deviation if deviation > _NO_DEVIATION else 0.0
+
+
+def sharpe_interval(returns: FloatArray, annualisation: float, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the annualised Sharpe ratio of simple returns, [bars].
+
+    Stationary bootstrap (Politis and Romano, 1994), which keeps the dependence between neighbouring bars: blocks of
+    mean length bars^(1/3), 1,000 resamples, fewer (at least 100) beyond 10,000 bars.
+    """
+    resamples = int(np.clip(_BOOTSTRAP_BARS // len(returns), 100, 1000))
+    bootstrap = StationaryBootstrap(int(np.ceil(len(returns) ** (1 / 3))), returns, seed=seed)
+    scale = np.sqrt(annualisation)
+
+    def statistic(resample: FloatArray) -> FloatArray:
+        return np.array([scale * _sharpe(resample)])
+
+    lower, upper = bootstrap.conf_int(statistic, resamples, method="percentile", size=0.95)[:, 0]
+    return float(lower), float(upper)
+
+
+def _listing(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}

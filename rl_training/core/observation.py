@@ -1,0 +1,55 @@
+"""What a policy sees: market features up to a bar, and the state of its account there."""
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.spaces import Box
+
+from rl_training.core.accounting import Accounts
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.features import CLIP, FeatureStatistics, feature_names, longest_window, market_features
+from rl_training.core.market import MarketData
+
+ACCOUNT_OBSERVATIONS = ("position", "unrealised_log_return", "drawdown")
+
+
+def observation_names(config: EnvironmentConfig) -> tuple[str, ...]:
+    """Names of the entries of an observation, in their order."""
+    return feature_names(config.features) + ACCOUNT_OBSERVATIONS
+
+
+class Observer:
+    """Observations at the bars of one market, for training, evaluation and live decisions alike.
+
+    An observation is float32, [D]: the market features of the bar, standardised by `statistics` and clipped to +-5,
+    then the account at its close: position (units x close / equity, the exposure held, within twice the largest
+    target), unrealised log return (log of equity / equity just after the last trade, within +-5) and drawdown
+    (1 - equity / its highest close in this episode, 0 to 1).
+    """
+
+    def __init__(self, market: MarketData, config: EnvironmentConfig, statistics: FeatureStatistics) -> None:
+        names = feature_names(config.features)
+        if statistics.names != names:
+            raise ValueError(f"feature statistics: they are of {statistics.names}, the environment observes {names}")
+        self.statistics = statistics
+        self.first_bar = longest_window(config.features)
+        self._close = market.close
+        self._width = len(names)
+        # The account's entries share the rows, so that one lookup gives the array that is returned.
+        self._rows = np.empty((len(market), self._width + len(ACCOUNT_OBSERVATIONS)), np.float32)
+        self._rows[:, : self._width] = statistics.standardise(market_features(market, config.features))
+        self._largest_position = 2.0 * max(abs(position) for position in config.positions)
+        self.space = Box(
+            np.array([-CLIP] * self._width + [-self._largest_position, -CLIP, 0.0], np.float32),
+            np.array([CLIP] * self._width + [self._largest_position, CLIP, 1.0], np.float32),
+        )
+
+    def observe(self, bar: npt.NDArray[np.int64], accounts: Accounts) -> npt.NDArray[np.float32]:
+        """Observations of N accounts at the closes of their bars, [N, D]; bars from `first_bar` on are complete."""
+        observation: npt.NDArray[np.float32] = self._rows.take(bar, axis=0)
+        position = accounts.units * self._close.take(bar) / accounts.equity
+        unrealised = np.log(accounts.equity / accounts.entry_equity)
+        largest, width = self._largest_position, self._width
+        observation[:, width] = np.minimum(np.maximum(position, -largest), largest)
+        observation[:, width + 1] = np.minimum(np.maximum(unrealised, -CLIP), CLIP)
+        observation[:, width + 2] = 1.0 - accounts.equity / accounts.peak
+        return observation
