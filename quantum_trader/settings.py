@@ -17,7 +17,7 @@ env.read_env(BASE_DIR / ".env")
 
 
 def required_unless_debug(name: str, debug_value: str) -> str:
-    value = env.str(name, default="")
+    value: str = env.str(name, default="")
     if value:
         return value
     if DEBUG:

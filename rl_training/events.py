@@ -7,7 +7,7 @@ entry only if the event's id was not added before, so that two relays of one eve
 import json
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import redis
 import structlog
@@ -18,6 +18,9 @@ from django.utils import timezone
 from rl_training.models import TrainingEvent, TrainingRun
 
 log = structlog.get_logger(__name__)
+
+# An entry's id, and its fields.
+Entry = tuple[str, dict[str, str]]
 
 # A day outlasts every relay that may still be under way with the same event.
 REMEMBER_SECONDS = 24 * 3600
@@ -33,7 +36,9 @@ PROGRESS_ENTRIES = 1000
 @cache
 def client() -> redis.Redis:
     """One client, and its pool of connections, per process; a Redis that does not answer is given up on in seconds."""
-    return redis.Redis.from_url(settings.REDIS_URL, decode_responses=True, socket_timeout=5, socket_connect_timeout=5)
+    return redis.Redis.from_url(
+        settings.REDIS_URL, decode_responses=True, protocol=3, socket_timeout=5, socket_connect_timeout=5
+    )
 
 
 def utc(moment: datetime) -> str:
@@ -93,3 +98,13 @@ def progress(run: TrainingRun, entry: dict[str, Any]) -> None:
         client().xadd(stream, {"run_id": run.run_id, "payload": json.dumps(entry)}, maxlen=PROGRESS_ENTRIES)
     except redis.RedisError as error:
         log.debug("Progress was not announced", run_id=run.run_id, error=str(error))
+
+
+def stored(stream: str) -> list[Entry]:
+    """All entries of a stream, oldest first."""
+    return cast(list[Entry], client().xrange(stream))
+
+
+def read(after: dict[str, str], block: int) -> dict[str, list[Entry]]:
+    """New entries of each stream after the given ids, waiting up to `block` milliseconds for the first."""
+    return cast(dict[str, list[Entry]], client().xread(cast(Any, after), block=block) or {})

@@ -33,6 +33,7 @@ MAX_ATTEMPTS = 3
 HEARTBEAT_SECONDS = 5
 # Six heartbeats missed: long enough for a stalled disk, short enough that a lost run is taken up within a minute.
 LOST_AFTER = timedelta(seconds=30)
+UNHEARD_AFTER = timedelta(seconds=30)
 TASK = "rl_training.tasks.train_policy"
 
 Status = TrainingRun.Status
@@ -131,6 +132,20 @@ def send(run: TrainingRun) -> None:
         log.warning("Run stays queued until the broker is back", run_id=run.run_id, error=str(error))
         return
     TrainingRun.objects.filter(pk=run.pk).update(sent_at=timezone.now())
+
+
+def resend_unheard(now: datetime) -> int:
+    """Tell a worker again of runs whose message may be lost; returns how many.
+
+    While messages wait in the queue the workers are merely busy, and more messages would not help.
+    """
+    unheard = TrainingRun.objects.unheard(now, UNHEARD_AFTER)
+    if not unheard.exists() or events.client().llen(settings.TRAINING_QUEUE):
+        return 0
+    runs = list(unheard)
+    for run in runs:
+        send(run)
+    return len(runs)
 
 
 def claim(run_id: str) -> TrainingRun | None:

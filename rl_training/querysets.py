@@ -53,8 +53,8 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
 
     def _runs(self) -> TrainingRunQuerySet:
         """The runs of the policy in the outer query."""
-        runs: TrainingRunQuerySet = self.model._meta.get_field("runs").related_model.objects.all()
-        return runs.filter(policy=OuterRef("pk"))
+        runs = self.model._meta.get_field("runs").related_model
+        return TrainingRunQuerySet(runs).filter(policy=OuterRef("pk"))
 
 
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):

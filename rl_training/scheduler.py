@@ -5,16 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pydantic
+import redis
 import structlog
 from celery.beat import Scheduler
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerError
 
 from rl_training import events, lifecycle
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import PolicyStore
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +24,6 @@ HOUSEKEEPING_SECONDS = 5.0
 EDITS_SEEN_WITHIN = timedelta(seconds=10)
 # A writer relays its events at once; what is still there after this is left over.
 LEFT_OVER_AFTER = timedelta(seconds=3)
-UNHEARD_AFTER = timedelta(seconds=30)
 
 
 class PolicyStoreScheduler(Scheduler):
@@ -54,6 +52,8 @@ class PolicyStoreScheduler(Scheduler):
         except DatabaseError as error:
             log.error("Database error, trying again", error=str(error))
             connection.close()
+        except redis.RedisError as error:
+            log.error("Redis error, trying again", error=str(error))
         return max(0.0, TICK_SECONDS - (time.monotonic() - started))
 
     def run_due(self, now: datetime) -> int:
@@ -69,11 +69,7 @@ class PolicyStoreScheduler(Scheduler):
         """Take back lost runs, tell workers again of unheard ones, relay events left over."""
         lifecycle.reap(now)
         events.relay_unpublished(before=now - LEFT_OVER_AFTER)
-        unheard = TrainingRun.objects.unheard(now, UNHEARD_AFTER)
-        # While messages wait in the queue the workers are merely busy; more messages would not help.
-        if unheard.exists() and self._queue_is_empty():
-            for run in unheard:
-                lifecycle.send(run)
+        lifecycle.resend_unheard(now)
 
     def _look_back(self, now: datetime) -> datetime:
         """At the start every row is news; later, only what was edited lately."""
@@ -105,13 +101,3 @@ class PolicyStoreScheduler(Scheduler):
             log.error("Slot skipped", policy=policy.name, error=str(error))
             return 0
         return int(run is not None)
-
-    def _queue_is_empty(self) -> bool:
-        try:
-            with self.app.connection_for_read() as broker:
-                return bool(
-                    broker.default_channel.queue_declare(settings.TRAINING_QUEUE, passive=True).message_count == 0
-                )
-        except (BrokerError, OSError, *self.app.connection_for_read().recoverable_connection_errors) as error:
-            log.warning("Broker cannot be reached, trying again", error=str(error))
-            return False

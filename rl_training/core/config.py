@@ -7,7 +7,7 @@ key is an error.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FeatureName = Literal[
     "log_return_1",
@@ -109,6 +109,17 @@ class EnvironmentConfig(Config):
                 raise ValueError(f"{field}: each value may be listed once, got {values}")
         return self
 
+    @model_validator(mode="after")
+    def positions_are_affordable(self) -> Self:
+        largest = max(abs(position) for position in self.positions)
+        cost = self.slippage + self.fee * (1 + self.slippage)
+        if largest * cost >= 0.5:
+            raise ValueError(
+                f"positions: trading to {largest} costs {largest * cost:.2f} of equity with fee {self.fee} and "
+                f"slippage {self.slippage}; largest position x (slippage + fee x (1 + slippage)) must be below 0.5"
+            )
+        return self
+
 
 class PPOConfig(Config):
     """Hyperparameters of PPO, named as stable-baselines3 and CleanRL name them."""
@@ -173,3 +184,18 @@ class TrainingConfig(Config):
     def total_timesteps(self) -> int:
         """Environment steps of the run: episodes x num_envs x episode_length."""
         return self.episodes * self.ppo.num_envs * self.environment.episode_length
+
+
+def problems(error: ValidationError) -> dict[str, str]:
+    """What a validation error found, in plain words: `{"ppo.gamma": "Input should be less than or equal to 1, got 2"}`."""
+    found = {}
+    for detail in error.errors(include_url=False):
+        path = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"].removeprefix("Value error, ")
+        if not path and ": " in message:
+            # A rule between fields: its message starts with the field that it is about.
+            path, message = message.split(": ", 1)
+        elif path and detail["type"] not in ("missing", "extra_forbidden"):
+            message = f"{message}, got {str(detail['input'])[:100]}"
+        found[path] = message
+    return found

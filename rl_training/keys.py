@@ -1,0 +1,98 @@
+"""Settings by key, `<policy>.<section>.<field>`: `rl_v3.training.interval_minutes`, `rl_v3.ppo.gamma`."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pydantic
+from django.core.exceptions import ValidationError
+
+from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, problems
+from rl_training.models import PolicyStore
+
+TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run")
+SECTIONS: dict[str, type[pydantic.BaseModel]] = {
+    "market": MarketConfig,
+    "environment": EnvironmentConfig,
+    "ppo": PPOConfig,
+}
+
+
+class SettingError(Exception):
+    """A key that names nothing, or a value that its field refuses: the message says what would be right."""
+
+
+def settings_of(policy: PolicyStore) -> Iterator[tuple[str, Any]]:
+    """Every key of the policy with its value."""
+    for field in TRAINING_FIELDS:
+        yield f"{policy.name}.training.{field}", getattr(policy, field)
+    for section in SECTIONS:
+        for field, value in getattr(policy, section).model_dump(mode="json").items():
+            yield f"{policy.name}.{section}.{field}", value
+
+
+def find_policy(name: str) -> PolicyStore:
+    """The policy of that name. Raises `SettingError` naming the known ones."""
+    policy = PolicyStore.objects.filter(name=name).first()
+    if policy is None:
+        known = ", ".join(PolicyStore.objects.values_list("name", flat=True)) or "none"
+        raise SettingError(f"unknown policy {name!r}; known policies: {known}")
+    return policy
+
+
+def get(key: str) -> Any:
+    """The value of a key. Raises `SettingError`."""
+    policy, section, field = _parse(key)
+    return getattr(policy if section == "training" else getattr(policy, section), field)
+
+
+def set_value(key: str, text: str) -> Any:
+    """Validate and save one setting; `text` is JSON, or taken as it stands where it is not. Raises `SettingError`."""
+    policy, section, field = _parse(key)
+    value = _value(text)
+    try:
+        if section == "training":
+            _set_training(policy, field, value)
+        else:
+            config = getattr(policy, section).model_dump() | {field: value}
+            setattr(policy, section, SECTIONS[section].model_validate(config))
+        policy.full_clean()
+    except pydantic.ValidationError as error:
+        raise SettingError(
+            f"{key}: " + "; ".join(f"{path}: {text}" for path, text in problems(error).items())
+        ) from None
+    except ValidationError as error:
+        raise SettingError(f"{key}: " + " ".join(error.messages)) from None
+    policy.save_settings()
+    return value
+
+
+def _set_training(policy: PolicyStore, field: str, value: Any) -> None:
+    expected = bool if field == "enabled" else int
+    if type(value) is not expected:
+        wanted = "true or false" if expected is bool else "a whole number"
+        raise ValidationError(f"{field} must be {wanted}, got {json.dumps(value)}.")
+    setattr(policy, field, value)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _parse(key: str) -> tuple[PolicyStore, str, str]:
+    parts = key.split(".")
+    if len(parts) != 3:
+        raise SettingError(
+            f"{key!r} is not a key; a key is <policy>.<section>.<field>, as rl_v3.training.interval_minutes"
+        )
+    name, section, field = parts
+    policy = find_policy(name)
+    fields = {"training": TRAINING_FIELDS} | {name: tuple(config.model_fields) for name, config in SECTIONS.items()}
+    if section not in fields:
+        raise SettingError(f"{key}: unknown section {section!r}; sections: {', '.join(fields)}")
+    if field not in fields[section]:
+        raise SettingError(f"{key}: unknown field {field!r}; fields of {section}: {', '.join(fields[section])}")
+    return policy, section, field

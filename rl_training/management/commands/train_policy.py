@@ -1,0 +1,114 @@
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import pydantic
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from rl_training import keys, lifecycle, tasks
+from rl_training.core.config import problems
+from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
+from rl_training.reports import describe_run
+
+FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
+POLL_SECONDS = 0.2
+
+
+def whole_number(minimum: int, maximum: int) -> Any:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+class Command(BaseCommand):
+    help = (
+        "Trigger a training run of a policy. Exit status: 0 queued (with --wait or --local: succeeded), "
+        "1 failed, 2 wrong usage, 3 the policy already has a queued or running run."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", help="the policy")
+        parser.add_argument("--episodes", type=whole_number(1, MAX_EPISODES), help="instead of episodes_per_run")
+        parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), help="instead of a random one")
+        parser.add_argument("--from", dest="start", metavar="VERSION|scratch", help="instead of the newest version")
+        where = parser.add_mutually_exclusive_group()
+        where.add_argument("--wait", action="store_true", help="follow the run until a worker has finished it")
+        where.add_argument("--local", action="store_true", help="train in this process, without a worker")
+        parser.add_argument("--json", action="store_true", help="print the run as JSON")
+
+    def handle(self, *, name: str, wait: bool, local: bool, **options: Any) -> None:
+        run = self._enqueue(name, send_message=not local, **options)
+        if local:
+            self._train(run)
+        elif wait:
+            self._follow(run)
+        run = TrainingRun.objects.select_related("policy", "version").get(pk=run.pk)
+        self._report(run, options["json"])
+        if (wait or local) and run.status != TrainingRun.Status.SUCCEEDED:
+            sys.exit(FAILED)
+
+    def _enqueue(self, name: str, *, start: str | None, send_message: bool, **options: Any) -> TrainingRun:
+        try:
+            policy = keys.find_policy(name)
+            return lifecycle.enqueue(
+                policy,
+                TrainingRun.Trigger.COMMAND,
+                episodes=options["episodes"],
+                seed=options["seed"],
+                initial_version=self._version(policy, start),
+                from_scratch=start == "scratch",
+                send_message=send_message,
+            )
+        except keys.SettingError as error:
+            raise CommandError(str(error), returncode=WRONG_USAGE) from None
+        except pydantic.ValidationError as error:
+            raise CommandError(f"{name}: invalid config: {problems(error)}", returncode=WRONG_USAGE) from None
+        except lifecycle.AlreadyActiveError as error:
+            raise CommandError(str(error), returncode=ALREADY_ACTIVE) from None
+
+    def _version(self, policy: PolicyStore, start: str | None) -> PolicyVersion | None:
+        if start is None or start == "scratch":
+            return None
+        version = policy.versions.filter(number=int(start)).first() if start.isascii() and start.isdigit() else None
+        if version is None:
+            newest = policy.versions.order_by("-number").values_list("number", flat=True).first()
+            known = f"versions 1 to {newest}" if newest else "no version yet"
+            raise CommandError(
+                f"--from {start}: expected scratch or a version number; {policy.name} has {known}",
+                returncode=WRONG_USAGE,
+            )
+        return version
+
+    def _train(self, run: TrainingRun) -> None:
+        claimed = lifecycle.claim(run.run_id)
+        if claimed is None:
+            raise CommandError(f"run {run.run_id} was taken by a worker", returncode=FAILED)
+        try:
+            tasks.execute(claimed, should_stop=lambda: False)
+        except KeyboardInterrupt:
+            lifecycle.fail(claimed, "interrupted")
+            raise
+        except Exception as error:
+            self.stderr.write(f"{tasks.explain(error)}")
+
+    def _follow(self, run: TrainingRun) -> None:
+        with tqdm(total=run.episodes, unit="episode", desc=run.run_id, disable=not sys.stderr.isatty()) as bar:
+            while run.status in TrainingRun.ACTIVE:
+                time.sleep(POLL_SECONDS)
+                run.refresh_from_db(fields=["status", "episodes_done"])
+                bar.update(run.episodes_done - bar.n)
+
+    def _report(self, run: TrainingRun, as_json: bool) -> None:
+        described = describe_run(run)
+        if as_json:
+            self.stdout.write(json.dumps(described))
+            return
+        for field, value in described.items():
+            if value not in (None, "", []):
+                self.stdout.write(f"{field}: {value}")

@@ -1,0 +1,40 @@
+import argparse
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from rl_training import keys
+from rl_training.models import PolicyStore
+from rl_training.reports import describe_policy
+
+
+class Command(BaseCommand):
+    help = "Show each policy's schedule, its active run and how the last one ended."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", nargs="?", help="one policy; all without it")
+        parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+    def handle(self, *, name: str | None, **options: Any) -> None:
+        policies = PolicyStore.objects.with_outcome()
+        if name is not None:
+            try:
+                policies = policies.filter(pk=keys.find_policy(name).pk)
+            except keys.SettingError as error:
+                raise CommandError(str(error), returncode=2) from None
+        described = [describe_policy(policy) for policy in policies]
+        if options["json"]:
+            self.stdout.write(json.dumps(described))
+            return
+        for policy in described:
+            schedule = f"every {policy['interval_minutes']} min" if policy["enabled"] else "disabled"
+            self.stdout.write(
+                f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
+                f"next {policy['next_run_at'] or '-'}, {policy['active'] or 'idle'}"
+            )
+            outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
+            self.stdout.write(
+                f"  {policy['total_runs']} runs, {policy['succeeded_runs']} succeeded; "
+                f"last: {' '.join(part for part in outcome if part)}"
+            )

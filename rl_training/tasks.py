@@ -1,0 +1,184 @@
+"""The Celery task: claim -> core.train -> finish."""
+
+import multiprocessing
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from celery import shared_task
+from celery.signals import worker_shutting_down
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from rl_training import artifacts, events, lifecycle
+from rl_training.core.config import TrainingConfig
+from rl_training.models import PolicyVersion, TrainingRun
+
+if TYPE_CHECKING:
+    from rl_training.core.checkpoint import SavedPolicy
+    from rl_training.core.training import Progress, TrainingResult
+
+log = structlog.get_logger(__name__)
+
+# Made before the pool forks, hence one for the worker and its children: the worker sets it, a run in a child sees it.
+stopping = multiprocessing.Event()
+
+
+@worker_shutting_down.connect
+def ask_runs_to_stop(**_: Any) -> None:
+    stopping.set()
+
+
+@shared_task(name=lifecycle.TASK, ignore_result=True)
+def train_policy(run_id: str) -> None:
+    """Execute a queued run; a message for a run that is not queued (any more) does nothing."""
+    with structlog.contextvars.bound_contextvars(run_id=run_id):
+        run = lifecycle.claim(run_id)
+        if run is None:
+            log.info("Nothing to do, the run is not queued")
+            return
+        execute(run, stopping.is_set)
+
+
+def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
+    """Train a claimed run and record how it ended. What went wrong is recorded and raised again."""
+    with Heartbeat(run) as heartbeat:
+        try:
+            result, parent = train(run, lambda: should_stop() or heartbeat.lost.is_set())
+            outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
+        except Exception as error:
+            lifecycle.fail(run, explain(error), traceback.format_exc())
+            checkpoint_path(run).unlink(missing_ok=True)
+            raise
+    if outcome is None:
+        lifecycle.release(run)
+    elif lifecycle.succeed(run, outcome):
+        checkpoint_path(run).unlink(missing_ok=True)
+
+
+class Heartbeat(threading.Thread):
+    """Shows every few seconds that the run's owner lives; sets `lost` when the run has another owner."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        super().__init__(name=f"heartbeat-{run.run_id}", daemon=True)
+        self.training_run = run
+        self.lost = threading.Event()
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(lifecycle.HEARTBEAT_SECONDS):
+            try:
+                if not lifecycle.heartbeat(self.training_run):
+                    self.lost.set()
+                    return
+            except DatabaseError as error:
+                # Training goes on: if nobody took the run meanwhile, it is still ours.
+                log.warning("Heartbeat failed, trying again", run_id=self.training_run.run_id, error=str(error))
+            finally:
+                connection.close()
+
+    def __enter__(self) -> "Heartbeat":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+
+
+def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingResult, PolicyVersion | None]":
+    """Train as the run's snapshot says; returns the result and the version that it continued from."""
+    # torch is imported here, in the process that trains: neither web and beat nor the worker's parent process,
+    # whose OpenMP and CUDA state would not survive the fork, ever import it.
+    from rl_training.core import training
+    from rl_training.core.market import load_market
+
+    config = TrainingConfig.model_validate(run.config)
+    market = load_market(config.market, root=settings.MARKET_DATA_ROOT)
+    parent, initial_policy = initial(run, config)
+
+    def on_progress(progress: "Progress") -> None:
+        log.info(
+            "Episode complete",
+            episode=f"{progress.episode}/{progress.episodes}",
+            reward=round(progress.episode_reward, 6),
+            environment_steps=progress.environment_steps,
+        )
+        lifecycle.heartbeat(run, episodes_done=progress.episode, environment_steps=progress.environment_steps)
+        events.progress(run, {"episode": progress.episode, "episodes": run.episodes, "reward": progress.episode_reward})
+
+    path = checkpoint_path(run)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    result = training.train(
+        config,
+        market,
+        initial_policy=initial_policy,
+        checkpoint=path,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    return result, parent
+
+
+def initial(run: TrainingRun, config: TrainingConfig) -> "tuple[PolicyVersion | None, SavedPolicy | None]":
+    """The newest usable version, from the run's initial one back through its parents; none: from scratch."""
+    from rl_training.core import checkpoint, training  # torch: see train()
+
+    version = run.initial_version
+    while version is not None:
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                artifacts.fetch(version.artifact, Path(folder))
+                policy = checkpoint.load_policy(Path(folder))
+            training.check_fits(policy, config)
+            return version, policy
+        except training.PolicyMismatchError as error:
+            log.warning("Starting from scratch", version=version.number, reason=str(error))
+            return None, None
+        except (OSError, checkpoint.CheckpointError) as error:
+            log.error("Version cannot be read, trying its parent", version=version.number, error=str(error))
+            version = version.parent
+    return None, None
+
+
+def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "TrainingResult") -> dict[str, Any]:
+    """Put the weights into the artifact storage; returns the columns of the policy version to create."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy"
+        result.save(path, run_id=run.run_id, policy=run.policy.name)
+        # Named by attempt: what a lost attempt left half-written is in nobody's way.
+        artifact = artifacts.store(path, f"{run.policy.name}/{run.run_id}-{run.attempt}")
+    return {
+        "artifact": artifact,
+        "sha256": result.weights_digest,
+        "evaluation": result.evaluation.as_dict(),
+        "parent": parent,
+    }
+
+
+def columns(result: "TrainingResult") -> dict[str, Any]:
+    """The columns of a training run that its result fills."""
+    names = (
+        "avg_reward",
+        "final_reward",
+        "avg_policy_loss",
+        "avg_value_loss",
+        "environment_steps",
+        "episode_rewards",
+        "market_summary",
+    )
+    return {name: getattr(result, name) for name in names} | {"episodes_done": len(result.episode_rewards)}
+
+
+def checkpoint_path(run: TrainingRun) -> Path:
+    return Path(settings.CHECKPOINT_ROOT) / f"{run.run_id}.safetensors"
+
+
+def explain(error: Exception) -> str:
+    """The project's own errors are written for people; the type helps to place any other."""
+    message = str(error)
+    return message if type(error).__module__.startswith("rl_training.") else f"{type(error).__name__}: {message}"

@@ -1,0 +1,24 @@
+"""The project's settings with a state directory of this test process's own, whatever .env says."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+STATE_DIR = tempfile.mkdtemp(prefix="quantum-")
+atexit.register(shutil.rmtree, STATE_DIR, ignore_errors=True)
+os.environ |= {
+    "DEBUG": "0",
+    "SECRET_KEY": "for tests only",
+    "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
+    "STATE_DIR": STATE_DIR,
+    "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
+    **dict.fromkeys(["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "FLOWER_URL", "HTTPS"], ""),
+    "LOG_FORMAT": "console",
+    "LOG_LEVEL": "INFO",
+}
+os.environ["HTTPS"] = "0"
+
+from quantum_trader.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,62 @@
+import pytest
+
+from rl_training import keys
+from rl_training.models import PolicyStore
+
+pytestmark = pytest.mark.django_db
+
+
+def test_every_setting_has_a_key(policy):
+    found = dict(keys.settings_of(policy))
+    assert found["rl_v3.training.enabled"] is True
+    assert found["rl_v3.training.interval_minutes"] == 60
+    assert found["rl_v3.training.episodes_per_run"] == 2
+    assert found["rl_v3.market.source"] == "sp500"
+    assert found["rl_v3.ppo.gamma"] == 0.99
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("rl_v3.training.enabled", "false", False),
+        ("rl_v3.training.interval_minutes", "5", 5),
+        ("rl_v3.ppo.gamma", "1", 1.0),
+        ("rl_v3.ppo.hidden_sizes", "[32, 32]", [32, 32]),
+        ("rl_v3.market.source", "nasdaq", "nasdaq"),
+    ],
+)
+def test_a_value_that_is_set_is_the_value_that_is_read(policy, key, text, value):
+    keys.set_value(key, text)
+    assert keys.get(key) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("rl_v3.training.interval_minutes", "0", "greater than or equal to 1"),
+        ("rl_v3.training.interval_minutes", "527041", "less than or equal to 527040"),
+        ("rl_v3.training.interval_minutes", "1e3", "must be a whole number"),
+        ("rl_v3.training.interval_minutes", "true", "must be a whole number"),
+        ("rl_v3.training.interval_minutes", "9223372036854775808", "less than or equal to 527040"),
+        ("rl_v3.training.enabled", "1", "must be true or false"),
+        ("rl_v3.training.episodes_per_run", "-1", "greater than or equal to 1"),
+        ("rl_v3.ppo.gamma", "1.5", "gamma: Input should be less than or equal to 1, got 1.5"),
+        ("rl_v3.ppo.gamma", "NaN", "gamma: Input should be a finite number"),
+        ("rl_v3.ppo.gamma", "true", "gamma: Input should be a valid number"),
+        ("rl_v3.ppo.gamma", "null", "gamma: Input should be a valid number"),
+        ("rl_v3.ppo.hidden_sizes", "[1000000]", "less than or equal to 4096"),
+        ("rl_v3.ppo.minibatch_size", "5000", "5000 is larger than the rollout"),
+        ("rl_v3.market.source", "moon", "Input should be 'sp500'"),
+        ("rl_v3.market.source", "file", "path: required when source is file"),
+        ("rl_v3.ppo.discount", "1", "fields of ppo: learning_rate"),
+        ("rl_v3.nothing.x", "1", "sections: training, market, environment, ppo"),
+        ("rl_v4.training.enabled", "true", "known policies: rl_v3"),
+        ("rl_v3", "1", "a key is <policy>.<section>.<field>"),
+    ],
+)
+def test_a_value_that_is_refused_changes_nothing(policy, key, text, message):
+    before = PolicyStore.objects.values().get()
+    with pytest.raises(keys.SettingError) as error:
+        keys.set_value(key, text)
+    assert message in str(error.value)
+    assert PolicyStore.objects.values().get() == before

@@ -1,0 +1,94 @@
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from celery_app import app
+from rl_training import lifecycle
+from rl_training.models import PolicyStore, TrainingRun
+from rl_training.scheduler import PolicyStoreScheduler
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def scheduler() -> PolicyStoreScheduler:
+    return PolicyStoreScheduler(app)
+
+
+def test_a_due_policy_gets_one_run_for_its_slot(policy, scheduler):
+    now = timezone.now()
+    assert [scheduler.run_due(now), scheduler.run_due(now)] == [1, 0]
+    run = TrainingRun.objects.get()
+    assert (run.trigger, run.status, run.scheduled_for) == ("schedule", "queued", policy.next_run_at)
+
+
+def test_two_beats_enqueue_one_run(policy, scheduler):
+    now = timezone.now()
+    assert scheduler.run_due(now) + PolicyStoreScheduler(app).run_due(now) == 1
+
+
+def test_a_disabled_policy_is_not_due(policy, scheduler):
+    PolicyStore.objects.update(enabled=False)
+    assert scheduler.run_due(timezone.now()) == 0
+
+
+def test_the_slot_of_a_busy_policy_waits_for_the_end_of_the_run(policy, scheduler):
+    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+    assert scheduler.run_due(timezone.now()) == 0
+    lifecycle.cancel(run)
+    assert scheduler.run_due(timezone.now()) == 1
+
+
+def test_a_tick_makes_one_query_when_nothing_is_due(policy, scheduler):
+    PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=5))
+    scheduler.tick()
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        delay = scheduler.tick()
+    assert len(queries) == 1
+    assert 0 < delay <= 1
+
+
+def test_an_edit_is_logged_once(policy, scheduler, caplog):
+    scheduler.run_due(timezone.now())
+    policy.interval_minutes = 1
+    policy.save_settings()
+    caplog.clear()
+    scheduler.run_due(timezone.now())
+    scheduler.run_due(timezone.now())
+    messages = [record.msg["event"] for record in caplog.records if "Config" in record.msg["event"]]
+    assert messages == ["Config updated: enabled=True, interval=1min, episodes=2"]
+
+
+def test_a_shortened_interval_brings_the_next_run_forward(policy, scheduler):
+    now = timezone.now()
+    PolicyStore.objects.update(next_run_at=now + timedelta(minutes=50))
+    policy.interval_minutes = 1
+    policy.save_settings()
+    scheduler.run_due(now)
+    policy.refresh_from_db()
+    assert policy.next_run_at == now + timedelta(minutes=1)
+
+
+def test_a_policy_with_an_invalid_config_reports_it_and_the_others_run(policy, scheduler):
+    healthy = PolicyStore.objects.create(name="healthy")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE rl_training_policystore SET ppo = '{\"gamma\": 7}' WHERE name = 'rl_v3'")
+    assert scheduler.run_due(timezone.now()) == 1
+    assert TrainingRun.objects.get().policy == healthy
+    sick = PolicyStore.objects.defer("ppo").get(name="rl_v3")
+    assert "gamma" in sick.schedule_error
+    assert sick.next_run_at > timezone.now()
+
+
+def test_a_database_error_ends_the_tick_and_is_logged(scheduler, caplog, monkeypatch):
+    def fail(now: object) -> int:
+        raise OperationalError("database is away")
+
+    monkeypatch.setattr(scheduler, "run_due", fail)
+    assert scheduler.tick() <= 1
+    assert "database is away" in caplog.text
