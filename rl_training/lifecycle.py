@@ -158,11 +158,24 @@ def claim(run_id: str) -> TrainingRun | None:
         if not claimed:
             return None
         run = TrainingRun.objects.select_related("policy", "initial_version").defer(*_CONFIG_COLUMNS).get(run_id=run_id)
+        transaction.on_commit(partial(_log_start, run))
         if run.started_at is None:
             run.started_at = now
             TrainingRun.objects.held_by(run).update(started_at=now)
             events.write(run, "started", {"run_id": run.run_id, "policy": run.policy.name, "episodes": run.episodes})
     return run
+
+
+def _log_start(run: TrainingRun) -> None:
+    what = "Starting scheduled run" if run.trigger == TrainingRun.Trigger.SCHEDULE else "Starting triggered run"
+    log.info(
+        what if run.attempt == 1 else "Starting run again",
+        run_id=run.run_id,
+        policy=run.policy.name,
+        trigger=run.trigger,
+        episodes=run.episodes,
+        attempt=run.attempt,
+    )
 
 
 def heartbeat(run: TrainingRun, **progress: Any) -> bool:
@@ -198,6 +211,7 @@ def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> boo
     PolicyStore.objects.filter(pk=run.policy_id).update(
         total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
     )
+    transaction.on_commit(partial(_log_end, run))
     payload = {
         "run_id": run.run_id,
         "policy": run.policy.name,
@@ -209,6 +223,15 @@ def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> boo
     }
     events.write(run, "completed", payload if succeeded else payload | {"error": run.error})
     return True
+
+
+def _log_end(run: TrainingRun) -> None:
+    details = {"run_id": run.run_id, "duration_seconds": round(run.duration_seconds or 0.0, 3)}
+    if run.status == Status.SUCCEEDED:
+        episode = f"{run.episodes_done}/{run.episodes}"
+        log.info("Training completed", episode=episode, avg_reward=run.avg_reward, **details)
+    else:
+        log.error("Training failed", error=run.error, **details)
 
 
 def release(run: TrainingRun) -> None:
@@ -224,10 +247,7 @@ def reap(now: datetime) -> int:
 
 def _give_up(run: TrainingRun, reason: str) -> bool:
     if run.attempt >= MAX_ATTEMPTS:
-        ended = fail(run, f"{reason} in each of {run.attempt} attempts")
-        if ended:
-            log.error("Run failed", run_id=run.run_id, error=run.error)
-        return ended
+        return fail(run, f"{reason} in each of {run.attempt} attempts")
     with transaction.atomic():
         requeued = TrainingRun.objects.held_by(run).update(
             status=Status.QUEUED, heartbeat_at=None, sent_at=None, queued_at=timezone.now()

@@ -1,0 +1,102 @@
+import json
+import math
+
+import pytest
+from django.conf import settings
+
+from rl_training import lifecycle, tasks
+from rl_training.models import PolicyVersion, TrainingRun
+
+# Each test commits, as a worker does, so that events reach the streams.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def enqueue(policy, **options) -> TrainingRun:
+    return lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, **options)
+
+
+@pytest.fixture
+def finished(small_policy, streams) -> TrainingRun:
+    run = enqueue(small_policy, seed=7)
+    tasks.train_policy(run.run_id)
+    return TrainingRun.objects.get(pk=run.pk)
+
+
+def test_a_run_leaves_its_result_a_version_and_two_events(finished, streams):
+    assert (finished.status, finished.attempt, finished.episodes_done) == ("succeeded", 1, 2)
+    assert finished.environment_steps == 2 * 4 * 32
+    assert len(finished.episode_rewards) == 2
+    assert finished.final_reward == finished.episode_rewards[-1]
+    assert math.isclose(finished.avg_reward, sum(finished.episode_rewards) / 2)
+    assert math.isfinite(finished.avg_policy_loss)
+    assert math.isfinite(finished.avg_value_loss)
+    assert finished.version.number == 1
+    assert len(finished.version.sha256) == 64
+    assert {"total_return", "sharpe", "buy_and_hold"} <= finished.version.evaluation.keys()
+    assert finished.market_summary["bars"] == 5031
+    assert [streams.xlen(f"rl_v3.training.{kind}") for kind in ("started", "progress", "completed")] == [1, 2, 1]
+
+
+def test_no_checkpoint_is_left_of_a_finished_run(finished):
+    assert list(settings.CHECKPOINT_ROOT.iterdir()) == []
+
+
+def test_the_next_run_continues_from_the_version_before(finished, small_policy):
+    tasks.train_policy(enqueue(small_policy).run_id)
+    second = PolicyVersion.objects.get(number=2)
+    assert second.parent == finished.version
+    assert second.sha256 != finished.version.sha256
+
+
+def test_a_network_of_another_shape_starts_from_scratch(finished, small_policy):
+    small_policy.ppo = small_policy.ppo.model_copy(update={"hidden_sizes": [4]})
+    small_policy.save_settings()
+    tasks.train_policy(enqueue(small_policy).run_id)
+    assert PolicyVersion.objects.get(number=2).parent is None
+
+
+def test_a_damaged_version_is_passed_over_for_its_parent(finished, small_policy):
+    tasks.train_policy(enqueue(small_policy).run_id)
+    second = PolicyVersion.objects.get(number=2)
+    weights = settings.ARTIFACT_ROOT / second.artifact / "policy.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    tasks.train_policy(enqueue(small_policy).run_id)
+    assert PolicyVersion.objects.get(number=3).parent == finished.version
+
+
+def test_the_same_seed_from_scratch_makes_the_same_weights(finished, small_policy):
+    tasks.train_policy(enqueue(small_policy, seed=7, from_scratch=True).run_id)
+    assert PolicyVersion.objects.get(number=2).sha256 == finished.version.sha256
+
+
+def test_a_missing_market_file_fails_the_run_and_is_named(small_policy, streams):
+    small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": "absent.csv"})
+    small_policy.save_settings()
+    run = enqueue(small_policy)
+    with pytest.raises(ValueError, match="absent.csv"):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert run.status == "failed"
+    assert "absent.csv" in run.error
+    assert "Traceback" in run.traceback
+    [(_, entry)] = streams.xrange("rl_v3.training.completed")
+    payload = json.loads(entry["payload"])
+    assert (payload["success"], payload["error"], payload["avg_reward"]) == (False, run.error, None)
+
+
+def test_a_run_that_is_asked_to_stop_is_queued_again_and_resumed_to_the_same_weights(finished, small_policy):
+    run = enqueue(small_policy, seed=7, from_scratch=True)
+    tasks.execute(lifecycle.claim(run.run_id), should_stop=lambda: True)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("queued", 1)
+    tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("succeeded", 2)
+    assert run.version.sha256 == finished.version.sha256
+
+
+def test_a_message_for_a_run_that_is_not_queued_does_nothing(finished):
+    tasks.train_policy(finished.run_id)
+    assert TrainingRun.objects.get().attempt == 1
