@@ -187,7 +187,7 @@ class TrainingConfig(Config):
 
 
 def problems(error: ValidationError) -> dict[str, str]:
-    """What a validation error found, in plain words: `{"ppo.gamma": "Input should be less than or equal to 1, got 2"}`."""
+    """What a validation error found, by field: `{"ppo.gamma": "Input should be less than or equal to 1, got 2"}`."""
     found = {}
     for detail in error.errors(include_url=False):
         path = ".".join(str(part) for part in detail["loc"])
