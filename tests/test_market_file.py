@@ -182,6 +182,7 @@ def test_a_file_that_is_no_table_of_bars_is_refused(load, content, message):
     [
         ("2020-01-01 03:00:00,10,12,9,11\n", "has 5 columns, the header has 6: '2020-01-01 03:00:00,10,12,9,11'"),
         ("2020-01-01 03:00:00,10,12,9,11,5,6\n", "has 7 columns, the header has 6: "),
+        (b"2020-01-01 03:00:00,\xff,12\n", "has 3 columns, the header has 6: '2020-01-01 03:00:00,"),
         ("2020-01-01 03:00:00,10,5,12,9,11,5\n", "has 7 columns, the header has 6: "),
         ('2020-01-01 03:00:00,"10,5",12,9,11,5\n', "open '10,5' is not a number; decimals are written with a point"),
         ("2020-01-01 03:00:00,10,12,9,,5\n", "close is empty"),

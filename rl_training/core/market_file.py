@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.csv as arrow_csv  # type: ignore[import-untyped]
-import pyarrow.parquet as parquet  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
 import structlog
 from numpy.typing import NDArray
 
@@ -27,6 +28,8 @@ MAX_HEADER_BYTES = 65_536
 # Read at a time: enough to outweigh the cost of a call and for memory to be given back, and a few MB.
 ROWS_PER_BATCH = 65_536
 BYTES_PER_BLOCK = 4 * 2**20
+# What Arrow says of a row that has more or fewer columns than the header.
+RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 PARQUET_MAGIC = b"PAR1"
 # The year 1 and the like stand for "no date" in many programs; no exchange has prices this old.
 EARLIEST = np.datetime64("1800-01-01", "s")
@@ -44,7 +47,8 @@ def load_file(path: str, root: Path) -> MarketData:
 
     Whether it is Parquet shows in its first bytes. CSV is UTF-8, separated by commas, with one header row. Columns are
     found by name (see locate_columns), timestamps read as TimestampFormat says. Rows in another order than that of
-    time are sorted, and the log says so. Raises MarketDataError naming the file, the row and the rule.
+    time are sorted, and the log says so. Raises MarketDataError naming the file, the rule and the row, counted from 1
+    after the header, without blank lines.
     """
     try:
         with _open_under(root, path) as file, unchanged_while_read(file):
@@ -57,7 +61,7 @@ def load_file(path: str, root: Path) -> MarketData:
 
 @contextmanager
 def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
-    """Raises MarketDataError if the open file is written to inside the block, also in place of an error that caused."""
+    """Raises MarketDataError if the open file is written to inside the block, in place of any error that this caused."""
 
     def state() -> tuple[int, int]:
         now = os.fstat(file.fileno())
@@ -114,7 +118,8 @@ def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
         found = {field: names[position] for field, position in locate_columns(names).items()}
         for batch in reader.iter_batches(ROWS_PER_BATCH, columns=list(found.values()), use_threads=False):
             yield {field: batch.column(name) for field, name in found.items()}
-    except (pa.ArrowException, OSError) as error:
+    # UnicodeDecodeError: in the names of columns.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MarketDataError(f"cannot be read as Parquet: {error}") from error
 
 
@@ -126,30 +131,25 @@ def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
     # The names of the file may repeat where they do not matter; these do not.
     names = [str(position) for position in range(len(header))]
     wanted = [names[position] for position in positions.values()]
-    ragged: list[Any] = []
-
-    def refuse(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
     try:
         reader = arrow_csv.open_csv(
             pa.PythonFile(file, mode="r"),
             # One thread: several do not know which row they are at.
             read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
-            parse_options=arrow_csv.ParseOptions(invalid_row_handler=refuse),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), check_utf8=False
             ),
         )
         for batch in reader:
             yield {field: batch.column(names[position]) for field, position in positions.items()}
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
+        # The message, because Arrow does not call an invalid_row_handler where the row is not UTF-8.
+        ragged = RAGGED_ROW.search(str(error))
         if not ragged:
             raise MarketDataError(f"cannot be read as CSV: {error}") from error
-        row = ragged[0]
-        rule = f"has {row.actual_columns} columns, the header has {row.expected_columns}: {shown(row.text)}"
-        raise MarketDataError(rule, row=row.number) from error
+        row, expected, actual, text = ragged.groups()
+        rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
+        raise MarketDataError(rule, row=int(row)) from error
 
 
 def _csv_header(file: BufferedReader) -> list[str]:
