@@ -1,0 +1,61 @@
+"""Taking a state directory, and addresses to listen on, for one running system."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class NotAvailableError(Exception):
+    """What the system needs for itself is another's: the message says which, and what to do."""
+
+
+def private_folder(path: Path) -> None:
+    """Make `path`, or see that it is ours alone: the database and a Redis without a password are in it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise NotAvailableError(f"{path} is not a folder of this user's own; name another as STATE_DIR.")
+    if status.st_mode & 0o077:
+        raise NotAvailableError(f"Others can enter {path}; run `chmod 700 {path}` or name another folder as STATE_DIR.")
+
+
+@contextlib.contextmanager
+def sole_user(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory until the end of the block; the kernel lets go of it however this process ends."""
+    private_folder(state_dir)
+    with (state_dir / "up.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotAvailableError(f"It is already running on {state_dir}: one `up` at a time.") from None
+        yield
+
+
+def check_free(setting: str, host: str, port: int) -> None:
+    """Raises `NotAvailableError` naming `setting` when something else listens on the port."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise NotAvailableError(
+                f"Cannot listen on {host}:{port}: {error.strerror}. Set {setting} to a free port, in .env for instance."
+            ) from None
+
+
+def free_ports(number: int) -> list[int]:
+    """Different ports of 127.0.0.1 that nothing listens on."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def answers(path: Path) -> bool:
+    """Whether a process listens on this unix socket; a file that one left behind does not answer."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0

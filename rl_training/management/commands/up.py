@@ -1,0 +1,212 @@
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import redis
+from celery.utils.nodenames import host_format
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
+from rest_framework.authtoken.models import Token
+
+from celery_app import app
+from quantum_trader import health, processes, state_dir
+from quantum_trader.redis_address import private_socket
+
+SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
+LOCAL = "127.0.0.1"
+# A machine that is busy with something else still gets there; a service that cannot start never does.
+READY_WITHIN_SECONDS = 120.0
+POLL_SECONDS = 0.2
+
+Address = tuple[str, int]
+
+
+class Stopped(Exception):
+    """Somebody asked to stop."""
+
+
+class Command(BaseCommand):
+    help = (
+        "Run the whole system in the foreground until Ctrl-C: Redis (a private one unless REDIS_URL names one), "
+        "migrations, web, worker, beat and Flower."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--once",
+            action="store_true",
+            help="use free ports, wait until a run has finished, print the summary endpoint's JSON as the one line on "
+            "stdout, exit 0 if the run succeeded; a state directory that was made for this is removed",
+        )
+        parser.add_argument("--timeout", type=float, default=240.0, help="of --once, in seconds (default: 240)")
+
+    def handle(self, *, once: bool, timeout: float, **_: Any) -> None:
+        self.once = once
+        self.deadline = time.monotonic() + (timeout if once else READY_WITHIN_SECONDS)
+        try:
+            with ExitStack() as stack:
+                if once and not settings.STATE_DIR.exists():
+                    stack.callback(shutil.rmtree, settings.STATE_DIR, ignore_errors=True)
+                stack.enter_context(state_dir.sole_user(settings.STATE_DIR))
+                self.signals = stack.enter_context(processes.Signals())
+                summary = self._run(stack)
+        except state_dir.NotAvailableError as error:
+            raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(f"The database cannot be used: {error}") from error
+        except (Stopped, KeyboardInterrupt):
+            if once:
+                raise CommandError("Stopped before a run had finished.", returncode=130) from None
+            self._say("Stopped.")
+        else:
+            self.stdout.write(json.dumps(summary))
+            if not summary["recent_runs"][0]["success"]:
+                raise CommandError(f"The run failed: {summary['last_error']}")
+
+    def _run(self, stack: ExitStack) -> dict[str, Any]:
+        """Start everything; returns the summary after a run with --once, else never."""
+        started = timezone.now()
+        web, flower = self._addresses()
+        flower_login = os.environ.get("FLOWER_BASIC_AUTH") or f"admin:{secrets.token_urlsafe(12)}"
+        redis_services = self._private_redis(stack)
+        self.supervisor = stack.enter_context(
+            processes.Supervisor(
+                {**os.environ, "WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])},
+                self.signals,
+                stdout=sys.stderr if self.once else None,
+            )
+        )
+        self.supervisor.start(*redis_services)
+        self._migrate()
+        user, token, password = first_admin()
+        connection.close()
+        self._wait_for({"Redis": redis_answers})
+        self._say("Starting web, worker, beat and Flower ...")
+        self.supervisor.start(*processes.services(web, flower, flower_login))
+        site, flower_site = base_url(web), base_url(flower)
+        self._wait_for(
+            {
+                "web": lambda: health.answers(f"{site}/admin/login/"),
+                "worker": worker_answers,
+                "beat": lambda: self.supervisor.running("beat"),
+                "Flower": lambda: health.answers(f"{flower_site}/healthcheck"),
+            }
+        )
+        self._say(
+            f"Running until Ctrl-C.\n"
+            f"  Admin    {site}/admin/  login: {user}, password: {password or 'unchanged since the first start'}\n"
+            f"  Flower   {flower_site}/  login: {flower_login.replace(':', ', password: ', 1)}\n"
+            f"  Summary  curl -H 'Authorization: Token {token}' {site}{SUMMARY}"
+        )
+        while not self.once:
+            self._watch()
+        return self._wait_for_run(f"{site}{SUMMARY}", token, started)
+
+    def _addresses(self) -> tuple[Address, Address]:
+        if self.once:
+            web_port, flower_port = state_dir.free_ports(2)
+            return (LOCAL, web_port), (LOCAL, flower_port)
+        state_dir.check_free("WEB_PORT", settings.WEB_HOST, settings.WEB_PORT)
+        state_dir.check_free("FLOWER_PORT", settings.FLOWER_HOST, settings.FLOWER_PORT)
+        return (settings.WEB_HOST, settings.WEB_PORT), (settings.FLOWER_HOST, settings.FLOWER_PORT)
+
+    def _private_redis(self, stack: ExitStack) -> list[processes.Service]:
+        if os.environ.get("REDIS_URL"):
+            return []
+        socket, folder = private_socket(settings.STATE_DIR), settings.STATE_DIR / "redis"
+        state_dir.private_folder(folder)
+        state_dir.private_folder(socket.parent)
+        if socket.parent != settings.STATE_DIR:
+            stack.callback(remove_if_empty, socket.parent)
+        if state_dir.answers(socket):
+            raise state_dir.NotAvailableError(f"A Redis that was not started here answers at {socket}; end it first.")
+        return [processes.private_redis(socket, folder)]
+
+    def _migrate(self) -> None:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if plan:
+            self._say(f"Applying {len(plan)} migrations to the database ...")
+            call_command("migrate", interactive=False, verbosity=0)
+
+    def _wait_for(self, checks: dict[str, Callable[[], bool]]) -> None:
+        waiting = dict(checks)
+        while waiting := {name: answers for name, answers in waiting.items() if not answers()}:
+            if time.monotonic() > self.deadline:
+                raise CommandError(f"Not ready in time: {', '.join(waiting)}. The lines above may say why.")
+            self._watch()
+
+    def _wait_for_run(self, url: str, token: str, started: datetime) -> dict[str, Any]:
+        """The summary once it shows a run that finished since `started`."""
+        self._say("Waiting for beat to find a policy due and for the worker to finish its run ...")
+        while time.monotonic() < self.deadline:
+            self._watch()
+            with contextlib.suppress(OSError):  # web is being started again
+                status, body = health.get(url, {"Authorization": f"Token {token}"})
+                if status != 200:
+                    raise CommandError(f"{url} answered {status}, not 200.")
+                summary: dict[str, Any] = json.loads(body)
+                if summary["last_run_at"] and datetime.fromisoformat(summary["last_run_at"]) >= started:
+                    return summary
+        raise CommandError("No run finished in time. The lines above may say why.")
+
+    def _watch(self) -> None:
+        self.supervisor.watch(POLL_SECONDS)
+        if self.signals.received:
+            self._say("Stopping ...")
+            raise Stopped
+
+    def _say(self, text: str) -> None:
+        out = self.stderr if self.once else self.stdout
+        out.write(text, lambda line: line)
+        out.flush()
+
+
+def first_admin() -> tuple[str, str, str | None]:
+    """Name and API token of the first superuser; its password too if this call made it."""
+    user_model = get_user_model()
+    user, password = user_model.objects.filter(is_superuser=True).order_by("pk").first(), None
+    if user is None:
+        password = os.environ.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12)
+        user = user_model.objects.create_superuser("admin", password=password)
+    token, _ = Token.objects.get_or_create(user=user)
+    return user.get_username(), token.key, password
+
+
+def redis_answers() -> bool:
+    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+def worker_answers() -> bool:
+    return bool(app.control.ping(destination=[host_format(processes.WORKER_NODE)], timeout=0.5))
+
+
+def base_url(address: Address) -> str:
+    """Where this machine reaches a server that listens on `address`, all addresses included."""
+    host, port = address
+    host = LOCAL if host in ("0.0.0.0", "::") else host  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
