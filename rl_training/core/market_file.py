@@ -61,7 +61,7 @@ def load_file(path: str, root: Path) -> MarketData:
 
 @contextmanager
 def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
-    """Raises MarketDataError if the open file is written to inside the block, in place of any error that this caused."""
+    """Raises MarketDataError if the file is written to inside the block, in place of any error that this caused."""
 
     def state() -> tuple[int, int]:
         now = os.fstat(file.fileno())
