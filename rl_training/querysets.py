@@ -51,6 +51,10 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
             active_status=Subquery(self._runs().active().values("status")[:1]),
         )
 
+    def for_summary(self) -> PolicyStoreQuerySet:
+        """With the columns of a summary: one whose typed columns are invalid has a summary too."""
+        return self.only("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")
+
     def _runs(self) -> TrainingRunQuerySet:
         """The runs of the policy in the outer query."""
         runs = self.model._meta.get_field("runs").related_model
