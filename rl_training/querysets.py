@@ -66,6 +66,10 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         """Queued or running."""
         return self.filter(status__in=["queued", "running"])
 
+    def progress(self) -> TrainingRunQuerySet:
+        """The active runs, with how far they are."""
+        return self.active().only("policy_id", "run_id", "status", "episodes", "episodes_done", "started_at")
+
     def finished(self) -> TrainingRunQuerySet:
         """Succeeded or failed: what the summary counts. A cancelled run never started."""
         return self.filter(finished_at__isnull=False, status__in=["succeeded", "failed"])
