@@ -1,0 +1,73 @@
+"""Files and folders that are either all there or not there at all, whatever happens while they are written."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Put a file in place of `path`, on the disk when this returns. On OSError the one before stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _sibling(path)
+    try:
+        _write(temporary, data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Put a folder of these files in place of `path`, on the disk when this returns. On OSError the one before stands.
+
+    No rename replaces a folder that is not empty, so one that is there already is moved aside first: killed in that
+    instant, neither is at `path`, and the one before is beside it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary, aside = _sibling(path), _sibling(path)
+    try:
+        temporary.mkdir()
+        for name, data in files.items():
+            _write(temporary / name, data)
+        _sync(temporary)
+        if path.exists():
+            os.rename(path, aside)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if aside.exists():
+                os.rename(aside, path)
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync(path.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove `path`, if it is there, and what writers that were killed have left beside it."""
+    for leftover in [path, *path.parent.glob(f".{path.name}.*.tmp")]:
+        leftover.unlink(missing_ok=True)
+
+
+def _sibling(path: Path) -> Path:
+    """A name on the same file system, as renames need, that no other writer uses."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Renames in a folder are on the disk only once the folder itself is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
