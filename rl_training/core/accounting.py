@@ -67,20 +67,22 @@ def trade_bar(
     is ruined: its position is closed and its equity is set to exactly that floor, whatever the gap or the cost of
     closing would have left (so that cost and the turnover of closing are not counted). It stays as it is from then on.
     """
-    slippage, fee = config.slippage, config.fee
+    # fee (1 + s slippage) + slippage, the part that does not depend on the side apart
+    flat_rate, side_rate = config.slippage + config.fee, config.slippage * config.fee
     floor = config.ruin_fraction * INITIAL_EQUITY
 
     held = accounts.units * open_price
     equity_at_open = accounts.cash + held
     gap = target * equity_at_open - held
     side = np.sign(gap)
-    cost_rate = slippage + fee * (1.0 + side * slippage)
+    cost_rate = flat_rate + side * side_rate
     changed = (target != accounts.target) & (equity_at_open > floor)
     traded = np.abs(gap / (1.0 + side * cost_rate * target)) * changed
     trading_cost = cost_rate * traded
     equity_traded = equity_at_open - trading_cost
     units = np.where(changed, target * equity_traded / open_price, accounts.units)
     cash = np.where(changed, equity_traded - units * open_price, accounts.cash)
+    entry_equity = np.where(changed, equity_traded, accounts.entry_equity)
 
     notional = units * close_price
     holding_cost = config.funding_rate * notional + config.borrow_rate * np.maximum(-notional, 0.0)
@@ -95,13 +97,14 @@ def trade_bar(
         cash[ruined] = floor
         equity[ruined] = floor
         target = np.where(ruined, 0.0, target)
+        entry_equity[ruined] = floor
 
     after = Accounts(
         cash=cash,
         units=units,
         target=target.copy(),
         equity=equity,
-        entry_equity=np.where(changed, equity_traded, accounts.entry_equity),
+        entry_equity=entry_equity,
         peak=np.maximum(accounts.peak, equity),
     )
     outcome = BarOutcome(

@@ -117,7 +117,7 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         if not self._under_way:
             raise ResetNeeded("no episode is under way: call reset() before step()")
-        actions = _checked_actions(np.reshape(action, -1), 1, len(self._episodes.config.positions))
+        actions = _checked_actions(np.array([action]), 1, len(self._episodes.config.positions))
         outcome, terminated, truncated = self._episodes.step(actions)
         self._under_way = not (terminated[0] or truncated[0])
         reward = float(outcome.reward[0])

@@ -45,12 +45,13 @@ class Episodes:
 
     def checked_starts(self, start: Any, count: int) -> IntArray:
         """One start for all or one each, [count]. Raises ValueError where an episode does not fit."""
-        starts = np.broadcast_to(np.asarray(start), (count,))
-        if starts.dtype.kind not in "iu" or starts.min() < self.first_start or starts.max() > self.last_start:
+        starts = np.asarray(start)
+        fits = starts.dtype.kind in "iu" and starts.shape in ((), (count,))
+        if not fits or starts.min() < self.first_start or starts.max() > self.last_start:
             raise ValueError(
                 f"start: got {start}, must be a bar from {self.first_start} to {self.last_start}, one or one for each"
             )
-        return starts.astype(np.int64)
+        return np.full(count, starts, np.int64)
 
     def begin(self, which: BoolArray, starts: IntArray) -> None:
         """Begin new episodes in `which`, [N], at the bars `starts`, one for each that is set."""

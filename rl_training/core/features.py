@@ -78,7 +78,8 @@ def _rsi(bars: MarketData, window: int) -> FloatArray:
     change = np.diff(bars.close)
     rises = _rolling_sum(np.maximum(change, 0.0), window)
     moves = _rolling_sum(np.abs(change), window)
-    return np.divide(rises, moves, out=np.full(len(moves), 0.5), where=moves > 0)
+    share: FloatArray = np.divide(rises, moves, out=np.full(len(moves), 0.5), where=moves > 0)
+    return share
 
 
 def _macd(bars: MarketData, fast: int, slow: int, signal: int) -> FloatArray:
@@ -101,13 +102,13 @@ def _volume_zscore(bars: MarketData, window: int) -> FloatArray:
     """(volume - mean) / deviation of the last `window` volumes, this bar's included; 0 where they are all equal."""
     count = len(bars.volume) - window + 1
     mean = _rolling_sum(bars.volume, window) / window
-    mean[mean == 0] = 1.0
+    scale = np.where(mean > 0, mean, 1.0)  # so that what counts as no deviation does not depend on the unit
     squares = np.zeros(count)
     for offset in range(window):
-        relative = bars.volume[offset : offset + count] / mean - 1.0
+        relative = (bars.volume[offset : offset + count] - mean) / scale
         squares += relative * relative
     deviation = np.sqrt(squares / window)
-    relative = bars.volume[window - 1 :] / mean - 1.0
+    relative = (bars.volume[window - 1 :] - mean) / scale
     return np.divide(relative, deviation, out=np.zeros(count), where=deviation > _NO_DEVIATION)
 
 

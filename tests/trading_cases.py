@@ -1,0 +1,105 @@
+"""Markets, rules and decisions for the tests of the environment: random ones, and some whose outcome is plain."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.market import MarketData
+
+FREE = {"fee": 0.0, "slippage": 0.0, "borrow_rate": 0.0, "funding_rate": 0.0}
+
+
+def make_market(open_: Any, close: Any) -> MarketData:
+    """Hourly bars with these prices and the least high and low that enclose them."""
+    open_, close = np.array(open_, np.float64), np.array(close, np.float64)
+    timestamp = np.datetime64("2024-01-01T00:00:00", "s") + np.arange(len(close)) * np.timedelta64(3600, "s")
+    return MarketData(timestamp, open_, np.maximum(open_, close), np.minimum(open_, close), close, np.ones(len(close)))
+
+
+def random_market(bars: int, seed: int, volatility: float = 0.01, gap: float = 0.005) -> MarketData:
+    """Bars whose closes have independent returns of expectation 0, opens a random gap away from the close before."""
+    random = np.random.default_rng(seed)
+    moves = random.normal(-(volatility**2) / 2, volatility, bars)
+    gaps = random.normal(-(gap**2) / 2, gap, bars)
+    close = 100.0 * np.exp(np.cumsum(moves + gaps))
+    open_ = close / np.exp(moves)
+    stretch = np.exp(np.abs(random.normal(0, volatility / 2, (2, bars))))
+    timestamp = np.datetime64("2024-01-01T00:00:00", "s") + np.arange(bars) * np.timedelta64(3600, "s")
+    high, low = np.maximum(open_, close) * stretch[0], np.minimum(open_, close) / stretch[1]
+    return MarketData(timestamp, open_, high, low, close, random.lognormal(size=bars))
+
+
+def rules(**changes: Any) -> EnvironmentConfig:
+    """Rules with short episodes and a feature window of one bar, so that small markets are enough."""
+    settings: dict[str, Any] = {"episode_length": 10, "features": ["log_return_1", "range", "time_of_day"]}
+    return EnvironmentConfig(**(settings | changes))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One episode: a market that it just fits into, the rules, and an action for every step of it."""
+
+    market: MarketData
+    config: EnvironmentConfig
+    actions: tuple[int, ...]
+
+    def under(self, **changes: Any) -> "Case":
+        """The same market and actions under changed rules."""
+        return replace(self, config=EnvironmentConfig(**(self.config.model_dump() | changes)))
+
+    def always(self, position: float) -> "Case":
+        """The same market and rules with one position held throughout, and the choice to be flat."""
+        return replace(self.under(positions=[0.0, position]), actions=(1,) * len(self.actions))
+
+
+POSITIONS = ([-1.0, 0.0, 1.0], [0.0, 1.0], [-0.5, 0.5, 1.5], [-3.0, 3.0], [1.0, -1.0])
+
+
+def make_case(
+    seed: int,
+    length: int = 12,
+    volatility: float = 0.02,
+    gap: float = 0.01,
+    positions: int = 0,
+    change: float = 0.5,
+    fee: float = 0.001,
+    slippage: float = 0.0005,
+    borrow_rate: float = 0.001,
+    funding_rate: float = 0.001,
+    ruin_fraction: float = 0.1,
+) -> Case:
+    """A random market and random actions, each step a new one with probability `change`."""
+    config = rules(
+        episode_length=length,
+        positions=POSITIONS[positions],
+        fee=fee,
+        slippage=slippage,
+        borrow_rate=borrow_rate,
+        funding_rate=funding_rate,
+        ruin_fraction=ruin_fraction,
+    )
+    random = np.random.default_rng(seed)
+    actions = [int(random.integers(len(config.positions)))]
+    while len(actions) < length:
+        actions.append(int(random.integers(len(config.positions))) if random.random() < change else actions[-1])
+    return Case(random_market(length + 2, seed, volatility, gap), config, tuple(actions))
+
+
+cases = st.builds(
+    make_case,
+    seed=st.integers(0, 2**32 - 1),
+    length=st.integers(2, 24),
+    volatility=st.sampled_from([0.0001, 0.01, 0.1, 0.5]),
+    gap=st.sampled_from([0.0, 0.01, 0.3]),
+    positions=st.integers(0, len(POSITIONS) - 1),
+    change=st.sampled_from([0.1, 0.5, 1.0]),
+    fee=st.sampled_from([0.0, 0.0005, 0.05]),
+    slippage=st.sampled_from([0.0, 0.0001, 0.05]),
+    borrow_rate=st.sampled_from([0.0, 0.0001, 0.05]),
+    funding_rate=st.sampled_from([-0.01, 0.0, 0.0001, 0.05]),
+    ruin_fraction=st.sampled_from([0.01, 0.5, 0.9]),
+)
+"""Calm to violent markets: in about a third of the cases the account is ruined."""
