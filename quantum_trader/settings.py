@@ -130,8 +130,15 @@ REDIS_URL = env.str("REDIS_URL", default="") or f"unix://{private_socket(STATE_D
 TRAINING_QUEUE = "training"
 CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# Publishing must not hang a page or beat when Redis does not answer: the run is in the database all the same.
-CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5}
+# Publishing must not hold up a page or beat when Redis is away: the run is in the database all the same, and beat
+# sends the message later.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 5,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+}
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_DEFAULT_QUEUE = TRAINING_QUEUE
 CELERY_TASK_IGNORE_RESULT = True
