@@ -1,0 +1,49 @@
+"""Figures as pages show them; what is not a finite number is shown as missing."""
+
+import math
+from typing import Any, TypeGuard
+
+from django import template
+
+register = template.Library()
+
+MISSING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+@register.filter
+def figure(value: Any) -> str:
+    """Four significant digits."""
+    if not is_number(value):
+        return MISSING
+    return f"{value:,.4g}".replace("-", MINUS) if abs(value) < 10_000 else f"{value:,.0f}".replace("-", MINUS)
+
+
+@register.filter
+def percent(value: Any) -> str:
+    """A share as a percentage with two decimals."""
+    return f"{100 * value:,.2f} %".replace("-", MINUS) if is_number(value) else MISSING
+
+
+@register.filter
+def share(value: Any) -> str:
+    """A share as a whole percentage; what is not quite none or all is not shown as none or all."""
+    if not is_number(value):
+        return MISSING
+    return f"{round(100 * value) if value in (0, 1) else min(99, max(1, round(100 * value)))} %"
+
+
+@register.filter
+def seconds(value: Any) -> str:
+    """A duration: 4.2 s, 3 min 20 s, 2 h 5 min."""
+    if not is_number(value):
+        return MISSING
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

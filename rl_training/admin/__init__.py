@@ -1,0 +1,11 @@
+"""The Django admin: policies are edited here; runs, versions and events are looked at."""
+
+from django.contrib import admin
+
+from rl_training.admin.policies import PolicyStoreAdmin
+from rl_training.admin.records import PolicyVersionAdmin, TrainingEventAdmin, TrainingRunAdmin
+
+admin.site.site_header = admin.site.site_title = "Quantum trader"
+admin.site.index_title = "Policies and their training"
+
+__all__ = ["PolicyStoreAdmin", "PolicyVersionAdmin", "TrainingEventAdmin", "TrainingRunAdmin"]

@@ -1,0 +1,69 @@
+"""Stored values as the admin shows them: always text, whatever markup they hold."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from rl_training.models import TrainingRun
+
+EMPTY = "-"
+
+
+def preformatted(text: str) -> str | SafeString:
+    """The text with its line breaks, escaped."""
+    # A lone surrogate can be stored in JSON but not sent as UTF-8.
+    sendable = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return format_html('<pre class="stored-text">{}</pre>', sendable) if text else EMPTY
+
+
+def pretty_json(value: Any) -> str | SafeString:
+    """The value as indented JSON, escaped."""
+    return EMPTY if value is None else preformatted(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def admin_link(model: str, pk: int, text: str) -> SafeString:
+    """A link to the admin page of a row of one of this app's models."""
+    return format_html('<a href="{}">{}</a>', reverse(f"admin:rl_training_{model}_change", args=[pk]), text)
+
+
+def run_link(run: TrainingRun) -> SafeString:
+    return admin_link("trainingrun", run.pk, run.run_id)
+
+
+def flower_link(run: TrainingRun) -> SafeString:
+    """The run's task in Flower: the run's id is the task's id."""
+    url = f"{settings.FLOWER_URL.rstrip('/')}/task/{run.run_id}"
+    return format_html('<a href="{}" rel="noreferrer">in Flower</a>', url)
+
+
+def outcome(status: str, label: str, title: str = "") -> SafeString:
+    return format_html('<span class="outcome {}" title="{}">{}</span>', status, title, label)
+
+
+def time_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
+    """A column that shows the time `name` to the second, in UTC."""
+
+    @admin.display(description=description or name.replace("_", " "), ordering=name)
+    def column(_: Any, row: Any) -> str:
+        moment = getattr(row, name)
+        return EMPTY if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+    return column
+
+
+def figure_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
+    """A column that shows the number `name` with four significant digits."""
+
+    @admin.display(description=description or name.replace("_", " "), ordering=name)
+    def column(_: Any, row: Any) -> str:
+        value = getattr(row, name)
+        return EMPTY if value is None else f"{value:,.4g}"
+
+    return column

@@ -1,0 +1,187 @@
+"""Policies in the admin: edited, started, switched on and off, and taken back to how they were."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pydantic
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince, timeuntil
+
+from rl_training import lifecycle
+from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
+from rl_training.admin.policy_form import PolicyStoreForm, load_settings
+from rl_training.admin.policy_history import PolicyHistoryAdmin, record_state_before
+from rl_training.core.config import problems
+from rl_training.models import PolicyStore, TrainingRun
+
+SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
+STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
+
+
+@admin.register(PolicyStore)
+class PolicyStoreAdmin(PolicyHistoryAdmin):
+    form = PolicyStoreForm
+    list_display = (
+        "name",
+        "enabled",
+        "last_outcome",
+        "next_due",
+        "interval",
+        "episodes",
+        "runs_finished",
+        "schedule_error",
+    )
+    list_filter = ("enabled",)
+    search_fields = ("name",)
+    actions = ("train_now", "enable", "disable")
+
+    class Media:
+        css = {"all": ["rl_training/admin.css"]}  # noqa: RUF012
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyStore]:
+        # Leaves the typed columns out: a row that holds an invalid one must not hide the others.
+        return PolicyStore.objects.with_outcome()
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        policy: Any = super().get_object(request, object_id, from_field)
+        if policy is not None:
+            policy.stored_problems = load_settings(policy)
+        return policy
+
+    def get_fieldsets(self, request: HttpRequest, obj: PolicyStore | None = None) -> list[tuple[str, dict[str, Any]]]:
+        editable = self.has_change_permission(request, obj)
+        return [
+            ("Schedule", {"fields": (*SCHEDULE, *(STATE if obj else ()), *(("seen",) if obj and editable else ()))}),
+            ("Market", {"fields": ("market",)}),
+            ("Environment", {"fields": ("environment",)}),
+            ("PPO", {"fields": ("ppo",)}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: PolicyStore | None = None) -> Sequence[str]:
+        # A policy's streams, keys and addresses bear its name.
+        return (*STATE, "name") if obj else STATE
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        policy = context["original"]
+        if policy is not None and request.method == "GET":
+            for column, found in policy.stored_problems.items():
+                self.message_user(
+                    request,
+                    f"What is stored in {column} is invalid, and no run can start: {_listed(found)}. The form shows "
+                    "defaults in place of what is invalid; saving it repairs the policy.",
+                    messages.ERROR,
+                )
+        response: HttpResponse = super().render_change_form(request, context, **kwargs)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj._history_user = request.user
+        if change:
+            record_state_before(obj)
+            obj.save_settings()
+        else:
+            obj.save()
+
+    def get_deleted_objects(
+        self, objs: QuerySet[PolicyStore] | Sequence[PolicyStore], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        # Asked before Django collects the runs, of which there may be a hundred thousand.
+        kept = [f"{policy} has training runs; disable it instead" for policy in objs if policy.runs.exists()]
+        return ([], {}, set(), kept) if kept else super().get_deleted_objects(objs, request)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
+        with transaction.atomic():
+            for pk in queryset.values_list("pk", flat=True):
+                policy = self.get_object(request, str(pk))
+                if policy is not None:
+                    self.delete_model(request, policy)
+
+    @admin.display(ordering="next_run_at")
+    def next_due(self, policy: Any) -> str | SafeString:
+        if not policy.enabled:
+            return "not while disabled"
+        when = f"{policy.next_run_at:%Y-%m-%d %H:%M:%S} UTC"
+        relative = f"in {timeuntil(policy.next_run_at)}"
+        if policy.next_run_at <= timezone.now():
+            relative = "after the active run" if policy.active_status else "now"
+        return format_html('<span title="{}">{}</span>', when, relative)
+
+    @admin.display(ordering="last_finished_at", description="last run")
+    def last_outcome(self, policy: Any) -> str | SafeString:
+        if policy.last_status is None:
+            return policy.active_status or EMPTY
+        title = policy.last_error or f"{policy.last_finished_at:%Y-%m-%d %H:%M:%S} UTC"
+        return format_html(
+            "{} {} ago{}",
+            outcome(policy.last_status, policy.last_status, title),
+            timesince(policy.last_finished_at),
+            f"; {policy.active_status} now" if policy.active_status else "",
+        )
+
+    @admin.display(description="finished runs", ordering="total_runs")
+    def runs_finished(self, policy: PolicyStore) -> str:
+        return f"{policy.succeeded_runs:,} of {policy.total_runs:,} succeeded" if policy.total_runs else "none"
+
+    @admin.display(description="interval", ordering="interval_minutes")
+    def interval(self, policy: PolicyStore) -> str:
+        return f"{policy.interval_minutes:,} min"
+
+    @admin.display(description="episodes", ordering="episodes_per_run")
+    def episodes(self, policy: PolicyStore) -> str:
+        return f"{policy.episodes_per_run:,}"
+
+    @admin.action(permissions=["change"], description="Train now")
+    def train_now(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
+        for policy in self._valid(request, queryset):
+            try:
+                run = lifecycle.enqueue(policy, TrainingRun.Trigger.ADMIN)
+            except lifecycle.AlreadyActiveError as error:
+                self.message_user(request, f"Not queued: {error}.", messages.WARNING)
+            except pydantic.ValidationError as error:
+                self.message_user(request, f"Not queued: policy {policy}: {_listed(problems(error))}.", messages.ERROR)
+            else:
+                self.log_change(request, policy, f"Queued training run {run.run_id}.")
+                link = admin_link("trainingrun", run.pk, f"run {run.run_id}")
+                self.message_user(request, format_html("Policy {}: {} is queued, {}.", policy, link, flower_link(run)))
+
+    @admin.action(permissions=["change"], description="Enable")
+    def enable(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
+        self._switch(request, queryset, enabled=True)
+
+    @admin.action(permissions=["change"], description="Disable")
+    def disable(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
+        self._switch(request, queryset, enabled=False)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet[PolicyStore], *, enabled: bool) -> None:
+        word = "enabled" if enabled else "disabled"
+        for policy in self._valid(request, queryset.filter(enabled=not enabled)):
+            policy.enabled = enabled
+            with transaction.atomic():
+                record_state_before(policy)
+                # Not the other settings: they may have been edited since they were read.
+                policy.save(update_fields=["enabled", "updated_at"])
+            self.log_change(request, policy, f"{word.capitalize()}.")
+            self.message_user(request, f"Policy {policy} is {word}.")
+
+    def _valid(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> Iterable[PolicyStore]:
+        """The policies with all their columns; one with an invalid one is reported and left out."""
+        for pk, name in list(queryset.values_list("pk", "name")):
+            try:
+                yield PolicyStore.objects.get(pk=pk)
+            except ValidationError:
+                self.message_user(
+                    request,
+                    f"Policy {name}: what is stored is invalid; open it and save it repaired.",
+                    messages.ERROR,
+                )
+
+
+def _listed(found: dict[str, str]) -> str:
+    return "; ".join(f"{path}: {message}" if path else message for path, message in found.items())

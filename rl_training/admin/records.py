@@ -1,0 +1,235 @@
+"""Runs, versions and events in the admin: to be looked at only."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from rl_training.admin.display import (
+    EMPTY,
+    admin_link,
+    figure_column,
+    flower_link,
+    outcome,
+    preformatted,
+    pretty_json,
+    run_link,
+    time_column,
+)
+from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+
+CONFIG_COLUMNS = ("market", "environment", "ppo")
+
+
+class PolicyFilter(admin.SimpleListFilter):
+    """By policy, without loading policies: one that holds an invalid config must not hide the runs."""
+
+    title = "policy"
+    parameter_name = "policy"
+    column = "policy"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in PolicyStore.objects.values_list("name", flat=True)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        known = dict(self.lookup_choices)
+        return queryset.filter(**{f"{self.column}__name": self.value()}) if self.value() in known else queryset
+
+
+class PolicyOfRunFilter(PolicyFilter):
+    column = "run__policy"
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Only the processes that own these rows write them."""
+
+    # Counting all of a large table takes longer than showing a page of it.
+    show_full_result_count = False
+    list_per_page = 50
+
+    class Media:
+        css = {"all": ["rl_training/admin.css"]}  # noqa: RUF012
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(TrainingRun)
+class TrainingRunAdmin(ReadOnlyAdmin):
+    list_display = ("run_id", "policy", "shown_status", "queued", "progress", "duration", "reward", "made", "flower")
+    list_filter = ("status", "trigger", PolicyFilter)
+    search_fields = ("run_id", "error")
+    search_help_text = "Run id or a part of the error."
+    date_hierarchy = "queued_at"
+    fieldsets = (
+        (None, {"fields": ("run_id", "policy_name", "shown_status", "trigger", "flower")}),
+        ("Why it failed", {"fields": ("shown_error", "shown_traceback")}),
+        ("Times", {"fields": ("slot", "queued", "sent", "started", "heartbeat", "finished")}),
+        ("Attempt", {"fields": ("attempt", "progress", "duration", "environment_steps")}),
+        ("Outcome", {"fields": ("started_from", "made", "announced")}),
+        ("Rewards and losses", {"fields": ("avg_reward", "final_reward", "avg_policy_loss", "avg_value_loss")}),
+        ("Details", {"fields": ("shown_episode_rewards", "shown_market", "shown_config")}),
+    )
+
+    slot = time_column("scheduled_for", "slot")
+    queued = time_column("queued_at")
+    sent = time_column("sent_at", "told a worker at")
+    started = time_column("started_at")
+    heartbeat = time_column("heartbeat_at")
+    finished = time_column("finished_at")
+    reward = figure_column("avg_reward", "average reward")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
+        runs: QuerySet[TrainingRun] = super().get_queryset(request)
+        large = ("config", "traceback", "episode_rewards", "market_summary", "version__evaluation")
+        return runs.select_related("policy", "version").defer(*large, *_of_policy("policy"))
+
+    def get_fieldsets(self, request: HttpRequest, obj: TrainingRun | None = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        return shown if obj and obj.error else [group for group in shown if group[0] != "Why it failed"]
+
+    @admin.display(description="policy")
+    def policy_name(self, run: TrainingRun) -> SafeString:
+        return admin_link("policystore", run.policy_id, run.policy.name)
+
+    @admin.display(description="episodes")
+    def progress(self, run: TrainingRun) -> str:
+        return f"{run.episodes_done:,} of {run.episodes:,}"
+
+    @admin.display(description="seconds", ordering="duration_seconds")
+    def duration(self, run: TrainingRun) -> str:
+        return EMPTY if run.duration_seconds is None else f"{run.duration_seconds:,.1f}"
+
+    @admin.display(description="status", ordering="status")
+    def shown_status(self, run: TrainingRun) -> SafeString:
+        return outcome(run.status, run.status, run.error)
+
+    @admin.display(description="task")
+    def flower(self, run: TrainingRun) -> SafeString:
+        return flower_link(run)
+
+    @admin.display(description="made")
+    def made(self, run: TrainingRun) -> str | SafeString:
+        version = getattr(run, "version", None)
+        return admin_link("policyversion", version.pk, f"version {version.number}") if version else EMPTY
+
+    @admin.display(description="started from version")
+    def started_from(self, run: TrainingRun) -> str | SafeString:
+        if run.initial_version_id is None:
+            return "none: from scratch"
+        number = PolicyVersion.objects.values_list("number", flat=True).get(pk=run.initial_version_id)
+        return admin_link("policyversion", run.initial_version_id, f"version {number}")
+
+    @admin.display(description="events")
+    def announced(self, run: TrainingRun) -> str | SafeString:
+        links = [(admin_link("trainingevent", event.pk, event.event_type),) for event in run.events.order_by("id")]
+        return format_html_join(", ", "{}", links) or EMPTY
+
+    @admin.display(description="error")
+    def shown_error(self, run: TrainingRun) -> str | SafeString:
+        return preformatted(run.error)
+
+    @admin.display(description="traceback")
+    def shown_traceback(self, run: TrainingRun) -> str | SafeString:
+        return preformatted(run.traceback)
+
+    @admin.display(description="episode rewards")
+    def shown_episode_rewards(self, run: TrainingRun) -> str | SafeString:
+        return pretty_json(run.episode_rewards)
+
+    @admin.display(description="market")
+    def shown_market(self, run: TrainingRun) -> str | SafeString:
+        return pretty_json(run.market_summary)
+
+    @admin.display(description="settings")
+    def shown_config(self, run: TrainingRun) -> str | SafeString:
+        return pretty_json(run.config)
+
+
+@admin.register(PolicyVersion)
+class PolicyVersionAdmin(ReadOnlyAdmin):
+    list_display = ("version", "policy", "created", "made_by", "sha256")
+    list_filter = (PolicyFilter,)
+    search_fields = ("sha256", "run__run_id")
+    search_help_text = "Digest of the weights or run id."
+    date_hierarchy = "created_at"
+    ordering = ("-id",)
+    fields = (
+        "version",
+        "policy_name",
+        "created",
+        "made_by",
+        "continued_from",
+        "artifact",
+        "sha256",
+        "shown_evaluation",
+    )
+
+    created = time_column("created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyVersion]:
+        versions: QuerySet[PolicyVersion] = super().get_queryset(request)
+        of_run = [f"run__{name}" for name in ("config", "traceback", "episode_rewards", "market_summary")]
+        return versions.select_related("policy", "run", "parent").defer(
+            "evaluation", "parent__evaluation", *of_run, *_of_policy("policy")
+        )
+
+    @admin.display(ordering="number")
+    def version(self, version: PolicyVersion) -> str:
+        return f"version {version.number}"
+
+    @admin.display(description="policy")
+    def policy_name(self, version: PolicyVersion) -> SafeString:
+        return admin_link("policystore", version.policy_id, version.policy.name)
+
+    @admin.display(description="made by run")
+    def made_by(self, version: PolicyVersion) -> SafeString:
+        return run_link(version.run)
+
+    @admin.display(description="continued from")
+    def continued_from(self, version: PolicyVersion) -> str | SafeString:
+        parent = version.parent
+        return admin_link("policyversion", parent.pk, f"version {parent.number}") if parent else "none: from scratch"
+
+    @admin.display(description="evaluation")
+    def shown_evaluation(self, version: PolicyVersion) -> str | SafeString:
+        return pretty_json(version.evaluation)
+
+
+@admin.register(TrainingEvent)
+class TrainingEventAdmin(ReadOnlyAdmin):
+    list_display = ("event_type", "event_id", "about", "written", "published")
+    list_filter = (PolicyOfRunFilter, ("published_at", admin.EmptyFieldListFilter))
+    search_fields = ("event_id", "run__run_id")
+    search_help_text = "Event id or run id."
+    date_hierarchy = "timestamp"
+    fields = ("event_type", "event_id", "about", "written", "published", "shown_payload")
+
+    written = time_column("timestamp", "written at")
+    published = time_column("published_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingEvent]:
+        events: QuerySet[TrainingEvent] = super().get_queryset(request)
+        of_run = [f"run__{name}" for name in ("config", "traceback", "episode_rewards", "market_summary")]
+        return events.select_related("run").defer(*of_run)
+
+    @admin.display(description="run")
+    def about(self, event: TrainingEvent) -> SafeString:
+        return run_link(event.run)
+
+    @admin.display(description="payload")
+    def shown_payload(self, event: TrainingEvent) -> str | SafeString:
+        return pretty_json(event.payload)
+
+
+def _of_policy(relation: str) -> list[str]:
+    return [f"{relation}__{name}" for name in CONFIG_COLUMNS]
