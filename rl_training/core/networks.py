@@ -24,6 +24,10 @@ class Network(nn.Module):
         # A plain list: looking into a ParameterList costs as much as a layer for a batch of 32.
         self._layers = list(zip(self.weights, self.biases, strict=True))
 
+    @property
+    def device(self) -> torch.device:
+        return self._layers[0][0].device
+
     def forward(self, x: Tensor) -> Tensor:
         for weight, bias in self._layers[:-1]:
             x = torch.tanh(functional.linear(x, weight, bias))
@@ -39,6 +43,10 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.actor = Network([observation_size, *hidden_sizes, action_count], 0.01, generator)
         self.critic = Network([observation_size, *hidden_sizes, 1], 1.0, generator)
+
+    @property
+    def device(self) -> torch.device:
+        return self.actor.device
 
     def logits(self, observations: Tensor) -> Tensor:
         """[n, observation_size] -> [n, action_count]."""

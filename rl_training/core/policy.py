@@ -74,8 +74,7 @@ class Policy:
 
     def logits(self, observations: Tensor) -> Tensor:
         """[n, observation_size] -> [n, action_count], both on the CPU, wherever the network is."""
-        device = next(self.network.parameters()).device
-        return self.network.logits(self.inputs(observations).to(device)).cpu()
+        return self.network.logits(self.inputs(observations).to(self.network.device)).cpu()
 
     def inputs(self, observations: Tensor) -> Tensor:
         """Observations as the networks take them: standardised, if this policy does that."""

@@ -1,0 +1,217 @@
+"""What a training run executes: the loop from bars to an evaluated policy, which can be stopped and resumed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+import torch
+
+from rl_training.core.checkpoint import (
+    CheckpointError,
+    SavedPolicy,
+    load_checkpoint,
+    save_checkpoint,
+    save_policy,
+    tensor_digest,
+)
+from rl_training.core.config import EnvironmentConfig, TrainingConfig
+from rl_training.core.environment import TradingVectorEnv
+from rl_training.core.evaluation import Evaluation, evaluate
+from rl_training.core.features import FeatureStatistics, longest_window
+from rl_training.core.market import MarketData, MarketDataError, split_market
+from rl_training.core.observation import observation_names
+from rl_training.core.policy import Policy
+from rl_training.core.ppo import PPO, Iteration
+from rl_training.core.progress import Progress, Tally, capture, restore
+
+CHECKPOINT_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+class PolicyMismatchError(ValueError):
+    """A policy whose weights are of no use under this config; names each setting that differs."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended. The rewards and losses of one that was stopped are those until then; it has no evaluation."""
+
+    stopped: bool
+    policy: Policy
+    environment: EnvironmentConfig
+    statistics: FeatureStatistics
+    market_summary: dict[str, Any]
+    environment_steps: int
+    episode_rewards: list[float]
+    avg_policy_loss: float
+    avg_value_loss: float
+    weights_digest: str
+    evaluation_or_none: Evaluation | None
+
+    @property
+    def evaluation(self) -> Evaluation:
+        if self.evaluation_or_none is None:
+            raise RuntimeError("a run that was stopped has no evaluation")
+        return self.evaluation_or_none
+
+    @property
+    def avg_reward(self) -> float | None:
+        return float(np.mean(self.episode_rewards)) if self.episode_rewards else None
+
+    @property
+    def final_reward(self) -> float | None:
+        return self.episode_rewards[-1] if self.episode_rewards else None
+
+    def save(self, path: Path, **metadata: Any) -> str:
+        """Write the policy's folder with its market, evaluation and `metadata` noted; see save_policy()."""
+        notes = {"market": self.market_summary, "evaluation": self.evaluation.as_dict(), **metadata}
+        return save_policy(path, self.policy, environment=self.environment, statistics=self.statistics, metadata=notes)
+
+
+def check_fits(policy: SavedPolicy, config: TrainingConfig) -> None:
+    """Raise PolicyMismatchError unless training under `config` can go on from `policy`."""
+    shape, environment = policy.policy.shape, policy.environment
+    pairs = {
+        "features": (environment.features, config.environment.features),
+        "positions": (environment.positions, config.environment.positions),
+        "observation size": (shape.observation_size, len(observation_names(config.environment))),
+        "hidden_sizes": (list(shape.hidden_sizes), config.ppo.hidden_sizes),
+        "normalize_observations": (shape.normalises_observations, config.ppo.normalize_observations),
+        "normalize_rewards": (shape.normalises_rewards, config.ppo.normalize_rewards),
+    }
+    differing = [f"{name}: the policy's {was}, the config's {now}" for name, (was, now) in pairs.items() if was != now]
+    if differing:
+        raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(differing)}")
+
+
+def train(
+    config: TrainingConfig,
+    market: MarketData,
+    *,
+    initial_policy: SavedPolicy | None = None,
+    checkpoint: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_iteration: Callable[[Iteration], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> TrainingResult:
+    """Train on the market's first `train_fraction` and evaluate on the rest.
+
+    initial_policy      training goes on from its weights and running statistics; PolicyMismatchError where they do not
+                        fit. Features are standardised by this training slice in any case
+    checkpoint          a file that is written every `checkpoint_seconds` and when stopped, and resumed from if it is of
+                        the same config, bars and initial policy: the end is the same to the bit. One that is damaged
+                        or of another run is left aside. The caller removes it
+    on_progress         called after each episode; on_iteration after each iteration
+    should_stop         asked after each iteration
+
+    Raises MarketDataError, before anything is trained, where there are too few bars.
+
+    Torch is set to one thread in this process: networks of this size are fastest on one, results do not depend on the
+    number of cores, and several runs on one machine do not get into each other's way.
+    """
+    torch.set_num_threads(1)
+    run = _Run(config, market, initial_policy)
+    if checkpoint is not None:
+        run.resume(checkpoint)
+    saved_at = time.monotonic()
+
+    def after(iteration: Iteration) -> bool:
+        nonlocal saved_at
+        run.count(iteration, on_progress)
+        if on_iteration is not None:
+            on_iteration(iteration)
+        stop = should_stop is not None and should_stop()
+        if checkpoint is not None and (stop or time.monotonic() - saved_at >= checkpoint_seconds):
+            run.save(checkpoint)
+            saved_at = time.monotonic()
+        return not stop
+
+    run.ppo.learn(config.total_timesteps, after)
+    return run.result()
+
+
+class _Run:
+    """The parts of a run that belong together."""
+
+    def __init__(self, config: TrainingConfig, market: MarketData, initial_policy: SavedPolicy | None) -> None:
+        self.config = config
+        self.market = market
+        training, self.later = split_market(market, config.market.train_fraction)
+        needed = longest_window(config.environment.features) + 2
+        if len(self.later) < needed:
+            raise MarketDataError(
+                f"evaluation: the last {len(self.later)} of {len(market)} bars are for it, but at least {needed} are "
+                "needed: the features' longest window, the bar of the first decision and the one after"
+            )
+        if initial_policy is not None:
+            check_fits(initial_policy, config)
+        self.env = TradingVectorEnv(training, config.environment, config.ppo.num_envs, config.seed)
+        self.ppo = PPO(self.env, config.ppo, config.seed)
+        if initial_policy is not None:
+            self.ppo.start_from(initial_policy.policy)
+        self.tally = Tally(config.environment.episode_length)
+        # What a checkpoint must be of to be resumed from.
+        self.identity = {
+            "config": config.model_dump(mode="json"),
+            "market": market.digest,
+            "initial_policy": initial_policy.digest if initial_policy else None,
+        }
+
+    def resume(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            tensors, state = load_checkpoint(path)
+        except CheckpointError as error:
+            log.warning("Checkpoint cannot be used, starting from the beginning", error=str(error))
+            return
+        if state.pop("identity") != self.identity:
+            log.warning("Checkpoint is of another run, starting from the beginning", checkpoint=str(path))
+            return
+        self.tally = restore(self.ppo, self.env, tensors, state)
+        log.info("Resumed from checkpoint", environment_steps=self.ppo.timesteps)
+
+    def save(self, path: Path) -> None:
+        tensors, state = capture(self.ppo, self.env, self.tally)
+        save_checkpoint(path, tensors, {"identity": self.identity, **state})
+
+    def count(self, iteration: Iteration, on_progress: Callable[[Progress], None] | None) -> None:
+        before = len(self.tally.episode_rewards)
+        self.tally.add(iteration)
+        policy_loss, value_loss = self.tally.mean_losses
+        for episode, reward in enumerate(self.tally.episode_rewards[before:], start=before + 1):
+            if on_progress is not None:
+                steps = episode * self.config.environment.episode_length * self.config.ppo.num_envs
+                on_progress(Progress(episode, self.config.episodes, reward, steps, policy_loss, value_loss))
+
+    def result(self) -> TrainingResult:
+        stopped = self.ppo.timesteps < self.config.total_timesteps
+        policy, statistics = self.ppo.policy, self.env.statistics
+        first, last = self.market.span
+        return TrainingResult(
+            stopped=stopped,
+            policy=policy,
+            environment=self.config.environment,
+            statistics=statistics,
+            market_summary={
+                "digest": self.market.digest,
+                "first": first.isoformat(),
+                "last": last.isoformat(),
+                "bars": len(self.market),
+                "gaps": self.market.gaps,
+            },
+            environment_steps=self.ppo.timesteps,
+            episode_rewards=list(self.tally.episode_rewards),
+            avg_policy_loss=self.tally.mean_losses[0],
+            avg_value_loss=self.tally.mean_losses[1],
+            weights_digest=tensor_digest(policy.tensors()),
+            evaluation_or_none=None
+            if stopped
+            else evaluate(policy, self.later, self.config.environment, statistics=statistics),
+        )
