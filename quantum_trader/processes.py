@@ -122,7 +122,7 @@ class Child:
     service: Service
     process: subprocess.Popen[bytes]
     started_at: float
-    pause: float = FIRST_PAUSE_SECONDS
+    ends: int = 0  # in a row, without a steady time between
     restart_at: float | None = None
     over: bool = False
 
@@ -202,16 +202,15 @@ class Supervisor:
             self._signals.wait(0.1)
 
     def _note_end(self, child: Child, now: float) -> None:
-        if now - child.started_at >= STEADY_SECONDS:
-            child.pause = FIRST_PAUSE_SECONDS
-        child.restart_at = now + child.pause
+        child.ends = 1 if now - child.started_at >= STEADY_SECONDS else child.ends + 1
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** (child.ends - 1), LONGEST_PAUSE_SECONDS)
+        child.restart_at = now + pause
         log.error(
             "Service ended and is started again",
             service=child.service.name,
             exit_status=child.process.returncode,
-            pause_seconds=child.pause,
+            pause_seconds=pause,
         )
-        child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
 
     def _spawn(self, service: Service) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(  # noqa: S603 - the commands are those above

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
+from celery import Celery
 from celery.utils.nodenames import host_format
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -23,7 +24,6 @@ from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
-from celery_app import app
 from quantum_trader import health, processes, state_dir
 from quantum_trader.redis_address import private_socket
 
@@ -197,7 +197,8 @@ def redis_answers() -> bool:
 
 
 def worker_answers() -> bool:
-    return bool(app.control.ping(destination=[host_format(processes.WORKER_NODE)], timeout=0.5))
+    with Celery("up", broker=settings.CELERY_BROKER_URL, set_as_current=False) as app:
+        return bool(app.control.ping(destination=[host_format(processes.WORKER_NODE)], timeout=0.5))
 
 
 def base_url(address: Address) -> str:

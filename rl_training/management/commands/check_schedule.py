@@ -1,0 +1,20 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from rl_training.models import PolicyStore
+
+# Beat looks every second; a busy database or a restart may cost it some.
+OVERDUE_AFTER = timedelta(seconds=60)
+NO_EDITS = datetime.max.replace(tzinfo=UTC)
+
+
+class Command(BaseCommand):
+    help = "Exit 0 while beat keeps the schedule, 1 when a policy's slot has passed for a minute without a run."
+
+    def handle(self, **_: Any) -> None:
+        due = PolicyStore.objects.due_or_changed(timezone.now() - OVERDUE_AFTER, changed_since=NO_EDITS)
+        if overdue := ", ".join(policy.name for policy in due):
+            raise CommandError(f"Overdue by more than a minute: {overdue}. Is beat running?")
