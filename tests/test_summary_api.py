@@ -1,0 +1,193 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.authtoken.models import Token
+
+from rl_training.models import PolicyStore, TrainingRun
+
+pytestmark = pytest.mark.django_db
+URL = "/api/v1/rl-v3/dashboard/training-summary"
+FINISHED = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def user():
+    return User.objects.create_user("quant")
+
+
+@pytest.fixture
+def get(client, user):
+    headers = {"Authorization": f"Token {Token.objects.create(user=user)}"}
+    return lambda **query: client.get(URL, query, headers=headers)
+
+
+def run_of(policy, minutes=0, **columns):
+    finished = FINISHED + timedelta(minutes=minutes)
+    columns = {
+        "status": "succeeded",
+        "trigger": "schedule",
+        "episodes": 2,
+        "config": {},
+        "finished_at": finished,
+    } | columns
+    return TrainingRun(policy=policy, queued_at=finished, **columns)
+
+
+def test_a_policy_without_runs(policy, get):
+    assert get().json() == {
+        "enabled": True,
+        "interval_minutes": 60,
+        "episodes_per_run": 2,
+        "total_runs": 0,
+        "success_rate": 0.0,
+        "last_run_at": None,
+        "last_error": None,
+        "recent_runs": [],
+    }
+
+
+def test_finished_runs_are_summed_up(policy, get):
+    succeeded = run_of(
+        policy, duration_seconds=4.5, avg_reward=0.25, final_reward=0.5, avg_policy_loss=-0.01, avg_value_loss=0.3
+    )
+    failed = run_of(policy, 1, status="failed", duration_seconds=1.0, error="no file x.csv")
+    TrainingRun.objects.bulk_create([succeeded, failed])
+    PolicyStore.objects.filter(pk=policy.pk).update(total_runs=4, succeeded_runs=3)
+    summary = get().json()
+    assert summary["total_runs"] == 4
+    assert summary["success_rate"] == 0.75
+    assert summary["last_run_at"] == "2025-01-31T12:01:00Z"
+    assert summary["last_error"] == "no file x.csv"
+    assert summary["recent_runs"] == [
+        {
+            "timestamp": "2025-01-31T12:01:00Z",
+            "run_id": failed.run_id,
+            "episodes": 2,
+            "duration_seconds": 1.0,
+            "success": False,
+            "avg_reward": None,
+            "final_reward": None,
+            "avg_policy_loss": None,
+            "avg_value_loss": None,
+            "error": "no file x.csv",
+        },
+        {
+            "timestamp": "2025-01-31T12:00:00Z",
+            "run_id": succeeded.run_id,
+            "episodes": 2,
+            "duration_seconds": 4.5,
+            "success": True,
+            "avg_reward": 0.25,
+            "final_reward": 0.5,
+            "avg_policy_loss": -0.01,
+            "avg_value_loss": 0.3,
+            "error": None,
+        },
+    ]
+
+
+def test_the_last_error_is_gone_once_a_run_succeeds(policy, get):
+    TrainingRun.objects.bulk_create([run_of(policy, 0, status="failed", error="no file"), run_of(policy, 1)])
+    assert get().json()["last_error"] is None
+
+
+def test_only_the_ten_newest_finished_runs_of_the_policy_are_listed(policy, get):
+    other = PolicyStore.objects.create(name="other")
+    TrainingRun.objects.bulk_create(
+        [
+            *(run_of(policy, minutes) for minutes in range(12)),
+            run_of(policy, 20, status="cancelled"),
+            run_of(policy, 21, status="running", finished_at=None),
+            run_of(other, 22),
+        ]
+    )
+    times = [run["timestamp"] for run in get().json()["recent_runs"]]
+    assert times == [f"2025-01-31T12:{minute:02}:00Z" for minute in range(11, 1, -1)]
+    assert len(get(policy="other").json()["recent_runs"]) == 1
+
+
+def test_a_figure_that_json_cannot_hold_is_null(policy, get):
+    run_of(policy, avg_reward=float("nan")).save()
+    assert get().json()["recent_runs"][0]["avg_reward"] is None
+
+
+def test_a_policy_whose_settings_are_invalid_has_a_summary(policy, get):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE rl_training_policystore SET ppo = %s", ['{"gamma": 7}'])
+    assert get().status_code == 200
+
+
+def test_credentials_are_required(policy, client):
+    response = client.get(URL)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Token"
+    assert client.get(URL, headers={"Authorization": "Token wrong"}).status_code == 401
+
+
+def test_a_session_is_enough(policy, client, user):
+    client.force_login(user)
+    assert client.get(URL).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["other", "", "RL_V3", "rl_v3\0", "a" * 5000, "../etc", "☃"])
+def test_an_unknown_policy_is_not_found(policy, get, name):
+    response = get(policy=name)
+    assert response.status_code == 404
+    assert response.json()["detail"].endswith("Known policies: rl_v3.")
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_other_methods_are_not_allowed_with_credentials_or_without(policy, client, user, method):
+    assert getattr(client, method)(URL).status_code == 405
+    client.force_login(user)
+    response = getattr(client, method)(URL)
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_with_100_000_runs_no_query_scans_them(policy, get):
+    store_100_000_runs(policy)
+    with CaptureQueriesContext(connection) as queries:
+        assert len(get().json()["recent_runs"]) == 10
+    assert len(queries) <= 4
+    steps = [step for query in queries.captured_queries for step in steps_of_plan(query["sql"])]
+    of_runs = [step for step in steps if "rl_training_trainingrun" in step]
+    assert of_runs
+    assert not [step for step in of_runs if step.upper().startswith(("SEQ SCAN", "SCAN"))]
+    assert all("run_finished" in step for step in of_runs)
+
+
+def store_100_000_runs(policy):
+    """1,000 runs, and 99 copies of each made in the database."""
+    TrainingRun.objects.bulk_create([run_of(policy, minutes) for minutes in range(1000)])
+    copied = [field.column for field in TrainingRun._meta.concrete_fields if field.name not in ("id", "run_id")]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "WITH RECURSIVE copies(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM copies WHERE number < 99) "
+            f"INSERT INTO rl_training_trainingrun (run_id, {', '.join(copied)}) "
+            f"SELECT CAST(number * 1000000 + id AS varchar(12)), {', '.join(copied)} "
+            "FROM copies CROSS JOIN rl_training_trainingrun"
+        )
+        cursor.execute("ANALYZE rl_training_trainingrun")
+    assert TrainingRun.objects.count() == 100_000
+
+
+def steps_of_plan(sql):
+    """What the database does with each table, as `Index Scan rl_training_trainingrun run_finished`."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+            return [row[3] for row in cursor.fetchall()]
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
+        plan = cursor.fetchone()[0]
+    pending = [(json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]]
+    steps = []
+    while pending:
+        node = pending.pop()
+        pending += node.get("Plans", [])
+        steps.append(" ".join(node.get(key, "") for key in ("Node Type", "Relation Name", "Index Name")))
+    return [step for step in steps if "Scan" in step]
