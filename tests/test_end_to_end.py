@@ -1,0 +1,179 @@
+"""`manage.py up` on a state directory of its own: every process is the real one."""
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.xdist_group("end_to_end")
+
+ROOT = Path(__file__).parents[1]
+LOGIN = "admin:for-tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class System:
+    """The running system, as a user at a terminal meets it."""
+
+    environment: dict[str, str]
+    console: Path
+    token: str = ""
+
+    def lines(self) -> list[str]:
+        return self.console.read_text().splitlines()
+
+    def line_with(self, text: str, seconds: float = 60) -> str:
+        return wait_for(
+            lambda: next((line for line in self.lines() if text in line), ""), f"a line with {text!r}", seconds
+        )
+
+    def manage(self, *command: str) -> "subprocess.CompletedProcess[str]":
+        command = (sys.executable, "manage.py", *command)
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+
+    def get(self, port: str, path: str, authorization: str) -> Any:
+        url = f"http://127.0.0.1:{self.environment[port]}{path}"
+        request = urllib.request.Request(url, headers={"Authorization": authorization})
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def summary(self, policy: str = "rl_v3") -> Any:
+        path = f"/api/v1/rl-v3/dashboard/training-summary?policy={policy}"
+        return self.get("WEB_PORT", path, f"Token {self.token}")
+
+    def task(self, run_id: str) -> Any:
+        login = base64.b64encode(LOGIN.encode()).decode()
+        return self.get("FLOWER_PORT", f"/api/task/info/{run_id}", f"Basic {login}")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    folder = tmp_path_factory.mktemp("up")
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "STATE_DIR": str(folder / "state"),
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "WEB_PORT": str(free_port()),
+        "FLOWER_PORT": str(free_port()),
+        "FLOWER_BASIC_AUTH": LOGIN,
+        "FLOWER_URL": "",
+        "PYTHONUNBUFFERED": "1",
+    }
+    system = System(environment, folder / "console")
+    with system.console.open("w") as console:
+        up = subprocess.Popen(
+            [sys.executable, "manage.py", "up"], cwd=ROOT, env=environment, stdout=console, stderr=subprocess.STDOUT
+        )
+    system.token = re.search(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 120))[1]
+    yield system
+    up.send_signal(signal.SIGINT)
+    assert up.wait(timeout=15) == 0
+
+
+@pytest.fixture(scope="module")
+def first_run(system: System) -> dict[str, Any]:
+    """The run that beat found due by itself, as the summary endpoint shows it."""
+    wait_for(lambda: system.summary()["total_runs"], "the first scheduled run to finish", 120)
+    return system.summary()["recent_runs"][0]
+
+
+def test_a_policy_row_becomes_a_run_a_version_and_a_summary(system, first_run):
+    summary = system.summary()
+    assert list(summary) == [
+        "enabled",
+        "interval_minutes",
+        "episodes_per_run",
+        "total_runs",
+        "success_rate",
+        "last_run_at",
+        "last_error",
+        "recent_runs",
+    ]
+    assert (summary["success_rate"], summary["last_error"], first_run["success"]) == (1.0, None, True)
+    assert first_run["episodes"] == 2
+
+
+def test_the_console_tells_the_run_in_order(system, first_run):
+    run = f"[RLv3][TRAINING][RUN_ID={first_run['run_id']}]"
+    expected = [
+        "[RLv3][TRAINING] Config updated: enabled=True, interval=60min, episodes=2",
+        f"{run} Starting scheduled run",
+        f"{run}[episode=1/2] Episode complete",
+        f"{run}[episode=2/2] Episode complete",
+        f"{run}[episode=2/2] Training completed",
+        f"{run} Published rl_v3.training.completed event",
+    ]
+    system.line_with(expected[-1])
+    shown = [next((start for start in expected if line.startswith(start)), None) for line in system.lines()]
+    assert [start for start in shown if start] == expected
+
+
+def test_the_streams_count_the_runs(system, first_run):
+    client = redis.Redis(unix_socket_path=f"{system.environment['STATE_DIR']}/redis.sock")
+    total = system.summary()["total_runs"]
+    wait_for(lambda: client.xlen("rl_v3.training.completed") >= total, "the completed event")
+    assert client.xlen("rl_v3.training.started") == client.xlen("rl_v3.training.completed") == total
+    client.close()
+
+
+def test_flower_shows_the_run_as_a_task_that_succeeded(system, first_run):
+    def state() -> bool:
+        return system.task(first_run["run_id"])["state"] == "SUCCESS"
+
+    wait_for(state, "Flower to see the task succeed")
+    assert first_run["run_id"] in system.task(first_run["run_id"])["kwargs"]
+
+
+def test_an_edit_reaches_beat_within_two_seconds(system, first_run):
+    assert system.manage("policystore", "set", "rl_v3.training.interval_minutes", "45").returncode == 0
+    saved = time.monotonic()
+    system.line_with("Config updated: enabled=True, interval=45min, episodes=2", seconds=2)
+    assert time.monotonic() - saved < 2
+
+
+def test_a_triggered_run_is_followed_to_its_end(system, first_run):
+    finished = system.manage("train_policy", "rl_v3", "--episodes", "1", "--wait", "--json")
+    assert finished.returncode == 0, finished.stderr
+    run = json.loads(finished.stdout)
+    assert (run["status"], run["trigger"], run["version"]) == ("succeeded", "command", 2)
+    assert system.summary()["recent_runs"][0]["run_id"] == run["run_id"]
+
+
+def test_a_policy_without_its_market_file_fails_alone_and_keeps_its_schedule(system, first_run):
+    create = (
+        "from rl_training.core.config import MarketConfig;"
+        "PolicyStore.objects.create(name='fileless', market=MarketConfig(source='file', path='absent.csv'))"
+    )
+    assert system.manage("shell", "-c", create).returncode == 0
+    wait_for(lambda: system.summary("fileless")["total_runs"], "the run without a file to fail", 60)
+    summary = system.summary("fileless")
+    assert "absent.csv" in summary["last_error"]
+    assert (summary["success_rate"], summary["recent_runs"][0]["success"]) == (0.0, False)
+    [status] = json.loads(system.manage("training_status", "fileless", "--json").stdout)
+    assert status["next_run_at"] > summary["last_run_at"]
+    events = [json.loads(line) for line in system.manage("training_events").stdout.splitlines()]
+    completed = next(event for event in events if event["event_type"] == "fileless.training.completed")
+    assert (completed["payload"]["success"], completed["payload"]["error"]) == (False, summary["last_error"])
+    assert system.summary()["success_rate"] == 1.0
