@@ -164,6 +164,15 @@ def test_metrics_have_the_names_that_users_of_stable_baselines3_know():
     assert found[0]["train/entropy_loss"] == pytest.approx(-0.69, abs=0.02)
 
 
+def test_a_rollout_of_nothing_but_restarts_teaches_nothing():
+    config = PROBE.model_copy(update={"num_envs": 2, "rollout_length": 1, "minibatch_size": 2})
+    metrics = []
+    PPO(counters(AutoresetMode.NEXT_STEP, [(1, True)] * 2), config, seed=1).learn(
+        4, lambda i: metrics.append(i.metrics)
+    )
+    assert ["train/value_loss" in found for found in metrics] == [True, False]
+
+
 def test_learning_ends_where_the_caller_says_so():
     seen = []
     ppo = PPO(Probe(lambda sign, step, action: 1.0), PROBE, seed=1)

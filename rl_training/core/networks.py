@@ -22,7 +22,7 @@ class Network(nn.Module):
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(torch.zeros(outputs)))
         # A plain list: looking into a ParameterList costs as much as a layer for a batch of 32.
-        self._layers = list(zip(self.weights, self.biases, strict=True))
+        self._layers: list[tuple[Tensor, Tensor]] = list(zip(self.weights, self.biases, strict=True))
 
     @property
     def device(self) -> torch.device:

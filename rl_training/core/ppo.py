@@ -190,7 +190,8 @@ class PPO:
         self.optimizer.param_groups[0]["lr"] = learning_rate
         minibatches = math.ceil(len(batch) / self.config.minibatch_size)
         reports: list[Tensor] = []
-        for _ in range(self.config.epochs):
+        # A short rollout may consist of restarting alone: there is nothing to learn from it.
+        for _ in range(self.config.epochs if len(batch) else 0):
             order = torch.randperm(len(batch), generator=self.generator).to(self.device)
             if not all(self.step(minibatch, reports) for minibatch in batch.take(order).split(minibatches)):
                 break
