@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from dashboard.templatetags.figures import MINUS, is_number
+from dashboard.templatetags.figures import is_number
 
 WIDTH, HEIGHT = 1000, 300
 # More points than a wide screen has pixels would only make the page heavier.
@@ -36,7 +36,7 @@ class Axis:
     def labels(self) -> list[str]:
         step = self.ticks[0] - self.ticks[1]
         decimals = next((digits for digits in range(12) if math.isclose(round(step, digits), step)), 12)
-        return [f"{tick:,.{decimals}f}".replace("-", MINUS) for tick in self.ticks]
+        return [f"{tick:,.{decimals}f}" for tick in self.ticks]
 
     @property
     def grid(self) -> list[str]:

@@ -7,8 +7,7 @@ from django import template
 
 register = template.Library()
 
-MISSING = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
+MISSING = "-"
 
 
 @register.filter
@@ -16,13 +15,13 @@ def figure(value: Any) -> str:
     """Four significant digits."""
     if not is_number(value):
         return MISSING
-    return f"{value:,.4g}".replace("-", MINUS) if abs(value) < 10_000 else f"{value:,.0f}".replace("-", MINUS)
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 @register.filter
 def percent(value: Any) -> str:
     """A share as a percentage with two decimals."""
-    return f"{100 * value:,.2f} %".replace("-", MINUS) if is_number(value) else MISSING
+    return f"{100 * value:,.2f} %" if is_number(value) else MISSING
 
 
 @register.filter

@@ -111,6 +111,9 @@ def strict_object(text: Any) -> dict[str, Any]:
         raise ValidationError(f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are taken.", code="too_long")
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValidationError("Text that no encoding can hold: half of a surrogate pair.", code="invalid") from None
     except RecursionError:
         raise ValidationError("Nested too deeply; settings are at most lists of values.", code="invalid") from None
     except ValueError as error:

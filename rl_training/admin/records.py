@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
@@ -61,6 +62,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        # A filter's value reaches the database as it was sent, and PostgreSQL knows no text that holds NUL.
+        if "%00" in request.META["QUERY_STRING"]:
+            return redirect(request.path)
+        return super().changelist_view(request, extra_context)
 
 
 @admin.register(TrainingRun)

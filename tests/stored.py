@@ -1,0 +1,22 @@
+"""Rows as tests of the admin and the pages need them."""
+
+import json
+
+from django.db import connection
+from django.utils import timezone
+
+from rl_training.models import TrainingRun
+
+MARKUP = "<script>alert('x')</script>"
+
+
+def store_raw(policy, column, value):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE rl_training_policystore SET {column} = %s WHERE id = %s", [json.dumps(value), policy.pk]
+        )
+
+
+def finished_run(policy, **columns):
+    columns = {"status": "succeeded", "trigger": "schedule", "episodes": 2, "config": {}} | columns
+    return TrainingRun.objects.create(policy=policy, finished_at=timezone.now(), **columns)

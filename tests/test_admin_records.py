@@ -1,0 +1,100 @@
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from rl_training.admin.display import preformatted
+from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from tests.stored import MARKUP, finished_run, store_raw
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def rows(policy):
+    """A run, its version and its event, full of markup."""
+    run = finished_run(
+        policy,
+        error=MARKUP,
+        traceback=f"line 1\n{MARKUP}",
+        config={"x": MARKUP},
+        market_summary={"z": 1},
+    )
+    version = PolicyVersion.objects.create(
+        policy=policy, number=1, run=run, artifact=MARKUP, sha256="ab" * 32, evaluation={"x": MARKUP}
+    )
+    event = TrainingEvent.objects.create(run=run, event_type="rl_v3.training.started", payload={"x": MARKUP})
+    TrainingRun.objects.filter(pk=run.pk).update(initial_version=version)
+    store_raw(policy, "ppo", {"gamma": 7})
+    return {"trainingrun": run, "policyversion": version, "trainingevent": event}
+
+
+def test_text_that_cannot_be_sent_is_shown_escaped():
+    assert preformatted("<b>\ud800") == '<pre class="stored-text">&lt;b&gt;\\ud800</pre>'
+
+
+@pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent"])
+def test_rows_are_shown_as_text_and_cannot_be_written(admin_client, rows, model):
+    url = f"/admin/rl_training/{model}/"
+    row = f"{url}{rows[model].pk}/"
+    assert admin_client.get(url).status_code == 200
+    page = admin_client.get(f"{row}change/").content.decode()
+    assert MARKUP not in page
+    assert "&lt;script&gt;" in page
+    assert [admin_client.get(f"{url}add/").status_code, admin_client.post(f"{row}change/").status_code] == [403, 403]
+    assert admin_client.post(f"{row}delete/", {"post": "yes"}).status_code == 403
+
+
+def test_a_run_links_to_its_task_version_and_events(admin_client, rows):
+    run = rows["trainingrun"]
+    page = admin_client.get(f"/admin/rl_training/trainingrun/{run.pk}/change/").content.decode()
+    assert f'href="http://127.0.0.1:5555/task/{run.run_id}"' in page
+    assert f'href="/admin/rl_training/policyversion/{rows["policyversion"].pk}/change/"' in page
+    assert f'href="/admin/rl_training/trainingevent/{rows["trainingevent"].pk}/change/"' in page
+    assert f'<pre class="stored-text">line 1\n{"&lt;script&gt;"}' in page
+
+
+@pytest.mark.parametrize(
+    ("model", "query", "found"),
+    [
+        ("trainingrun", {"policy": "rl_v3"}, 1),
+        ("trainingrun", {"policy": "other"}, 0),
+        ("trainingrun", {"status__exact": "failed"}, 0),
+        ("trainingrun", {"q": "<script>"}, 1),
+        ("trainingrun", {"q": "no such"}, 0),
+        ("trainingrun", {"queued_at__year": "1999"}, 0),
+        ("policyversion", {"policy": "rl_v3", "q": "abab"}, 1),
+        ("trainingevent", {"policy": "rl_v3"}, 1),
+        ("trainingevent", {"published_at__isempty": "0"}, 0),
+    ],
+)
+def test_rows_are_filtered_and_searched(admin_client, rows, model, query, found):
+    PolicyStore.objects.create(name="other")
+    response = admin_client.get(f"/admin/rl_training/{model}/", query)
+    assert response.context["cl"].result_count == found
+
+
+@pytest.mark.parametrize("query", [{"policy": "no\0such"}, {"q": "a\0b"}, {"p": "-1"}, {"status__exact": "\0"}])
+def test_an_absurd_filter_is_no_error(admin_client, rows, query):
+    assert admin_client.get("/admin/rl_training/trainingrun/", query, follow=True).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent"])
+def test_lists_of_rows_make_a_fixed_number_of_queries(admin_client, policy, model):
+    def count():
+        with CaptureQueriesContext(connection) as captured:
+            assert admin_client.get(f"/admin/rl_training/{model}/").status_code == 200
+        return len(captured)
+
+    def add(number):
+        run = finished_run(policy, queued_at=timezone.now() - timedelta(minutes=number))
+        PolicyVersion.objects.create(policy=policy, number=number, run=run, artifact="a", sha256="b", evaluation={})
+        TrainingEvent.objects.create(run=run, event_type="rl_v3.training.started", payload={})
+
+    add(1)
+    before = count()
+    for number in range(2, 12):
+        add(number)
+    assert count() == before
