@@ -33,17 +33,18 @@ lock: .venv/development
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
+# Without --no-compile, most of the time would go into modules that are never imported.
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one, as in: make up PYTHON=/usr/bin/python3.12" >&2; exit 1; }
 	@echo "Installing the requirements into .venv: a minute or two, this once." >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --disable-pip-version-check --requirement requirements.txt >&2
+	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements.txt >&2
 	@touch $@
 
 .venv/development: .venv/runtime requirements-dev.txt
 	@echo "Installing the test tools into .venv." >&2
-	@$(BIN)/pip install --disable-pip-version-check --requirement requirements-dev.txt >&2
+	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements-dev.txt >&2
 	@touch $@
 
 .env:

@@ -108,7 +108,8 @@ class Command(BaseCommand):
             }
         )
         self._say(
-            f"Running until Ctrl-C.\n"
+            f"{'Running' if self.once else 'Running until Ctrl-C'}.\n"
+            f"  Pages    {site}/\n"
             f"  Admin    {site}/admin/  login: {user}, password: {password or 'unchanged since the first start'}\n"
             f"  Flower   {flower_site}/  login: {flower_login.replace(':', ', password: ', 1)}\n"
             f"  Summary  curl -H 'Authorization: Token {token}' {site}{SUMMARY}"
