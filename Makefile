@@ -17,7 +17,7 @@ demo: .venv/runtime .env
 test: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	DEBUG=1 $(BIN)/mypy
+	$(BIN)/mypy
 	$(BIN)/pytest -n 2 --dist loadgroup
 	$(BIN)/python -m tests.postgres $(BIN)/pytest -n 2 -m django_db
 

@@ -20,7 +20,8 @@ from rl_training.models import PolicyVersion, TrainingRun
 
 if TYPE_CHECKING:
     from rl_training.core.checkpoint import SavedPolicy
-    from rl_training.core.training import Progress, TrainingResult
+    from rl_training.core.progress import Progress
+    from rl_training.core.training import TrainingResult
 
 log = structlog.get_logger(__name__)
 

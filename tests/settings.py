@@ -5,13 +5,13 @@ import os
 import shutil
 import tempfile
 
-STATE_DIR = tempfile.mkdtemp(prefix="quantum-")
-atexit.register(shutil.rmtree, STATE_DIR, ignore_errors=True)
+FOLDER = tempfile.mkdtemp(prefix="quantum-")
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 os.environ |= {
     "DEBUG": "0",
     "SECRET_KEY": "for tests only",
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
-    "STATE_DIR": STATE_DIR,
+    "STATE_DIR": FOLDER,
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
     **dict.fromkeys(["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "FLOWER_URL", "HTTPS"], ""),
     "LOG_FORMAT": "console",
