@@ -3,6 +3,7 @@
 import csv
 import gzip
 import os
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import assert_never
@@ -12,37 +13,45 @@ import structlog
 
 from rl_training.core.bars import MarketData, MarketDataError, split_market
 from rl_training.core.config import MarketConfig
+from rl_training.core.market_exchange import load_exchange
 from rl_training.core.market_file import load_file
+from rl_training.core.market_planted import planted_market
 
 __all__ = ["MarketData", "MarketDataError", "load_market", "split_market"]
 
 logger = structlog.get_logger(__name__)
 
 
-def load_market(config: MarketConfig, *, root: Path | None = None) -> MarketData:
-    """Bars of the configured source. `root`, by default the environment's MARKET_DATA_ROOT, holds the files.
+def load_market(config: MarketConfig, *, root: Path | None = None, until: datetime | None = None) -> MarketData:
+    """Bars of the configured source.
 
-    Raises MarketDataError, which names file, row and rule.
+    `root`, by default the environment's MARKET_DATA_ROOT, holds the files and what is kept of an exchange's bars.
+    `until`, by default now, is the instant whose latest bars an exchange is asked for; the others' bars do not change
+    with time. Raises MarketDataError, which names file, row and rule.
     """
     match config.source:
         case "sp500" | "nasdaq":
             market = _load_shipped(config.source)
         case "file":
-            market = load_file(config.path, root or _data_root(config.path))
+            market = load_file(config.path, root or _data_root(config))
+        case "exchange":
+            market = load_exchange(config, root or _data_root(config), until=until)
+        case "planted":
+            market = planted_market(config)
         case _:
             assert_never(config.source)
     first, last = (when.isoformat() for when in market.span)
-    where = {"file": config.path} if config.source == "file" else {}
+    where = {} if config.label == config.source else {"market": config.label}
     logger.info(
         "Market data loaded", source=config.source, **where, bars=len(market), gaps=market.gaps, first=first, last=last
     )
     return market
 
 
-def _data_root(path: str) -> Path:
+def _data_root(config: MarketConfig) -> Path:
     root = os.environ.get("MARKET_DATA_ROOT", "")
     if not root:
-        raise MarketDataError("MARKET_DATA_ROOT, the folder that market files are in, is not set", file=path)
+        raise MarketDataError("MARKET_DATA_ROOT, the folder that market files are in, is not set", file=config.label)
     return Path(root)
 
 
