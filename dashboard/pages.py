@@ -56,7 +56,7 @@ class PolicyPage(Page):
             raise Http404(f"There is no policy {name}.")
         add_state(policy, TrainingRun.objects.progress().filter(policy=policy).first())
         runs = list(TrainingRun.objects.recent(policy)[:RUNS_CHARTED])
-        version = policy.versions.order_by("-number").first()
+        version = policy.versions.select_related("run").order_by("-number").first()
         return super().get_context_data(
             policy=policy,
             settings=settings_of(policy),

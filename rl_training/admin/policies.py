@@ -17,7 +17,7 @@ from django.utils.timesince import timesince, timeuntil
 from rl_training import lifecycle
 from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
 from rl_training.admin.policy_form import PolicyStoreForm, load_settings
-from rl_training.admin.policy_history import PolicyHistoryAdmin, record_state_before
+from rl_training.admin.policy_history import PolicyHistoryAdmin
 from rl_training.core.config import problems
 from rl_training.models import PolicyStore, TrainingRun
 
@@ -84,7 +84,6 @@ class PolicyStoreAdmin(PolicyHistoryAdmin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj._history_user = request.user
         if change:
-            record_state_before(obj)
             obj.save_settings()
         else:
             obj.save()
@@ -163,10 +162,8 @@ class PolicyStoreAdmin(PolicyHistoryAdmin):
         word = "enabled" if enabled else "disabled"
         for policy in self._valid(request, queryset.filter(enabled=not enabled)):
             policy.enabled = enabled
-            with transaction.atomic():
-                record_state_before(policy)
-                # Not the other settings: they may have been edited since they were read.
-                policy.save(update_fields=["enabled", "updated_at"])
+            # Not the other settings: they may have been edited since they were read.
+            policy.save(update_fields=["enabled", "updated_at"])
             self.log_change(request, policy, f"{word.capitalize()}.")
             self.message_user(request, f"Policy {policy} is {word}.")
 

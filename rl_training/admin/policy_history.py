@@ -49,18 +49,6 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
         return response
 
 
-def record_state_before(policy: PolicyStore) -> None:
-    """Begin the history of a policy that has none, as one that a migration made, with what is stored until now."""
-    if PolicyStore.history.filter(id=policy.pk).exists():
-        return
-    try:
-        stored: Any = PolicyStore.objects.get(pk=policy.pk)
-    except ValidationError:
-        return  # Invalid, hence nothing to go back to.
-    stored._history_user = None  # Not who makes the request.
-    PolicyStore.history.bulk_history_create([stored], default_date=stored.updated_at)
-
-
 def by_key(row: dict[str, Any]) -> dict[str, Any]:
     """The settings of a row of `values()` by key: `enabled`, `ppo.gamma` ..."""
     found: dict[str, Any] = {}

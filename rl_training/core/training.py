@@ -200,6 +200,7 @@ class _Run:
             environment=self.config.environment,
             statistics=statistics,
             market_summary={
+                "name": self.config.market.label,
                 "digest": self.market.digest,
                 "first": first.isoformat(),
                 "last": last.isoformat(),
