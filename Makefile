@@ -14,12 +14,15 @@ up: .venv/runtime .env
 demo: .venv/runtime .env
 	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py up --once
 
+# One torch thread for each of the two processes. By file: the tests of a file share what they start.
+test: export OMP_NUM_THREADS = 1
+test: PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup
-	$(BIN)/python -m tests.postgres $(BIN)/pytest -n 2 -m django_db
+	$(PYTEST)
+	$(BIN)/python -m tests.postgres $(PYTEST) -m django_db
 
 # Keeps the versions that are pinned and still fit; `make lock UPGRADE=--upgrade` takes the newest.
 lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \

@@ -1,7 +1,6 @@
 """The services that make up the system, each a process of its own, and the supervisor that runs them."""
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -15,6 +14,7 @@ from types import FrameType
 from typing import IO
 
 import structlog
+from celery.platforms import set_pdeathsig
 
 log = structlog.get_logger(__name__)
 
@@ -39,13 +39,12 @@ COMMANDS = {
     "flower": ("celery", "--quiet", "-A", "celery_app", "flower"),
 }
 
-# A training run is released within this, and what is left has two seconds to be killed in: ten in all.
-GRACE_SECONDS = 8.0
+# A run that is under way is released within this as a rule. Redis has a second more; all is over within ten.
+GRACE_SECONDS = 7.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 # A service that ran this long has recovered: its next end is a first one again.
 STEADY_SECONDS = 60.0
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -224,14 +223,12 @@ class Supervisor:
         )
 
 
-def end_with_parent() -> Callable[[], None] | None:
-    """What a child does before its program starts, so that the kernel kills it when its parent dies (Linux)."""
-    if sys.platform != "linux":
-        return None
-    parent, prctl = os.getpid(), ctypes.CDLL(None).prctl
+def end_with_parent() -> Callable[[], None]:
+    """What a child does before its program starts, so that the kernel kills it when its parent dies (on Linux)."""
+    parent = os.getpid()
 
     def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        set_pdeathsig("SIGKILL")
         if os.getppid() != parent:
             os._exit(1)
 

@@ -23,8 +23,6 @@ from quantum_trader.processes import COMMANDS, Service, Signals, Supervisor
 from quantum_trader.state_dir import free_ports
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("compose")
-
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SECRETS = {"SECRET_KEY": "a", "ALLOWED_HOSTS": "b.example", "POSTGRES_PASSWORD": "c", "FLOWER_BASIC_AUTH": "admin:d"}

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -19,8 +18,6 @@ import pytest
 from quantum_trader.redis_address import LONGEST_SOCKET_PATH, private_socket
 from quantum_trader.state_dir import free_ports
 from tests.waiting import wait_for
-
-pytestmark = pytest.mark.xdist_group("up")
 
 ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "manage.py", "up"]
@@ -69,13 +66,6 @@ def start(state: Path, **others: str) -> Up:
     return Up(settings, console, process)
 
 
-def refused(settings: dict[str, str]) -> str:
-    """What `up` says when it does not start."""
-    result = subprocess.run(COMMAND, cwd=ROOT, env=settings, capture_output=True, text=True, check=False, timeout=60)
-    assert result.returncode == 1, result.stdout
-    return result.stderr
-
-
 def processes_on(state: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
@@ -93,27 +83,48 @@ def get(url: str, authorization: str = "") -> Any:
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    """The running system, on a path that no unix socket could have."""
-    up = start(tmp_path_factory.mktemp("up") / ("deep" * 30), ADMIN_PASSWORD="of-the-first-start")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory on a path that no unix socket could have."""
+    return tmp_path_factory.mktemp("up") / ("deep" * 30)
+
+
+@pytest.fixture(scope="module")
+def first_start(state: Path) -> str:
+    """What the first `up` said until it was killed with SIGKILL, a run under way. Nothing of it is left."""
+    up = start(state, ADMIN_PASSWORD="of-the-first-start")
+    up.says("Authorization: Token")
+    up.says("Starting scheduled run")
+    up.end(signal.SIGKILL, seconds=1)
+    return up.console.read_text()
+
+
+@pytest.fixture(scope="module")
+def up(state: Path, first_start: str) -> Iterator[Up]:
+    """The running system, started for the second time. SIGTERM ends all of it within 10 s."""
+    up = start(state, ADMIN_PASSWORD="of-the-second-start")
     up.says("Authorization: Token")
     yield up
     assert up.end(signal.SIGTERM, seconds=10) == 0
-    assert not private_socket(Path(up.environment["STATE_DIR"])).parent.exists()
+    assert not private_socket(state).parent.exists()
+
+
+def test_the_first_start_says_what_it_does_and_how_to_log_in(first_start):
+    assert re.search("^Applying [0-9]+ migrations", first_start, re.MULTILINE)
+    assert re.search("^  Admin .* login: admin, password: of-the-first-start$", first_start, re.MULTILINE)
 
 
 def test_it_prints_addresses_logins_and_a_line_to_paste(up):
     site, flower = (f"http://127.0.0.1:{up.environment[name]}" for name in ("WEB_PORT", "FLOWER_PORT"))
-    up.says(f"^  Admin    {site}/admin/  login: admin, password: of-the-first-start$")
+    up.says(f"^  Pages    {site}/$")
+    up.says(f"^  Admin    {site}/admin/  login: admin, password: unchanged since the first start$")
     up.says(f"^  Flower   {flower}/  login: admin, password: for-tests$")
     token, url = up.says(r"^  Summary  curl -H 'Authorization: (Token [0-9a-f]{40})' (\S+)$").groups()
     assert get(url, token)["interval_minutes"] == 60
 
 
-def test_a_deep_folder_has_its_socket_elsewhere_for_this_user_alone(up):
-    path = Path(up.environment["STATE_DIR"])
-    assert len(str(path / "redis.sock")) > LONGEST_SOCKET_PATH
-    path = private_socket(path)
+def test_a_deep_folder_has_its_socket_elsewhere_for_this_user_alone(up, state):
+    assert len(str(state / "redis.sock")) > LONGEST_SOCKET_PATH
+    path = private_socket(state)
     assert [path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777] == [0o700, 0o700]
 
 
@@ -127,20 +138,12 @@ def test_nothing_listens_beyond_this_machine(up):
     assert listening == {("127.0.0.1", int(up.environment[name])) for name in ("WEB_PORT", "FLOWER_PORT")}
 
 
-def test_a_second_one_on_the_same_state_is_refused(up):
-    assert "already running" in refused(environment(Path(up.environment["STATE_DIR"])))
-
-
-@pytest.mark.parametrize("setting", ["WEB_PORT", "FLOWER_PORT"])
-def test_a_taken_port_is_refused_with_the_setting_to_change(setting, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        settings = environment(tmp_path / "state", **{setting: str(other.getsockname()[1])})
-        assert f"Set {setting} to a free port" in refused(settings)
-
-
-def test_a_state_directory_that_others_can_enter_is_refused(tmp_path):
-    tmp_path.chmod(0o755)
-    assert f"chmod 700 {tmp_path}" in refused(environment(tmp_path))
+def test_a_second_one_on_the_same_state_is_refused(up, state):
+    second = subprocess.run(
+        COMMAND, cwd=ROOT, env=environment(state), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert second.returncode == 1
+    assert f"It is already running on {state}" in second.stderr
 
 
 def test_a_service_that_dies_is_started_again(up):
@@ -151,17 +154,6 @@ def test_a_service_that_dies_is_started_again(up):
     beat.kill()
     up.says("Service ended and is started again service=beat exit_status=-9")
     wait_for(lambda: [found for found in beats() if found.pid != beat.pid], "another beat")
-
-
-def test_killed_in_mid_run_it_leaves_nothing_and_starts_again(tmp_path):
-    up = start(tmp_path / "state")
-    password = up.says("login: admin, password: (.+)")[1]
-    up.says("Starting scheduled run")
-    up.end(signal.SIGKILL, seconds=1)
-    again = start(tmp_path / "state")
-    again.says("password: unchanged since the first start")
-    assert password not in again.console.read_text()
-    assert again.end(signal.SIGINT, seconds=10) == 0
 
 
 def test_once_prints_the_summary_of_the_first_run_and_leaves_nothing(tmp_path):
