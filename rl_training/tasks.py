@@ -1,6 +1,7 @@
 """The Celery task: claim -> core.train -> finish."""
 
 import multiprocessing
+import shutil
 import tempfile
 import threading
 import traceback
@@ -54,12 +55,12 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
             outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
         except Exception as error:
             lifecycle.fail(run, explain(error), traceback.format_exc())
-            remove_file(checkpoint_path(run))
+            leave_nothing(run)
             raise
     if outcome is None:
         lifecycle.release(run)
     elif lifecycle.succeed(run, outcome):
-        remove_file(checkpoint_path(run))
+        leave_nothing(run)
 
 
 class Heartbeat(threading.Thread):
@@ -121,6 +122,7 @@ def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingR
         market,
         initial_policy=initial_policy,
         checkpoint=path,
+        log_dir=log_path(run),
         on_progress=on_progress,
         should_stop=should_stop,
     )
@@ -149,10 +151,12 @@ def initial(run: TrainingRun, config: TrainingConfig) -> "tuple[PolicyVersion | 
 
 
 def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "TrainingResult") -> dict[str, Any]:
-    """Put the weights into the artifact storage; returns the columns of the policy version to create."""
+    """Put the weights and the logged metrics into the artifact storage; returns the policy version's columns."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy"
         result.save(path, run_id=run.run_id, policy=run.policy.name)
+        if log_path(run).exists():
+            shutil.copytree(log_path(run), path, dirs_exist_ok=True)
         # Named by attempt: what a lost attempt left half-written is in nobody's way.
         artifact = artifacts.store(path, f"{run.policy.name}/{run.run_id}-{run.attempt}")
     return {
@@ -179,6 +183,16 @@ def columns(result: "TrainingResult") -> dict[str, Any]:
 
 def checkpoint_path(run: TrainingRun) -> Path:
     return Path(settings.CHECKPOINT_ROOT) / f"{run.run_id}.safetensors"
+
+
+def log_path(run: TrainingRun) -> Path:
+    """Beside the checkpoint: what was logged until a run was stopped is there when it goes on."""
+    return checkpoint_path(run).with_suffix(".events")
+
+
+def leave_nothing(run: TrainingRun) -> None:
+    remove_file(checkpoint_path(run))
+    shutil.rmtree(log_path(run), ignore_errors=True)
 
 
 def explain(error: Exception) -> str:

@@ -41,6 +41,12 @@ def test_no_checkpoint_is_left_of_a_finished_run(finished):
     assert list(settings.CHECKPOINT_ROOT.iterdir()) == []
 
 
+def test_its_metrics_lie_beside_its_weights(finished):
+    folder = settings.ARTIFACT_ROOT / finished.version.artifact
+    names = sorted(path.name.split(".tfevents")[0] for path in folder.iterdir())
+    assert names == ["events.out", "manifest.json", "policy.safetensors"]
+
+
 def test_the_next_run_continues_from_the_version_before(finished, small_policy):
     tasks.train_policy(enqueue(small_policy).run_id)
     second = PolicyVersion.objects.get(number=2)

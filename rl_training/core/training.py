@@ -27,6 +27,7 @@ from rl_training.core.observation import observation_names
 from rl_training.core.policy import Policy
 from rl_training.core.ppo import PPO, Iteration
 from rl_training.core.progress import Progress, Tally, capture, restore
+from rl_training.core.tensorboard import open_log
 
 CHECKPOINT_SECONDS = 10.0
 
@@ -95,6 +96,7 @@ def train(
     *,
     initial_policy: SavedPolicy | None = None,
     checkpoint: Path | None = None,
+    log_dir: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -107,6 +109,7 @@ def train(
     checkpoint          a file that is written every `checkpoint_seconds` and when stopped, and resumed from if it is of
                         the same config, bars and initial policy: the end is the same to the bit. One that is damaged
                         or of another run is left aside. The caller removes it
+    log_dir             a folder for TensorBoard event files of each iteration's metrics; none without `tensorboard`
     on_progress         called after each episode; on_iteration after each iteration
     should_stop         asked after each iteration
 
@@ -120,9 +123,11 @@ def train(
     if checkpoint is not None:
         run.resume(checkpoint)
     saved_at = time.monotonic()
+    metrics_log = open_log(log_dir, run.ppo.timesteps)
 
     def after(iteration: Iteration) -> bool:
         nonlocal saved_at
+        metrics_log.write(iteration)
         run.count(iteration, on_progress)
         if on_iteration is not None:
             on_iteration(iteration)
@@ -132,7 +137,10 @@ def train(
             saved_at = time.monotonic()
         return not stop
 
-    run.ppo.learn(config.total_timesteps, after)
+    try:
+        run.ppo.learn(config.total_timesteps, after)
+    finally:
+        metrics_log.close()
     return run.result()
 
 
