@@ -1,0 +1,97 @@
+"""PPO on a planted market: how much of the best policy's reward it earns, and how soon."""
+
+import importlib.util
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.markets import EvaluationBars, PlantedMarket
+from rl_training.core.config import PPOConfig
+from rl_training.core.ppo import PPO
+
+# Of the best policy's reward, on which the clock stops.
+GOAL = 0.97
+
+
+@dataclass(frozen=True)
+class MarketTask:
+    """A market, and with which hyperparameters for how many steps it is learnt."""
+
+    market: PlantedMarket
+    ppo: PPOConfig
+    steps: int
+
+    def measure(self, seed: int) -> dict[str, float]:
+        """After training, on bars not trained on, following the most probable actions:
+
+        figure   100 x the policy's reward over the best one's, NaN where the best is to stay flat
+        bp       the policy's reward in basis points a bar, and best, the best one's on the same bars
+        market   percent of bars in the market
+        """
+        market = self.market.seeded(seed)
+        ppo = PPO(market.training(self.ppo.num_envs, seed), self.ppo, seed)
+        ppo.learn(self.steps)
+        bars = market.evaluation()
+        policy, best = bars.follow_policy(ppo.predict), bars.follow_best(market.best())
+        earned, possible = float(policy.rewards.mean()), float(best.rewards.mean())
+        return {
+            "figure": 100 * earned / possible if best.targets.any() else np.nan,
+            "bp": earned,
+            "best": possible,
+            "market": 100 * float(np.mean(policy.targets != 0)),
+        }
+
+
+@dataclass(frozen=True)
+class Race:
+    """PPO here and stable-baselines3's on the same market: processor time until an evaluation reaches GOAL.
+
+    Both are asked at every full rollout, outside the clock; each in a process's single thread.
+    """
+
+    ours: MarketTask
+    theirs: MarketTask
+
+    def measure(self, seed: int) -> dict[str, float]:
+        """figure: how many times as long stable-baselines3 takes. ours, theirs: seconds; infinite where never."""
+        from benchmarks.stable_baselines import learn  # not installed with the runtime requirements
+
+        market = self.ours.market.seeded(seed)
+        bars = market.evaluation()
+        goal = GOAL * float(bars.follow_best(market.best()).rewards.mean())
+
+        clock = Clock(bars, goal)
+        ppo = PPO(market.training(self.ours.ppo.num_envs, seed), self.ours.ppo, seed)
+        ppo.learn(self.ours.steps, lambda _: not clock.reached(ppo.predict))
+        ours = clock.seconds
+
+        clock = Clock(bars, goal)
+        env = market.training(self.theirs.ppo.num_envs, seed)
+        learn(env, self.theirs.ppo, self.theirs.steps, seed, lambda predict: not clock.reached(predict))
+        # Neither before the other: where ours never gets there, it is infinitely slower.
+        figure = clock.seconds / ours if np.isfinite(ours) else 0.0
+        return {"figure": figure, "ours": ours, "theirs": clock.seconds}
+
+
+class Clock:
+    """Processor time spent outside of evaluations until one reaches `goal`, in basis points a bar."""
+
+    def __init__(self, bars: EvaluationBars, goal: float) -> None:
+        self.bars, self.goal = bars, goal
+        self.seconds = np.inf
+        self._evaluating = 0.0
+        self._started = time.process_time()
+
+    def reached(self, predict: Callable) -> bool:
+        asked = time.process_time()
+        reached = bool(self.bars.follow_policy(predict).rewards.mean() >= self.goal)
+        if reached:
+            self.seconds = asked - self._started - self._evaluating
+        self._evaluating += time.process_time() - asked
+        return reached
+
+
+def stable_baselines_installed() -> bool:
+    return importlib.util.find_spec("stable_baselines3") is not None
