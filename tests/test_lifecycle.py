@@ -59,7 +59,7 @@ def test_success_makes_the_next_version_and_one_completed_event(policy, claimed)
     assert status(claimed) == "succeeded"
     assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
     payload = TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload
-    assert list(payload) == [
+    assert payload.keys() == {
         "run_id",
         "policy",
         "success",
@@ -68,7 +68,7 @@ def test_success_makes_the_next_version_and_one_completed_event(policy, claimed)
         "avg_reward",
         "final_reward",
         "timestamp",
-    ]
+    }
     assert (payload["success"], payload["avg_reward"], payload["final_reward"]) == (True, 0.5, 0.75)
     policy.refresh_from_db()
     assert (policy.total_runs, policy.succeeded_runs) == (1, 1)
