@@ -1,5 +1,4 @@
 # `make demo`: one scheduled training run on a throw-away state. `make up`: the whole system, until Ctrl-C.
-MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .PHONY: up demo test lock clean
 
