@@ -72,6 +72,12 @@ def test_check_env_of_stable_baselines3_accepts_it():
     checker.check_env(TradingEnv(ONE_EPISODE, rules()), warn=True)
 
 
+def test_ppo_of_stable_baselines3_trains_on_it():
+    library = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
+    model = library.PPO("MlpPolicy", TradingEnv(ONE_EPISODE, rules()), n_steps=64, batch_size=64, n_epochs=1, seed=0)
+    assert model.learn(128).num_timesteps == 128
+
+
 def test_gymnasium_makes_the_vector_env():
     envs = gymnasium.make_vec("quantum_trader/Trading-v0", num_envs=4, market=ONE_EPISODE, config=rules())
     assert isinstance(envs, TradingVectorEnv)

@@ -1,11 +1,15 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 from django.conf import settings
 
 from rl_training import lifecycle, tasks
 from rl_training.models import PolicyVersion, TrainingRun
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+BITCOIN = "BTC_USD-Hourly.csv"
 
 # Each test commits, as a worker does, so that events reach the streams.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -90,6 +94,25 @@ def test_a_missing_market_file_fails_the_run_and_is_named(small_policy, streams)
     [(_, entry)] = streams.xrange("rl_v3.training.completed")
     payload = json.loads(entry["payload"])
     assert (payload["success"], payload["error"], payload["avg_reward"]) == (False, run.error, None)
+
+
+@pytest.mark.skipif(not (SHARED / BITCOIN).exists(), reason="the shared market data is not beside the checkout")
+def test_a_policy_on_hourly_bitcoin_trains_with_costs_and_is_evaluated_beside_buy_and_hold(
+    small_policy, streams, settings
+):
+    settings.MARKET_DATA_ROOT = SHARED
+    small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": BITCOIN})
+    small_policy.environment = small_policy.environment.model_copy(update={"fee": 0.0005})
+    small_policy.save_settings()
+    tasks.train_policy(enqueue(small_policy).run_id)
+    run = TrainingRun.objects.get()
+    assert (run.status, run.market_summary["name"], run.market_summary["bars"]) == ("succeeded", BITCOIN, 33_259)
+    evaluation = run.version.evaluation
+    assert evaluation["bars"] == 6_548  # the last 20 %, less the features' window and the bar after the last decision
+    assert evaluation["annualisation"] == 8766.0
+    assert evaluation["costs_paid"] > 0
+    # Bought at 36,773.06 with costs, worth 43,312.27 at the end.
+    assert round(evaluation["buy_and_hold"]["total_return"], 4) == 0.1771
 
 
 def test_a_run_that_is_asked_to_stop_is_queued_again_and_resumed_to_the_same_weights(finished, small_policy):
