@@ -67,7 +67,8 @@ class PPO:
 
     env     any gymnasium.vector.VectorEnv of `config.num_envs` environments with Box observations and Discrete
             actions, in any autoreset mode (see rollout.Sampler)
-    config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
+    config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it);
+            max_grad_norm bounds the gradients of actor and critic each (there: of both together)
     seed    of weights, actions, minibatches and environments, all drawn from one torch.Generator; no global random
             state is used or altered
 
@@ -91,6 +92,8 @@ class PPO:
         self.policy = Policy.create(shape, self.generator)
         self.policy.network.to(self.device)
         self.parameters, self.gradient = flatten_parameters(self.policy.network)
+        actor = sum(parameter.numel() for parameter in self.policy.network.actor.parameters())
+        self._gradients = self.gradient[:actor], self.gradient[actor:]
         self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate, eps=1e-5, fused=True)
         self.scaler = RewardScaler(self.policy.rewards, env.num_envs, config.gamma) if self.policy.rewards else None
         self.episodes = EpisodeRecord(env.num_envs, EPISODES_AVERAGED)
@@ -219,7 +222,10 @@ class PPO:
         self.gradient.zero_()
         values_gradient = errors * (2 * config.value_coefficient / len(minibatch))
         torch.autograd.backward((logits, values), (policy.logits_gradient, values_gradient))
-        self.gradient.mul_((config.max_grad_norm / (self.gradient.norm() + 1e-6)).clamp(max=1.0))
+        # Each on its own: clipped together, the critic's errors, large where returns are, would shrink the actor's
+        # gradient by a factor that changes from step to step.
+        for gradient in self._gradients:
+            gradient.mul_((config.max_grad_norm / (gradient.norm() + 1e-6)).clamp(max=1.0))
         self.optimizer.step()
         return True
 
