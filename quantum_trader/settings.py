@@ -4,6 +4,7 @@ A `.env` file beside manage.py is read too; what the environment itself says goe
 """
 
 from pathlib import Path
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -25,6 +26,22 @@ def required_unless_debug(name: str, debug_value: str) -> str:
     raise ImproperlyConfigured(
         f"{name} is not set. Set it in the environment or in .env (see .env.example), or DEBUG=1."
     )
+
+
+def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
+    text: str = env.str(name, default="") or str(default)
+    if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
+        raise ImproperlyConfigured(f"{name} is {text!r}; it is a whole number from {minimum} to {maximum}.")
+    return int(text)
+
+
+def database(url: str) -> dict[str, Any]:
+    if not url:
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": STATE_DIR / "db.sqlite3"}
+    config: dict[str, Any] = env.db_url_config(url)
+    if "ENGINE" not in config:
+        raise ImproperlyConfigured("DATABASE_URL is not a database's address, as postgres://user:password@host/name.")
+    return config
 
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -80,7 +97,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": env.db_url_config(env.str("DATABASE_URL", default="") or f"sqlite:///{STATE_DIR}/db.sqlite3")}
+DATABASES = {"default": database(env.str("DATABASE_URL", default=""))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # Readers and a writer do not block each other; a writer takes its lock at once, so that waiting for it
@@ -144,7 +161,7 @@ CELERY_TASK_DEFAULT_QUEUE = TRAINING_QUEUE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=1)
+CELERY_WORKER_CONCURRENCY = whole_number("WORKER_CONCURRENCY", 1, 1, 1024)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
@@ -153,9 +170,9 @@ CELERY_BEAT_SCHEDULER = "rl_training.scheduler:PolicyStoreScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 WEB_HOST = env.str("WEB_HOST", default="") or "127.0.0.1"
-WEB_PORT = env.int("WEB_PORT", default=8000)
+WEB_PORT = whole_number("WEB_PORT", 8000, 1, 65535)
 FLOWER_HOST = env.str("FLOWER_HOST", default="") or "127.0.0.1"
-FLOWER_PORT = env.int("FLOWER_PORT", default=5555)
+FLOWER_PORT = whole_number("FLOWER_PORT", 5555, 1, 65535)
 FLOWER_URL = env.str("FLOWER_URL", default="") or f"http://127.0.0.1:{FLOWER_PORT}"
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="") or "console"

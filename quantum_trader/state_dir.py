@@ -35,17 +35,18 @@ def sole_user(state_dir: Path) -> Iterator[None]:
         yield
 
 
-def check_free(setting: str, host: str, port: int) -> None:
-    """Raises `NotAvailableError` naming `setting` when something else listens on the port."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def check_free(service: str, host: str, port: int) -> None:
+    """Raises `NotAvailableError` naming the service's settings when it cannot listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-        except OSError as error:
-            raise NotAvailableError(
-                f"Cannot listen on {host}:{port}: {error.strerror}. Set {setting} to a free port, in .env for instance."
-            ) from None
+    except OSError as error:
+        raise NotAvailableError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Set {service}_HOST to an address of this machine and "
+            f"{service}_PORT to a free port, in .env for instance."
+        ) from None
 
 
 def free_ports(number: int) -> list[int]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pydantic
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, problems
 from rl_training.models import PolicyStore
@@ -23,17 +24,22 @@ class SettingError(Exception):
 
 
 def settings_of(policy: PolicyStore) -> Iterator[tuple[str, Any]]:
-    """Every key of the policy with its value."""
+    """Every key of the policy with its value, an invalid one that was written past the forms included."""
     for field in TRAINING_FIELDS:
         yield f"{policy.name}.training.{field}", getattr(policy, field)
     for section in SECTIONS:
-        for field, value in getattr(policy, section).model_dump(mode="json").items():
+        for field, value in _stored(policy, section).items():
             yield f"{policy.name}.{section}.{field}", value
+
+
+def policies() -> QuerySet[PolicyStore]:
+    """The policies without their typed columns, which are read one by one: an invalid one hides nothing else."""
+    return PolicyStore.objects.defer(*SECTIONS)
 
 
 def find_policy(name: str) -> PolicyStore:
     """The policy of that name. Raises `SettingError` naming the known ones."""
-    policy = PolicyStore.objects.filter(name=name).first()
+    policy = policies().filter(name=name).first()
     if policy is None:
         known = ", ".join(PolicyStore.objects.values_list("name", flat=True)) or "none"
         raise SettingError(f"unknown policy {name!r}; known policies: {known}")
@@ -43,7 +49,7 @@ def find_policy(name: str) -> PolicyStore:
 def get(key: str) -> Any:
     """The value of a key. Raises `SettingError`."""
     policy, section, field = _parse(key)
-    return getattr(policy if section == "training" else getattr(policy, section), field)
+    return getattr(policy, field) if section == "training" else _stored(policy, section).get(field)
 
 
 def set_value(key: str, text: str) -> Any:
@@ -54,8 +60,8 @@ def set_value(key: str, text: str) -> Any:
         if section == "training":
             _set_training(policy, field, value)
         else:
-            config = getattr(policy, section).model_dump() | {field: value}
-            setattr(policy, section, SECTIONS[section].model_validate(config))
+            config = SECTIONS[section].model_validate(_stored(policy, section) | {field: value})
+            setattr(policy, section, config)
         policy.full_clean()
     except pydantic.ValidationError as error:
         raise SettingError(
@@ -65,6 +71,12 @@ def set_value(key: str, text: str) -> Any:
         raise SettingError(f"{key}: " + " ".join(error.messages)) from None
     policy.save_settings()
     return value
+
+
+def _stored(policy: PolicyStore, section: str) -> dict[str, Any]:
+    """The fields of a typed column; as they stand where the column holds what its model refuses."""
+    column = PolicyStore.objects.filter(pk=policy.pk).values_list(section, flat=True).get()
+    return column.model_dump(mode="json") if isinstance(column, pydantic.BaseModel) else dict(column)
 
 
 def _set_training(policy: PolicyStore, field: str, value: Any) -> None:

@@ -19,11 +19,11 @@ import structlog
 from celery import current_app
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
-from rl_training import events
+from rl_training import events, workspace
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
 
@@ -113,6 +113,20 @@ def enqueue_due(policy: PolicyStore, now: datetime) -> TrainingRun | None:
         if not taken.update(next_run_at=next_slot, schedule_error=""):
             return None
         return enqueue(PolicyStore.objects.get(pk=policy.pk), TrainingRun.Trigger.SCHEDULE, scheduled_for=slot)
+
+
+def bring_forward(policy: PolicyStore, now: datetime) -> None:
+    """Let no slot be further away than an interval: a shortened one counts from the policy's last slot.
+
+    A clock that was set back strands no policy either.
+    """
+    interval = timedelta(minutes=policy.interval_minutes)
+    if policy.next_run_at <= now + interval:
+        return
+    last = policy.runs.filter(scheduled_for__lte=now).aggregate(last=Max("scheduled_for"))["last"]
+    slot = max(now, last + interval) if last else now
+    PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(next_run_at=slot)
+    policy.next_run_at = slot
 
 
 def skip_due(policy: PolicyStore, now: datetime, reason: str) -> None:
@@ -212,6 +226,7 @@ def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> boo
         total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
     )
     transaction.on_commit(partial(_log_end, run))
+    transaction.on_commit(partial(workspace.remove, run), robust=True)
     payload = {
         "run_id": run.run_id,
         "policy": run.policy.name,
@@ -247,7 +262,7 @@ def reap(now: datetime) -> int:
 
 def _give_up(run: TrainingRun, reason: str) -> bool:
     if run.attempt >= MAX_ATTEMPTS:
-        return fail(run, f"{reason} in each of {run.attempt} attempts")
+        return fail(run, f"{reason} in the last of {run.attempt} attempts")
     with transaction.atomic():
         requeued = TrainingRun.objects.held_by(run).update(
             status=Status.QUEUED, heartbeat_at=None, sent_at=None, queued_at=timezone.now()

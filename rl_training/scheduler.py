@@ -79,10 +79,7 @@ class PolicyStoreScheduler(Scheduler):
         if self._known.get(policy.pk) == policy.updated_at:
             return
         self._known[policy.pk] = policy.updated_at
-        # A shortened interval counts from now on, and a clock that was set back strands no policy.
-        latest = now + timedelta(minutes=policy.interval_minutes)
-        if policy.next_run_at > latest:
-            PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(next_run_at=latest)
+        lifecycle.bring_forward(policy, now)
         log.info(
             f"Config updated: enabled={policy.enabled}, interval={policy.interval_minutes}min, "
             f"episodes={policy.episodes_per_run}",

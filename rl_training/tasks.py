@@ -15,8 +15,7 @@ from celery.signals import worker_shutting_down
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from rl_training import artifacts, events, lifecycle
-from rl_training.core.atomic import remove_file
+from rl_training import artifacts, events, lifecycle, workspace
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyVersion, TrainingRun
 
@@ -39,28 +38,26 @@ def ask_runs_to_stop(**_: Any) -> None:
 @shared_task(name=lifecycle.TASK, ignore_result=True)
 def train_policy(run_id: str) -> None:
     """Execute a queued run; a message for a run that is not queued (any more) does nothing."""
-    with structlog.contextvars.bound_contextvars(run_id=run_id):
-        run = lifecycle.claim(run_id)
-        if run is None:
-            log.info("Nothing to do, the run is not queued")
-            return
-        execute(run, stopping.is_set)
+    run = lifecycle.claim(run_id)
+    if run is None:
+        log.info("Nothing to do, the run is not queued", run_id=run_id)
+        return
+    execute(run, stopping.is_set)
 
 
 def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
     """Train a claimed run and record how it ended. What went wrong is recorded and raised again."""
-    with Heartbeat(run) as heartbeat:
+    with structlog.contextvars.bound_contextvars(run_id=run.run_id), Heartbeat(run) as heartbeat:
         try:
             result, parent = train(run, lambda: should_stop() or heartbeat.lost.is_set())
             outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
         except Exception as error:
             lifecycle.fail(run, explain(error), traceback.format_exc())
-            leave_nothing(run)
             raise
     if outcome is None:
         lifecycle.release(run)
-    elif lifecycle.succeed(run, outcome):
-        leave_nothing(run)
+    else:
+        lifecycle.succeed(run, outcome)
 
 
 class Heartbeat(threading.Thread):
@@ -115,14 +112,14 @@ def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingR
         lifecycle.heartbeat(run, episodes_done=progress.episode, environment_steps=progress.environment_steps)
         events.progress(run, {"episode": progress.episode, "episodes": run.episodes, "reward": progress.episode_reward})
 
-    path = checkpoint_path(run)
+    path = workspace.checkpoint_path(run)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = training.train(
         config,
         market,
         initial_policy=initial_policy,
         checkpoint=path,
-        log_dir=log_path(run),
+        log_dir=workspace.log_path(run),
         on_progress=on_progress,
         should_stop=should_stop,
     )
@@ -155,8 +152,8 @@ def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "Train
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy"
         result.save(path, run_id=run.run_id, policy=run.policy.name)
-        if log_path(run).exists():
-            shutil.copytree(log_path(run), path, dirs_exist_ok=True)
+        if workspace.log_path(run).exists():
+            shutil.copytree(workspace.log_path(run), path, dirs_exist_ok=True)
         # Named by attempt: what a lost attempt left half-written is in nobody's way.
         artifact = artifacts.store(path, f"{run.policy.name}/{run.run_id}-{run.attempt}")
     return {
@@ -179,20 +176,6 @@ def columns(result: "TrainingResult") -> dict[str, Any]:
         "market_summary",
     )
     return {name: getattr(result, name) for name in names} | {"episodes_done": len(result.episode_rewards)}
-
-
-def checkpoint_path(run: TrainingRun) -> Path:
-    return Path(settings.CHECKPOINT_ROOT) / f"{run.run_id}.safetensors"
-
-
-def log_path(run: TrainingRun) -> Path:
-    """Beside the checkpoint: what was logged until a run was stopped is there when it goes on."""
-    return checkpoint_path(run).with_suffix(".events")
-
-
-def leave_nothing(run: TrainingRun) -> None:
-    remove_file(checkpoint_path(run))
-    shutil.rmtree(log_path(run), ignore_errors=True)
 
 
 def explain(error: Exception) -> str:

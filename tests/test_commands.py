@@ -3,6 +3,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from rl_training import lifecycle
 from rl_training.models import PolicyStore, TrainingRun
@@ -105,3 +106,11 @@ def test_training_events_prints_the_streams_in_order(policy, streams):
     printed = [json.loads(line) for line in output_of("training_events").splitlines()]
     assert [entry["event_type"] for entry in printed] == ["rl_v3.training.started", "rl_v3.training.completed"]
     assert printed[1]["payload"]["error"] == "no bars"
+
+
+def test_a_policy_whose_stored_config_is_invalid_is_refused_by_its_field(policy):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE rl_training_policystore SET ppo = '{\"gamma\": 7}'")
+    error = refusal_of("train_policy", "rl_v3")
+    assert error.returncode == 2
+    assert "gamma" in str(error)

@@ -1,4 +1,5 @@
 import pytest
+from django.db import connection
 
 from rl_training import keys
 from rl_training.models import PolicyStore
@@ -60,3 +61,13 @@ def test_a_value_that_is_refused_changes_nothing(policy, key, text, message):
         keys.set_value(key, text)
     assert message in str(error.value)
     assert PolicyStore.objects.values().get() == before
+
+
+def test_an_invalid_value_that_was_written_past_the_forms_can_be_read_and_repaired(policy):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE rl_training_policystore SET ppo = '{\"gamma\": 7}'")
+    assert dict(keys.settings_of(keys.find_policy("rl_v3")))["rl_v3.ppo.gamma"] == 7
+    with pytest.raises(keys.SettingError, match="gamma"):
+        keys.set_value("rl_v3.training.interval_minutes", "5")
+    keys.set_value("rl_v3.ppo.gamma", "0.9")
+    assert (PolicyStore.objects.get().ppo.gamma, PolicyStore.objects.get().interval_minutes) == (0.9, 60)

@@ -122,7 +122,7 @@ def test_the_third_lost_attempt_fails_the_run_with_that_reason(run):
         lifecycle.claim(run.run_id)
         lifecycle.reap(timezone.now() + timedelta(minutes=1))
     run.refresh_from_db()
-    assert (run.status, run.error) == ("failed", "worker lost in each of 3 attempts")
+    assert (run.status, run.error) == ("failed", "worker lost in the last of 3 attempts")
     assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
 
 

@@ -64,14 +64,29 @@ def test_an_edit_is_logged_once(policy, scheduler, caplog):
     assert messages == ["Config updated: enabled=True, interval=1min, episodes=2"]
 
 
-def test_a_shortened_interval_brings_the_next_run_forward(policy, scheduler):
-    now = timezone.now()
-    PolicyStore.objects.update(next_run_at=now + timedelta(minutes=50))
+def test_a_shortened_interval_counts_from_the_last_slot(policy, scheduler):
+    slot = timezone.now() - timedelta(seconds=20)
+    TrainingRun.objects.create(
+        policy=policy, trigger="schedule", status="failed", episodes=1, config={}, scheduled_for=slot
+    )
+    PolicyStore.objects.update(next_run_at=slot + timedelta(minutes=60))
     policy.interval_minutes = 1
     policy.save_settings()
-    scheduler.run_due(now)
+    assert scheduler.run_due(timezone.now()) == 0
     policy.refresh_from_db()
-    assert policy.next_run_at == now + timedelta(minutes=1)
+    assert policy.next_run_at == slot + timedelta(minutes=1)
+
+
+def test_a_shortened_interval_whose_slot_has_passed_makes_the_policy_due(policy, scheduler):
+    PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=50))
+    policy.interval_minutes = 1
+    policy.save_settings()
+    assert scheduler.run_due(timezone.now()) == 1
+
+
+def test_a_clock_that_was_set_back_strands_no_policy(policy, scheduler):
+    PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(days=1))
+    assert scheduler.run_due(timezone.now()) == 1
 
 
 def test_a_policy_with_an_invalid_config_reports_it_and_the_others_run(policy, scheduler):

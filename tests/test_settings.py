@@ -32,3 +32,45 @@ def test_a_deep_state_directory_gets_a_socket_path_that_the_kernel_holds():
     assert len(str(private_socket(deep))) <= LONGEST_SOCKET_PATH
     assert private_socket(deep) == private_socket(deep)
     assert private_socket(deep) != private_socket(deep / "other")
+
+
+@pytest.mark.parametrize("name", ["a+b", "a#b", "a?b", "a%41b", "a b", "ä"])
+def test_a_state_directory_may_have_any_name(name, tmp_path, environment_of_processes):
+    program = (
+        "from django.conf import settings; import redis;"
+        "print(settings.DATABASES['default']['NAME']);"
+        "print(redis.Redis.from_url(settings.REDIS_URL).connection_pool.connection_kwargs['path'])"
+    )
+    environment = environment_of_processes | {
+        "STATE_DIR": str(tmp_path / name),
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+    }
+    output = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert output.stdout.splitlines() == [
+        str(tmp_path / name / "db.sqlite3"),
+        str(private_socket(tmp_path / name)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("WEB_PORT", "abc", "WEB_PORT is 'abc'; it is a whole number from 1 to 65535"),
+        ("FLOWER_PORT", "99999", "FLOWER_PORT is '99999'; it is a whole number from 1 to 65535"),
+        ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY is '0'; it is a whole number from 1 to 1024"),
+        ("DATABASE_URL", "nonsense", "DATABASE_URL is not a database's address"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_its_name(setting, value, message, environment_of_processes):
+    environment = environment_of_processes | {"DJANGO_SETTINGS_MODULE": "quantum_trader.settings", setting: value}
+    refused = subprocess.run(
+        [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr

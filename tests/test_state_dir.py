@@ -31,14 +31,14 @@ def test_a_link_to_a_folder_is_refused(tmp_path):
 def test_a_taken_port_is_refused_with_the_setting_to_change():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(NotAvailableError, match=f"Cannot listen on 127.0.0.1:{port}.*Set WEB_PORT to a free port"):
-            check_free("WEB_PORT", "127.0.0.1", port)
-    check_free("WEB_PORT", "127.0.0.1", port)
+        with pytest.raises(NotAvailableError, match=f"Cannot listen on 127.0.0.1:{port}.*WEB_PORT to a free port"):
+            check_free("WEB", "127.0.0.1", port)
+    check_free("WEB", "127.0.0.1", port)
 
 
 def test_an_address_of_another_machine_is_refused():
     with pytest.raises(NotAvailableError, match="Cannot listen on 192.0.2.1:8000"):
-        check_free("WEB_PORT", "192.0.2.1", 8000)
+        check_free("WEB", "192.0.2.1", 8000)
 
 
 def test_free_ports_differ():

@@ -4,16 +4,15 @@ import sys
 import time
 from typing import Any
 
-import pydantic
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from rl_training import keys, lifecycle, tasks
-from rl_training.core.config import problems
 from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
 from rl_training.reports import describe_run
 
-FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
+FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
 POLL_SECONDS = 0.2
 
 
@@ -67,8 +66,10 @@ class Command(BaseCommand):
             )
         except keys.SettingError as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
-        except pydantic.ValidationError as error:
-            raise CommandError(f"{name}: invalid config: {problems(error)}", returncode=WRONG_USAGE) from None
+        except ValidationError as error:
+            # Written past the forms, straight to the database.
+            what = f"{name}: what is stored is invalid: {' '.join(error.messages)}"
+            raise CommandError(what, returncode=WRONG_USAGE) from None
         except lifecycle.AlreadyActiveError as error:
             raise CommandError(str(error), returncode=ALREADY_ACTIVE) from None
 
@@ -93,7 +94,7 @@ class Command(BaseCommand):
             tasks.execute(claimed, should_stop=lambda: False)
         except KeyboardInterrupt:
             lifecycle.fail(claimed, "interrupted")
-            raise
+            raise CommandError(f"run {run.run_id} was interrupted", returncode=INTERRUPTED) from None
         except Exception as error:
             self.stderr.write(f"{tasks.explain(error)}")
 

@@ -107,12 +107,13 @@ class Command(BaseCommand):
                 "Flower": lambda: health.answers(f"{flower_site}/healthcheck"),
             }
         )
+        shown = public_url() or site
         self._say(
             f"{'Running' if self.once else 'Running until Ctrl-C'}.\n"
-            f"  Pages    {site}/\n"
-            f"  Admin    {site}/admin/  login: {user}, password: {password or 'unchanged since the first start'}\n"
+            f"  Pages    {shown}/\n"
+            f"  Admin    {shown}/admin/  login: {user}, password: {password or 'unchanged since the first start'}\n"
             f"  Flower   {flower_site}/  login: {flower_login.replace(':', ', password: ', 1)}\n"
-            f"  Summary  curl -H 'Authorization: Token {token}' {site}{SUMMARY}"
+            f"  Summary  curl -H 'Authorization: Token {token}' {shown}{SUMMARY}"
         )
         while not self.once:
             self._watch()
@@ -122,9 +123,12 @@ class Command(BaseCommand):
         if self.once:
             web_port, flower_port = state_dir.free_ports(2)
             return (LOCAL, web_port), (LOCAL, flower_port)
-        state_dir.check_free("WEB_PORT", settings.WEB_HOST, settings.WEB_PORT)
-        state_dir.check_free("FLOWER_PORT", settings.FLOWER_HOST, settings.FLOWER_PORT)
-        return (settings.WEB_HOST, settings.WEB_PORT), (settings.FLOWER_HOST, settings.FLOWER_PORT)
+        web, flower = (settings.WEB_HOST, settings.WEB_PORT), (settings.FLOWER_HOST, settings.FLOWER_PORT)
+        if web[1] == flower[1]:
+            raise state_dir.NotAvailableError(f"WEB_PORT and FLOWER_PORT are both {web[1]}; each needs its own.")
+        state_dir.check_free("WEB", *web)
+        state_dir.check_free("FLOWER", *flower)
+        return web, flower
 
     def _private_redis(self, stack: ExitStack) -> list[processes.Service]:
         if os.environ.get("REDIS_URL"):
@@ -207,6 +211,13 @@ def base_url(address: Address) -> str:
     host, port = address
     host = LOCAL if host in ("0.0.0.0", "::") else host  # noqa: S104
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def public_url() -> str | None:
+    """Where the site is when it does not answer to this machine's own address: behind a proxy, under its first name."""
+    if not settings.HTTPS and {"*", LOCAL} & set(settings.ALLOWED_HOSTS):
+        return None
+    return f"{'https' if settings.HTTPS else 'http'}://{settings.ALLOWED_HOSTS[0].lstrip('*.')}"
 
 
 def remove_if_empty(folder: Path) -> None:
