@@ -34,7 +34,8 @@ class EventFile:
 
         # What a lost attempt logged beyond the checkpoint that this one goes on from is made again.
         purge = timesteps + 1 if timesteps else None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=purge)  # type: ignore[no-untyped-call]
+        untyped: Any = SummaryWriter
+        self._writer = untyped(str(folder), purge_step=purge)
 
     def write(self, iteration: Iteration) -> None:
         for name, value in iteration.metrics.items():
