@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from tests.waiting import wait_for
 
 # The properties are asserted there: pytest shows the values of what fails.
 pytest.register_assert_rewrite("tests.trading_properties")
+
+
+def pytest_unconfigure() -> None:
+    """The workers of a parallel run end without the exit handlers that remove the folder otherwise."""
+    shutil.rmtree(settings.STATE_DIR, ignore_errors=True)
 
 
 def start_redis(socket: Path) -> "subprocess.Popen[bytes]":

@@ -20,8 +20,6 @@ import redis
 
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
-
 ROOT = Path(__file__).parents[1]
 LOGIN = "admin:for-tests"
 

@@ -71,14 +71,12 @@ def figures_of(program: str, folder: Path, name: str) -> list[float]:
 
 # Processor seconds: what else the machine does meanwhile is not the loader's.
 @pytest.mark.parametrize(("name", "seconds"), [("bars.parquet", 3), ("bars.csv", 10)])
-@pytest.mark.xdist_group("minutes")
 def test_minute_bars_of_five_years_load_in_seconds(folder, name, seconds):
     bars, took = figures_of(LOAD, folder, name)
     assert bars == BARS
     assert took < seconds
 
 
-@pytest.mark.xdist_group("minutes")
 def test_minute_bars_of_five_years_are_trained_on_in_moderate_memory(folder):
     steps, mebibytes = figures_of(TRAIN, folder, "bars.parquet")
     assert steps == 32 * 64
