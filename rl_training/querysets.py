@@ -11,6 +11,8 @@ from django.db.models import Exists, OuterRef, Q, Subquery
 if TYPE_CHECKING:
     from rl_training.models import PolicyStore, TrainingEvent, TrainingRun  # noqa: F401
 
+# What the summary of a policy shows.
+POLICY_SUMMARY_COLUMNS = ("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")
 # What the summary of a run shows; the snapshot and the traceback are left in the database.
 SUMMARY_COLUMNS = (
     "run_id",
@@ -53,7 +55,7 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
 
     def for_summary(self) -> PolicyStoreQuerySet:
         """With the columns of a summary: one whose typed columns are invalid has a summary too."""
-        return self.only("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")
+        return self.only(*POLICY_SUMMARY_COLUMNS)
 
     def _runs(self) -> TrainingRunQuerySet:
         """The runs of the policy in the outer query."""
@@ -89,8 +91,13 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         )
 
     def recent(self, policy: PolicyStore) -> TrainingRunQuerySet:
-        """The finished runs of a policy, newest first, with what a summary shows."""
-        return self.filter(policy=policy).finished().order_by("-finished_at").only(*SUMMARY_COLUMNS)
+        """The finished runs of a policy, newest first, with what a summary shows of them and of the policy.
+
+        One statement sees one state of the database: the policy's counts are those of these runs.
+        """
+        counts = (f"policy__{column}" for column in POLICY_SUMMARY_COLUMNS)
+        runs = self.filter(policy=policy).finished().order_by("-finished_at")
+        return runs.select_related("policy").only(*SUMMARY_COLUMNS, *counts)
 
 
 class TrainingEventQuerySet(models.QuerySet["TrainingEvent"]):

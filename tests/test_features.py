@@ -1,9 +1,5 @@
 import json
 import math
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -197,24 +193,3 @@ def test_statistics_with_a_part_missing_are_refused():
 def test_too_few_bars_for_statistics_are_refused():
     with pytest.raises(MarketDataError, match="103 bars, but the features need at least 104"):
         FeatureStatistics.fit(random_market(103, seed=1), EnvironmentConfig())
-
-
-def test_millions_of_bars_fit_into_memory():
-    """2.6 million one-minute bars: what an environment on them adds stays well below 1 GB."""
-    program = """
-        import resource
-        from rl_training.core.config import EnvironmentConfig
-        from rl_training.core.environment import TradingVectorEnv
-        from tests.trading_cases import random_market
-        market = random_market(2_600_000, seed=1, volatility=0.001, gap=0.0001)
-        TradingVectorEnv(market, EnvironmentConfig(), 32, seed=0).reset()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    """
-    output = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        cwd=Path(__file__).parent.parent,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert int(output.stdout) < 1_000_000  # KiB

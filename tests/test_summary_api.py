@@ -191,3 +191,19 @@ def steps_of_plan(sql):
         pending += node.get("Plans", [])
         steps.append(" ".join(node.get(key, "") for key in ("Node Type", "Relation Name", "Index Name")))
     return [step for step in steps if "Scan" in step]
+
+
+def test_a_run_that_finishes_between_two_queries_is_counted_where_it_is_listed(policy, get):
+    finished = []
+
+    def finish_once(execute, sql, parameters, many, context):
+        result = execute(sql, parameters, many, context)
+        if sql.startswith("SELECT") and "succeeded_runs" in sql and not finished:
+            finished.append(run_of(policy))
+            TrainingRun.objects.bulk_create(finished)
+            PolicyStore.objects.filter(pk=policy.pk).update(total_runs=1, succeeded_runs=1)
+        return result
+
+    with connection.execute_wrapper(finish_once):
+        summary = get().json()
+    assert (summary["total_runs"], len(summary["recent_runs"])) == (1, 1)
