@@ -18,6 +18,7 @@ CLEANRL = PPOConfig(
     minibatch_size=128,
     entropy_coefficient=0.01,
     value_coefficient=0.25,
+    value_clip_range=0.2,
     max_grad_norm=0.5,
     hidden_sizes=[64, 64],
     num_envs=4,

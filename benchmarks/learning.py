@@ -63,7 +63,7 @@ def measure(rows: Sequence[Row], seeds: int, processes: int) -> dict[str, Figure
             figures, seconds = task.result()
             results[row.name][seed] = figures
             shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            print(f"{row.name}, seed {seed}: {shown} ({seconds:.0f} s)", flush=True)
+            print(f"{row.name}, seed {seed}: {shown} ({seconds:.0f} s of processor time)", flush=True)
     return {name: [by_seed[seed] for seed in sorted(by_seed)] for name, by_seed in results.items()}
 
 
@@ -72,10 +72,10 @@ def single_thread() -> None:
 
 
 def measure_seed(name: str, seed: int) -> tuple[dict[str, float], float]:
-    """A seed's figures and the seconds that they took."""
-    started = time.perf_counter()
+    """A seed's figures and the seconds of processor time that they took."""
+    started = time.process_time()
     row = next(row for row in ROWS if row.name == name)
-    return row.measure(seed), time.perf_counter() - started
+    return row.measure(seed), time.process_time() - started
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -56,11 +56,12 @@ class Race:
 
     def measure(self, seed: int) -> dict[str, float]:
         """figure: how many times as long stable-baselines3 takes. ours, theirs: seconds; infinite where never."""
-        from benchmarks.stable_baselines import learn  # not installed with the runtime requirements
+        from benchmarks.stable_baselines import learn  # optional: see stable_baselines_installed()
 
         market = self.ours.market.seeded(seed)
         bars = market.evaluation()
         goal = GOAL * float(bars.follow_best(market.best()).rewards.mean())
+        self._warm_up(market, seed)
 
         clock = Clock(bars, goal)
         ppo = PPO(market.training(self.ours.ppo.num_envs, seed), self.ours.ppo, seed)
@@ -73,6 +74,17 @@ class Race:
         # Neither before the other: where ours never gets there, it is infinitely slower.
         figure = clock.seconds / ours if np.isfinite(ours) else 0.0
         return {"figure": figure, "ours": ours, "theirs": clock.seconds}
+
+    def _warm_up(self, market: PlantedMarket, seed: int) -> None:
+        """A rollout and update of either: the first gradient in a process takes a second or two."""
+        from benchmarks.stable_baselines import learn
+
+        for task in (self.ours, self.theirs):
+            env, steps = market.training(task.ppo.num_envs, seed), task.ppo.num_envs * task.ppo.rollout_length
+            if task is self.ours:
+                PPO(env, task.ppo, seed).learn(steps)
+            else:
+                learn(env, task.ppo, steps, seed, lambda _: True)
 
 
 class Clock:

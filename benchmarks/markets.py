@@ -54,7 +54,7 @@ class Passage:
 
     targets   positions decided on
     rewards   log-equity in basis points a bar, less exposure x what nothing foretold of the bar's return: the chance
-              that is left out has mean 0 whatever the rule, and is ten times what rules differ by
+              that is left out has mean 0 whatever the rule. NaN where an account was ruined
     """
 
     targets: FloatArray
@@ -151,6 +151,7 @@ class EvaluationBars:
             targets[step] = held = POSITIONS[actions]
             observations, reward, terminated, _, _ = self.env.step(actions)
             if terminated.any():
-                raise RuntimeError("ruined during evaluation: its rewards do not compare any more")
+                # Its account begins anew elsewhere, so that its rewards are of other bars from then on.
+                return Passage(targets[: step + 1], np.full((step + 1, STRETCHES), np.nan))
             rewards[step] = 1e4 * (reward - held * (self.returns[bar + 1] - self.expected[bar]))
         return Passage(targets, rewards)

@@ -20,7 +20,7 @@ MOUNTAIN_CAR = ControlTask("MountainCar-v0", RL_ZOO_MOUNTAIN_CAR, 1_000_000)
 FAST = PPOConfig(
     learning_rate=3e-3,
     gamma=0.9,
-    gae_lambda=0.95,
+    gae_lambda=0.5,
     epochs=4,
     minibatch_size=512,
     entropy_coefficient=0.0,
@@ -28,12 +28,12 @@ FAST = PPOConfig(
     rollout_length=64,
     device="cpu",
 )
-TWO_NUMBERS_STEPS = 53_248
-# Nine entries more to find irrelevant: a lower learning rate and ten times the steps, over more of the bars.
-THOROUGH = FAST.model_copy(update={"learning_rate": 1e-3, "num_envs": 64, "minibatch_size": 1024})
-FULL_STEPS = 524_288
-# The fastest known setting of stable-baselines3 on this market, which does not anneal.
-THEIRS = FAST.model_copy(update={"learning_rate": 1e-3})
+TWO_NUMBERS_STEPS = 106_496
+# Nine entries more to find irrelevant: larger rollouts, a lower learning rate and more steps.
+THOROUGH = FAST.model_copy(update={"learning_rate": 1e-3, "num_envs": 256, "minibatch_size": 4096})
+FULL_STEPS = 262_144
+# The fastest of four settings of stable-baselines3 that were tried on this market; its learning rate stays as it is.
+THEIRS = FAST.model_copy(update={"learning_rate": 1e-3, "gae_lambda": 0.95})
 
 
 def ar1(phi: float, basis_points: float, two_observations: bool = True) -> PlantedMarket:
@@ -73,7 +73,7 @@ def idle(name: str, task: MarketTask) -> Row:
 
 def race() -> Row:
     market = ar1(0.2, 10)
-    ours, theirs = MarketTask(market, FAST, TWO_NUMBERS_STEPS), MarketTask(market, THEIRS, 4 * TWO_NUMBERS_STEPS)
+    ours, theirs = MarketTask(market, FAST, TWO_NUMBERS_STEPS), MarketTask(market, THEIRS, 2 * TWO_NUMBERS_STEPS)
     seconds = (
         Target("ours s", median, None, of="ours", form=".2f"),
         Target("theirs s", median, None, of="theirs", form=".2f"),
@@ -99,10 +99,10 @@ ROWS = (
             Target("median", median, None),
         ),
     ),
-    # The bar of 97 % is meant for 10 bp and phi = 0.2; here the other costs and correlations have to reach it too.
+    # 97 % is asked of the third of these, and 99 % in the end; 97 % here of the others too.
     two_numbers("AR(1) 0.2, 0 bp", ar1(0.2, 0), 97.0),
     two_numbers("AR(1) 0.2, 5 bp", ar1(0.2, 5), 97.0),
-    two_numbers("AR(1) 0.2, 10 bp", ar1(0.2, 10), 97.0),
+    two_numbers("AR(1) 0.2, 10 bp", ar1(0.2, 10), 99.0),
     full("AR(1) 0.2, 10 bp", ar1(0.2, 10, False), 95.0),
     two_numbers("AR(1) 0.3, 10 bp", ar1(0.3, 10), 97.0),
     # The policy has no memory, the optimum knows all returns so far: no target.

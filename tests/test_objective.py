@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from rl_training.core.objective import Batch, clipped_surrogate, explained_variance, generalised_advantages, normalised
+from rl_training.core.objective import (
+    Batch,
+    clipped_surrogate,
+    explained_variance,
+    generalised_advantages,
+    normalised,
+    squared_errors,
+)
 
 
 def brute_force(rewards, values, next_values, terminated, ended, gamma, gae_lambda):
@@ -96,3 +103,28 @@ def test_explained_variance():
     assert explained_variance(np.zeros(3), returns) == 0.0
     assert explained_variance(-returns, returns) == -3.0
     assert explained_variance(returns, np.ones(3)) == 0.0
+
+
+def estimated(advantages, returns):
+    """A batch of which only the critic's part matters."""
+    none = torch.zeros(len(returns))
+    return Batch(none.unsqueeze(1), none.long(), none, torch.tensor(advantages), torch.tensor(returns))
+
+
+def test_without_a_clip_range_the_critics_loss_is_the_mean_square():
+    errors, loss = squared_errors(torch.tensor([1.0, 5.0]), estimated(advantages=[0.0, 2.0], returns=[0.0, 2.0]), 0.0)
+    assert errors.tolist() == [1.0, 3.0]
+    assert loss == 5.0
+
+
+def test_a_value_that_has_moved_beyond_the_clip_range_towards_its_return_is_pulled_no_further():
+    # Both were 0 and should be 2; the second has moved by 0.5.
+    given = estimated(advantages=[2.0, 2.0], returns=[2.0, 2.0])
+    errors, loss = squared_errors(torch.tensor([0.125, 0.5]), given, 0.25)
+    assert errors.tolist() == [-1.875, 0.0]
+    assert loss == (1.875**2 + 1.75**2) / 2
+
+
+def test_a_value_that_has_moved_away_from_its_return_is_pulled_back():
+    errors, _ = squared_errors(torch.tensor([-1.0]), estimated(advantages=[2.0], returns=[2.0]), 0.25)
+    assert errors.tolist() == [-3.0]

@@ -227,6 +227,12 @@ class PPOConfig(Config):
     )
     entropy_coefficient: float = Field(default=0.01, ge=0, le=1, description="Weight of the entropy bonus. 0 to 1.")
     value_coefficient: float = Field(default=0.5, ge=0, le=10, description="Weight of the value loss. 0 to 10.")
+    value_clip_range: float = Field(
+        default=0.0,
+        ge=0,
+        le=1000,
+        description="Holds each value within this of the one before the update, as CleanRL does. 0 turns it off.",
+    )
     max_grad_norm: float = Field(default=0.5, gt=0, le=1000, description="Gradient norm is clipped to this. Above 0.")
     target_kl: float = Field(
         default=0.0,

@@ -113,6 +113,24 @@ def clipped_surrogate(
     )
 
 
+def squared_errors(values: Tensor, batch: Batch, clip_range: float) -> tuple[Tensor, Tensor]:
+    """The critic's errors that pull on it, [n], and its loss, their mean square (a scalar).
+
+    With a `clip_range`, the loss of each step is the larger one of two: of its value, and of that value kept within
+    `clip_range` of what it was when the rollout was made. Where that is the larger one, nothing pulls: the critic moves
+    slowly. As in CleanRL's `clip_vloss`; detail 9 of Huang et al., "The 37 implementation details of proximal policy
+    optimization" (2022), which finds no gain in general.
+    """
+    errors = values - batch.returns
+    squares = errors.square()
+    if clip_range:
+        moved = values - (batch.returns - batch.advantages)
+        held_back = (errors - moved + moved.clamp(-clip_range, clip_range)).square()
+        errors = torch.where((moved.abs() <= clip_range) | (squares >= held_back), errors, 0.0)
+        squares = torch.maximum(squares, held_back)
+    return errors, squares.mean()
+
+
 def explained_variance(values: Floats, returns: Floats) -> float:
     """1 - Var(returns - values) / Var(returns): 1 is a perfect critic; 0 also where the returns do not vary."""
     variance = float(returns.var()) if len(returns) else 0.0

@@ -27,6 +27,7 @@ from rl_training.core.objective import (
     explained_variance,
     generalised_advantages,
     normalised,
+    squared_errors,
 )
 from rl_training.core.policy import Policy, PolicyShape, part_of
 from rl_training.core.rollout import EpisodeRecord, Rollout, Sampler
@@ -67,8 +68,7 @@ class PPO:
 
     env     any gymnasium.vector.VectorEnv of `config.num_envs` environments with Box observations and Discrete
             actions, in any autoreset mode (see rollout.Sampler)
-    config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it);
-            max_grad_norm bounds the gradients of actor and critic each (there: of both together)
+    config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
     seed    of weights, actions, minibatches and environments, all drawn from one torch.Generator; no global random
             state is used or altered
 
@@ -92,8 +92,6 @@ class PPO:
         self.policy = Policy.create(shape, self.generator)
         self.policy.network.to(self.device)
         self.parameters, self.gradient = flatten_parameters(self.policy.network)
-        actor = sum(parameter.numel() for parameter in self.policy.network.actor.parameters())
-        self._gradients = self.gradient[:actor], self.gradient[actor:]
         self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate, eps=1e-5, fused=True)
         self.scaler = RewardScaler(self.policy.rewards, env.num_envs, config.gamma) if self.policy.rewards else None
         self.episodes = EpisodeRecord(env.num_envs, EPISODES_AVERAGED)
@@ -213,8 +211,8 @@ class PPO:
         with torch.no_grad():
             advantages = normalised(minibatch.advantages)
             policy = clipped_surrogate(logits, minibatch, advantages, config.clip_range, config.entropy_coefficient)
-            errors = values - minibatch.returns
-            losses = (policy.policy_loss, errors.square().mean(), -policy.entropy)
+            errors, loss = squared_errors(values, minibatch, config.value_clip_range)
+            losses = (policy.policy_loss, loss, -policy.entropy)
             reports.append(torch.stack((*losses, policy.approx_kl, policy.clip_fraction)))
         if config.target_kl and policy.approx_kl > 1.5 * config.target_kl:
             return False
@@ -222,10 +220,7 @@ class PPO:
         self.gradient.zero_()
         values_gradient = errors * (2 * config.value_coefficient / len(minibatch))
         torch.autograd.backward((logits, values), (policy.logits_gradient, values_gradient))
-        # Each on its own: clipped together, the critic's errors, large where returns are, would shrink the actor's
-        # gradient by a factor that changes from step to step.
-        for gradient in self._gradients:
-            gradient.mul_((config.max_grad_norm / (gradient.norm() + 1e-6)).clamp(max=1.0))
+        self.gradient.mul_((config.max_grad_norm / (self.gradient.norm() + 1e-6)).clamp(max=1.0))
         self.optimizer.step()
         return True
 
