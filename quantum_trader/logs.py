@@ -79,7 +79,11 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "formatters": {"structlog": formatter},
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
         "root": {"handlers": ["console"], "level": level},
-        "loggers": {"django": {"handlers": [], "propagate": True}},
+        "loggers": {
+            "django": {"handlers": [], "propagate": True},
+            # Flower asks the worker at once and warns four times when that is still starting.
+            "flower.inspector": {"level": "ERROR"},
+        },
     }
 
 
