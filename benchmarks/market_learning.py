@@ -4,6 +4,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +18,15 @@ GOAL = 0.97
 
 @dataclass(frozen=True)
 class MarketTask:
-    """A market, and with which hyperparameters for how many steps it is learnt."""
+    """A market, and with which hyperparameters, for how many steps, in episodes of how many bars it is learnt."""
 
     market: PlantedMarket
     ppo: PPOConfig
     steps: int
+    episode: int
+
+    def environment(self, seed: int) -> Any:
+        return self.market.seeded(seed).training(self.ppo.num_envs, self.episode, seed)
 
     def measure(self, seed: int) -> dict[str, float]:
         """After training, on bars not trained on, following the most probable actions:
@@ -31,7 +36,7 @@ class MarketTask:
         market   percent of bars in the market
         """
         market = self.market.seeded(seed)
-        ppo = PPO(market.training(self.ppo.num_envs, seed), self.ppo, seed)
+        ppo = PPO(self.environment(seed), self.ppo, seed)
         ppo.learn(self.steps)
         bars = market.evaluation()
         policy, best = bars.follow_policy(ppo.predict), bars.follow_best(market.best())
@@ -61,30 +66,27 @@ class Race:
         market = self.ours.market.seeded(seed)
         bars = market.evaluation()
         goal = GOAL * float(bars.follow_best(market.best()).rewards.mean())
-        self._warm_up(market, seed)
+        self._warm_up(seed)
 
+        env = self.ours.environment(seed)
         clock = Clock(bars, goal)
-        ppo = PPO(market.training(self.ours.ppo.num_envs, seed), self.ours.ppo, seed)
+        ppo = PPO(env, self.ours.ppo, seed)
         ppo.learn(self.ours.steps, lambda _: not clock.reached(ppo.predict))
         ours = clock.seconds
 
+        env, theirs = self.theirs.environment(seed), self.theirs.ppo
         clock = Clock(bars, goal)
-        env = market.training(self.theirs.ppo.num_envs, seed)
-        learn(env, self.theirs.ppo, self.theirs.steps, seed, lambda predict: not clock.reached(predict))
-        # Neither before the other: where ours never gets there, it is infinitely slower.
+        learn(env, theirs, self.theirs.steps, seed, lambda predict: not clock.reached(predict))
+        # Where ours never gets there, it is infinitely slower.
         figure = clock.seconds / ours if np.isfinite(ours) else 0.0
         return {"figure": figure, "ours": ours, "theirs": clock.seconds}
 
-    def _warm_up(self, market: PlantedMarket, seed: int) -> None:
+    def _warm_up(self, seed: int) -> None:
         """A rollout and update of either: the first gradient in a process takes a second or two."""
         from benchmarks.stable_baselines import learn
 
-        for task in (self.ours, self.theirs):
-            env, steps = market.training(task.ppo.num_envs, seed), task.ppo.num_envs * task.ppo.rollout_length
-            if task is self.ours:
-                PPO(env, task.ppo, seed).learn(steps)
-            else:
-                learn(env, task.ppo, steps, seed, lambda _: True)
+        PPO(self.ours.environment(seed), self.ours.ppo, seed).learn(1)
+        learn(self.theirs.environment(seed), self.theirs.ppo, 1, seed, lambda _: True)
 
 
 class Clock:

@@ -83,10 +83,11 @@ class PlantedMarket:
         rules = EnvironmentConfig(fee=self.cost, slippage=0.0)
         return rules.model_copy(update={"features": ["log_return_1"]}) if self.two_observations else rules
 
-    def training(self, num_envs: int, seed: int) -> Any:
-        """The vector environment to train on, over the earlier bars."""
+    def training(self, num_envs: int, episode: int, seed: int) -> Any:
+        """The vector environment to train on, over the earlier bars, in episodes of so many."""
         earlier, _ = split_market(planted_market(self.market), self.market.train_fraction)
-        return self._observed(TradingVectorEnv(earlier, self.environment, num_envs, seed))
+        rules = self.environment.model_copy(update={"episode_length": episode})
+        return self._observed(TradingVectorEnv(earlier, rules, num_envs, seed))
 
     def evaluation(self) -> "EvaluationBars":
         """The later bars, observed with the earlier ones' feature statistics."""
