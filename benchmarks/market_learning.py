@@ -56,27 +56,24 @@ class Race:
     Both are asked at every full rollout, outside the clock; each in a process's single thread.
     """
 
-    ours: MarketTask
-    theirs: MarketTask
+    task: MarketTask
 
     def measure(self, seed: int) -> dict[str, float]:
         """figure: how many times as long stable-baselines3 takes. ours, theirs: seconds; infinite where never."""
         from benchmarks.stable_baselines import learn  # optional: see stable_baselines_installed()
 
-        market = self.ours.market.seeded(seed)
+        market = self.task.market.seeded(seed)
         bars = market.evaluation()
         goal = GOAL * float(bars.follow_best(market.best()).rewards.mean())
         self._warm_up(seed)
 
-        env = self.ours.environment(seed)
-        clock = Clock(bars, goal)
-        ppo = PPO(env, self.ours.ppo, seed)
-        ppo.learn(self.ours.steps, lambda _: not clock.reached(ppo.predict))
+        env, clock = self.task.environment(seed), Clock(bars, goal)
+        ppo = PPO(env, self.task.ppo, seed)
+        ppo.learn(self.task.steps, lambda _: not clock.reached(ppo.predict))
         ours = clock.seconds
 
-        env, theirs = self.theirs.environment(seed), self.theirs.ppo
-        clock = Clock(bars, goal)
-        learn(env, theirs, self.theirs.steps, seed, lambda predict: not clock.reached(predict))
+        env, clock = self.task.environment(seed), Clock(bars, goal)
+        learn(env, self.task.ppo, self.task.steps, seed, lambda predict: not clock.reached(predict))
         # Where ours never gets there, it is infinitely slower.
         figure = clock.seconds / ours if np.isfinite(ours) else 0.0
         return {"figure": figure, "ours": ours, "theirs": clock.seconds}
@@ -85,8 +82,8 @@ class Race:
         """A rollout and update of either: the first gradient in a process takes a second or two."""
         from benchmarks.stable_baselines import learn
 
-        PPO(self.ours.environment(seed), self.ours.ppo, seed).learn(1)
-        learn(self.theirs.environment(seed), self.theirs.ppo, 1, seed, lambda _: True)
+        PPO(self.task.environment(seed), self.task.ppo, seed).learn(1)
+        learn(self.task.environment(seed), self.task.ppo, 1, seed, lambda _: True)
 
 
 class Clock:

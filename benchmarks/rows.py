@@ -33,11 +33,12 @@ TWO_NUMBERS = PPOConfig(
 TWO_NUMBERS_STEPS, TWO_NUMBERS_EPISODE = 131_072, 32
 FULL = TWO_NUMBERS.model_copy(update={"gamma": 0.3, "epochs": 4, "num_envs": 1024})
 FULL_STEPS, FULL_EPISODE = 524_288, 16
-# For the race to 97 %: the setting known to be fast, and the fastest of two of stable-baselines3 that were tried.
+# For the race to 97 %, of PPO here and stable-baselines3's: of four settings tried, the one fastest for the latter. It
+# keeps its learning rate there, and its rewards as they are.
 FAST = PPOConfig(
-    learning_rate=3e-3,
+    learning_rate=1e-3,
     gamma=0.9,
-    gae_lambda=0.5,
+    gae_lambda=0.95,
     epochs=4,
     minibatch_size=512,
     entropy_coefficient=0.0,
@@ -45,7 +46,6 @@ FAST = PPOConfig(
     rollout_length=64,
     device="cpu",
 )
-THEIRS = FAST.model_copy(update={"learning_rate": 1e-3, "gae_lambda": 0.95})
 RACE_STEPS = 106_496
 
 
@@ -82,14 +82,13 @@ def idle_row(name: str, task: MarketTask) -> Row:
 
 
 def race() -> Row:
-    market = ar1(0.2, 10)
-    ours, theirs = MarketTask(market, FAST, RACE_STEPS, 256), MarketTask(market, THEIRS, 2 * RACE_STEPS, 256)
+    task = MarketTask(ar1(0.2, 10), FAST, RACE_STEPS, 256)
     seconds = (
         Target("ours s", median, None, of="ours", form=".2f"),
         Target("theirs s", median, None, of="theirs", form=".2f"),
     )
     ratio = Target("median theirs / ours", median, 4.0)
-    return Row("time to 97 %, against stable-baselines3", ours.steps, Race(ours, theirs).measure, (ratio, *seconds))
+    return Row("time to 97 %, against stable-baselines3", task.steps, Race(task).measure, (ratio, *seconds))
 
 
 ROWS = (
