@@ -11,7 +11,8 @@ from django.views.generic import TemplateView
 from dashboard.charts import BarChart, bar_chart, drawable
 from dashboard.evaluations import ACCOUNTS, shown
 from dashboard.templatetags.figures import figure
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, problems
+from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.problems import problems
 from rl_training.models import PolicyStore, TrainingRun
 
 CONFIGS = {"market": MarketConfig, "environment": EnvironmentConfig, "ppo": PPOConfig}

@@ -8,7 +8,8 @@ import pydantic
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, problems
+from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.problems import problems
 from rl_training.models import PolicyStore
 
 TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run")

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig, problems
+from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
+from rl_training.core.problems import problems
 
 
 def test_an_episode_counts_its_bars_in_every_parallel_environment():
@@ -50,6 +51,21 @@ def test_a_minibatch_larger_than_the_rollout_is_refused_by_its_field():
     }
 
 
+def test_a_rule_between_fields_of_a_section_is_reported_at_its_field():
+    with pytest.raises(ValidationError) as error:
+        TrainingConfig.model_validate({"ppo": {"num_envs": 1, "rollout_length": 1}, "market": {"source": "file"}})
+    assert problems(error.value) == {
+        "market.path": "required when source is file; name a file under MARKET_DATA_ROOT",
+        "ppo.minibatch_size": "512 is larger than the rollout, num_envs x rollout_length = 1 x 1 = 1",
+    }
+
+
+def test_a_rollout_too_large_for_the_memory_is_refused_by_its_field():
+    with pytest.raises(ValidationError) as error:
+        PPOConfig(num_envs=65_536, rollout_length=1_000_000)
+    assert list(problems(error.value)) == ["rollout_length"]
+
+
 def test_a_network_too_wide_for_any_machine_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(hidden_sizes=[10**6])
@@ -68,9 +84,10 @@ def test_a_file_market_needs_a_path():
     assert problems(error.value) == {"path": "required when source is file; name a file under MARKET_DATA_ROOT"}
 
 
-def test_a_path_with_control_characters_is_refused():
+@pytest.mark.parametrize("path", ["a\x00b.csv", "a\x85b.csv", "a\u202eb.csv"])
+def test_a_path_with_control_characters_is_refused(path):
     with pytest.raises(ValidationError) as error:
-        MarketConfig(source="file", path="a\x00b.csv")
+        MarketConfig(source="file", path=path)
     assert list(problems(error.value)) == ["path"]
 
 

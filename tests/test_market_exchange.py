@@ -11,11 +11,12 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rl_training.core.config import MarketConfig, problems
+from rl_training.core.config import MarketConfig
 from rl_training.core.exchange_cache import ExchangeCache
 from rl_training.core.exchange_series import ExchangeUnavailable, Series
 from rl_training.core.market import MarketDataError, load_market
 from rl_training.core.market_exchange import load_exchange
+from rl_training.core.problems import problems
 from tests.exchange_server import HOUR, exchange_server
 
 # The hour that the exchange's newest bar opens at.

@@ -3,9 +3,10 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rl_training.core.config import MarketConfig, problems
+from rl_training.core.config import MarketConfig
 from rl_training.core.market import MarketDataError, load_market
 from rl_training.core.market_planted import planted_market, planted_returns
+from rl_training.core.problems import problems
 
 KINDS = ["ar1", "regime", "independent"]
 

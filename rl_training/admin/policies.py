@@ -18,7 +18,7 @@ from rl_training import lifecycle
 from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
 from rl_training.admin.policy_form import PolicyStoreForm, load_settings
 from rl_training.admin.policy_history import PolicyHistoryAdmin
-from rl_training.core.config import problems
+from rl_training.core.problems import problems
 from rl_training.models import PolicyStore, TrainingRun
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")

@@ -7,7 +7,7 @@ key is an error.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FeatureName = Literal[
     "log_return_1",
@@ -24,6 +24,10 @@ FeatureName = Literal[
 
 # 28 years of hourly bars, from 1990 on. Over many more, a walk of 1% a bar leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
+
+
+# Steps of one rollout: about half a gigabyte with the default features.
+MAX_ROLLOUT = 4_000_000
 
 
 class Config(BaseModel):
@@ -43,7 +47,7 @@ class MarketConfig(Config):
     path: str = Field(
         default="",
         max_length=500,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$",
         description="For source=file: the file, relative to MARKET_DATA_ROOT.",
     )
     exchange: str = Field(
@@ -257,8 +261,13 @@ class PPOConfig(Config):
     )
 
     @model_validator(mode="after")
-    def minibatch_fits_the_rollout(self) -> Self:
+    def rollout_fits(self) -> Self:
         rollout = self.num_envs * self.rollout_length
+        if rollout > MAX_ROLLOUT:
+            raise ValueError(
+                f"rollout_length: num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout} "
+                f"steps are held in memory; at most {MAX_ROLLOUT:,}"
+            )
         if self.minibatch_size > rollout:
             raise ValueError(
                 f"minibatch_size: {self.minibatch_size} is larger than the rollout, "
@@ -280,18 +289,3 @@ class TrainingConfig(Config):
     def total_timesteps(self) -> int:
         """Environment steps of the run: episodes x num_envs x episode_length."""
         return self.episodes * self.ppo.num_envs * self.environment.episode_length
-
-
-def problems(error: ValidationError) -> dict[str, str]:
-    """What a validation error found, by field: `{"ppo.gamma": "Input should be less than or equal to 1, got 2"}`."""
-    found = {}
-    for detail in error.errors(include_url=False):
-        path = ".".join(str(part) for part in detail["loc"])
-        message = detail["msg"].removeprefix("Value error, ")
-        if not path and ": " in message:
-            # A rule between fields: its message starts with the field that it is about.
-            path, message = message.split(": ", 1)
-        elif path and detail["type"] not in ("missing", "extra_forbidden"):
-            message = f"{message}, got {str(detail['input'])[:100]}"
-        found[path] = message
-    return found
