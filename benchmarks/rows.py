@@ -18,8 +18,8 @@ ACROBOT = ControlTask("Acrobot-v1", CLEANRL, 500_000)
 MOUNTAIN_CAR = ControlTask("MountainCar-v0", RL_ZOO_MOUNTAIN_CAR, 1_000_000)
 
 # Rewards are noise for the most part, and whether to trade at all makes a small difference early in an episode only:
-# hence a short horizon, large minibatches, an entropy bonus that keeps every position visited, and episodes of a few bars
-# (each begins flat; the critic stands for what comes after).
+# hence a short horizon, large minibatches, an entropy bonus that keeps every position visited, and episodes of a few
+# bars (each begins flat; the critic stands for what comes after).
 EPISODE = 4
 TWO_NUMBERS = PPOConfig(
     learning_rate=3e-3,
