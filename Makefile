@@ -1,6 +1,6 @@
 # `make demo`: one scheduled training run on a throw-away state. `make up`: the whole system, until Ctrl-C.
 .DELETE_ON_ERROR:
-.PHONY: up demo test lock clean
+.PHONY: up demo test chromium screenshots faults lock vendor clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -16,12 +16,30 @@ demo: .venv/runtime .env
 # One torch thread for each of the two processes. By file: the tests of a file share what they start.
 test: export OMP_NUM_THREADS = 1
 test: PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
-test: .venv/development
+test: .venv/development chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST)
-	$(BIN)/python -m tests.postgres $(PYTEST) -m django_db
+	$(BIN)/python -m tests.postgres $(PYTEST) -m "(django_db or faults) and not long"
+
+# For the tests in a browser: Debian's, where it may be installed; without it they are skipped, and say so.
+chromium:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		{ apt-get install -y --no-install-recommends chromium >&2 || \
+		{ apt-get update >&2 && apt-get install -y --no-install-recommends chromium >&2; }; } } || \
+		echo "There is no Chromium, and it cannot be installed here: no test in a browser will run." >&2
+
+# Pictures of every page, taken of a system that trains for them.
+screenshots: .venv/development chromium
+	$(BIN)/python -m tests.browser.screenshots
+
+# Every fault that must not matter, on SQLite and on PostgreSQL: an hour or two, most of which is waiting.
+faults: export OMP_NUM_THREADS = 1
+faults: PYTEST = $(BIN)/pytest -n 6 tests/faults -m "long or not long" --repetitions 50 --storm-minutes 30
+faults: .venv/development
+	$(PYTEST)
+	$(BIN)/python -m tests.postgres $(PYTEST)
 
 # Keeps the versions that are pinned and still fit; `make lock UPGRADE=--upgrade` takes the newest.
 lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
@@ -31,6 +49,20 @@ lock: .venv/development
 	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
 	sed -i.whole -E '/^(cuda|nvidia)-|^triton=/d' requirements.txt requirements-dev.txt
 	rm requirements.txt.whole requirements-dev.txt.whole
+
+# The pages' scripts from elsewhere, each from its npm package with its licence. Another version: change it here.
+HTMX := 4.0.1
+UPLOT := 1.6.32
+VENDOR := dashboard/static/dashboard/vendor
+vendor:
+	mkdir -p $(VENDOR)
+	cd $(VENDOR) && npm pack --silent htmx.org@$(HTMX) uplot@$(UPLOT)
+	cd $(VENDOR) && tar -xzOf htmx.org-$(HTMX).tgz package/dist/htmx.min.js > htmx.min.js
+	cd $(VENDOR) && tar -xzOf htmx.org-$(HTMX).tgz package/LICENSE > htmx.LICENSE
+	cd $(VENDOR) && tar -xzOf uplot-$(UPLOT).tgz package/dist/uPlot.iife.min.js > uPlot.iife.min.js
+	cd $(VENDOR) && tar -xzOf uplot-$(UPLOT).tgz package/dist/uPlot.min.css > uPlot.min.css
+	cd $(VENDOR) && tar -xzOf uplot-$(UPLOT).tgz package/LICENSE > uPlot.LICENSE
+	rm $(VENDOR)/htmx.org-$(HTMX).tgz $(VENDOR)/uplot-$(UPLOT).tgz
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,16 +1,19 @@
-"""The Celery application: `celery -A celery_app worker -Q training`, `celery -A celery_app beat`."""
+"""The Celery application: `celery -A celery_app worker -Q training`, the same with `-Q alerts`, and `... beat`."""
 
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import heartbeat_sent, setup_logging
+
+from rl_training import signs_of_life
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 
 app = Celery("quantum_trader")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["rl_training"])
+app.autodiscover_tasks(["rl_training", "rl_training.alerts"])
+heartbeat_sent.connect(signs_of_life.record_worker)
 
 
 @setup_logging.connect

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.markdown import aligned
 from benchmarks.rows import ROWS
 from benchmarks.targets import Figures, Row
 
@@ -79,12 +80,7 @@ def measure_seed(name: str, seed: int) -> tuple[dict[str, float], float]:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown, its columns aligned."""
-    lines = [HEADINGS, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
-    texts = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    texts.insert(1, ["-" * width for width in widths])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in texts)
+    return aligned([HEADINGS, *rows])
 
 
 if __name__ == "__main__":

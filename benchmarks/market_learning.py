@@ -51,57 +51,61 @@ class MarketTask:
 
 @dataclass(frozen=True)
 class Race:
-    """PPO here and stable-baselines3's on the same market: processor time until an evaluation reaches GOAL.
+    """PPO here and stable-baselines3's on the same market: time until an evaluation reaches GOAL.
 
-    Both are asked at every full rollout, outside the clock; each in a process's single thread.
+    Both have the hyperparameters of `task` and are evaluated after every rollout, outside the clock `now`. Ours
+    computes in `threads` threads, stable-baselines3 in one.
     """
 
     task: MarketTask
+    now: Callable[[], float] = time.process_time
+    threads: int = 1
 
     def measure(self, seed: int) -> dict[str, float]:
-        """figure: how many times as long stable-baselines3 takes. ours, theirs: seconds; infinite where never."""
+        """From building the trainer on, once either has made a rollout and an update to warm up:
+
+        ours, theirs  seconds; infinite where never
+        figure        how many times as long stable-baselines3 takes
+        reached       percent of the optimum when our clock stopped
+        """
         from benchmarks.stable_baselines import learn  # optional: see stable_baselines_installed()
 
         market = self.task.market.seeded(seed)
         bars = market.evaluation()
-        goal = GOAL * float(bars.follow_best(market.best()).rewards.mean())
-        self._warm_up(seed)
+        best = float(bars.follow_best(market.best()).rewards.mean())
+        self._ours(seed, 1, lambda _: False)
+        learn(self.task.environment(seed), self.task.ppo, 1, seed, lambda _: False)
 
-        env, clock = self.task.environment(seed), Clock(bars, goal)
-        ppo = PPO(env, self.task.ppo, seed)
-        ppo.learn(self.task.steps, lambda _: not clock.reached(ppo.predict))
-        ours = clock.seconds
+        ours = Clock(bars, best, self.now)
+        self._ours(seed, self.task.steps, lambda predict: not ours.reached(predict))
 
-        env, clock = self.task.environment(seed), Clock(bars, goal)
-        learn(env, self.task.ppo, self.task.steps, seed, lambda predict: not clock.reached(predict))
+        env, theirs = self.task.environment(seed), Clock(bars, best, self.now)
+        learn(env, self.task.ppo, self.task.steps, seed, lambda predict: not theirs.reached(predict))
         # Where ours never gets there, it is infinitely slower.
-        figure = clock.seconds / ours if np.isfinite(ours) else 0.0
-        return {"figure": figure, "ours": ours, "theirs": clock.seconds}
+        figure = theirs.seconds / ours.seconds if np.isfinite(ours.seconds) else 0.0
+        return {"figure": figure, "ours": ours.seconds, "theirs": theirs.seconds, "reached": 100 * ours.share}
 
-    def _warm_up(self, seed: int) -> None:
-        """A rollout and update of either: the first gradient in a process takes a second or two."""
-        from benchmarks.stable_baselines import learn
-
-        PPO(self.task.environment(seed), self.task.ppo, seed).learn(1)
-        learn(self.task.environment(seed), self.task.ppo, 1, seed, lambda _: True)
+    def _ours(self, seed: int, steps: int, go_on: Callable[[Callable], bool]) -> None:
+        ppo = PPO(self.task.environment(seed), self.task.ppo, seed, self.threads)
+        ppo.learn(steps, lambda _: go_on(ppo.predict))
 
 
 class Clock:
-    """Processor time spent outside of evaluations until one reaches `goal`, in basis points a bar."""
+    """Time spent outside of evaluations until one reaches GOAL of `best`, in basis points a bar."""
 
-    def __init__(self, bars: EvaluationBars, goal: float) -> None:
-        self.bars, self.goal = bars, goal
-        self.seconds = np.inf
+    def __init__(self, bars: EvaluationBars, best: float, now: Callable[[], float]) -> None:
+        self.bars, self.best, self.now = bars, best, now
+        self.seconds, self.share = np.inf, 0.0
         self._evaluating = 0.0
-        self._started = time.process_time()
+        self._started = now()
 
     def reached(self, predict: Callable) -> bool:
-        asked = time.process_time()
-        reached = bool(self.bars.follow_policy(predict).rewards.mean() >= self.goal)
-        if reached:
+        asked = self.now()
+        self.share = float(self.bars.follow_policy(predict).rewards.mean()) / self.best
+        if self.share >= GOAL:
             self.seconds = asked - self._started - self._evaluating
-        self._evaluating += time.process_time() - asked
-        return reached
+        self._evaluating += self.now() - asked
+        return self.share >= GOAL
 
 
 def stable_baselines_installed() -> bool:

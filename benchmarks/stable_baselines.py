@@ -71,12 +71,15 @@ class AfterEachRollout(BaseCallback):
         return self.going_on
 
 
-def learn(env: Any, config: PPOConfig, steps: int, seed: int, go_on: Callable[[Predict], bool]) -> None:
-    """Learn with the hyperparameters of `config`, its rewards as they are, until `go_on` returns False."""
+def make(env: VecEnv, config: PPOConfig, seed: int) -> PPO:
+    """With the hyperparameters of `config`, the learning rate constant and the rewards as they are.
+
+    In one thread of torch, which is the faster for networks of this size.
+    """
     torch.set_num_threads(1)
-    model = PPO(
+    return PPO(
         "MlpPolicy",
-        SteppedTogether(env),
+        env,
         learning_rate=config.learning_rate,
         n_steps=config.rollout_length,
         batch_size=config.minibatch_size,
@@ -91,6 +94,11 @@ def learn(env: Any, config: PPOConfig, steps: int, seed: int, go_on: Callable[[P
         seed=seed,
         device="cpu",
     )
+
+
+def learn(env: Any, config: PPOConfig, steps: int, seed: int, go_on: Callable[[Predict], bool]) -> None:
+    """Learn on a vector environment of ours until `go_on` returns False."""
+    model = make(SteppedTogether(env), config, seed)
     callback = AfterEachRollout(go_on)
     model.learn(steps, callback)
     if callback.going_on:

@@ -1,11 +1,26 @@
-from django.urls import path
+from django.urls import path, register_converter
 
-from dashboard.api import TrainingSummaryView
-from dashboard.pages import PolicyListPage, PolicyPage
+from dashboard.actions import CancelRun, Disable, Enable, TrainNow
+from dashboard.chart_views import PolicyChart, VersionChart
+from dashboard.policy_name import PolicyName
+from dashboard.policy_pages import OverviewPage, PolicyPage
+from dashboard.run_pages import RunListPage, RunPage, VersionPage
+from dashboard.settings_page import SettingsPage
+
+register_converter(PolicyName, "policy")
 
 app_name = "dashboard"
 urlpatterns = [
-    path("", PolicyListPage.as_view(), name="policies"),
-    path("policies/<slug:name>/", PolicyPage.as_view(), name="policy"),
-    path("api/v1/rl-v3/dashboard/training-summary", TrainingSummaryView.as_view(), name="training-summary"),
+    path("", OverviewPage.as_view(), name="policies"),
+    path("policies/<policy:name>/", PolicyPage.as_view(), name="policy"),
+    path("policies/<policy:name>/train/", TrainNow.as_view(), name="train"),
+    path("policies/<policy:name>/enable/", Enable.as_view(), name="enable"),
+    path("policies/<policy:name>/disable/", Disable.as_view(), name="disable"),
+    path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
+    path("policies/<policy:name>/versions/<int:number>/", VersionPage.as_view(), name="version"),
+    path("runs/", RunListPage.as_view(), name="runs"),
+    path("runs/<slug:run_id>/", RunPage.as_view(), name="run"),
+    path("runs/<slug:run_id>/cancel/", CancelRun.as_view(), name="cancel-run"),
+    path("charts/<policy:name>/<slug:key>.json", PolicyChart.as_view(), name="policy-chart"),
+    path("charts/<policy:name>/versions/<int:number>/<slug:key>.json", VersionChart.as_view(), name="version-chart"),
 ]

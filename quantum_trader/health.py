@@ -27,9 +27,9 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
 
 
 def answers(url: str) -> bool:
-    """Whether the server gives an answer that is not an error of its own."""
+    """Whether the server is there and has what was asked for."""
     try:
-        return get(url)[0] < http.client.INTERNAL_SERVER_ERROR
+        return get(url)[0] == http.client.OK
     except OSError:
         return False
 

@@ -36,6 +36,11 @@ COMMANDS = {
         *("--without-gossip", "--without-mingle"),
     ),
     "beat": ("celery", "--quiet", "-A", "celery_app", "beat"),
+    # A small one of its own: a training run would hold up its messages for hours, and it never imports torch.
+    "alerts": (
+        *("celery", "--quiet", "-A", "celery_app", "worker", "-Q", "alerts", "--hostname", "alerts@%h"),
+        *("--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle"),
+    ),
     "flower": ("celery", "--quiet", "-A", "celery_app", "flower"),
 }
 
@@ -64,12 +69,12 @@ def private_redis(socket: Path, folder: Path) -> Service:
 
 
 def services(web: tuple[str, int], flower: tuple[str, int], flower_login: str) -> list[Service]:
-    """Web, worker, beat and Flower; `web` and `flower` are the addresses to listen on."""
+    """Web, worker, beat, alerts and Flower; `web` and `flower` are the addresses to listen on."""
     own_environment = {
         "web": {"UVICORN_HOST": web[0], "UVICORN_PORT": str(web[1])},
         "flower": {"FLOWER_ADDRESS": flower[0], "FLOWER_PORT": str(flower[1]), "FLOWER_BASIC_AUTH": flower_login},
     }
-    names = ("web", "worker", "beat", "flower")
+    names = ("web", "worker", "beat", "alerts", "flower")
     return [Service(name, COMMANDS[name], own_environment.get(name, {})) for name in names]
 
 
@@ -167,6 +172,16 @@ class Supervisor:
 
     def running(self, name: str) -> bool:
         return any(child.service.name == name and not child.ended() for child in self._children)
+
+    def pid(self, name: str) -> int | None:
+        """The number of the service's process; None while it has none."""
+        return next((c.process.pid for c in self._children if c.service.name == name and not c.ended()), None)
+
+    def kill(self, name: str) -> None:
+        """End the service's process with SIGKILL; like any that ended, it is started again."""
+        for child in self._children:
+            if child.service.name == name and not child.ended():
+                child.process.kill()
 
     def watch(self, seconds: float) -> None:
         """Wait at most `seconds` for something to happen; start again what ended and has waited long enough."""

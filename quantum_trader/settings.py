@@ -3,8 +3,10 @@
 A `.env` file beside manage.py is read too; what the environment itself says goes first.
 """
 
+import os
 from pathlib import Path
 from typing import Any
+from wsgiref.headers import Headers
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -44,6 +46,10 @@ def database(url: str) -> dict[str, Any]:
     return config
 
 
+def static_file_headers(headers: Headers, path: str, url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+
+
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = required_unless_debug("SECRET_KEY", "for debugging only, not a secret")
 ALLOWED_HOSTS = [host.strip() for host in required_unless_debug("ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")]
@@ -65,13 +71,17 @@ INSTALLED_APPS = [
     "django_jsonform",
     "rest_framework",
     "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "simple_history",
     "rl_training",
+    "rl_training.alerts",
     "dashboard",
 ]
 MIDDLEWARE = [
+    "dashboard.request_metrics.RequestMetrics",
     "django.middleware.security.SecurityMiddleware",
-    "servestatic.middleware.ServeStaticMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -98,6 +108,17 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": database(env.str("DATABASE_URL", default=""))}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["OPTIONS"] = {
+        # A server that is away, slow or cut off from this machine ends in an error, in seconds; migrations may take
+        # their time. An address with options of its own, as `?connect_timeout=2`, has the last word.
+        "connect_timeout": 5,
+        "options": "-c statement_timeout=30s",
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    } | DATABASES["default"].get("OPTIONS", {})
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # Readers and a writer do not block each other; a writer takes its lock at once, so that waiting for it
@@ -120,31 +141,61 @@ STORAGES = {
 }
 STATIC_URL = "static/"
 SERVESTATIC_USE_FINDERS = True  # the packages' own files are served in place: no collectstatic step to forget
+# The files are served beside Django (quantum_trader/static_files.py) and say what SecurityMiddleware says of each page.
+SERVESTATIC_ADD_HEADERS_FUNCTION = static_file_headers
 
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
+LOGIN_REDIRECT_URL = "dashboard:policies"
 # Behind HTTPS: cookies over HTTPS only, and the proxy's X-Forwarded-Proto is believed.
 HTTPS = env.bool("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+# Asked by machines beside this one, not through the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 REST_FRAMEWORK = {
     # The token comes first: it decides that a request without credentials is answered 401, not 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "dashboard.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "dashboard.api.openapi.Schema",
+    "EXCEPTION_HANDLER": "dashboard.api.problems.handle",
+    # Of one user in one process, a minute. The summary is asked by monitors and must not be in anybody's way.
+    "DEFAULT_THROTTLE_RATES": {
+        "reads": whole_number("API_READS_PER_MINUTE", 1_200, 1, 1_000_000_000),
+        "writes": whole_number("API_WRITES_PER_MINUTE", 300, 1, 1_000_000_000),
+        "summary": whole_number("API_SUMMARIES_PER_MINUTE", 60_000, 1, 1_000_000_000),
+    },
+    # An address has one form: `?format=` is a parameter like any other that there is not.
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Quantum trader",
+    "DESCRIPTION": "Policies that are kept trained: their settings, runs, versions and events.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    # The page's own scripts send its session; it needs no other credentials.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True},
 }
 
 REDIS_URL = env.str("REDIS_URL", default="") or f"unix://{private_socket(STATE_DIR)}"
+# Events that were relayed are kept for so long, in the table and on their streams.
+EVENT_RETENTION_DAYS = whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
 TRAINING_QUEUE = "training"
+ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # Publishing must not hold up a page or beat when Redis is away: the run is in the database all the same, and beat
@@ -152,6 +203,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 5,
+    # How long a connection may be silent before it is asked whether it still answers.
+    "health_check_interval": 4,
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0.1,
@@ -163,11 +216,21 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_CONCURRENCY = whole_number("WORKER_CONCURRENCY", 1, 1, 1024)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# A busy worker leaves the next message to another, and in Redis, where a restart does not lose it.
+CELERY_WORKER_DISABLE_PREFETCH = True
+# A process of the pool first loads what it trains with; where that is not compiled yet, it takes half a minute.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300
+# Of each training process: with all of them at work, every core has one.
+CORES = os.cpu_count() or 1
+TRAINING_THREADS = whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKER_CONCURRENCY), 1, 1024)
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_TASK_TRACK_STARTED = True
 CELERY_BEAT_SCHEDULER = "rl_training.scheduler:PolicyStoreScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+
+# What Prometheus sends as its bearer token; none is right while it is empty.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 WEB_HOST = env.str("WEB_HOST", default="") or "127.0.0.1"
 WEB_PORT = whole_number("WEB_PORT", 8000, 1, 65535)

@@ -3,5 +3,13 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("accounts/", include("dashboard.accounts")),
+    path("api/", include("dashboard.api.urls")),
     path("", include("dashboard.urls")),
+    path("", include("dashboard.health")),
+    path("", include("dashboard.metrics")),
 ]
+
+# Programs are answered in the API's one shape of errors.
+handler400 = "dashboard.api.errors.bad_request"
+handler500 = "dashboard.api.errors.server_error"

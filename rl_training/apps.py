@@ -1,4 +1,8 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
 
 # Web and the commands send tasks too: without this they would do so through an application that knows no broker.
 import celery_app  # noqa: F401
@@ -7,3 +11,20 @@ import celery_app  # noqa: F401
 class RLTrainingConfig(AppConfig):
     name = "rl_training"
     verbose_name = "Training"
+
+    def ready(self) -> None:
+        pre_migrate.connect(lift_statement_timeout, sender=self)
+        post_migrate.connect(restore_statement_timeout, sender=self)
+
+
+def lift_statement_timeout(using: str, **_: Any) -> None:
+    """A migration of a large table may take its time."""
+    if connections[using].vendor == "postgresql":
+        with connections[using].cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
+
+
+def restore_statement_timeout(using: str, **_: Any) -> None:
+    if connections[using].vendor == "postgresql":
+        with connections[using].cursor() as cursor:
+            cursor.execute("RESET statement_timeout")

@@ -12,7 +12,7 @@ from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
 from rl_training.core.problems import problems
 from rl_training.models import PolicyStore
 
-TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run")
+TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run", "stall_limit_minutes", "run_limit_minutes")
 SECTIONS: dict[str, type[pydantic.BaseModel]] = {
     "market": MarketConfig,
     "environment": EnvironmentConfig,

@@ -9,21 +9,19 @@ that it claimed, so that a worker which lost its run changes nothing. Messages a
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import structlog
-from celery import current_app
-from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
-from kombu.exceptions import OperationalError as BrokerError
 
-from rl_training import events, workspace
+from rl_training import events, messages, totals, workspace
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
 
@@ -33,8 +31,7 @@ MAX_ATTEMPTS = 3
 HEARTBEAT_SECONDS = 5
 # Six heartbeats missed: long enough for a stalled disk, short enough that a lost run is taken up within a minute.
 LOST_AFTER = timedelta(seconds=30)
-UNHEARD_AFTER = timedelta(seconds=30)
-TASK = "rl_training.tasks.train_policy"
+CANCELLED = "cancelled"
 
 Status = TrainingRun.Status
 
@@ -71,6 +68,23 @@ def enqueue(
     It starts from `initial_version`, by default the newest. Without `seed` a random one is drawn and recorded.
     Raises `AlreadyActiveError`; pydantic's `ValidationError` when the config is invalid.
     """
+    if initial_version is None and not from_scratch:
+        initial_version = policy.versions.order_by("-number").first()
+    run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
+    run.initial_version = initial_version
+    insert([run], send_message)
+    return run
+
+
+def unsaved(
+    policy: PolicyStore,
+    trigger: TrainingRun.Trigger,
+    *,
+    scheduled_for: datetime | None,
+    episodes: int | None = None,
+    seed: int | None = None,
+) -> TrainingRun:
+    """A run that is not stored yet, with a snapshot of the policy's config."""
     config = TrainingConfig(
         market=policy.market,
         environment=policy.environment,
@@ -78,88 +92,27 @@ def enqueue(
         episodes=policy.episodes_per_run if episodes is None else episodes,
         seed=random.SystemRandom().getrandbits(32) if seed is None else seed,
     )
-    if initial_version is None and not from_scratch:
-        initial_version = policy.versions.order_by("-number").first()
-    try:
-        with transaction.atomic():
-            run = TrainingRun.objects.create(
-                policy=policy,
-                trigger=trigger,
-                scheduled_for=scheduled_for,
-                episodes=config.episodes,
-                initial_version=initial_version,
-                config=config.model_dump(mode="json"),
-            )
-            if send_message:
-                transaction.on_commit(partial(send, run))
-    except IntegrityError:
-        active = TrainingRun.objects.active().filter(policy=policy).select_related("policy").first()
-        if active is None:
-            raise
-        raise AlreadyActiveError(active) from None
-    return run
-
-
-def enqueue_due(policy: PolicyStore, now: datetime) -> TrainingRun | None:
-    """Take the policy's due slot and enqueue its run, in one transaction; None when another beat took it.
-
-    All slots missed until now coalesce into this one run; the next slot keeps the rhythm of the missed ones.
-    """
-    slot = policy.next_run_at
-    interval = timedelta(minutes=policy.interval_minutes)
-    next_slot = slot + ((now - slot) // interval + 1) * interval
-    with transaction.atomic():
-        taken = PolicyStore.objects.filter(pk=policy.pk, enabled=True, next_run_at=slot)
-        if not taken.update(next_run_at=next_slot, schedule_error=""):
-            return None
-        return enqueue(PolicyStore.objects.get(pk=policy.pk), TrainingRun.Trigger.SCHEDULE, scheduled_for=slot)
-
-
-def bring_forward(policy: PolicyStore, now: datetime) -> None:
-    """Let no slot be further away than an interval: a shortened one counts from the policy's last slot.
-
-    A clock that was set back strands no policy either.
-    """
-    interval = timedelta(minutes=policy.interval_minutes)
-    if policy.next_run_at <= now + interval:
-        return
-    last = policy.runs.filter(scheduled_for__lte=now).aggregate(last=Max("scheduled_for"))["last"]
-    slot = max(now, last + interval) if last else now
-    PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(next_run_at=slot)
-    policy.next_run_at = slot
-
-
-def skip_due(policy: PolicyStore, now: datetime, reason: str) -> None:
-    """Let the policy's due slot pass without a run, and record why."""
-    interval = timedelta(minutes=policy.interval_minutes)
-    PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(
-        next_run_at=now + interval, schedule_error=reason
+    return TrainingRun(
+        policy=policy,
+        trigger=trigger,
+        scheduled_for=scheduled_for,
+        episodes=config.episodes,
+        config=config.model_dump(mode="json"),
     )
 
 
-def send(run: TrainingRun) -> None:
-    """Tell a worker that the run waits. A message that cannot be sent now is sent by beat later."""
+def insert(runs: Sequence[TrainingRun], send_message: bool = True) -> None:
     try:
-        # The run's id is the task's id: that is how the admin finds it in Flower.
-        current_app.send_task(TASK, kwargs={"run_id": run.run_id}, task_id=run.run_id, queue=settings.TRAINING_QUEUE)
-    except (BrokerError, OSError) as error:
-        log.warning("Run stays queued until the broker is back", run_id=run.run_id, error=str(error))
-        return
-    TrainingRun.objects.filter(pk=run.pk).update(sent_at=timezone.now())
-
-
-def resend_unheard(now: datetime) -> int:
-    """Tell a worker again of runs whose message may be lost; returns how many.
-
-    While messages wait in the queue the workers are merely busy, and more messages would not help.
-    """
-    unheard = TrainingRun.objects.unheard(now, UNHEARD_AFTER)
-    if not unheard.exists() or events.client().llen(settings.TRAINING_QUEUE):
-        return 0
-    runs = list(unheard)
-    for run in runs:
-        send(run)
-    return len(runs)
+        with transaction.atomic():
+            TrainingRun.objects.bulk_create(runs)
+            if send_message:
+                transaction.on_commit(partial(messages.send, runs))
+    except IntegrityError:
+        policies = [run.policy for run in runs]
+        active = TrainingRun.objects.active().filter(policy__in=policies).select_related("policy").first()
+        if active is None:
+            raise
+        raise AlreadyActiveError(active) from None
 
 
 def claim(run_id: str) -> TrainingRun | None:
@@ -167,7 +120,7 @@ def claim(run_id: str) -> TrainingRun | None:
     now = timezone.now()
     with transaction.atomic():
         claimed = TrainingRun.objects.filter(run_id=run_id, status=Status.QUEUED).update(
-            status=Status.RUNNING, attempt=F("attempt") + 1, heartbeat_at=now
+            status=Status.RUNNING, attempt=F("attempt") + 1, heartbeat_at=Now()
         )
         if not claimed:
             return None
@@ -194,7 +147,23 @@ def _log_start(run: TrainingRun) -> None:
 
 def heartbeat(run: TrainingRun, **progress: Any) -> bool:
     """Show that the run's owner lives, with what it got done; False when the run has another owner by now."""
-    return bool(TrainingRun.objects.held_by(run).update(heartbeat_at=timezone.now(), **progress))
+    return bool(TrainingRun.objects.held_by(run).update(heartbeat_at=Now(), **progress))
+
+
+def fail_overdue(run: TrainingRun, seconds: float) -> bool:
+    """running -> failed where the present attempt, `seconds` long, has taken longer than the policy allows.
+
+    What lies between attempts does not count: a run of before an outage of a day has not trained for a day.
+    """
+    limit = run.policy.run_limit_minutes
+    if seconds <= 60 * limit:
+        return False
+    return fail(run, f"took longer than {limit} minutes, the policy's run_limit_minutes")
+
+
+def cancel_requested(run: TrainingRun) -> bool:
+    """Whether somebody asked that the run be cancelled."""
+    return TrainingRun.objects.filter(pk=run.pk, cancel_requested_at__isnull=False).exists()
 
 
 def succeed(run: TrainingRun, outcome: Outcome) -> PolicyVersion | None:
@@ -212,6 +181,12 @@ def fail(run: TrainingRun, error: str, traceback: str = "") -> bool:
         return _finish(run, Status.FAILED, error=error, traceback=traceback)
 
 
+def end_cancelled(run: TrainingRun) -> bool:
+    """running -> cancelled, by the owner; False, and nothing written, when the run was lost."""
+    with transaction.atomic():
+        return _finish(run, Status.CANCELLED, error=CANCELLED)
+
+
 def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> bool:
     now = timezone.now()
     # A clock that was set back must not make a negative duration.
@@ -221,12 +196,17 @@ def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> boo
         return False
     for name, value in columns.items():
         setattr(run, name, value)
+    totals.add(run)
     succeeded = status == Status.SUCCEEDED
-    PolicyStore.objects.filter(pk=run.policy_id).update(
-        total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
-    )
+    if status != Status.CANCELLED:
+        PolicyStore.objects.filter(pk=run.policy_id).update(
+            total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
+        )
+        # A cancelled run keeps its last checkpoint.
+        transaction.on_commit(partial(workspace.remove, run), robust=True)
     transaction.on_commit(partial(_log_end, run))
-    transaction.on_commit(partial(workspace.remove, run), robust=True)
+    if run.started_at is None:
+        return True
     payload = {
         "run_id": run.run_id,
         "policy": run.policy.name,
@@ -245,6 +225,8 @@ def _log_end(run: TrainingRun) -> None:
     if run.status == Status.SUCCEEDED:
         episode = f"{run.episodes_done}/{run.episodes}"
         log.info("Training completed", episode=episode, avg_reward=run.avg_reward, **details)
+    elif run.status == Status.CANCELLED:
+        log.warning("Training cancelled", **details)
     else:
         log.error("Training failed", error=run.error, **details)
 
@@ -254,13 +236,15 @@ def release(run: TrainingRun) -> None:
     _give_up(run, "stopped while running")
 
 
-def reap(now: datetime) -> int:
+def reap() -> int:
     """Take runs whose worker is lost back to queued, or end them after the last attempt. Returns how many."""
-    lost = TrainingRun.objects.lost(now, LOST_AFTER).select_related("policy").defer(*_CONFIG_COLUMNS)
+    lost = TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*_CONFIG_COLUMNS)
     return sum(_give_up(run, "worker lost") for run in lost)
 
 
 def _give_up(run: TrainingRun, reason: str) -> bool:
+    if cancel_requested(run):
+        return end_cancelled(run)
     if run.attempt >= MAX_ATTEMPTS:
         return fail(run, f"{reason} in the last of {run.attempt} attempts")
     with transaction.atomic():
@@ -268,19 +252,28 @@ def _give_up(run: TrainingRun, reason: str) -> bool:
             status=Status.QUEUED, heartbeat_at=None, sent_at=None, queued_at=timezone.now()
         )
         if requeued:
-            transaction.on_commit(partial(send, run))
+            transaction.on_commit(partial(messages.send, [run]))
     if requeued:
         log.warning("Run queued again", run_id=run.run_id, reason=reason, attempt=run.attempt)
     return bool(requeued)
 
 
 def cancel(run: TrainingRun) -> bool:
-    """queued -> cancelled; False when a worker has it already. It never started: there is no event."""
-    return bool(
-        TrainingRun.objects.filter(pk=run.pk, status=Status.QUEUED).update(
-            status=Status.CANCELLED, finished_at=timezone.now()
-        )
-    )
+    """Take a run back: at once while it is queued; a worker ends it after its present iteration. False: it has ended.
+
+    A run that was claimed once has announced its start, and announces its end like any other; one that never was is
+    not heard of.
+    """
+    while run.status in TrainingRun.ACTIVE:
+        if run.status == Status.QUEUED:
+            with transaction.atomic():
+                if _finish(run, Status.CANCELLED, error=CANCELLED):
+                    return True
+        elif TrainingRun.objects.held_by(run).update(cancel_requested_at=timezone.now()):
+            return True
+        # Claimed, released or ended since it was read.
+        run.refresh_from_db(fields=["status", "attempt", "started_at"])
+    return False
 
 
 # Of the policy of a run: the run has its own snapshot, and a policy edited into an invalid state must not stop it.

@@ -3,6 +3,7 @@
 import re
 import uuid
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -12,9 +13,12 @@ from simple_history.models import HistoricalRecords
 
 from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
 from rl_training.querysets import PolicyStoreQuerySet, TrainingEventQuerySet, TrainingRunQuerySet
+from rl_training.totals import RunTotal as RunTotal
 
 MAX_INTERVAL_MINUTES = 366 * 24 * 60
 MAX_EPISODES = 1_000_000
+MAX_STALL_MINUTES = 24 * 60
+MAX_RUN_MINUTES = 31 * 24 * 60
 
 
 def new_run_id() -> str:
@@ -27,7 +31,17 @@ class PolicyStore(models.Model):
 
     # What an operator decides. Saving an edit writes these alone (`save_settings`), never the bookkeeping below,
     # which the scheduler and the workers write meanwhile.
-    SETTINGS = ("name", "enabled", "interval_minutes", "episodes_per_run", "market", "environment", "ppo")
+    SETTINGS = (
+        "name",
+        "enabled",
+        "interval_minutes",
+        "episodes_per_run",
+        "stall_limit_minutes",
+        "run_limit_minutes",
+        "market",
+        "environment",
+        "ppo",
+    )
 
     name = models.CharField(
         max_length=50,
@@ -50,6 +64,17 @@ class PolicyStore(models.Model):
         default=2,
         validators=[MinValueValidator(1), MaxValueValidator(MAX_EPISODES)],
         help_text=f"Market episodes in every parallel environment. 1 to {MAX_EPISODES:,}.",
+    )
+    stall_limit_minutes = models.PositiveIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_STALL_MINUTES)],
+        help_text="A run that makes no iteration for so many minutes is taken from its process. "
+        f"1 to {MAX_STALL_MINUTES:,} (a day).",
+    )
+    run_limit_minutes = models.PositiveIntegerField(
+        default=24 * 60,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RUN_MINUTES)],
+        help_text=f"A run that takes longer than so many minutes fails. 1 to {MAX_RUN_MINUTES:,} (a month).",
     )
     market = SchemaField(schema=MarketConfig, default=MarketConfig)
     environment = SchemaField(schema=EnvironmentConfig, default=EnvironmentConfig)
@@ -86,6 +111,16 @@ class PolicyStore(models.Model):
                 name="policy_episodes_per_run_range",
                 violation_error_message=f"episodes_per_run: 1 to {MAX_EPISODES:,}.",
             ),
+            models.CheckConstraint(
+                condition=Q(stall_limit_minutes__gte=1, stall_limit_minutes__lte=MAX_STALL_MINUTES),
+                name="policy_stall_limit_minutes_range",
+                violation_error_message=f"stall_limit_minutes: 1 to {MAX_STALL_MINUTES:,}.",
+            ),
+            models.CheckConstraint(
+                condition=Q(run_limit_minutes__gte=1, run_limit_minutes__lte=MAX_RUN_MINUTES),
+                name="policy_run_limit_minutes_range",
+                violation_error_message=f"run_limit_minutes: 1 to {MAX_RUN_MINUTES:,}.",
+            ),
         )
 
     def __str__(self) -> str:
@@ -104,7 +139,7 @@ class TrainingRun(models.Model):
         RUNNING = "running"  # a worker holds it, as its heartbeat shows
         SUCCEEDED = "succeeded"  # made a policy version
         FAILED = "failed"  # `error` says why
-        CANCELLED = "cancelled"  # taken back before a worker claimed it
+        CANCELLED = "cancelled"  # taken back by somebody
 
     class Trigger(models.TextChoices):
         SCHEDULE = "schedule"
@@ -124,7 +159,8 @@ class TrainingRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
     initial_version = models.ForeignKey(
         "PolicyVersion",
         null=True,
@@ -135,6 +171,7 @@ class TrainingRun(models.Model):
     )
     episodes = models.PositiveIntegerField()
     episodes_done = models.PositiveIntegerField(default=0)
+    iterations_done = models.PositiveBigIntegerField(default=0, help_text="Rollouts with the update on each.")
     # The snapshot stays readable after the schema has moved on: it is validated when the run starts, not when read.
     config = models.JSONField()
     market_summary = models.JSONField(null=True, blank=True)
@@ -156,7 +193,12 @@ class TrainingRun(models.Model):
             models.Index(
                 fields=["policy", "-finished_at"], condition=Q(finished_at__isnull=False), name="run_finished"
             ),
+            # A page of a list is read from its place in one of these, however many runs there are.
             models.Index(fields=["-queued_at"], name="run_queued_at"),
+            models.Index(fields=["policy", "-queued_at"], name="run_of_policy"),
+            models.Index(fields=["status", "-queued_at"], name="run_of_status"),
+            models.Index(fields=["trigger", "-queued_at"], name="run_of_trigger"),
+            models.Index(fields=["-finished_at"], condition=Q(finished_at__isnull=False), name="run_finished_at"),
             models.Index(
                 fields=["status", "heartbeat_at"], condition=Q(status__in=["queued", "running"]), name="run_active"
             ),
@@ -213,8 +255,28 @@ class TrainingEvent(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        indexes = (models.Index(fields=["id"], condition=Q(published_at__isnull=True), name="event_unpublished"),)
+        indexes = (
+            models.Index(fields=["id"], condition=Q(published_at__isnull=True), name="event_unpublished"),
+            models.Index(fields=["-timestamp"], name="event_timestamp"),
+            models.Index(fields=["event_type", "-timestamp"], name="event_of_type"),
+        )
         constraints = (models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),)
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"
+
+
+class IdempotencyKey(models.Model):
+    """A key under which a user triggered a run: asked again, the answer is that run."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of what was asked for.")
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["user", "key"], name="idempotency_key_once_per_user"),)
+
+    def __str__(self) -> str:
+        return self.key

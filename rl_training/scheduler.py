@@ -9,10 +9,11 @@ import redis
 import structlog
 from celery.beat import Scheduler
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.db import Error as DatabaseError
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from rl_training import events, lifecycle
+from rl_training import events, lifecycle, messages, retention, signs_of_life, slots
 from rl_training.models import PolicyStore
 
 log = structlog.get_logger(__name__)
@@ -22,20 +23,27 @@ TICK_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 5.0
 # An edit is stamped before its transaction commits, by a clock that may differ a little: look back this far.
 EDITS_SEEN_WITHIN = timedelta(seconds=10)
+# Many share a transaction's costs, and few wait for its end.
+ENQUEUED_TOGETHER = 100
 # A writer relays its events at once; what is still there after this is left over.
 LEFT_OVER_AFTER = timedelta(seconds=3)
+# A clock that goes back by more was set; by less, it was corrected.
+CLOCK_SET_BACK = timedelta(minutes=1)
 
 
 class PolicyStoreScheduler(Scheduler):
     """Enqueues runs of due policies, and looks after what other processes left behind.
 
-    A tick makes one indexed query when nothing is due or edited. Any number of beats may run: each slot is taken by a
-    conditional UPDATE. A database error ends the tick, is logged, and the next tick tries again.
+    A tick makes one indexed query when nothing is due or edited. Any number of beats may run: a slot is taken while
+    its row is locked. A database error ends the tick, is logged, and the next tick tries again.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known: dict[int, datetime] = {}
+        self._last_tick = timezone.now()
         self._housekeeping_at = 0.0
+        self._relayed_to = 0
+        self._database_since = time.monotonic()
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -45,56 +53,66 @@ class PolicyStoreScheduler(Scheduler):
         """Do what is due now; returns the seconds to wait until the next tick."""
         started = time.monotonic()
         try:
-            self.run_due(timezone.now())
-            if started >= self._housekeeping_at:
-                self._housekeeping_at = started + HOUSEKEEPING_SECONDS
-                self.look_after(timezone.now())
+            with messages.until_one_fails():
+                self.run_due(timezone.now())
+                if started >= self._housekeeping_at:
+                    self._housekeeping_at = started + HOUSEKEEPING_SECONDS
+                    self.look_after(timezone.now())
         except DatabaseError as error:
+            self._database_since = time.monotonic()
             log.error("Database error, trying again", error=str(error))
             connection.close()
         except redis.RedisError as error:
             log.error("Redis error, trying again", error=str(error))
+        signs_of_life.record("beat")
         return max(0.0, TICK_SECONDS - (time.monotonic() - started))
 
     def run_due(self, now: datetime) -> int:
         """Log edited policies and enqueue a run of each due one. Returns the number enqueued."""
-        enqueued = 0
+        if now < self._last_tick - CLOCK_SET_BACK:
+            log.warning("The clock was set back", seconds=round((self._last_tick - now).total_seconds()))
+            self._known.clear()
+        self._last_tick = now
+        due = []
         for policy in PolicyStore.objects.due_or_changed(now, self._look_back(now)):
             self._note_edit(policy, now)
             if policy.enabled and policy.next_run_at <= now:
-                enqueued += self._enqueue(policy, now)
-        return enqueued
+                due.append(policy)
+        chunks = (due[first : first + ENQUEUED_TOGETHER] for first in range(0, len(due), ENQUEUED_TOGETHER))
+        return sum(self._enqueue(chunk, now) for chunk in chunks)
 
     def look_after(self, now: datetime) -> None:
-        """Take back lost runs, tell workers again of unheard ones, relay events left over."""
-        lifecycle.reap(now)
-        events.relay_unpublished(before=now - LEFT_OVER_AFTER)
-        lifecycle.resend_unheard(now)
+        """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
+        # While the database was away nobody could show that he lives.
+        if time.monotonic() - self._database_since >= lifecycle.LOST_AFTER.total_seconds():
+            lifecycle.reap()
+        self._relayed_to = events.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)
+        messages.resend_unheard(now)
+        retention.look_after(now)
 
     def _look_back(self, now: datetime) -> datetime:
-        """At the start every row is news; later, only what was edited lately."""
+        """At the start, and after the clock was set back, every row is news; else only what was edited lately."""
         return now - EDITS_SEEN_WITHIN if self._known else datetime.min.replace(tzinfo=now.tzinfo)
 
     def _note_edit(self, policy: PolicyStore, now: datetime) -> None:
         if self._known.get(policy.pk) == policy.updated_at:
             return
         self._known[policy.pk] = policy.updated_at
-        lifecycle.bring_forward(policy, now)
+        slots.bring_forward(policy, now)
         log.info(
             f"Config updated: enabled={policy.enabled}, interval={policy.interval_minutes}min, "
             f"episodes={policy.episodes_per_run}",
             policy=policy.name,
         )
 
-    def _enqueue(self, policy: PolicyStore, now: datetime) -> int:
+    def _enqueue(self, policies: list[PolicyStore], now: datetime) -> int:
         try:
-            with transaction.atomic():
-                run = lifecycle.enqueue_due(policy, now)
-        except lifecycle.AlreadyActiveError:
+            return len(slots.enqueue_due(policies, now))
+        except (lifecycle.AlreadyActiveError, pydantic.ValidationError, ValidationError, IntegrityError) as error:
+            if len(policies) > 1:
+                # The fault of one of them is found, and the others go on, when each is taken alone.
+                return sum(self._enqueue([policy], now) for policy in policies)
+            if not isinstance(error, lifecycle.AlreadyActiveError):
+                slots.skip_due(policies[0], now, str(error))
+                log.error("Slot skipped", policy=policies[0].name, error=str(error))
             return 0
-        except (pydantic.ValidationError, ValidationError, IntegrityError) as error:
-            # This policy's own fault: it is reported and skips the slot, and the others go on.
-            lifecycle.skip_due(policy, now, str(error))
-            log.error("Slot skipped", policy=policy.name, error=str(error))
-            return 0
-        return int(run is not None)

@@ -3,7 +3,7 @@
 import multiprocessing
 import shutil
 import tempfile
-import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import shared_task
-from celery.signals import worker_shutting_down
+from celery.platforms import set_pdeathsig
+from celery.signals import worker_process_init, worker_shutting_down
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import InterfaceError, OperationalError, connection
 
-from rl_training import artifacts, events, lifecycle, workspace
+from rl_training import artifacts, lifecycle, messages, workspace
+from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyVersion, TrainingRun
+from rl_training.owner import Owner
 
 if TYPE_CHECKING:
     from rl_training.core.checkpoint import SavedPolicy
+    from rl_training.core.ppo import Iteration
     from rl_training.core.progress import Progress
     from rl_training.core.training import TrainingResult
 
 log = structlog.get_logger(__name__)
+
+# How long the end of a run waits for a database that is away, and between tries.
+PATIENCE_SECONDS = 600.0
+PAUSE_SECONDS = 1.0
 
 # Made before the pool forks, hence one for the worker and its children: the worker sets it, a run in a child sees it.
 stopping = multiprocessing.Event()
@@ -35,62 +43,64 @@ def ask_runs_to_stop(**_: Any) -> None:
     stopping.set()
 
 
-@shared_task(name=lifecycle.TASK, ignore_result=True)
+@worker_process_init.connect
+def prepare(**_: Any) -> None:
+    """Before a process of the pool takes its first run: it ends with its worker, and is warm for that run."""
+    set_pdeathsig("SIGKILL")
+    from rl_training.core import training  # torch: see train()
+
+    training.warm_up()
+
+
+@shared_task(name=messages.TASK, ignore_result=True)
 def train_policy(run_id: str) -> None:
     """Execute a queued run; a message for a run that is not queued (any more) does nothing."""
+    fault_points.reach("before_claim")
     run = lifecycle.claim(run_id)
     if run is None:
         log.info("Nothing to do, the run is not queued", run_id=run_id)
         return
+    fault_points.reach("claimed")
     execute(run, stopping.is_set)
 
 
 def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
     """Train a claimed run and record how it ended. What went wrong is recorded and raised again."""
-    with structlog.contextvars.bound_contextvars(run_id=run.run_id), Heartbeat(run) as heartbeat:
+    with structlog.contextvars.bound_contextvars(run_id=run.run_id), Owner(run) as owner:
         try:
-            result, parent = train(run, lambda: should_stop() or heartbeat.lost.is_set())
+            result, parent = train(run, owner, lambda: should_stop() or owner.stop.is_set())
             outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
+            fault_points.reach("artifact_stored")
         except Exception as error:
-            lifecycle.fail(run, explain(error), traceback.format_exc())
+            fault_points.reach("before_failure")
+            owner.report()
+            patiently(lifecycle.fail, run, explain(error), traceback.format_exc())
             raise
-    if outcome is None:
-        lifecycle.release(run)
-    else:
-        lifecycle.succeed(run, outcome)
+        if outcome is not None:
+            patiently(lifecycle.succeed, run, outcome)
+            return
+        owner.report()
+        patiently(lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release, run)
 
 
-class Heartbeat(threading.Thread):
-    """Shows every few seconds that the run's owner lives; sets `lost` when the run has another owner."""
-
-    def __init__(self, run: TrainingRun) -> None:
-        super().__init__(name=f"heartbeat-{run.run_id}", daemon=True)
-        self.training_run = run
-        self.lost = threading.Event()
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        while not self._done.wait(lifecycle.HEARTBEAT_SECONDS):
-            try:
-                if not lifecycle.heartbeat(self.training_run):
-                    self.lost.set()
-                    return
-            except DatabaseError as error:
-                # Training goes on: if nobody took the run meanwhile, it is still ours.
-                log.warning("Heartbeat failed, trying again", run_id=self.training_run.run_id, error=str(error))
-            finally:
-                connection.close()
-
-    def __enter__(self) -> "Heartbeat":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self.join()
+def patiently(write: Callable[..., Any], *given: Any) -> None:
+    """Write to the database, trying again while it is away: a result of hours is worth waiting for."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            write(*given)
+            return
+        except (OperationalError, InterfaceError) as error:
+            if time.monotonic() > give_up_at:
+                raise
+            log.warning("The database is away, trying again", error=str(error))
+            connection.close()
+            time.sleep(PAUSE_SECONDS)
 
 
-def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingResult, PolicyVersion | None]":
+def train(
+    run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]
+) -> "tuple[TrainingResult, PolicyVersion | None]":
     """Train as the run's snapshot says; returns the result and the version that it continued from."""
     # torch is imported here, in the process that trains: neither web and beat nor the worker's parent process,
     # whose OpenMP and CUDA state would not survive the fork, ever import it.
@@ -109,9 +119,23 @@ def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingR
             reward=round(progress.episode_reward, 6),
             environment_steps=progress.environment_steps,
         )
-        lifecycle.heartbeat(run, episodes_done=progress.episode, environment_steps=progress.environment_steps)
-        events.progress(run, {"episode": progress.episode, "episodes": run.episodes, "reward": progress.episode_reward})
+        owner.progress |= {"episodes_done": progress.episode, "environment_steps": progress.environment_steps}
+        owner.announce(
+            {
+                "episode": progress.episode,
+                "episodes": run.episodes,
+                "reward": progress.episode_reward,
+                "avg_reward": progress.avg_reward,
+                "environment_steps": progress.environment_steps,
+            }
+        )
 
+    def on_iteration(iteration: "Iteration") -> None:
+        owner.progress["iterations_done"] = iteration.iteration
+        fault_points.reach("iteration")
+
+    # None is held while nothing is written: training may take hours.
+    connection.close()
     path = workspace.checkpoint_path(run)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = training.train(
@@ -121,7 +145,9 @@ def train(run: TrainingRun, should_stop: Callable[[], bool]) -> "tuple[TrainingR
         checkpoint=path,
         log_dir=workspace.log_path(run),
         on_progress=on_progress,
+        on_iteration=on_iteration,
         should_stop=should_stop,
+        threads=settings.TRAINING_THREADS,
     )
     return result, parent
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from rl_training.core.atomic import remove_file
+from rl_training.core.atomic import previous, remove_file
 from rl_training.models import TrainingRun
 
 
@@ -20,4 +20,5 @@ def log_path(run: TrainingRun) -> Path:
 
 def remove(run: TrainingRun) -> None:
     remove_file(checkpoint_path(run))
+    remove_file(previous(checkpoint_path(run)))
     shutil.rmtree(log_path(run), ignore_errors=True)

@@ -92,7 +92,9 @@ def test_the_best_policy_earns_its_reward_on_the_evaluation_bars_and_an_idle_one
 
 def test_a_market_task_trains_on_the_earlier_bars_and_is_measured_on_the_later_ones():
     market = PlantedMarket(MarketConfig(source="planted", planted_phi=0.2), 0.001, True, bars=20_000)
-    ppo = PPOConfig(learning_rate=3e-3, gamma=0.9, entropy_coefficient=0.0, num_envs=32, rollout_length=64)
+    ppo = PPOConfig(
+        learning_rate=3e-3, gamma=0.9, entropy_coefficient=0.0, num_envs=32, rollout_length=64, minibatch_size=512
+    )
     figures = MarketTask(market, ppo, 20_480, 256).measure(0)
     assert 60 < figures["figure"] <= 101
     assert figures["figure"] == pytest.approx(100 * figures["bp"] / figures["best"])

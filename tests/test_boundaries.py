@@ -24,8 +24,9 @@ def imported_by(code: str) -> set[str]:
         "import quantum_trader.asgi, quantum_trader.urls, rl_training.admin, dashboard.urls",
         "import celery_app, rl_training.scheduler",
         "import celery_app, rl_training.tasks",
+        "import celery_app, rl_training.alerts.tasks",
     ],
-    ids=["web", "beat", "parent of the worker's pool"],
+    ids=["web", "beat", "parent of the worker's pool", "alerts"],
 )
 def test_only_the_process_that_trains_imports_torch(code):
     assert "torch" not in imported_by(SET_UP + code)
@@ -42,3 +43,11 @@ def test_nothing_imports_the_dashboard():
         path.name for path in sources if "import dashboard" in (text := path.read_text()) or "from dashboard" in text
     ]
     assert importing == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import quantum_trader.asgi, quantum_trader.urls, rl_training.admin", "import celery_app, rl_training.scheduler"],
+)
+def test_only_the_process_that_sends_messages_imports_apprise(code):
+    assert "apprise" not in imported_by(SET_UP + code)

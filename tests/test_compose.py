@@ -133,7 +133,7 @@ def production(here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
         supervisor.start(replace(redis, command=(*redis.command, "--dir", str(tmp_path_factory.mktemp("redis")))))
         run_once(*command(COMPOSE["migrate"]["command"], here))
         run_once("python", "manage.py", "policystore", "set", "rl_v3.training.enabled", "false")
-        supervisor.start(*(service(name) for name in ("web", "worker", "beat", "flower")))
+        supervisor.start(*(service(name) for name in ("web", "worker", "beat", "alerts", "flower")))
         yield here
 
 
@@ -142,6 +142,6 @@ def test_a_service_becomes_healthy_by_its_own_check(name, production):
     wait_for(lambda: healthy(COMPOSE[name], production), f"{name} to be healthy", 60)
 
 
-@pytest.mark.parametrize("name", ["redis", "web", "worker", "flower"])
+@pytest.mark.parametrize("name", ["redis", "web", "worker", "beat", "alerts", "flower"])
 def test_a_check_is_not_content_with_a_service_that_does_not_run(name, here):
     assert not healthy(COMPOSE[name], here | ports())

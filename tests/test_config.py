@@ -56,7 +56,7 @@ def test_a_rule_between_fields_of_a_section_is_reported_at_its_field():
         TrainingConfig.model_validate({"ppo": {"num_envs": 1, "rollout_length": 1}, "market": {"source": "file"}})
     assert problems(error.value) == {
         "market.path": "required when source is file; name a file under MARKET_DATA_ROOT",
-        "ppo.minibatch_size": "512 is larger than the rollout, num_envs x rollout_length = 1 x 1 = 1",
+        "ppo.minibatch_size": "2048 is larger than the rollout, num_envs x rollout_length = 1 x 1 = 1",
     }
 
 

@@ -208,7 +208,7 @@ def test_statistics_of_other_features_are_refused():
 
 
 def test_too_few_bars_for_the_default_features():
-    with pytest.raises(MarketDataError, match="200 bars, but at least 360 are needed: 103 before the first decision"):
+    with pytest.raises(MarketDataError, match="200 bars, but at least 616 are needed: 103 before the first decision"):
         TradingVectorEnv(random_market(200, seed=1), EnvironmentConfig(), 2, seed=0)
 
 

@@ -1,4 +1,6 @@
 import json
+import socket
+import time
 from datetime import timedelta
 
 import pytest
@@ -7,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from rl_training import events, lifecycle
-from rl_training.models import TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,9 +57,9 @@ def test_what_could_not_be_relayed_is_relayed_later(policy, streams, monkeypatch
         lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
     assert streams.xlen(STARTED) == 0
     assert TrainingEvent.objects.get().published_at is None
-    assert events.relay_unpublished(before=timezone.now() + timedelta(seconds=1)) == 1
-    assert streams.xlen(STARTED) == 1
     assert events.relay_unpublished(before=timezone.now() + timedelta(seconds=1)) == 0
+    assert streams.xlen(STARTED) == 1
+    assert not TrainingEvent.objects.filter(published_at=None).exists()
 
 
 def test_progress_is_capped_and_needs_no_row(policy, streams):
@@ -66,3 +68,58 @@ def test_progress_is_capped_and_needs_no_row(policy, streams):
         events.progress(run, {"episode": episode})
     assert streams.xlen("rl_v3.training.progress") < events.PROGRESS_ENTRIES + 200
     assert TrainingEvent.objects.count() == 0
+
+
+def test_a_relay_years_later_adds_nothing_while_the_stream_holds_the_entry(started, streams):
+    assert {streams.ttl(key) for key in streams.scan_iter()} == {-1}  # nothing that could expire
+    assert events.relay(started)
+    assert streams.xlen(STARTED) == 1
+
+
+def test_an_entry_that_the_stream_lost_is_added_again(started, streams):
+    [(entry_id, _)] = streams.xrange(STARTED)
+    streams.xdel(STARTED, entry_id)
+    assert events.relay(started)
+    assert [fields["event_id"] for _, fields in streams.xrange(STARTED)] == [str(started.event_id)]
+
+
+def test_a_stream_whose_entries_are_not_remembered_is_read_for_them(started, streams):
+    for number in range(2500):
+        streams.xadd(STARTED, {"event_id": f"other {number}"})
+    streams.delete(events.entries_key(STARTED))
+    assert events.relay(started)
+    assert streams.xlen(STARTED) == 2501
+
+
+def test_an_event_that_redis_refuses_keeps_no_other_back(policy, streams):
+    other = PolicyStore.objects.create(name="other")
+    streams.set(STARTED, "not a stream")
+    for each in (policy, other):
+        lifecycle.claim(lifecycle.enqueue(each, TrainingRun.Trigger.COMMAND).run_id)
+    TrainingEvent.objects.update(published_at=None)
+    events.relay_unpublished(before=timezone.now() + timedelta(seconds=1))
+    assert TrainingEvent.objects.get(published_at=None).event_type == STARTED
+
+
+def test_more_refused_events_than_are_relayed_at_a_time_keep_no_other_back(policy, streams):
+    streams.set("refused", "not a stream")
+    runs = TrainingRun.objects.bulk_create(
+        TrainingRun(policy=policy, status="failed", trigger="command", episodes=1, config={}) for _ in range(2100)
+    )
+    TrainingEvent.objects.bulk_create(TrainingEvent(event_type="refused", run=run, payload={}) for run in runs)
+    TrainingEvent.objects.create(event_type=STARTED, run=runs[0], payload={})
+    before, after = timezone.now() + timedelta(seconds=1), 0
+    passes = [after := events.relay_unpublished(before, after) for _ in range(3)]
+    assert streams.xlen(STARTED) == 1
+    assert (passes[0] > 0, passes[2]) == (True, 0)
+    assert TrainingEvent.objects.filter(published_at=None).count() == 2100
+
+
+def test_a_redis_that_never_answers_is_given_up_on_within_10_seconds(started, tmp_path, settings):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "redis.sock"))
+        silent.listen()
+        settings.REDIS_URL = f"unix://{tmp_path}/redis.sock"
+        began = time.monotonic()
+        assert not events.relay(started)
+        assert 4 < time.monotonic() - began < 10

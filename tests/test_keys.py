@@ -46,7 +46,7 @@ def test_a_value_that_is_set_is_the_value_that_is_read(policy, key, text, value)
         ("rl_v3.ppo.gamma", "true", "gamma: Input should be a valid number"),
         ("rl_v3.ppo.gamma", "null", "gamma: Input should be a valid number"),
         ("rl_v3.ppo.hidden_sizes", "[1000000]", "less than or equal to 4096"),
-        ("rl_v3.ppo.minibatch_size", "5000", "5000 is larger than the rollout"),
+        ("rl_v3.ppo.minibatch_size", "50000", "50000 is larger than the rollout"),
         ("rl_v3.market.source", "moon", "Input should be 'sp500'"),
         ("rl_v3.market.source", "file", "path: required when source is file"),
         ("rl_v3.ppo.discount", "1", "fields of ppo: learning_rate"),

@@ -1,11 +1,11 @@
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from rl_training import lifecycle
 from rl_training.lifecycle import Outcome
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from rl_training.models import PolicyVersion, TrainingEvent, TrainingRun
 
 pytestmark = pytest.mark.django_db
 
@@ -95,8 +95,13 @@ def test_failure_announces_the_error_and_no_rewards(policy, claimed):
     assert (policy.total_runs, policy.succeeded_runs) == (1, 0)
 
 
+def silent_for(seconds):
+    TrainingRun.objects.update(heartbeat_at=Now() - timedelta(seconds=seconds))
+
+
 def test_a_worker_that_lost_its_run_changes_nothing(claimed):
-    lifecycle.reap(timezone.now() + timedelta(minutes=1))
+    silent_for(31)
+    lifecycle.reap()
     owner = lifecycle.claim(claimed.run_id)
     assert not lifecycle.heartbeat(claimed)
     assert lifecycle.succeed(claimed, OUTCOME) is None
@@ -107,7 +112,8 @@ def test_a_worker_that_lost_its_run_changes_nothing(claimed):
 
 
 def test_a_run_whose_worker_lives_is_not_reaped(claimed):
-    assert lifecycle.reap(timezone.now() + timedelta(seconds=29)) == 0
+    silent_for(29)
+    assert lifecycle.reap() == 0
     assert status(claimed) == "running"
 
 
@@ -120,46 +126,55 @@ def test_a_released_run_waits_for_another_worker(claimed):
 def test_the_third_lost_attempt_fails_the_run_with_that_reason(run):
     for _ in range(3):
         lifecycle.claim(run.run_id)
-        lifecycle.reap(timezone.now() + timedelta(minutes=1))
+        silent_for(31)
+        lifecycle.reap()
     run.refresh_from_db()
     assert (run.status, run.error) == ("failed", "worker lost in the last of 3 attempts")
     assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
 
 
-def test_a_cancelled_run_never_started(run):
+def test_a_run_cancelled_before_it_started_is_not_heard_of(run):
     assert lifecycle.cancel(run)
     assert lifecycle.claim(run.run_id) is None
-    assert event_types() == []
+    assert (status(run), event_types()) == ("cancelled", [])
 
 
-def test_missed_slots_coalesce_into_one_run_that_keeps_the_rhythm(policy):
-    PolicyStore.objects.update(next_run_at=datetime(2025, 1, 1, 12, 0, tzinfo=UTC), interval_minutes=10)
+def test_a_running_run_is_cancelled_by_its_owner(claimed, policy):
+    assert not lifecycle.cancel_requested(claimed)
+    assert lifecycle.cancel(TrainingRun.objects.get(pk=claimed.pk))
+    assert (status(claimed), lifecycle.cancel_requested(claimed)) == ("running", True)
+    assert lifecycle.end_cancelled(claimed)
+    assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
+    payload = TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload
+    assert (payload["success"], payload["error"]) == (False, "cancelled")
     policy.refresh_from_db()
-    run = lifecycle.enqueue_due(policy, datetime(2025, 1, 2, 12, 34, tzinfo=UTC))
-    policy.refresh_from_db()
-    assert run.scheduled_for == datetime(2025, 1, 1, 12, 0, tzinfo=UTC)
-    assert policy.next_run_at == datetime(2025, 1, 2, 12, 40, tzinfo=UTC)
+    assert policy.total_runs == 0
 
 
-def test_a_slot_that_another_beat_took_is_left_alone(policy):
-    now = timezone.now()
-    assert lifecycle.enqueue_due(policy, now) is not None
-    assert lifecycle.enqueue_due(policy, now) is None
+def test_a_run_cancelled_while_it_waits_to_go_on_announces_its_end(claimed):
+    lifecycle.release(claimed)
+    assert lifecycle.cancel(claimed)
+    assert (status(claimed), lifecycle.claim(claimed.run_id)) == ("cancelled", None)
+    assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
 
 
-def test_a_slot_of_a_busy_policy_stays_due(policy, run):
-    slot = policy.next_run_at
-    with pytest.raises(lifecycle.AlreadyActiveError):
-        lifecycle.enqueue_due(policy, timezone.now())
-    policy.refresh_from_db()
-    assert policy.next_run_at == slot
+def test_a_cancelled_run_whose_worker_is_lost_ends(claimed):
+    lifecycle.cancel(claimed)
+    silent_for(31)
+    lifecycle.reap()
+    assert status(claimed) == "cancelled"
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_run_that_no_worker_heard_of_is_sent_again_once_the_queue_is_empty(policy, streams):
-    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
-    later = timezone.now() + timedelta(seconds=31)
-    assert lifecycle.resend_unheard(later) == 0
-    streams.delete("training")
-    assert lifecycle.resend_unheard(later) == 1
-    assert streams.llen("training") == 1
+def test_what_has_ended_cannot_be_cancelled(claimed):
+    lifecycle.succeed(claimed, OUTCOME)
+    assert not lifecycle.cancel(TrainingRun.objects.get(pk=claimed.pk))
+    assert status(claimed) == "succeeded"
+
+
+def test_an_attempt_that_takes_longer_than_its_policy_allows_fails(claimed):
+    claimed.policy.run_limit_minutes = 30
+    claimed.started_at -= timedelta(days=1)
+    assert not lifecycle.fail_overdue(claimed, 30 * 60)
+    assert lifecycle.fail_overdue(claimed, 30 * 60 + 1)
+    claimed.refresh_from_db()
+    assert (claimed.status, claimed.error) == ("failed", "took longer than 30 minutes, the policy's run_limit_minutes")

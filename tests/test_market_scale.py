@@ -32,7 +32,7 @@ market_config = MarketConfig(source="file", path=sys.argv[2])
 config = TrainingConfig(
     market=market_config,
     environment=EnvironmentConfig(episode_length=64),
-    ppo=PPOConfig(rollout_length=64, hidden_sizes=[16]),
+    ppo=PPOConfig(num_envs=32, rollout_length=64, minibatch_size=512, hidden_sizes=[16]),
     episodes=2,
 )
 # Stopped before the evaluation, which would go through half a million bars one by one.

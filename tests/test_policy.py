@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rl_training.core.networks import ActorCritic, flatten_parameters, gumbel_noise
+from rl_training.core.networks import ActorCritic, draw, flatten_parameters
 from rl_training.core.policy import Policy, PolicyShape
 
 SHAPE = PolicyShape(
@@ -82,17 +82,21 @@ def test_flattened_parameters_are_those_of_the_network():
     network = ActorCritic(3, 2, [4], torch.Generator().manual_seed(0))
     observations = torch.ones(1, 3)
     before = network.logits(observations)
-    vector, gradient = flatten_parameters(network)
+    flat = flatten_parameters(network)
     assert torch.equal(network.logits(observations), before)
     network.values(observations).sum().backward()
-    assert gradient[: len(gradient) // 2].abs().sum() == 0
-    assert gradient.abs().sum() > 0
-    with torch.no_grad():
-        vector.zero_()
+    assert flat.gradient[: len(flat.gradient) // 2].abs().sum() == 0
+    assert flat.gradient.abs().sum() > 0
+    flat.values.zero_()
     assert network.logits(observations).tolist() == [[0.0, 0.0]]
 
 
-def test_noise_is_of_the_gumbel_distribution():
-    noise = gumbel_noise((100_000,), torch.Generator().manual_seed(0))
-    assert noise.mean().item() == pytest.approx(0.5772, abs=0.01)
-    assert noise.var().item() == pytest.approx(np.pi**2 / 6, abs=0.03)
+def test_actions_are_drawn_as_often_as_they_are_probable():
+    logits = torch.tensor([0.5, 0.0, 0.3, 0.2]).log().expand(100_000, 4)
+    actions = draw(logits, torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
+    assert (torch.bincount(actions, minlength=4) / 100_000).tolist() == pytest.approx([0.5, 0.0, 0.3, 0.2], abs=0.005)
+
+
+def test_the_ends_of_the_drawn_range_are_the_first_and_the_last_action():
+    logits = torch.zeros(2, 3)
+    assert draw(logits, torch.tensor([0.0, 1.0])).tolist() == [0, 2]

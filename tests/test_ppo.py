@@ -8,8 +8,8 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete
 from gymnasium.vector import AutoresetMode
 
+from rl_training.core.compute import CompiledCompute, TorchCompute
 from rl_training.core.config import PPOConfig
-from rl_training.core.objective import clipped_surrogate, normalised
 from rl_training.core.ppo import PPO, DivergedError, choose_device
 from tests.counting import Probe, counters
 
@@ -117,18 +117,18 @@ def test_every_autoreset_mode_gives_the_same_advantages():
 
 
 @pytest.mark.parametrize("config", [PROBE, NORMALISING])
-def test_before_the_first_step_the_ratio_is_1(config):
+@pytest.mark.parametrize("compute", [CompiledCompute, TorchCompute])
+def test_before_the_first_step_the_ratio_is_1(config, compute):
     ppo = PPO(Probe(lambda sign, step, action: action * sign, length=5), config, seed=1)
     ppo.learn(3 * 256)
     batch, _ = ppo.estimate(ppo.collect(16))
-    rows = torch.randperm(len(batch))[:64]
-    minibatch = batch.take(rows)
-    with torch.no_grad():
-        logits = ppo.policy.network.logits(minibatch.observations)
-        surrogate = clipped_surrogate(logits, minibatch, normalised(minibatch.advantages), 0.2, 0.0)
-    assert (surrogate.ratio - 1).abs().max() <= 1e-6
-    assert abs(surrogate.approx_kl) <= 1e-7
-    assert surrogate.clip_fraction == 0
+    # Any ratio further from 1 than that counts as clipped.
+    narrow = config.model_copy(update={"clip_range": 1e-6})
+    threads = [2] if compute is CompiledCompute else []
+    gradient = compute(ppo.policy.network, ppo.parameters, narrow, *threads).gradient(batch)
+    approx_kl, clip_fraction = gradient(torch.randperm(len(batch))[:64])[-2:]
+    assert abs(approx_kl) <= 1e-7
+    assert clip_fraction == 0
 
 
 def test_the_steps_made_are_the_total_rounded_up_to_the_environments():
@@ -184,11 +184,13 @@ def test_past_the_target_kl_neither_loss_moves_the_weights():
     ppo = PPO(Probe(lambda sign, step, action: action), PROBE.model_copy(update={"target_kl": 0.01}), seed=1)
     ppo.sampler.reset(seed=1)
     batch, _ = ppo.estimate(ppo.collect(16))
-    before = ppo.parameters.detach().clone()
-    assert not ppo.step(dataclasses.replace(batch, log_probs=batch.log_probs - 1), [])
-    assert torch.equal(ppo.parameters, before)
-    assert ppo.step(batch, [])
-    assert not torch.equal(ppo.parameters, before)
+    before = ppo.parameters.values.clone()
+    moved = dataclasses.replace(batch, log_probs=batch.log_probs - 1)
+    rows = torch.arange(len(batch))
+    assert not ppo.step(ppo.compute.gradient(moved), rows, 1e-2, [])
+    assert torch.equal(ppo.parameters.values, before)
+    assert ppo.step(ppo.compute.gradient(batch), rows, 1e-2, [])
+    assert not torch.equal(ppo.parameters.values, before)
 
 
 def trained(config, seed, steps=1280, reward=lambda sign, step, action: action * sign):
@@ -263,9 +265,7 @@ def test_asking_for_random_actions_does_not_alter_training():
     assert same(asked.policy.tensors(), trained(PROBE, seed=7).policy.tensors())
 
 
-@pytest.mark.parametrize(
-    ("reward", "named"), [(np.nan, "iteration 1: reward"), (1e25, "iteration 1: train/value_loss")]
-)
+@pytest.mark.parametrize(("reward", "named"), [(np.nan, "iteration 1: reward"), (1e25, "iteration 1: train/")])
 def test_what_is_not_finite_is_named(reward, named):
     with pytest.raises(DivergedError, match=named):
         trained(PROBE, seed=1, reward=lambda sign, step, action: reward)
@@ -291,6 +291,26 @@ def test_an_observation_that_is_not_finite_is_named():
     env = Shown(Probe(lambda sign, step, action: 0.0), lambda observation: observation / 0)
     with np.errstate(all="ignore"), pytest.raises(DivergedError, match="iteration 1: observation"):
         PPO(env, PROBE, seed=1).learn(256)
+
+
+def test_a_true_last_observation_that_is_not_finite_is_named():
+    class InfiniteEnd(gymnasium.vector.VectorWrapper):
+        def step(self, actions):
+            *stepped, info = self.env.step(actions)
+            if "final_obs" in info:
+                info["final_obs"] = [np.full(2, np.inf)] * self.num_envs
+                info["final_obs"] = np.array([*info["final_obs"], None], dtype=object)[:-1]
+            return *stepped, info
+
+    env = InfiniteEnd(counters(AutoresetMode.SAME_STEP, [(4, True)] * 2))
+    config = PROBE.model_copy(update={"num_envs": 2, "rollout_length": 32})
+    with pytest.raises(DivergedError, match="iteration 1: observation"):
+        PPO(env, config, seed=1).learn(64)
+
+
+def test_rewards_too_large_to_be_scaled_are_named():
+    with np.errstate(all="ignore"), pytest.raises(DivergedError, match="iteration 1: variance of returns"):
+        trained(NORMALISING, seed=1, reward=lambda sign, step, action: 1e200)
 
 
 def test_environments_that_do_not_fit_are_refused():

@@ -8,6 +8,7 @@ from django.utils import timezone
 from celery_app import app
 from rl_training import lifecycle
 from rl_training.models import PolicyStore, TrainingRun
+from rl_training.querysets import PolicyStoreQuerySet
 from rl_training.scheduler import PolicyStoreScheduler
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +29,23 @@ def test_a_due_policy_gets_one_run_for_its_slot(policy, scheduler):
 def test_two_beats_enqueue_one_run(policy, scheduler):
     now = timezone.now()
     assert scheduler.run_due(now) + PolicyStoreScheduler(app).run_due(now) == 1
+
+
+def test_many_due_policies_cost_few_queries(scheduler):
+    PolicyStore.objects.bulk_create([PolicyStore(name=f"policy_{number}") for number in range(150)])
+    with CaptureQueriesContext(connection) as queries:
+        assert scheduler.run_due(timezone.now()) == PolicyStore.objects.count()
+    assert len(queries) < 30
+    assert TrainingRun.objects.count() == PolicyStore.objects.count()
+
+
+def test_a_policy_that_got_a_run_meanwhile_holds_up_no_other(policy, scheduler, monkeypatch):
+    PolicyStore.objects.create(name="idle")
+    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+    monkeypatch.setattr(PolicyStoreQuerySet, "due_or_changed", lambda *_: PolicyStore.objects.all())
+    assert scheduler.run_due(timezone.now()) == 1
+    assert TrainingRun.objects.get(policy=policy) == run
+    assert PolicyStore.objects.get(pk=policy.pk).next_run_at == policy.next_run_at
 
 
 def test_a_disabled_policy_is_not_due(policy, scheduler):
@@ -87,6 +105,14 @@ def test_a_shortened_interval_whose_slot_has_passed_makes_the_policy_due(policy,
 def test_a_clock_that_was_set_back_strands_no_policy(policy, scheduler):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(days=1))
     assert scheduler.run_due(timezone.now()) == 1
+
+
+def test_a_running_beat_notices_that_the_clock_was_set_back(policy, scheduler):
+    now = timezone.now()
+    assert scheduler.run_due(now + timedelta(days=1)) == 1
+    lifecycle.cancel(TrainingRun.objects.get())
+    scheduler.run_due(now)
+    assert PolicyStore.objects.get().next_run_at <= now + timedelta(hours=1)
 
 
 def test_a_policy_with_an_invalid_config_reports_it_and_the_others_run(policy, scheduler):

@@ -7,6 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.authtoken.models import Token
 
+from dashboard.authentication import TokenAuthentication
 from rl_training.models import PolicyStore, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -126,6 +127,29 @@ def test_credentials_are_required(policy, client):
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Token"
     assert client.get(URL, headers={"Authorization": "Token wrong"}).status_code == 401
+
+
+@pytest.mark.parametrize("token", ["\N{REPLACEMENT CHARACTER}", "", "two words", "%s"])
+def test_what_is_no_token_is_refused(policy, client, user, token):
+    Token.objects.create(user=user)
+    assert client.get(URL, headers={"Authorization": f"Token {token}".encode().decode("latin-1")}).status_code == 401
+
+
+def test_a_token_that_was_revoked_or_whose_user_may_not_log_in_is_refused_at_once(policy, get, user):
+    assert get().status_code == 200
+    User.objects.update(is_active=False)
+    assert get().json()["detail"] == "User inactive or deleted."
+    User.objects.update(is_active=True)
+    assert get().status_code == 200
+    Token.objects.all().delete()
+    assert get().json()["detail"] == "Invalid token."
+
+
+def test_a_token_is_looked_up_with_its_user(user, django_assert_num_queries):
+    key = Token.objects.create(user=user).key
+    with django_assert_num_queries(1):
+        found, token = TokenAuthentication().authenticate_credentials(key)
+        assert (found, found.password, token.key, token.user) == (user, user.password, key, user)
 
 
 def test_a_session_is_enough(policy, client, user):

@@ -68,6 +68,7 @@ def test_a_run_makes_its_episodes_and_reports_each():
     by_episode = np.concatenate(rewards).reshape(5, 24, 4).sum(axis=1).mean(axis=1)
     assert result.episode_rewards == pytest.approx(by_episode.tolist(), abs=1e-12)
     assert [progress.episode_reward for progress in seen] == result.episode_rewards
+    assert seen[2].avg_reward == pytest.approx(by_episode[:3].mean(), abs=1e-12)
     assert result.avg_reward == pytest.approx(by_episode.mean(), abs=1e-12)
     assert result.final_reward == result.episode_rewards[-1]
     assert (result.environment_steps, result.stopped) == (480, False)
@@ -145,9 +146,34 @@ def test_a_damaged_checkpoint_is_said_and_the_run_starts_from_the_beginning(tmp_
     path.write_bytes(path.read_bytes()[:-1])
     with structlog.testing.capture_logs() as logs:
         assert same(train(CONFIG, MARKET, checkpoint=path), whole)
-    assert logs[0]["event"] == "Checkpoint cannot be used, starting from the beginning"
+    assert logs[0]["event"] == "Checkpoint cannot be used"
     assert logs[0]["log_level"] == "warning"
     assert "run: damaged" in logs[0]["error"]
+
+
+def test_in_place_of_a_damaged_checkpoint_the_one_before_is_used(tmp_path, whole):
+    def kill(seen):
+        if seen.iteration == 5:
+            raise Killed
+
+    path = tmp_path / "run"
+    with pytest.raises(Killed):
+        train(CONFIG, MARKET, checkpoint=path, on_iteration=kill, checkpoint_seconds=0)
+    path.write_bytes(path.read_bytes()[:-1])
+    resumed = []
+    assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append), whole)
+    assert resumed[0].iteration == 4
+
+
+def test_a_checkpoint_is_written_at_the_end_of_each_episode(tmp_path):
+    written = []
+
+    def look(seen):
+        written.append((tmp_path / "run").exists())
+
+    # Episodes of 96 steps in each environment, iterations of 16 x 4.
+    train(CONFIG, MARKET, checkpoint=tmp_path / "run", on_iteration=look, checkpoint_seconds=3600)
+    assert written[:3] == [False, False, True]
 
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"ppo__gamma": 0.5}, {"episodes": 6}])
@@ -155,7 +181,7 @@ def test_a_checkpoint_of_another_run_is_said_and_not_used(tmp_path, whole, other
     train(changed(CONFIG, **other), MARKET, checkpoint=tmp_path / "run", should_stop=stop_at_once)
     with structlog.testing.capture_logs() as logs:
         assert same(train(CONFIG, MARKET, checkpoint=tmp_path / "run"), whole)
-    assert logs[0]["event"] == "Checkpoint is of another run, starting from the beginning"
+    assert logs[0]["event"] == "Checkpoint is of another run"
 
 
 def test_a_checkpoint_on_other_bars_is_not_used(tmp_path, whole):

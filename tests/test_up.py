@@ -148,7 +148,7 @@ def test_a_second_one_on_the_same_state_is_refused(up, state):
 
 def test_a_service_that_dies_is_started_again(up):
     def beats() -> list[psutil.Process]:
-        return [process for process in processes_on(up.environment["STATE_DIR"]) if process.cmdline()[-1] == "beat"]
+        return [process for process in processes_on(up.environment["STATE_DIR"]) if process.cmdline()[-1:] == ["beat"]]
 
     [beat] = beats()
     beat.kill()

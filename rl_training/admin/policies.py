@@ -22,6 +22,7 @@ from rl_training.core.problems import problems
 from rl_training.models import PolicyStore, TrainingRun
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
+LIMITS = ("stall_limit_minutes", "run_limit_minutes")
 STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
 
@@ -59,6 +60,7 @@ class PolicyStoreAdmin(PolicyHistoryAdmin):
         editable = self.has_change_permission(request, obj)
         return [
             ("Schedule", {"fields": (*SCHEDULE, *(STATE if obj else ()), *(("seen",) if obj and editable else ()))}),
+            ("Limits of a run", {"fields": LIMITS}),
             ("Market", {"fields": ("market",)}),
             ("Environment", {"fields": ("environment",)}),
             ("PPO", {"fields": ("ppo",)}),
@@ -93,7 +95,10 @@ class PolicyStoreAdmin(PolicyHistoryAdmin):
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         # Asked before Django collects the runs, of which there may be a hundred thousand.
         kept = [f"{policy} has training runs; disable it instead" for policy in objs if policy.runs.exists()]
-        return ([], {}, set(), kept) if kept else super().get_deleted_objects(objs, request)
+        if kept:
+            return [], {}, set(), kept
+        # Its rules and their alerts go with it. Django would list them, and load each with its policy's columns.
+        return [f"{policy}, with the rules of its alerts" for policy in objs], {"policies": len(objs)}, set(), []
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
         with transaction.atomic():

@@ -7,7 +7,13 @@ from django.core.exceptions import ValidationError
 
 from rl_training.admin.config_field import ConfigField, repaired
 from rl_training.core.config import Config, EnvironmentConfig, MarketConfig, PPOConfig
-from rl_training.models import MAX_EPISODES, MAX_INTERVAL_MINUTES, PolicyStore
+from rl_training.models import (
+    MAX_EPISODES,
+    MAX_INTERVAL_MINUTES,
+    MAX_RUN_MINUTES,
+    MAX_STALL_MINUTES,
+    PolicyStore,
+)
 
 if TYPE_CHECKING:
     PolicyModelForm = forms.ModelForm[PolicyStore]
@@ -37,6 +43,8 @@ class PolicyStoreForm(PolicyModelForm):
         error_messages = {  # noqa: RUF012
             "interval_minutes": _range_errors("interval_minutes", MAX_INTERVAL_MINUTES),
             "episodes_per_run": _range_errors("episodes_per_run", MAX_EPISODES),
+            "stall_limit_minutes": _range_errors("stall_limit_minutes", MAX_STALL_MINUTES),
+            "run_limit_minutes": _range_errors("run_limit_minutes", MAX_RUN_MINUTES),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

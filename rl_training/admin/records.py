@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from rl_training import lifecycle
 from rl_training.admin.display import (
     EMPTY,
     admin_link,
@@ -21,8 +22,7 @@ from rl_training.admin.display import (
     time_column,
 )
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
-
-CONFIG_COLUMNS = ("market", "environment", "ppo")
+from rl_training.querysets import typed_columns
 
 
 class PolicyFilter(admin.SimpleListFilter):
@@ -77,11 +77,12 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     search_fields = ("run_id", "error")
     search_help_text = "Run id or a part of the error."
     date_hierarchy = "queued_at"
+    actions = ("cancel",)
     fieldsets = (
         (None, {"fields": ("run_id", "policy_name", "shown_status", "trigger", "flower")}),
         ("Why it failed", {"fields": ("shown_error", "shown_traceback")}),
         ("Times", {"fields": ("slot", "queued", "sent", "started", "heartbeat", "finished")}),
-        ("Attempt", {"fields": ("attempt", "progress", "duration", "environment_steps")}),
+        ("Attempt", {"fields": ("attempt", "progress", "iterations_done", "duration", "environment_steps")}),
         ("Outcome", {"fields": ("started_from", "made", "announced")}),
         ("Rewards and losses", {"fields": ("avg_reward", "final_reward", "avg_policy_loss", "avg_value_loss")}),
         ("Details", {"fields": ("shown_episode_rewards", "shown_market", "shown_config")}),
@@ -98,11 +99,26 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         runs: QuerySet[TrainingRun] = super().get_queryset(request)
         large = ("config", "traceback", "episode_rewards", "market_summary", "version__evaluation")
-        return runs.select_related("policy", "version").defer(*large, *_of_policy("policy"))
+        return runs.select_related("policy", "version").defer(*large, *typed_columns("policy"))
 
     def get_fieldsets(self, request: HttpRequest, obj: TrainingRun | None = None) -> Any:
         shown = super().get_fieldsets(request, obj)
         return shown if obj and obj.error else [group for group in shown if group[0] != "Why it failed"]
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("rl_training.change_trainingrun")
+
+    @admin.action(permissions=["cancel"], description="Cancel")
+    def cancel(self, request: HttpRequest, queryset: QuerySet[TrainingRun]) -> None:
+        for run in queryset:
+            if not lifecycle.cancel(run):
+                self.message_user(
+                    request, f"Not cancelled: run {run} has ended already: {run.status}.", messages.WARNING
+                )
+                continue
+            self.log_change(request, run, "Cancelled.")
+            ended = run.status == TrainingRun.Status.CANCELLED
+            self.message_user(request, f"Run {run} {'is cancelled' if ended else 'ends after its present iteration'}.")
 
     @admin.display(description="policy")
     def policy_name(self, run: TrainingRun) -> SafeString:
@@ -187,7 +203,7 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
         versions: QuerySet[PolicyVersion] = super().get_queryset(request)
         of_run = [f"run__{name}" for name in ("config", "traceback", "episode_rewards", "market_summary")]
         return versions.select_related("policy", "run", "parent").defer(
-            "evaluation", "parent__evaluation", *of_run, *_of_policy("policy")
+            "evaluation", "parent__evaluation", *of_run, *typed_columns("policy")
         )
 
     @admin.display(ordering="number")
@@ -236,7 +252,3 @@ class TrainingEventAdmin(ReadOnlyAdmin):
     @admin.display(description="payload")
     def shown_payload(self, event: TrainingEvent) -> str | SafeString:
         return pretty_json(event.payload)
-
-
-def _of_policy(relation: str) -> list[str]:
-    return [f"{relation}__{name}" for name in CONFIG_COLUMNS]

@@ -3,11 +3,13 @@
 `trade_bar` is pure and works on N accounts at once; training, evaluation and the reference portfolios all use it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 
 FloatArray = npt.NDArray[np.float64]
@@ -67,53 +69,84 @@ def trade_bar(
     is ruined: its position is closed and its equity is set to exactly that floor, whatever the gap or the cost of
     closing would have left (so that cost and the turnover of closing are not counted). It stays as it is from then on.
     """
-    # fee (1 + s slippage) + slippage, the part that does not depend on the side apart
-    flat_rate, side_rate = config.slippage + config.fee, config.slippage * config.fee
-    floor = config.ruin_fraction * INITIAL_EQUITY
-
-    held = accounts.units * open_price
-    equity_at_open = accounts.cash + held
-    gap = target * equity_at_open - held
-    side = np.sign(gap)
-    cost_rate = flat_rate + side * side_rate
-    changed = (target != accounts.target) & (equity_at_open > floor)
-    traded = np.abs(gap / (1.0 + side * cost_rate * target)) * changed
-    trading_cost = cost_rate * traded
-    equity_traded = equity_at_open - trading_cost
-    units = np.where(changed, target * equity_traded / open_price, accounts.units)
-    cash = np.where(changed, equity_traded - units * open_price, accounts.cash)
-    entry_equity = np.where(changed, equity_traded, accounts.entry_equity)
-
-    notional = units * close_price
-    holding_cost = config.funding_rate * notional + config.borrow_rate * np.maximum(-notional, 0.0)
-    cash -= holding_cost
-    equity = cash + notional
-
-    ruined_at_open = equity_traded <= floor
-    ruined = ruined_at_open | (equity <= floor)
-    if ruined.any():
-        holding_cost[ruined_at_open] = 0.0
-        units[ruined] = 0.0
-        cash[ruined] = floor
-        equity[ruined] = floor
-        target = np.where(ruined, 0.0, target)
-        entry_equity[ruined] = floor
-
-    after = Accounts(
-        cash=cash,
-        units=units,
-        target=target.copy(),
-        equity=equity,
-        entry_equity=entry_equity,
-        peak=np.maximum(accounts.peak, equity),
+    after, outcome, ruined = np.empty((6, len(target))), np.empty((3, len(target))), np.empty(len(target), np.bool_)
+    _trade_bar(
+        accounts.cash,
+        accounts.units,
+        accounts.target,
+        accounts.equity,
+        accounts.entry_equity,
+        accounts.peak,
+        target,
+        open_price,
+        close_price,
+        config.fee,
+        config.slippage,
+        config.borrow_rate,
+        config.funding_rate,
+        config.ruin_fraction * INITIAL_EQUITY,
+        after,
+        outcome,
+        ruined,
     )
-    outcome = BarOutcome(
-        reward=np.log(equity / accounts.equity),
-        cost=trading_cost + holding_cost,
-        turnover=traded / np.maximum(equity_at_open, floor),
-        ruined=ruined,
-    )
-    return after, outcome
+    reward, cost, turnover = outcome
+    return Accounts(*after), BarOutcome(reward, cost, turnover, ruined)
+
+
+@compiled
+def _trade_bar(
+    cashes: FloatArray,
+    all_units: FloatArray,
+    held_targets: FloatArray,
+    equities: FloatArray,
+    entry_equities: FloatArray,
+    peaks: FloatArray,
+    targets: FloatArray,
+    opens: FloatArray,
+    closes: FloatArray,
+    fee: float,
+    slippage: float,
+    borrow_rate: float,
+    funding_rate: float,
+    floor: float,
+    after: FloatArray,
+    outcome: FloatArray,
+    ruined: npt.NDArray[np.bool_],
+) -> None:
+    for i in range(len(targets)):
+        target, cash, units, entry_equity = targets[i], cashes[i], all_units[i], entry_equities[i]
+
+        held = units * opens[i]
+        equity_at_open = cash + held
+        equity_traded, traded, trading_cost = equity_at_open, 0.0, 0.0
+        if target != held_targets[i] and equity_at_open > floor:
+            gap = target * equity_at_open - held
+            side = np.sign(gap)
+            cost_rate = slippage + fee * (1.0 + side * slippage)
+            traded = abs(gap / (1.0 + side * cost_rate * target))
+            trading_cost = cost_rate * traded
+            equity_traded = entry_equity = equity_at_open - trading_cost
+            units = target * equity_traded / opens[i]
+            cash = equity_traded - units * opens[i]
+
+        notional = units * closes[i]
+        holding_cost = funding_rate * notional + borrow_rate * max(-notional, 0.0)
+        cash -= holding_cost
+        equity = cash + notional
+
+        ruined_at_open = equity_traded <= floor
+        ruined[i] = ruined_at_open or equity <= floor
+        if ruined_at_open:
+            holding_cost = 0.0
+        if ruined[i]:
+            target = units = 0.0
+            cash = equity = entry_equity = floor
+
+        after[0, i], after[1, i], after[2, i] = cash, units, target
+        after[3, i], after[4, i], after[5, i] = equity, entry_equity, max(peaks[i], equity)
+        outcome[0, i] = math.log(equity / equities[i])
+        outcome[1, i] = trading_cost + holding_cost
+        outcome[2, i] = traded / max(equity_at_open, floor)
 
 
 def reopen(accounts: Accounts, which: npt.NDArray[np.bool_]) -> Accounts:

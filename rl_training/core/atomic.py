@@ -6,13 +6,21 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from rl_training.core import fault_points
 
-def write_file(path: Path, data: bytes) -> None:
-    """Put a file in place of `path`, on the disk when this returns. On OSError the one before stands."""
+
+def write_file(path: Path, data: bytes, *, keep_previous: bool = False) -> None:
+    """Put a file in place of `path`, on the disk when this returns. On OSError the one before stands.
+
+    With `keep_previous` it is at previous(path) afterwards: killed between the two renames, there alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
     try:
         _write(temporary, data)
+        fault_points.reach("file_written")
+        if keep_previous and path.exists():
+            os.replace(path, previous(path))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,6 +52,11 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync(path.parent)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def previous(path: Path) -> Path:
+    """Where the file is kept that was at `path` before, by those who keep it."""
+    return path.with_name(f"{path.name}.previous")
 
 
 def remove_file(path: Path) -> None:

@@ -23,7 +23,8 @@ from rl_training.core.config import EnvironmentConfig
 from rl_training.core.features import FeatureStatistics
 from rl_training.core.policy import Policy, PolicyShape
 
-FORMAT = 1
+POLICY_FORMAT = 1
+CHECKPOINT_FORMAT = 2
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
 METADATA_KEY = "checkpoint"
 
@@ -80,6 +81,7 @@ def save_policy(
     digest = tensor_digest(tensors)
     manifest = _sealed(
         path,
+        POLICY_FORMAT,
         {
             "digest": digest,
             "shape": asdict(policy.shape),
@@ -101,7 +103,7 @@ def save_policy(
 
 def load_policy(path: Path) -> SavedPolicy:
     """Read what save_policy() wrote. Raises CheckpointError where it is missing, damaged or of another format."""
-    manifest = _unsealed(path / MANIFEST_FILE, _read(path / MANIFEST_FILE))
+    manifest = _unsealed(path / MANIFEST_FILE, POLICY_FORMAT, _read(path / MANIFEST_FILE))
     tensors, _ = _tensors(path / TENSORS_FILE)
     if tensor_digest(tensors) != manifest["digest"]:
         raise CheckpointError(f"{path / TENSORS_FILE}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
@@ -117,11 +119,15 @@ def load_policy(path: Path) -> SavedPolicy:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write one file with `tensors` and `state`, which is what JSON holds. CheckpointError; what was there stands."""
-    content = _sealed(path, {"digest": tensor_digest(tensors), "state": dict(state)})
+    """Write one file with `tensors` and `state`, which is what JSON holds; the one before is kept at
+    atomic.previous(path).
+
+    Raises CheckpointError; what was there stands, at one of the two.
+    """
+    content = _sealed(path, CHECKPOINT_FORMAT, {"digest": tensor_digest(tensors), "state": dict(state)})
     data = safetensors.torch.save(dict(tensors), metadata={METADATA_KEY: json.dumps(content)})
     try:
-        write_file(path, data)
+        write_file(path, data, keep_previous=True)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be written: {error}") from error
 
@@ -129,28 +135,28 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and state that save_checkpoint() wrote. CheckpointError where missing, damaged or of another format."""
     tensors, metadata = _tensors(path)
-    content = _unsealed(path, metadata.get(METADATA_KEY, "").encode())
+    content = _unsealed(path, CHECKPOINT_FORMAT, metadata.get(METADATA_KEY, "").encode())
     if tensor_digest(tensors) != content["digest"]:
         raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
     return tensors, content["state"]
 
 
-def _sealed(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    content = {"format": FORMAT, **content}
+def _sealed(path: Path, number: int, content: dict[str, Any]) -> dict[str, Any]:
+    content = {"format": number, **content}
     try:
         return {"sha256": _json_digest(content), **content}
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be written: not what JSON holds: {error}") from error
 
 
-def _unsealed(path: Path, text: bytes) -> dict[str, Any]:
+def _unsealed(path: Path, number: int, text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged: not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != number:
         found = content.get("format") if isinstance(content, dict) else None
-        raise CheckpointError(f"{path}: format {found!r}; this program reads format {FORMAT}")
+        raise CheckpointError(f"{path}: format {found!r}; this program reads format {number}")
     if content.pop("sha256", None) != _json_digest(content):
         raise CheckpointError(f"{path}: damaged: SHA-256 of its content is not the one that was saved with it")
     return content

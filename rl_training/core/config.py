@@ -152,7 +152,7 @@ class EnvironmentConfig(Config):
     """Rules and costs of trading."""
 
     episode_length: int = Field(
-        default=256, ge=2, le=1_000_000, description="Bars in a training episode. 2 to 1,000,000."
+        default=512, ge=2, le=1_000_000, description="Bars in a training episode. 2 to 1,000,000."
     )
     positions: list[Annotated[float, Field(ge=-10, le=10)]] = Field(
         default=[-1.0, 0.0, 1.0],
@@ -218,7 +218,7 @@ class EnvironmentConfig(Config):
 class PPOConfig(Config):
     """Hyperparameters of PPO, named as stable-baselines3 and CleanRL name them."""
 
-    learning_rate: float = Field(default=3e-4, gt=0, le=1, description="Of Adam. Above 0, at most 1.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Of Adam. Above 0, at most 1.")
     anneal_learning_rate: bool = Field(default=True, description="Lower the learning rate linearly to 0 over the run.")
     gamma: float = Field(default=0.99, ge=0, le=1, description="Discount per step. 0 to 1.")
     gae_lambda: float = Field(
@@ -227,7 +227,7 @@ class PPOConfig(Config):
     clip_range: float = Field(default=0.2, gt=0, le=1, description="Clip of the probability ratio. Above 0, at most 1.")
     epochs: int = Field(default=4, ge=1, le=100, description="Passes over each rollout. 1 to 100.")
     minibatch_size: int = Field(
-        default=512, ge=1, le=10_000_000, description="Steps per gradient step. 1 to num_envs x rollout_length."
+        default=2048, ge=1, le=10_000_000, description="Steps per gradient step. 1 to num_envs x rollout_length."
     )
     entropy_coefficient: float = Field(default=0.01, ge=0, le=1, description="Weight of the entropy bonus. 0 to 1.")
     value_coefficient: float = Field(default=0.5, ge=0, le=10, description="Weight of the value loss. 0 to 10.")
@@ -250,8 +250,8 @@ class PPOConfig(Config):
         max_length=8,
         description="Units per hidden layer, of actor and critic each. 1 to 4096.",
     )
-    num_envs: int = Field(default=32, ge=1, le=65_536, description="Parallel environments. 1 to 65,536.")
-    rollout_length: int = Field(default=128, ge=1, le=1_000_000, description="Steps per environment between updates.")
+    num_envs: int = Field(default=256, ge=1, le=65_536, description="Parallel environments. 1 to 65,536.")
+    rollout_length: int = Field(default=32, ge=1, le=1_000_000, description="Steps per environment between updates.")
     normalize_observations: bool = Field(
         default=False, description="Standardise observations by running statistics. Market features already are."
     )

@@ -1,6 +1,7 @@
 """The actor and the critic, two networks that share nothing, and how actions are drawn from the actor's logits."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ class Network(nn.Module):
 
     def __init__(self, sizes: Sequence[int], gain: float, generator: torch.Generator) -> None:
         super().__init__()
+        self.sizes = tuple(sizes)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         gains = [2.0**0.5] * (len(sizes) - 2) + [gain]
         for inputs, outputs, layer_gain in zip(sizes, sizes[1:], gains, strict=False):
@@ -57,23 +59,34 @@ class ActorCritic(nn.Module):
         return self.critic(observations).squeeze(1)  # type: ignore[no-any-return]
 
 
-def flatten_parameters(module: nn.Module) -> tuple[nn.Parameter, Tensor]:
-    """All parameters of `module` as one vector, and their gradients as another, which is the gradient of the first.
+@dataclass(frozen=True)
+class FlatParameters:
+    """All parameters of a module as one vector, in their order, and their gradients as another."""
 
-    The parameters become views of the vector, so that clipping and Adam are one operation each and not one for each
-    layer: for networks this small they would cost as much as the gradient itself.
+    values: Tensor
+    gradient: Tensor
+
+
+def flatten_parameters(module: nn.Module) -> FlatParameters:
+    """Make the parameters of `module` and their gradients views of two vectors.
+
+    So that a step of the optimiser is one pass over them and not one for each layer.
     """
     parameters = list(module.parameters())
-    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-    vector.grad = gradient = torch.zeros_like(vector)
+    values = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    gradient = torch.zeros_like(values)
     position = 0
     for parameter in parameters:
         part = slice(position, position := position + parameter.numel())
-        parameter.data = vector.data[part].view_as(parameter)
+        parameter.data = values[part].view_as(parameter)
         parameter.grad = gradient[part].view_as(parameter)
-    return vector, gradient
+    return FlatParameters(values, gradient)
 
 
-def gumbel_noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Noise by which `argmax(logits + noise)` is a draw from softmax(logits): Gumbel (1954), "the Gumbel-max trick"."""
-    return torch.empty(*shape).exponential_(generator=generator).log_().neg_()
+def draw(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Actions, [n], from softmax(logits), [n, actions], by numbers drawn uniformly from 0 to 1, [n].
+
+    The first action with which the probabilities, added up from the first on, exceed the number.
+    """
+    below = functional.softmax(logits, dim=1).cumsum(1)
+    return (below <= uniform.unsqueeze(1)).sum(1).clamp(max=logits.shape[1] - 1)

@@ -56,13 +56,6 @@ class Batch:
     def take(self, rows: Tensor) -> "Batch":
         return Batch(*(tensor[rows] for tensor in vars(self).values()))
 
-    def split(self, parts: int) -> "list[Batch]":
-        """Views of `parts` batches of nearly equal size."""
-        return [
-            Batch(*tensors)
-            for tensors in zip(*(tensor.tensor_split(parts) for tensor in vars(self).values()), strict=True)
-        ]
-
 
 class Surrogate(NamedTuple):
     """The policy's loss, its gradient with respect to the logits, and what is reported about it (scalars)."""
@@ -71,7 +64,6 @@ class Surrogate(NamedTuple):
     entropy: Tensor
     approx_kl: Tensor
     clip_fraction: Tensor
-    ratio: Tensor
     logits_gradient: Tensor
 
 
@@ -108,7 +100,6 @@ def clipped_surrogate(
         entropy=entropies.mean(),
         approx_kl=(ratio - 1 - log_ratio).mean(),  # Schulman, "Approximating KL divergence" (2020), k3
         clip_fraction=((ratio - 1).abs() > clip_range).float().mean(),
-        ratio=ratio,
         logits_gradient=gradient / len(logits),
     )
 

@@ -1,10 +1,13 @@
 """What a policy sees: market features up to a bar, and the state of its account there."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box
 
-from rl_training.core.accounting import Accounts
+from rl_training.core.accounting import Accounts, FloatArray
+from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.features import CLIP, FeatureStatistics, feature_names, longest_window, market_features
 from rl_training.core.market import MarketData
@@ -46,10 +49,34 @@ class Observer:
     def observe(self, bar: npt.NDArray[np.int64], accounts: Accounts) -> npt.NDArray[np.float32]:
         """Observations of N accounts at the closes of their bars, [N, D]; bars from `first_bar` on are complete."""
         observation: npt.NDArray[np.float32] = self._rows.take(bar, axis=0)
-        position = accounts.units * self._close.take(bar) / accounts.equity
-        unrealised = np.log(accounts.equity / accounts.entry_equity)
-        largest, width = self._largest_position, self._width
-        observation[:, width] = np.minimum(np.maximum(position, -largest), largest)
-        observation[:, width + 1] = np.minimum(np.maximum(unrealised, -CLIP), CLIP)
-        observation[:, width + 2] = 1.0 - accounts.equity / accounts.peak
+        _fill_in(
+            observation,
+            self._width,
+            self._largest_position,
+            self._close.take(bar),
+            accounts.units,
+            accounts.equity,
+            accounts.entry_equity,
+            accounts.peak,
+        )
         return observation
+
+
+@compiled
+def _fill_in(
+    observation: npt.NDArray[np.float32],
+    width: int,
+    largest_position: float,
+    close: FloatArray,
+    units: FloatArray,
+    equity: FloatArray,
+    entry_equity: FloatArray,
+    peak: FloatArray,
+) -> None:
+    """The account's entries, after `width` features."""
+    for i in range(len(observation)):
+        position = units[i] * close[i] / equity[i]
+        unrealised = math.log(equity[i] / entry_equity[i])
+        observation[i, width] = min(max(position, -largest_position), largest_position)
+        observation[i, width + 1] = min(max(unrealised, -CLIP), CLIP)
+        observation[i, width + 2] = 1.0 - equity[i] / peak[i]

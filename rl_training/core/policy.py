@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rl_training.core.networks import ActorCritic, gumbel_noise
+from rl_training.core.networks import ActorCritic, draw
 from rl_training.core.normalisation import ObservationNormaliser, RunningStatistics
 
 
@@ -67,9 +67,11 @@ class Policy:
             raise ValueError(f"observations of shape {rows.shape}: this policy observes {size} numbers")
         with torch.inference_mode():
             logits = self.logits(torch.from_numpy(rows.reshape(-1, size)))
-            if not deterministic:
-                logits = logits + gumbel_noise(logits.shape, self.generator)
-            actions: npt.NDArray[np.int64] = logits.argmax(1).numpy() + self.shape.first_action
+            if deterministic:
+                chosen = logits.argmax(1)
+            else:
+                chosen = draw(logits, torch.rand(len(logits), generator=self.generator))
+            actions: npt.NDArray[np.int64] = chosen.numpy() + self.shape.first_action
         return actions.reshape(()) if rows.size == size and rows.ndim == 1 else actions
 
     def logits(self, observations: Tensor) -> Tensor:

@@ -16,19 +16,13 @@ import numpy.typing as npt
 import torch
 from gymnasium.spaces import Box, Discrete
 from torch import Tensor
-from torch.nn import functional
 
+from rl_training.core.adam import Adam
+from rl_training.core.compute import Gradient, compute_for
 from rl_training.core.config import PPOConfig
-from rl_training.core.networks import flatten_parameters, gumbel_noise
+from rl_training.core.networks import flatten_parameters
 from rl_training.core.normalisation import RewardScaler
-from rl_training.core.objective import (
-    Batch,
-    clipped_surrogate,
-    explained_variance,
-    generalised_advantages,
-    normalised,
-    squared_errors,
-)
+from rl_training.core.objective import Batch, explained_variance, generalised_advantages
 from rl_training.core.policy import Policy, PolicyShape, part_of
 from rl_training.core.rollout import EpisodeRecord, Rollout, Sampler
 
@@ -41,6 +35,7 @@ MINIBATCH_METRICS = (
     "train/approx_kl",
     "train/clip_fraction",
 )
+APPROX_KL = MINIBATCH_METRICS.index("train/approx_kl")
 
 
 class DivergedError(RuntimeError):
@@ -71,11 +66,14 @@ class PPO:
     config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
     seed    of weights, actions, minibatches and environments, all drawn from one torch.Generator; no global random
             state is used or altered
+    threads of a processor to compute with; the results are the same to the bit with any number of them
 
     Raises TypeError or ValueError where environment and config do not fit.
     """
 
-    def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], config: PPOConfig, seed: int) -> None:
+    def __init__(
+        self, env: gymnasium.vector.VectorEnv[Any, Any, Any], config: PPOConfig, seed: int, threads: int = 1
+    ) -> None:
         actions = check_environment(env, config)
         self.config = config
         self.generator = torch.Generator().manual_seed(seed)
@@ -91,14 +89,13 @@ class PPO:
         )
         self.policy = Policy.create(shape, self.generator)
         self.policy.network.to(self.device)
-        self.parameters, self.gradient = flatten_parameters(self.policy.network)
-        self.optimizer = torch.optim.Adam([self.parameters], lr=config.learning_rate, eps=1e-5, fused=True)
+        self.parameters = flatten_parameters(self.policy.network)
+        self.compute = compute_for(self.policy.network, self.parameters, config, threads)
+        self.optimizer = Adam(self.parameters)
         self.scaler = RewardScaler(self.policy.rewards, env.num_envs, config.gamma) if self.policy.rewards else None
         self.episodes = EpisodeRecord(env.num_envs, EPISODES_AVERAGED)
         self.timesteps = self.iteration = 0
-        steps = (config.rollout_length, env.num_envs)
-        self._inputs = torch.empty(*steps, shape.observation_size)
-        self._logits = torch.empty(*steps, shape.action_count)
+        self._log_probs = np.empty((config.rollout_length, env.num_envs), np.float32)
 
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
         """Actions for observations; see Policy.predict."""
@@ -136,18 +133,16 @@ class PPO:
 
     def collect(self, steps: int) -> Rollout:
         """Follow the policy for `steps` steps in each environment."""
-        noise = gumbel_noise((steps, *self._logits.shape[1:]), self.generator)
+        uniform = torch.rand(steps, self.sampler.env.num_envs, generator=self.generator).numpy()
 
         def act(step: int, observations: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-            inputs = self.policy.inputs(torch.from_numpy(observations))
-            self._inputs[step] = inputs
-            logits = self._logits[step]
-            logits.copy_(self.policy.network.logits(inputs.to(self.device)))
-            return (logits + noise[step]).argmax(1).numpy()
+            inputs = self.policy.inputs(torch.from_numpy(observations)).numpy()
+            actions, self._log_probs[step] = self.compute.act(inputs, uniform[step])
+            return actions
 
-        with torch.inference_mode():
-            rollout = self.sampler.collect(steps, act)
-        self._check_finite("observation", rollout.observations)
+        rollout = self.sampler.collect(steps, act)
+        for seen in (rollout.observations, rollout.last, rollout.cut_observations):
+            self._check_finite("observation", seen)
         self._check_finite("reward", rollout.rewards)
         return rollout
 
@@ -157,27 +152,24 @@ class PPO:
         The value after a step is that of the next observation, save where the next row belongs to another episode.
         """
         steps = len(rollout.rewards)
-        inputs = self._inputs[:steps].flatten(0, 1).to(self.device)
+        inputs = self._inputs(rollout.observations.reshape(-1, rollout.observations.shape[2]))
         values = self._values(inputs).reshape(rollout.rewards.shape)
-        next_values = np.concatenate(
-            [values[1:], self._values(self.policy.inputs(torch.from_numpy(rollout.last)))[None]]
-        )
+        next_values = np.concatenate([values[1:], self._values(self._inputs(rollout.last))[None]])
         if len(rollout.cut_steps):
-            cut = self._values(self.policy.inputs(torch.from_numpy(rollout.cut_observations)))
+            cut = self._values(self._inputs(rollout.cut_observations))
             next_values[rollout.cut_steps, rollout.cut_envs] = cut
         rewards = rollout.rewards
         if self.scaler is not None:
             rewards = self.scaler(rewards, rollout.ended, rollout.valid)
+            self._check_finite("variance of returns", self.scaler.statistics.variance)
         advantages = generalised_advantages(
             rewards, values, next_values, rollout.terminated, rollout.ended, self.config.gamma, self.config.gae_lambda
         )
         returns = advantages + values
-        actions = torch.from_numpy(rollout.actions)
-        log_probs = functional.log_softmax(self._logits[:steps], dim=2).gather(2, actions.unsqueeze(2))
         batch = Batch(
             inputs,
-            actions.flatten().to(self.device),
-            log_probs.flatten().to(self.device),
+            torch.from_numpy(rollout.actions).flatten().to(self.device),
+            torch.from_numpy(self._log_probs[:steps]).flatten().to(self.device),
             torch.from_numpy(advantages).float().flatten().to(self.device),
             torch.from_numpy(returns).float().flatten().to(self.device),
         )
@@ -188,48 +180,34 @@ class PPO:
 
     def update(self, batch: Batch, learning_rate: float) -> dict[str, float]:
         """Passes over the rollout in shuffled minibatches of nearly equal size, a gradient step on each."""
-        self.optimizer.param_groups[0]["lr"] = learning_rate
         minibatches = math.ceil(len(batch) / self.config.minibatch_size)
         reports: list[Tensor] = []
         # A short rollout may consist of restarting alone: there is nothing to learn from it.
+        gradient = self.compute.gradient(batch)
         for _ in range(self.config.epochs if len(batch) else 0):
             order = torch.randperm(len(batch), generator=self.generator).to(self.device)
-            if not all(self.step(minibatch, reports) for minibatch in batch.take(order).split(minibatches)):
+            if not all(self.step(gradient, rows, learning_rate, reports) for rows in order.tensor_split(minibatches)):
                 break
         means = torch.stack(reports).mean(0).tolist() if reports else []
         metrics = dict(zip(MINIBATCH_METRICS, means, strict=False))
         for name, value in metrics.items():
             self._check_finite(name, np.array(value))
-        self._check_finite("weights", self.parameters.detach().cpu().numpy())
+        self._check_finite("weights", self.parameters.values.cpu().numpy())
         return {"train/learning_rate": learning_rate, **metrics}
 
-    def step(self, minibatch: Batch, reports: list[Tensor]) -> bool:
-        """A gradient step on both losses; none, and False, once approx_kl has passed 1.5 x target_kl."""
-        config = self.config
-        logits = self.policy.network.logits(minibatch.observations)
-        values = self.policy.network.values(minibatch.observations)
-        with torch.no_grad():
-            advantages = normalised(minibatch.advantages)
-            policy = clipped_surrogate(logits, minibatch, advantages, config.clip_range, config.entropy_coefficient)
-            errors, loss = squared_errors(values, minibatch, config.value_clip_range)
-            losses = (policy.policy_loss, loss, -policy.entropy)
-            reports.append(torch.stack((*losses, policy.approx_kl, policy.clip_fraction)))
-        if config.target_kl and policy.approx_kl > 1.5 * config.target_kl:
+    def step(self, gradient: Gradient, rows: Tensor, learning_rate: float, reports: list[Tensor]) -> bool:
+        """A gradient step on both losses over `rows`; none, and False, once approx_kl has passed 1.5 x target_kl."""
+        report = gradient(rows)
+        reports.append(report)
+        if self.config.target_kl and report[APPROX_KL] > 1.5 * self.config.target_kl:
             return False
-
-        self.gradient.zero_()
-        values_gradient = errors * (2 * config.value_coefficient / len(minibatch))
-        torch.autograd.backward((logits, values), (policy.logits_gradient, values_gradient))
-        self.gradient.mul_((config.max_grad_norm / (self.gradient.norm() + 1e-6)).clamp(max=1.0))
-        self.optimizer.step()
+        self.optimizer.step(learning_rate, self.config.max_grad_norm)
         return True
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a bit-identical continuation needs, save the state of the environment, which is the caller's."""
         state = {f"policy.{name}": tensor for name, tensor in self.policy.tensors().items()}
-        state |= {
-            f"adam.{name}": tensor.cpu().clone() for name, tensor in self.optimizer.state[self.parameters].items()
-        }
+        state |= {f"adam.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         state |= {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}
         state |= {f"episodes.{name}": tensor for name, tensor in self.episodes.state_dict().items()}
         if self.scaler is not None:
@@ -241,9 +219,7 @@ class PPO:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take over what state_dict() of a PPO with the same environment and config returned."""
         self.policy.load_tensors(part_of(state, "policy"))
-        adam = part_of(state, "adam")
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": {0: adam} if adam else {}, "param_groups": groups})
+        self.optimizer.load_state_dict(part_of(state, "adam"))
         self.sampler.load_state_dict(part_of(state, "sampler"))
         self.episodes.load_state_dict(part_of(state, "episodes"))
         if self.scaler is not None:
@@ -255,9 +231,11 @@ class PPO:
         """Begin with the weights and running statistics of a policy of the same shape; ValueError where they differ."""
         self.policy.load_tensors(policy.tensors())
 
-    def _values(self, observations: Tensor) -> npt.NDArray[np.float64]:
-        with torch.no_grad():
-            return self.policy.network.values(observations.to(self.device)).cpu().double().numpy()
+    def _inputs(self, observations: npt.NDArray[np.float32]) -> Tensor:
+        return self.policy.inputs(torch.from_numpy(observations)).to(self.device)
+
+    def _values(self, inputs: Tensor) -> npt.NDArray[np.float64]:
+        return self.compute.values(inputs).cpu().double().numpy()
 
     def _check_finite(self, what: str, values: npt.NDArray[np.floating]) -> None:
         if not np.isfinite(values).all():

@@ -15,11 +15,15 @@ from rl_training.core.ppo import PPO, Iteration
 
 @dataclass(frozen=True)
 class Progress:
-    """An episode that was finished: `episode` of `episodes`, counted from 1, and the means of both losses so far."""
+    """An episode that was finished: `episode` of `episodes`, counted from 1.
+
+    `avg_reward` is the mean over this and the episodes before it; the losses are means over the iterations so far.
+    """
 
     episode: int
     episodes: int
     episode_reward: float
+    avg_reward: float
     environment_steps: int
     policy_loss: float
     value_loss: float

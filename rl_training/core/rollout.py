@@ -85,7 +85,7 @@ class Sampler:
             self.restarting = state["restarting"].numpy().copy()
 
     def _flat(self, observation: Any) -> Observations:
-        return np.array(observation, dtype=np.float32).reshape(-1, self.size)
+        return np.array(observation, dtype=np.float32, order="C").reshape(-1, self.size)
 
     def collect(self, steps: int, act: Callable[[int, Observations], npt.NDArray[np.int64]]) -> Rollout:
         """Make `steps` steps; `act(step, observations)` returns the actions, [num_envs], counted from 0."""

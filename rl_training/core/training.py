@@ -10,6 +10,7 @@ import numpy as np
 import structlog
 import torch
 
+from rl_training.core.atomic import previous
 from rl_training.core.checkpoint import (
     CheckpointError,
     SavedPolicy,
@@ -18,11 +19,12 @@ from rl_training.core.checkpoint import (
     save_policy,
     tensor_digest,
 )
-from rl_training.core.config import EnvironmentConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
 from rl_training.core.environment import TradingVectorEnv
 from rl_training.core.evaluation import Evaluation, evaluate
 from rl_training.core.features import FeatureStatistics, longest_window
 from rl_training.core.market import MarketData, MarketDataError, split_market
+from rl_training.core.market_planted import planted_market
 from rl_training.core.observation import observation_names
 from rl_training.core.policy import Policy
 from rl_training.core.ppo import PPO, Iteration
@@ -101,25 +103,27 @@ def train(
     on_iteration: Callable[[Iteration], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    threads: int = 1,
 ) -> TrainingResult:
     """Train on the market's first `train_fraction` and evaluate on the rest.
 
     initial_policy      training goes on from its weights and running statistics; PolicyMismatchError where they do not
                         fit. Features are standardised by this training slice in any case
-    checkpoint          a file that is written every `checkpoint_seconds` and when stopped, and resumed from if it is of
-                        the same config, bars and initial policy: the end is the same to the bit. One that is damaged
-                        or of another run is left aside. The caller removes it
+    checkpoint          a file that is written at each episode's end, every `checkpoint_seconds` and when stopped, and
+                        resumed from if it is of the same config, bars and initial policy: the end is the same to the
+                        bit. One that is damaged or of another run is left aside for the one before it, which is kept;
+                        see save_checkpoint(). The caller removes both
     log_dir             a folder for TensorBoard event files of each iteration's metrics; none without `tensorboard`
     on_progress         called after each episode; on_iteration after each iteration
     should_stop         asked after each iteration
+    threads             of a processor to compute with; the result is the same to the bit with any number of them
 
     Raises MarketDataError, before anything is trained, where there are too few bars.
 
-    Torch is set to one thread in this process: networks of this size are fastest on one, results do not depend on the
-    number of cores, and several runs on one machine do not get into each other's way.
+    Torch is set to one thread of its own in this process: it is left with operations that are too small for more.
     """
     torch.set_num_threads(1)
-    run = _Run(config, market, initial_policy)
+    run = _Run(config, market, initial_policy, threads)
     if checkpoint is not None:
         run.resume(checkpoint)
     saved_at = time.monotonic()
@@ -128,11 +132,11 @@ def train(
     def after(iteration: Iteration) -> bool:
         nonlocal saved_at
         metrics_log.write(iteration)
-        run.count(iteration, on_progress)
+        ended = run.count(iteration, on_progress)
         if on_iteration is not None:
             on_iteration(iteration)
         stop = should_stop is not None and should_stop()
-        if checkpoint is not None and (stop or time.monotonic() - saved_at >= checkpoint_seconds):
+        if checkpoint is not None and (stop or ended or time.monotonic() - saved_at >= checkpoint_seconds):
             run.save(checkpoint)
             saved_at = time.monotonic()
         return not stop
@@ -144,10 +148,20 @@ def train(
     return run.result()
 
 
+def warm_up() -> None:
+    """Load what a run computes with, compiling it where that has not been done on this machine, so that none waits."""
+    market = MarketConfig(source="planted", bars=1000)
+    environment = EnvironmentConfig(episode_length=8)
+    ppo = PPOConfig(num_envs=2, rollout_length=8, minibatch_size=16, hidden_sizes=[8])
+    train(TrainingConfig(market=market, environment=environment, ppo=ppo), planted_market(market))
+
+
 class _Run:
     """The parts of a run that belong together."""
 
-    def __init__(self, config: TrainingConfig, market: MarketData, initial_policy: SavedPolicy | None) -> None:
+    def __init__(
+        self, config: TrainingConfig, market: MarketData, initial_policy: SavedPolicy | None, threads: int
+    ) -> None:
         self.config = config
         self.market = market
         training, self.later = split_market(market, config.market.train_fraction)
@@ -160,7 +174,7 @@ class _Run:
         if initial_policy is not None:
             check_fits(initial_policy, config)
         self.env = TradingVectorEnv(training, config.environment, config.ppo.num_envs, config.seed)
-        self.ppo = PPO(self.env, config.ppo, config.seed)
+        self.ppo = PPO(self.env, config.ppo, config.seed, threads)
         if initial_policy is not None:
             self.ppo.start_from(initial_policy.policy)
         self.tally = Tally(config.environment.episode_length)
@@ -172,31 +186,40 @@ class _Run:
         }
 
     def resume(self, path: Path) -> None:
-        if not path.exists():
+        for candidate in (path, previous(path)):
+            if not candidate.exists():
+                continue
+            try:
+                tensors, state = load_checkpoint(candidate)
+            except CheckpointError as error:
+                log.warning("Checkpoint cannot be used", error=str(error))
+                continue
+            if state.pop("identity") != self.identity:
+                log.warning("Checkpoint is of another run", checkpoint=str(candidate))
+                continue
+            self.tally = restore(self.ppo, self.env, tensors, state)
+            log.info("Resumed from checkpoint", environment_steps=self.ppo.timesteps)
             return
-        try:
-            tensors, state = load_checkpoint(path)
-        except CheckpointError as error:
-            log.warning("Checkpoint cannot be used, starting from the beginning", error=str(error))
-            return
-        if state.pop("identity") != self.identity:
-            log.warning("Checkpoint is of another run, starting from the beginning", checkpoint=str(path))
-            return
-        self.tally = restore(self.ppo, self.env, tensors, state)
-        log.info("Resumed from checkpoint", environment_steps=self.ppo.timesteps)
 
     def save(self, path: Path) -> None:
         tensors, state = capture(self.ppo, self.env, self.tally)
         save_checkpoint(path, tensors, {"identity": self.identity, **state})
 
-    def count(self, iteration: Iteration, on_progress: Callable[[Progress], None] | None) -> None:
+    def count(self, iteration: Iteration, on_progress: Callable[[Progress], None] | None) -> bool:
+        """Take an iteration into the tally; whether an episode ended in it."""
         before = len(self.tally.episode_rewards)
         self.tally.add(iteration)
+        ended = self.tally.episode_rewards[before:]
+        if on_progress is None or not ended:
+            return bool(ended)
         policy_loss, value_loss = self.tally.mean_losses
-        for episode, reward in enumerate(self.tally.episode_rewards[before:], start=before + 1):
-            if on_progress is not None:
-                steps = episode * self.config.environment.episode_length * self.config.ppo.num_envs
-                on_progress(Progress(episode, self.config.episodes, reward, steps, policy_loss, value_loss))
+        total = sum(self.tally.episode_rewards[:before])
+        for episode, reward in enumerate(ended, start=before + 1):
+            total += reward
+            steps = episode * self.config.environment.episode_length * self.config.ppo.num_envs
+            counts = (episode, self.config.episodes, reward, total / episode, steps)
+            on_progress(Progress(*counts, policy_loss, value_loss))
+        return True
 
     def result(self) -> TrainingResult:
         stopped = self.ppo.timesteps < self.config.total_timesteps

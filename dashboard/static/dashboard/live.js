@@ -1,32 +1,204 @@
-// Fetches the page again every few seconds and puts in place what has changed. Without it, the page is as it was loaded.
+// Keeps a page up to date: events as the streams announce them, the sections marked data-live fetched again when
+// something began or ended, and times that count. Without it, the page is as it was loaded.
 "use strict";
 
-const EVERY_MILLISECONDS = 5000;
+(() => {
+  const REFRESH_WHILE_LIVE = 60000;
+  const REFRESH_WHILE_NOT = 5000;
+  // So that not all browsers ask in the same moment.
+  const SPREAD = 700;
+  const NEW_STREAM_AFTER = 10000;
+  // The server's clock, not this machine's.
+  const ahead = Date.parse(document.body.dataset.now) - Date.now();
+  const now = () => Date.now() + ahead;
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const sections = () => all("[data-live][id]");
 
-function inUse(section) {
-  const selection = document.getSelection();
-  return section.contains(document.activeElement) || (!selection.isCollapsed && selection.containsNode(section, true));
-}
+  let stream = null;
+  let lastId = document.querySelector("[data-after]")?.dataset.after ?? "";
+  let refreshAt = 0;
+  let refreshing = null;
 
-async function refresh() {
-  if (document.hidden) return;
-  const response = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (response.redirected) return location.reload(); // logged out
-  if (!response.ok) return;
-  const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-  for (const section of document.querySelectorAll("[data-live]")) {
-    const other = fresh.getElementById(section.id);
-    if (other && other.innerHTML !== section.innerHTML && !inUse(section)) section.innerHTML = other.innerHTML;
+  // Figures, as the server writes them.
+
+  function figure(value) {
+    if (!Number.isFinite(value)) return "-";
+    return Math.abs(value) < 10000 ? Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }) : Math.round(value).toLocaleString("en");
   }
-}
 
-async function keepFresh() {
-  try {
-    await refresh();
-  } catch {
-    // The server is away; the next round asks again.
+  function duration(seconds) {
+    if (seconds < 60) return `${Math.floor(seconds)} s`;
+    const minutes = Math.floor(seconds / 60);
+    if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+    const hours = Math.floor(minutes / 60);
+    return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
   }
-  setTimeout(keepFresh, EVERY_MILLISECONDS);
-}
 
-setTimeout(keepFresh, EVERY_MILLISECONDS);
+  function put(element, text) {
+    if (element && element.textContent !== text) element.textContent = text;
+  }
+
+  function tick() {
+    for (const element of all("[data-countdown]")) {
+      const left = (Date.parse(element.dataset.countdown) - now()) / 1000;
+      put(element, left > 0 ? `in ${duration(left)}` : "now");
+      if (left <= 0 && left > -1) refreshSoon();
+    }
+    for (const element of all("[data-since]")) put(element, duration(Math.max(0, (now() - Date.parse(element.dataset.since)) / 1000)));
+    for (const element of all("[data-left]")) {
+      if (!element.dataset.left) continue;
+      element.dataset.until ||= now() + 1000 * Number(element.dataset.left);
+      const left = (Number(element.dataset.until) - now()) / 1000;
+      put(element, left > 0 ? duration(left) : "soon");
+    }
+  }
+
+  // What is fetched again
+
+  async function refresh() {
+    refreshing = null;
+    refreshAt = Date.now();
+    const found = sections();
+    if (!found.length || document.hidden || !window.htmx) return;
+    const selectOOB = found.map((section) => `#${CSS.escape(section.id)}:outerMorph`).join(",");
+    await htmx.ajax("GET", location.pathname + location.search, { target: document.body, swap: "none", selectOOB });
+  }
+
+  function refreshSoon() {
+    refreshing ??= setTimeout(refresh, Math.random() * SPREAD);
+  }
+
+  function refreshWhenOld() {
+    const old = stream?.readyState === EventSource.OPEN ? REFRESH_WHILE_LIVE : REFRESH_WHILE_NOT;
+    if (Date.now() - refreshAt >= old) refreshSoon();
+  }
+
+  // What is announced
+
+  function data(event) {
+    if (event.lastEventId) lastId = event.lastEventId;
+    try {
+      return JSON.parse(event.data);
+    } catch {
+      return {};
+    }
+  }
+
+  function progressed(event) {
+    const found = data(event);
+    const { episode, episodes, avg_reward: reward, environment_steps: steps } = found.payload ?? {};
+    const at = Number(found.entry?.split("-")[0]);
+    const runs = all(`[data-run="${CSS.escape(found.run_id ?? "")}"]`);
+    // Its start may have been missed while the page was away.
+    if (!runs.length) refreshSoon();
+    for (const run of runs) {
+      const known = Number(run.querySelector("[data-episode]")?.textContent ?? 0);
+      if (!(episode > known) && run.querySelector("[data-episode]")) continue;
+      const needed = Number(run.dataset.steps);
+      const share = Math.min(1, steps && needed ? steps / needed : episode / episodes);
+      for (const bar of all("[data-share]", run)) bar.value = Math.max(bar.value, share);
+      put(run.querySelector("[data-episode]"), String(episode));
+      if (Number.isFinite(reward)) put(run.querySelector("[data-reward]"), figure(reward));
+      const took = (at - Date.parse(run.dataset.started)) / 1000;
+      const done = steps || share * needed;
+      if (took > 0 && done) put(run.querySelector("[data-rate]"), Math.round(done / took).toLocaleString("en"));
+      const left = run.querySelector("[data-left]");
+      if (left && took > 0 && share > 0) left.dataset.until = at + (1000 * took * (1 - share)) / share;
+    }
+    tell("progress", found);
+  }
+
+  function changed(event) {
+    const found = data(event);
+    const { success, error } = found.payload ?? {};
+    if (event.type === "started") announce(`Run of ${found.policy} started`);
+    if (event.type === "completed") announce(`Run of ${found.policy} ${success ? "succeeded" : error === "cancelled" ? "was cancelled" : "failed"}`);
+    refreshSoon();
+    tell(event.type, found);
+  }
+
+  // Other scripts of the page hear it too.
+  function tell(kind, detail) {
+    document.dispatchEvent(new CustomEvent(`live:${kind}`, { detail }));
+  }
+
+  function announce(text) {
+    put(document.querySelector("[data-announce]"), text);
+  }
+
+  function show(kind, text) {
+    const shown = document.querySelector("[data-connection]");
+    if (!shown) return;
+    shown.hidden = false;
+    shown.className = `connection ${kind}`;
+    put(shown, text);
+  }
+
+  function listen() {
+    if (!window.EventSource || stream || document.hidden || !sections().length) return;
+    const asked = new URLSearchParams();
+    const policy = document.querySelector("[data-live-policy]");
+    if (policy) asked.set("policy", policy.dataset.livePolicy);
+    if (lastId) asked.set("after", lastId);
+    const opened = new EventSource(`/live/?${asked}`);
+    let failing = 0;
+    stream = opened;
+    opened.onopen = () => {
+      show("live", "Live");
+      // What changed while nobody listened; at first only where the page does not say since when it stands.
+      if (failing || !lastId) refreshSoon();
+      failing = 0;
+    };
+    opened.onerror = () => {
+      show("lost", "Reconnecting");
+      failing ||= Date.now();
+      // It does not try again by itself after an answer that is no stream, as a login that has ended.
+      if (opened.readyState === EventSource.CLOSED) {
+        stop();
+        setTimeout(listen, NEW_STREAM_AFTER);
+        refreshSoon();
+      }
+    };
+    opened.addEventListener("progress", progressed);
+    for (const kind of ["started", "completed", "changed", "health"]) opened.addEventListener(kind, changed);
+  }
+
+  function stop() {
+    stream?.close();
+    stream = null;
+  }
+
+  // Pages that nobody looks at hold no connection: a browser has few for each site.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return stop();
+    listen();
+    refreshSoon();
+  });
+
+  // Questions are asked in a dialog; without this script they are pages of their own.
+
+  document.addEventListener("click", async (event) => {
+    const dialog = document.getElementById("question");
+    if (event.target.closest("[data-close]") && dialog.open) {
+      event.preventDefault();
+      dialog.close();
+      return;
+    }
+    const link = event.target.closest("a[data-question]");
+    if (!link || !window.htmx || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    // With a source of its own: htmx lets requests of one source wait for each other, and the page is fetched now and then.
+    await htmx.ajax("GET", link.getAttribute("href"), { source: dialog, target: dialog, swap: "innerHTML" });
+    if (dialog.querySelector("form")) dialog.showModal();
+    else location.assign(link.href);
+  });
+
+  document.addEventListener("htmx:after:swap", tick);
+  tick();
+  refreshAt = Date.now();
+  setInterval(() => {
+    tick();
+    refreshWhenOld();
+  }, 1000);
+  listen();
+})();

@@ -1,58 +1,141 @@
 import argparse
 import json
+import math
+import os
+import socket
+import sys
 from typing import Any
 
 import redis
 from django.core.management.base import BaseCommand, CommandError
+from django.db import Error as DatabaseError
+from django.db import connection
 
-from rl_training import events
+from quantum_trader.processes import Signals
+from rl_training import events, keys
+from rl_training.consumer import BLOCK_MILLISECONDS, Consumer
 from rl_training.models import PolicyStore
 
-# Shorter than the client's socket timeout, which would otherwise end a wait for news as an error.
-BLOCK_MILLISECONDS = 2000
+EVENTS = ("started", "completed")
+WITH_PROGRESS = ("started", "progress", "completed")
+RETRY_SECONDS = 1.0
+
+
+def seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 7 * 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to a week")
+    return value
 
 
 class Command(BaseCommand):
-    help = "Print the entries of the policies' streams, oldest first, one JSON object a line."
+    help = (
+        "Print the entries of the policies' streams, oldest first, one JSON object a line. With --group this is an "
+        "example of a consumer: each event is printed by one of the group's consumers, acknowledged after that, and "
+        "printed by another one if its consumer died. One that was acknowledged may come again, as after a Redis that "
+        "came back empty: tell events apart by event_id."
+    )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("policy", nargs="?", help="one policy; all without it")
         parser.add_argument(
-            "--follow", action="store_true", help="go on with new entries, progress included, until Ctrl-C"
+            "--follow",
+            action="store_true",
+            help="go on with new entries until Ctrl-C or SIGTERM; progress included, but not with --group",
+        )
+        parser.add_argument("--group", help="with --follow: read as a consumer of this group, which is made if need be")
+        parser.add_argument("--consumer", help="this consumer's name, its own in the group (default: host and process)")
+        parser.add_argument(
+            "--claim-after",
+            type=seconds,
+            default=60.0,
+            metavar="SECONDS",
+            help="take over what another consumer was handed and did not acknowledge for so long (default: 60)",
         )
 
-    def handle(self, *, follow: bool, **_: Any) -> None:
+    def handle(self, *, policy: str | None, follow: bool, group: str | None, **options: Any) -> None:
+        if group is not None and not follow:
+            raise CommandError("--group needs --follow.", returncode=2)
+        self.policy, self.known = policy, self._policies(policy)
         try:
-            last = self._print_stored()
-            while follow:
-                last = self._print_new(last)
+            if group is not None:
+                name = options["consumer"] or f"{socket.gethostname()}-{os.getpid()}"
+                self._consume(Consumer(group, name, options["claim_after"]))
+            elif follow:
+                self._follow()
+            else:
+                self._print_stored()
         except KeyboardInterrupt:
             return
+        except BrokenPipeError:
+            # Who read this has ended. Python must not find that out again when it flushes at its exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except redis.RedisError as error:
             raise CommandError(f"Redis cannot be reached: {error}. Is `make up` running, or REDIS_URL right?") from None
 
+    def _policies(self, policy: str | None) -> list[str]:
+        try:
+            return [keys.find_policy(policy).name] if policy else []
+        except keys.SettingError as error:
+            raise CommandError(str(error), returncode=2) from None
+
     def _streams(self, *kinds: str) -> list[str]:
-        names = PolicyStore.objects.values_list("name", flat=True)
-        return [f"{name}.training.{kind}" for name in names for kind in kinds]
+        """A policy may be added meanwhile; while the database is away the known ones go on."""
+        if not self.policy:
+            try:
+                self.known = list(PolicyStore.objects.order_by("name").values_list("name", flat=True))
+            except DatabaseError:
+                connection.close()
+        return [f"{name}.training.{kind}" for name in self.known for kind in kinds]
 
     def _print_stored(self) -> dict[str, str]:
         """Returns the id of the last entry of each stream."""
         entries = [
             (entry_id, stream, fields)
-            for stream in self._streams("started", "completed")
+            for stream in self._streams(*EVENTS)
             for entry_id, fields in events.stored(stream)
         ]
         for _, _, fields in sorted(entries, key=lambda entry: [int(part) for part in entry[0].split("-")]):
             self._print(fields)
         return {stream: entry_id for entry_id, stream, _ in entries}
 
-    def _print_new(self, last: dict[str, str]) -> dict[str, str]:
-        # A stream not seen so far is read from its start: a policy may have been added meanwhile.
-        streams = {stream: last.get(stream, "0") for stream in self._streams("started", "progress", "completed")}
-        for stream, entries in events.read(streams, BLOCK_MILLISECONDS).items():
-            for entry_id, fields in entries:
-                self._print(fields)
-                last[stream] = entry_id
-        return last
+    def _follow(self) -> None:
+        with Signals() as signals:
+            last = self._print_stored()
+            while not signals.received:
+                # A stream not seen so far is read from its start.
+                streams = {stream: last.get(stream, "0") for stream in self._streams(*WITH_PROGRESS)}
+                if not streams:
+                    signals.wait(RETRY_SECONDS)
+                    continue
+                for stream, entries in events.read(streams, BLOCK_MILLISECONDS).items():
+                    for entry_id, fields in entries:
+                        self._print(fields)
+                        last[stream] = entry_id
+
+    def _consume(self, consumer: Consumer) -> None:
+        events.client().ping()  # an address that is wrong from the start is an error; a Redis that goes away is not
+        away = False
+        with Signals() as signals:
+            while not signals.received:
+                try:
+                    streams = self._streams(*EVENTS)
+                    # What was handed out is finished before this ends: others would wait for it.
+                    for stream, entry_id, fields in consumer.read(streams):
+                        self._print(fields)
+                        consumer.acknowledge(stream, entry_id)
+                    away = False
+                except (redis.ConnectionError, redis.TimeoutError) as error:
+                    if not away:
+                        self.stderr.write(f"Redis is away, waiting for it: {error}")
+                    away = True
+                if away or not streams:
+                    signals.wait(RETRY_SECONDS)
 
     def _print(self, fields: dict[str, str]) -> None:
+        """Out of this process's hands when this returns."""
         self.stdout.write(json.dumps({**fields, "payload": json.loads(fields["payload"])}))
+        self.stdout.flush()

@@ -19,13 +19,15 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseError
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
 from quantum_trader.redis_address import private_socket
+from rl_training.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
 LOCAL = "127.0.0.1"
@@ -91,6 +93,7 @@ class Command(BaseCommand):
                 stdout=sys.stderr if self.once else None,
             )
         )
+        self.watchdog = Watchdog(self.supervisor)
         self.supervisor.start(*redis_services)
         self._migrate()
         user, token, password = first_admin()
@@ -101,7 +104,7 @@ class Command(BaseCommand):
         site, flower_site = base_url(web), base_url(flower)
         self._wait_for(
             {
-                "web": lambda: health.answers(f"{site}/admin/login/"),
+                "web": lambda: health.answers(f"{site}/healthz"),
                 "worker": worker_answers,
                 "beat": lambda: self.supervisor.running("beat"),
                 "Flower": lambda: health.answers(f"{flower_site}/healthcheck"),
@@ -172,6 +175,7 @@ class Command(BaseCommand):
 
     def _watch(self) -> None:
         self.supervisor.watch(POLL_SECONDS)
+        self.watchdog.look()
         if self.signals.received:
             self._say("Stopping ...")
             raise Stopped

@@ -1,0 +1,11 @@
+"""Tables as the benchmarks print them."""
+
+from collections.abc import Sequence
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of these lines, the first of which are its headings, with its columns aligned."""
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    texts = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    texts.insert(1, ["-" * width for width in widths])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in texts)

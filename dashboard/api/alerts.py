@@ -1,0 +1,102 @@
+"""Alerts: listed, read, acknowledged."""
+
+from typing import Any, ClassVar
+
+import structlog
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.filters import AlertFilters
+from dashboard.api.problems import AlertIsOver
+from dashboard.api.views import ListView, View
+from rl_training.alerts import lifecycle
+from rl_training.alerts.kinds import Kind
+from rl_training.alerts.models import Alert as AlertRow
+
+log = structlog.get_logger(__name__)
+
+COLUMNS = (
+    "pk",
+    "kind",
+    "policy__name",
+    "run__run_id",
+    "message",
+    "opened_at",
+    "acknowledged_at",
+    "acknowledged_by__username",
+    "resolved_at",
+)
+
+
+class Alert(serializers.Serializer):  # type: ignore[type-arg]
+    """One time for which a rule's condition held."""
+
+    id = serializers.IntegerField(source="pk")
+    kind = serializers.ChoiceField(choices=Kind.values)
+    policy = serializers.CharField(source="policy__name", allow_null=True, help_text="Null: of the whole system.")
+    run_id = serializers.CharField(
+        source="run__run_id", allow_null=True, help_text="The run that made the condition true, where it was one."
+    )
+    message = serializers.CharField(help_text="What was found when it opened.")
+    opened_at = serializers.DateTimeField()
+    acknowledged_at = serializers.DateTimeField(allow_null=True)
+    acknowledged_by = serializers.CharField(source="acknowledged_by__username", allow_null=True)
+    resolved_at = serializers.DateTimeField(allow_null=True, help_text="When the condition was gone; null: it holds.")
+
+
+class AlertList(ListView):
+    queryset = AlertRow.objects.values(*COLUMNS)
+    serializer_class = Alert
+    filterset_class = AlertFilters
+    orderings = ("-opened_at", "opened_at")
+    permissions_of_methods: ClassVar = {"GET": "alerts.view_alert"}
+
+    @extend_schema(summary="Alerts")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class AlertView(View):
+    permissions_of_methods: ClassVar = {"GET": "alerts.view_alert"}
+    problems_of_methods: ClassVar = {"GET": (404,)}
+
+    @extend_schema(summary="An alert", responses=Alert)
+    def get(self, request: Request, alert_id: int) -> Response:
+        return Response(described(alert_id))
+
+
+class AlertAcknowledge(View):
+    permissions_of_methods: ClassVar = {"POST": "alerts.change_alert"}
+    problems_of_methods: ClassVar = {"POST": (404, 409)}
+
+    @extend_schema(
+        summary="Acknowledge an alert",
+        description="Says that somebody knows. Acknowledging again changes nothing. 409 when it is over.",
+        request=None,
+        responses=Alert,
+    )
+    def post(self, request: Request, alert_id: int) -> Response:
+        alert = AlertRow.objects.filter(pk=alert_id).first()
+        if alert is None:
+            raise no_alert(alert_id)
+        if lifecycle.acknowledge(alert, request.user):
+            log.info("Alert acknowledged", alert=alert_id, user=str(request.user))
+        elif alert.acknowledged_at is None:
+            raise AlertIsOver(
+                f"Alert {alert_id} is over: its condition was gone at {alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC."
+            )
+        return Response(described(alert_id))
+
+
+def described(alert_id: int) -> Any:
+    row = AlertRow.objects.filter(pk=alert_id).values(*COLUMNS).first()
+    if row is None:
+        raise no_alert(alert_id)
+    return Alert(row).data
+
+
+def no_alert(alert_id: int) -> NotFound:
+    return NotFound(f"There is no alert {alert_id}.")

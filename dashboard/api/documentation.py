@@ -1,0 +1,54 @@
+"""The API's description in OpenAPI 3.1, and the page that shows it."""
+
+from functools import cache
+from typing import Any
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import HttpRequest, HttpResponseBase
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.views import AnyMethodFirst
+
+# Swagger UI draws its icons from data: addresses. Nothing else is let in beyond what the pages are.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+@cache
+def described() -> Any:
+    """The same for everybody; it takes a moment to make."""
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+class SchemaView(AnyMethodFirst):
+    """As YAML, or as JSON to who accepts that."""
+
+    renderer_classes = [OpenApiYamlRenderer, OpenApiJsonRenderer, OpenApiJsonRenderer2]  # noqa: RUF012
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request) -> Response:
+        return Response(described())
+
+
+class DocumentationPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
+    """Swagger UI from this site's own files, its script apart from its page."""
+
+    url_name = "api:schema"
+    template_name = "dashboard/api.html"
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    schema = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        response.headers["Cache-Control"] = "no-store"
+        return response

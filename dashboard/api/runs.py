@@ -1,0 +1,205 @@
+"""Training runs: listed, read, triggered, cancelled."""
+
+from typing import Any, ClassVar
+
+import pydantic
+import structlog
+from django.http import QueryDict
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.fields import Figure, StoredFigures, StoredObject
+from dashboard.api.filters import RunFilters
+from dashboard.api.problems import InvalidInput, RunHasEnded
+from dashboard.api.triggering import TriggerRequest, key_of, trigger
+from dashboard.api.views import ListView, View
+from rl_training import idempotency, keys, lifecycle
+from rl_training.core.problems import problems
+from rl_training.models import TrainingRun
+
+log = structlog.get_logger(__name__)
+
+LARGE_COLUMNS = ("config", "market_summary", "episode_rewards", "traceback")
+COLUMNS = (
+    "pk",
+    "run_id",
+    "policy__name",
+    "status",
+    "trigger",
+    "scheduled_for",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "cancel_requested_at",
+    "attempt",
+    "initial_version__number",
+    "episodes",
+    "episodes_done",
+    "iterations_done",
+    "environment_steps",
+    "duration_seconds",
+    "avg_reward",
+    "final_reward",
+    "avg_policy_loss",
+    "avg_value_loss",
+    "error",
+)
+
+
+class Run(serializers.Serializer):  # type: ignore[type-arg]
+    """A training run, without its config and what it wrote at length."""
+
+    run_id = serializers.CharField(help_text="12 hexadecimal digits.")
+    policy = serializers.CharField(source="policy__name")
+    status = serializers.ChoiceField(choices=TrainingRun.Status.values)
+    trigger = serializers.ChoiceField(choices=TrainingRun.Trigger.values)
+    scheduled_for = serializers.DateTimeField(allow_null=True, help_text="The slot; none for a triggered run.")
+    queued_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    cancel_requested_at = serializers.DateTimeField(allow_null=True)
+    attempt = serializers.IntegerField()
+    initial_version = serializers.IntegerField(
+        source="initial_version__number", allow_null=True, help_text="The version that it starts from; null: none."
+    )
+    episodes = serializers.IntegerField()
+    episodes_done = serializers.IntegerField()
+    iterations_done = serializers.IntegerField()
+    environment_steps = serializers.IntegerField()
+    duration_seconds = Figure()
+    avg_reward = Figure()
+    final_reward = Figure()
+    avg_policy_loss = Figure()
+    avg_value_loss = Figure()
+    error = serializers.CharField(help_text="Empty unless it failed or was cancelled.")
+
+
+class RunDetail(Run):
+    """A training run with its config and what it wrote at length."""
+
+    version = serializers.IntegerField(
+        source="version__number", allow_null=True, help_text="The version that it made; null: none."
+    )
+    config = StoredObject(help_text="What it was started with.")
+    market_summary = StoredObject(allow_null=True)
+    episode_rewards = StoredFigures()
+    traceback = serializers.CharField()
+
+
+KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_LENGTH, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description="Asked again with the same key and body, the answer is the same run; with another body it is 422. "
+    "A request that started no run keeps no key. Keys are kept for 24 hours at least.",
+)
+LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="The run.")
+REPLAYED = OpenApiParameter(
+    "Idempotency-Replayed", str, OpenApiParameter.HEADER, response=[201], description="`true` for an earlier run."
+)
+
+
+class RunList(ListView):
+    queryset = TrainingRun.objects.values(*COLUMNS)
+    serializer_class = Run
+    filterset_class = RunFilters
+    orderings = ("-queued_at", "queued_at", "-finished_at", "finished_at")
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_trainingrun", "POST": "rl_training.add_trainingrun"}
+    problems_of_methods: ClassVar = {"POST": (409, 413, 415, 422)}
+
+    def orderings_for(self, query: QueryDict) -> tuple[str, ...]:
+        found = {name for name in ("queued", "finished") if query.keys() & {f"{name}_after", f"{name}_before"}}
+        if len(found) == 2:
+            raise InvalidInput({"finished_after": "A list is bounded by queued_* or by finished_*, not by both."})
+        # One index gives both the bounds and the order.
+        return tuple(name for name in self.orderings if not found or found == {name.strip("-").removesuffix("_at")})
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        queryset = super().filter_queryset(queryset)
+        query = self.request.query_params
+        by_end = str(query.get("ordering", self.orderings_for(query)[0])).endswith("finished_at")
+        return queryset.filter(finished_at__isnull=False) if by_end else queryset
+
+    @extend_schema(
+        summary="Runs",
+        description="Newest first. In the order of `finished_at` they are those that have ended. `queued_after` and "
+        "`queued_before` go with the order of `queued_at`, `finished_after` and `finished_before` with that of "
+        "`finished_at`, which they imply.",
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Trigger a run",
+        description="Queues a run of a policy, whether its schedule is enabled or not. 409 with the active run's "
+        "`run_id` while it has one.",
+        parameters=[KEY, LOCATION, REPLAYED],
+        request=TriggerRequest,
+        responses={201: RunDetail},
+        filters=False,
+    )
+    def post(self, request: Request) -> Response:
+        key = key_of(request)
+        try:
+            asked = TriggerRequest.model_validate(request.data)
+        except pydantic.ValidationError as error:
+            raise InvalidInput(problems(error)) from None
+        run, replayed = trigger(request, asked, key)
+        if not replayed:
+            log.info("Queued by the API", run_id=run.run_id, policy=asked.policy, user=str(request.user))
+        headers = {"Location": request.build_absolute_uri(reverse("api:run", args=[run.run_id]))}
+        if replayed:
+            headers["Idempotency-Replayed"] = "true"
+        return Response(described(run.run_id), 201, headers=headers)
+
+
+class RunView(View):
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_trainingrun"}
+    problems_of_methods: ClassVar = {"GET": (404,)}
+
+    @extend_schema(summary="A run", responses=RunDetail)
+    def get(self, request: Request, run_id: str) -> Response:
+        return Response(described(run_id))
+
+
+class RunCancel(View):
+    permissions_of_methods: ClassVar = {"POST": "rl_training.change_trainingrun"}
+    problems_of_methods: ClassVar = {"POST": (404, 409)}
+
+    @extend_schema(
+        summary="Cancel a run",
+        description="A queued run is cancelled at once; a running one after its present iteration, until when it has "
+        "a `cancel_requested_at`. Cancelling again changes nothing. 409 when it succeeded or failed before.",
+        request=None,
+        responses=RunDetail,
+    )
+    def post(self, request: Request, run_id: str) -> Response:
+        run = find(run_id).select_related("policy").defer("config", *(f"policy__{name}" for name in keys.SECTIONS))
+        found = run.first()
+        if found is None:
+            raise no_run(run_id)
+        if found.cancel_requested_at is None and not lifecycle.cancel(found) and found.status != "cancelled":
+            raise RunHasEnded(f"Run {run_id} has ended: {found.status}.", run_id=run_id)
+        log.info("Cancelled by the API", run_id=run_id, user=str(request.user))
+        return Response(described(run_id))
+
+
+def find(run_id: str) -> Any:
+    if "\0" in run_id:
+        raise no_run(run_id)
+    return TrainingRun.objects.filter(run_id=run_id)
+
+
+def described(run_id: str) -> Any:
+    row = find(run_id).values(*COLUMNS, *LARGE_COLUMNS, "version__number").first()
+    if row is None:
+        raise no_run(run_id)
+    return RunDetail(row).data
+
+
+def no_run(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id[:50]!r}.")

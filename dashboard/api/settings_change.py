@@ -1,0 +1,97 @@
+"""A change of a policy's settings by a program: which settings, their version, and how the change is made."""
+
+import hashlib
+import json
+from typing import Any
+
+import pydantic
+from django.core.exceptions import ValidationError
+
+from dashboard.api.problems import InvalidInput
+from rl_training import keys
+from rl_training.core.problems import problems
+from rl_training.models import (
+    MAX_EPISODES,
+    MAX_INTERVAL_MINUTES,
+    MAX_RUN_MINUTES,
+    MAX_STALL_MINUTES,
+    PolicyStore,
+)
+
+MAXIMA = {
+    "interval_minutes": MAX_INTERVAL_MINUTES,
+    "episodes_per_run": MAX_EPISODES,
+    "stall_limit_minutes": MAX_STALL_MINUTES,
+    "run_limit_minutes": MAX_RUN_MINUTES,
+}
+SCHEMA = {
+    "type": "object",
+    "title": "SettingsChange",
+    "additionalProperties": False,
+    "properties": {
+        "enabled": {"type": "boolean"},
+        **{name: {"type": "integer", "minimum": 1, "maximum": maximum} for name, maximum in MAXIMA.items()},
+        **{name: config.model_json_schema() for name, config in keys.SECTIONS.items()},
+    },
+}
+
+
+def sections(policy: PolicyStore) -> dict[str, Any]:
+    """The typed columns as they are stored, an invalid one included; `policy` need not have them."""
+    stored = PolicyStore.objects.filter(pk=policy.pk).values(*keys.SECTIONS).get()
+    return {
+        name: value.model_dump(mode="json") if isinstance(value, pydantic.BaseModel) else value
+        for name, value in stored.items()
+    }
+
+
+def tag(policy: PolicyStore) -> str:
+    """The entity tag of the settings: another one when any of them is changed, by whatever way."""
+    settings = {name: getattr(policy, name) for name in ("name", *keys.TRAINING_FIELDS)} | sections(policy)
+    return f'"{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]}"'
+
+
+def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
+    """Validate and save; nothing is written where nothing changes. Raises `InvalidInput`."""
+    stored = sections(policy)
+    wrong: dict[str, str] = {}
+    changed = False
+    for name, value in changes.items():
+        if name in keys.TRAINING_FIELDS:
+            changed |= set_scalar(policy, name, value, wrong)
+        elif name not in keys.SECTIONS:
+            wrong[name] = f"There is no such setting; there are {', '.join(SCHEMA['properties'])}."  # type: ignore[arg-type]
+        elif not isinstance(value, dict):
+            wrong[name] = "Must be an object with the settings to change."
+    for name, config in keys.SECTIONS.items():
+        change = changes.get(name)
+        before = stored[name] if isinstance(stored[name], dict) else {}
+        wanted = before | change if isinstance(change, dict) else stored[name]
+        try:
+            setattr(policy, name, config.model_validate(wanted))
+        except pydantic.ValidationError as error:
+            wrong |= {f"{name}.{path}" if path else name: message for path, message in problems(error).items()}
+        changed |= wanted != stored[name]
+    if wrong:
+        raise InvalidInput(wrong)
+    try:
+        policy.full_clean()
+    except ValidationError as error:
+        raise InvalidInput({name: " ".join(found) for name, found in error.message_dict.items()}) from None
+    if changed:
+        policy._history_user = user
+        policy.save_settings()
+
+
+def set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str]) -> bool:
+    """Whether it changed."""
+    maximum = MAXIMA.get(name)
+    if maximum is None and type(value) is not bool:
+        wrong[name] = "Must be true or false."
+    elif maximum is not None and not (type(value) is int and 1 <= value <= maximum):
+        wrong[name] = f"Must be a whole number from 1 to {maximum:,}."
+    else:
+        changed = getattr(policy, name) != value
+        setattr(policy, name, value)
+        return changed
+    return False

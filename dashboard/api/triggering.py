@@ -1,0 +1,84 @@
+"""What a program asks for when it triggers a run, and how it is done."""
+
+import pydantic
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+
+from dashboard.api.problems import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
+from dashboard.api.views import check_name, unknown
+from rl_training import idempotency, lifecycle
+from rl_training.core.config import Config
+from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
+
+LAST_VERSION = 2**31 - 1
+
+
+class TriggerRequest(Config):
+    """What to train; what is not given is as the policy says."""
+
+    policy: str = pydantic.Field(min_length=1, max_length=50, description="Its name.")
+    episodes: int | None = pydantic.Field(default=None, ge=1, le=MAX_EPISODES)
+    seed: int | None = pydantic.Field(default=None, ge=0, le=2**32 - 1, description="Drawn when not given.")
+    initial_version: int | None = pydantic.Field(
+        default=None, ge=1, le=LAST_VERSION, description="To start from; the newest when not given."
+    )
+    from_scratch: bool = pydantic.Field(default=False, description="Start from no version.")
+
+    @pydantic.model_validator(mode="after")
+    def starts_from_one_thing(self) -> "TriggerRequest":
+        if self.from_scratch and self.initial_version is not None:
+            raise ValueError("from_scratch: true goes with no initial_version")
+        return self
+
+
+def key_of(request: Request) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (1 <= len(key) <= idempotency.MAX_LENGTH and all("!" <= sign <= "~" for sign in key)):
+        wanted = f"1 to {idempotency.MAX_LENGTH} visible ASCII characters, no spaces."
+        raise InvalidInput({"Idempotency-Key": wanted})
+    return key
+
+
+def trigger(request: Request, asked: TriggerRequest, key: str | None) -> tuple[TrainingRun, bool]:
+    """The run, and whether an earlier request with the key has started it."""
+    policy = find_policy(asked.policy)
+    try:
+        return idempotency.once(request.user.pk, key, asked.model_dump_json(), lambda: enqueue(policy, asked))
+    except idempotency.KeyReusedError:
+        raise KeyReused("This Idempotency-Key was used for another request; take a new one.") from None
+    except lifecycle.AlreadyActiveError as error:
+        raise RunAlreadyActive(f"Refused: {error}.", run_id=error.run.run_id) from None
+    except IntegrityError:
+        raise Conflict("The policy's active run has just ended; ask again.") from None
+
+
+def enqueue(policy: PolicyStore, asked: TriggerRequest) -> TrainingRun:
+    return lifecycle.enqueue(
+        policy,
+        TrainingRun.Trigger.API,
+        episodes=asked.episodes,
+        seed=asked.seed,
+        initial_version=version_of(policy, asked.initial_version),
+        from_scratch=asked.from_scratch,
+    )
+
+
+def find_policy(name: str) -> PolicyStore:
+    try:
+        check_name(name)
+        return PolicyStore.objects.get(name=name)
+    except (NotFound, PolicyStore.DoesNotExist):
+        raise InvalidInput({"policy": unknown(name)}) from None
+    except ValidationError as error:
+        raise InvalidSettings(f"What is stored in {name} is invalid: {' '.join(error.messages)}") from None
+
+
+def version_of(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
+    if number is None:
+        return None
+    version = policy.versions.filter(number=number).first()
+    if version is None:
+        raise InvalidInput({"initial_version": f"{policy.name} has no version {number}."})
+    return version

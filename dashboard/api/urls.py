@@ -1,0 +1,31 @@
+from django.urls import path, re_path
+from django.views.decorators.http import require_safe
+
+from dashboard.api.alerts import AlertAcknowledge, AlertList, AlertView
+from dashboard.api.documentation import DocumentationPage, SchemaView
+from dashboard.api.errors import unknown_path
+from dashboard.api.events import EventList, EventView
+from dashboard.api.policies import PolicyList, PolicyView
+from dashboard.api.runs import RunCancel, RunList, RunView
+from dashboard.api.summary import TrainingSummaryView
+from dashboard.api.versions import VersionList, VersionView
+
+app_name = "api"
+urlpatterns = [
+    path("v1/policies/", PolicyList.as_view(), name="policies"),
+    path("v1/policies/<str:name>/", PolicyView.as_view(), name="policy"),
+    path("v1/policies/<str:name>/versions/", VersionList.as_view(), name="versions"),
+    path("v1/policies/<str:name>/versions/<int:number>/", VersionView.as_view(), name="version"),
+    path("v1/runs/", RunList.as_view(), name="runs"),
+    path("v1/runs/<str:run_id>/", RunView.as_view(), name="run"),
+    path("v1/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),
+    path("v1/events/", EventList.as_view(), name="events"),
+    path("v1/events/<uuid:event_id>/", EventView.as_view(), name="event"),
+    path("v1/alerts/", AlertList.as_view(), name="alerts"),
+    path("v1/alerts/<int:alert_id>/", AlertView.as_view(), name="alert"),
+    path("v1/alerts/<int:alert_id>/acknowledge/", AlertAcknowledge.as_view(), name="alert-acknowledge"),
+    path("v1/rl-v3/dashboard/training-summary", TrainingSummaryView.as_view(), name="training-summary"),
+    path("schema/", SchemaView.as_view(), name="schema"),
+    path("docs/", require_safe(DocumentationPage.as_view()), name="docs"),
+    re_path(r"^(?P<path>.*)$", unknown_path, name="unknown"),
+]

@@ -1,0 +1,173 @@
+// Draws the charts of a page from the data at the address that each names. Without it, their summaries and tables remain.
+"use strict";
+
+(() => {
+  const HEIGHT = 240;
+  const DRAWN = new Map(); // figure -> { plot, data }
+  const DATE = uPlot.fmtDate("{YYYY}-{MM}-{DD} {HH}:{mm}");
+  // Smallest step, its label, what is added where year, month, day, hour, minute change; 1: added to the label.
+  const TIMES = [
+    [3600 * 24 * 365, "{YYYY}", null, null, null, null, null, null, 1],
+    [3600 * 24 * 28, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [3600 * 24, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [3600, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+  ];
+  // Distances between the ticks of an axis that counts.
+  const WHOLE = [1, 2, 5].flatMap((first) => [...Array(10).keys()].map((power) => first * 10 ** power)).sort((a, b) => a - b);
+  const FORMS = {
+    figure: (value) => (Math.abs(value) < 1e4 ? Number(value.toPrecision(4)).toLocaleString("en") : Math.round(value).toLocaleString("en")),
+    count: (value) => value.toLocaleString("en"),
+    percent: (value) => `${Number((100 * value).toPrecision(4)).toLocaleString("en")} %`,
+    seconds: (value) => {
+      if (Math.abs(value) < 60) return `${Number(value.toPrecision(3))} s`;
+      if (Math.abs(value) < 3600) return `${Number((value / 60).toPrecision(3))} min`;
+      return `${Number((value / 3600).toPrecision(3))} h`;
+    },
+  };
+
+  function colour(name) {
+    return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  }
+
+  function seeThrough(name) {
+    return `color-mix(in srgb, ${colour(name)} 35%, transparent)`;
+  }
+
+  // A line over the whole height at each place that has a value.
+  function marks(plot, place) {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.fillStyle = seeThrough(plot.series[place].colour);
+    for (const [index, value] of plot.data[place].entries()) {
+      if (value === null) continue;
+      const left = plot.valToPos(plot.data[0][index], "x", true);
+      ctx.fillRect(left - devicePixelRatio, bbox.top, 2 * devicePixelRatio, bbox.height);
+    }
+    ctx.restore();
+    return null;
+  }
+
+  function series(one, data) {
+    const stroke = colour(one.colour);
+    const shape = {
+      line: { width: 1.75, points: { show: data.data[0].length < 40, size: 5 } },
+      points: { width: 1, points: { show: true, size: data.data[0].length < 100 ? 6 : 4, fill: stroke } },
+      bars: { width: 1, fill: seeThrough(one.colour), paths: uPlot.paths.bars({ size: [1, 200], gap: 2 }), points: { show: false } },
+      marks: { scale: "marks", paths: marks, points: { show: false }, value: (plot, value) => (value === null ? "no" : "yes") },
+    }[one.style];
+    const value = (plot, found) => (found === null || found === undefined ? "-" : FORMS[data.form](found));
+    return { label: one.label, colour: one.colour, stroke, value, ...shape };
+  }
+
+  function place(x) {
+    if (x.time) return (plot, value) => (value === null ? "-" : `${DATE(uPlot.tzDate(new Date(value * 1000), "Etc/UTC"))} UTC`);
+    const form = FORMS[x.form];
+    if (!x.bin_width) return (plot, value) => (value === null ? "-" : form(value));
+    return (plot, value) => (value === null ? "-" : `${form(value - x.bin_width / 2)} to ${form(value + x.bin_width / 2)}`);
+  }
+
+  function axes(data) {
+    const look = {
+      stroke: colour("quiet"),
+      font: "12px system-ui, sans-serif",
+      grid: { stroke: colour("rule"), width: 1 },
+      ticks: { stroke: colour("rule"), width: 1 },
+    };
+    const form = FORMS[data.form];
+    const x = data.x.time ? { values: TIMES } : { values: (plot, values) => values.map(FORMS[data.x.form]), size: 32 };
+    const size = (plot, values) => 18 + 7 * Math.max(3, ...(values ?? []).map((text) => String(text).length));
+    const y = { values: (plot, values) => values.map((value) => form(value)), size, ...(data.form === "count" && { incrs: WHOLE }) };
+    return [{ ...look, ...x, space: 70 }, { ...look, ...y, space: 36 }];
+  }
+
+  // A single value, or equal ones, stand in the middle instead of on an edge.
+  function room(plot, low, high) {
+    if (low === null) return [0, 1];
+    if (low === high) return [low - (Math.abs(low) / 2 || 1), high + (Math.abs(high) / 2 || 1)];
+    return uPlot.rangeNum(low, high, 0.1, true);
+  }
+
+  function options(data, width) {
+    const half = data.x.bin_width / 2;
+    const bars = data.series.some((one) => one.style === "bars");
+    const ends = (plot, low, high) => {
+      if (half) return [data.data[0].at(0) - half, data.data[0].at(-1) + half];
+      return low === high ? [low - (data.x.time ? 3600 : 1), high + (data.x.time ? 3600 : 1)] : [low, high];
+    };
+    return {
+      width,
+      height: HEIGHT,
+      tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
+      scales: {
+        x: { time: data.x.time, range: ends },
+        y: { range: bars ? (plot, low, high) => [0, Math.max(1, high * 1.1)] : room },
+        marks: { range: [0, 1] },
+      },
+      axes: axes(data),
+      series: [{ label: data.x.label, value: place(data.x) }, ...data.series.map((one) => series(one, data))],
+      cursor: { drag: { x: false, y: false }, y: false },
+    };
+  }
+
+  function draw(figure, data) {
+    const drawing = figure.querySelector(".drawing");
+    DRAWN.get(figure)?.plot?.destroy();
+    drawing.replaceChildren();
+    figure.querySelector("[data-summary]").textContent = data.summary;
+    let plot = null;
+    if (data.data[0].length) {
+      drawing.hidden = false;
+      // A hidden figure has no width; it is set when it is seen.
+      plot = new uPlot(options(data, figure.clientWidth || 300), data.data, drawing);
+      const picture = plot.root.querySelector(".u-wrap");
+      picture.setAttribute("role", "img");
+      picture.setAttribute("aria-label", `${data.title}. ${data.summary}`);
+    }
+    DRAWN.set(figure, { plot, data });
+  }
+
+  async function load(figure) {
+    const drawing = figure.querySelector(".drawing");
+    try {
+      const response = await fetch(figure.dataset.chart, { headers: { Accept: "application/json" } });
+      if (!response.ok || response.redirected) throw new Error(`${response.status}`);
+      draw(figure, await response.json());
+      figure.dataset.drawn = "yes";
+    } catch {
+      if (DRAWN.has(figure)) return; // what was drawn before stays until the next time
+      const note = document.createElement("p");
+      note.className = "failed-to-load";
+      note.textContent = "The chart could not be loaded. Its table is below.";
+      drawing.replaceChildren(note);
+    }
+  }
+
+  function figures() {
+    return document.querySelectorAll("figure[data-chart]");
+  }
+
+  const resized = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const plot = DRAWN.get(target)?.plot;
+      if (plot && target.clientWidth && target.clientWidth !== plot.width) plot.setSize({ width: target.clientWidth, height: HEIGHT });
+    }
+  });
+
+  function start() {
+    for (const figure of figures()) {
+      load(figure);
+      resized.observe(figure);
+    }
+  }
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const [figure, { data }] of DRAWN) draw(figure, data);
+  });
+  // live.js says so when a run has ended.
+  document.addEventListener("live:completed", ({ detail }) => {
+    if (detail.policy === document.getElementById("charts")?.dataset.policy) figures().forEach(load);
+  });
+  start();
+})();

@@ -1,0 +1,52 @@
+"""Rows of the list of runs: a template takes several times as long for the same cells."""
+
+from collections.abc import Iterable
+
+from django import template
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from dashboard.templatetags.figures import figure, seconds
+from rl_training.models import TrainingRun
+
+register = template.Library()
+
+ERROR_LENGTH = 300
+ROW = """
+<tr>
+  <td data-label="Queued (UTC)"><time datetime="{}">{}</time></td>
+  <td data-label="Run"><a href="{}"><code>{}</code></a></td>
+  <td data-label="Policy"><a href="{}">{}</a></td>
+  <td data-label="Outcome" class="wide"><span class="outcome {}">{}</span>{}</td>
+  <td data-label="Trigger">{}</td>
+  <td data-label="Episodes" class="number">{} of {}</td>
+  <td data-label="Took" class="number">{}</td>
+  <td data-label="Average reward" class="number">{}</td>
+</tr>"""
+
+
+@register.simple_tag
+def run_rows(runs: Iterable[TrainingRun]) -> SafeString:
+    return format_html_join("", ROW, (cells(run) for run in runs))
+
+
+def cells(run: TrainingRun) -> tuple[object, ...]:
+    failed = run.status == TrainingRun.Status.FAILED
+    return (
+        run.queued_at.isoformat(),
+        f"{run.queued_at:%Y-%m-%d %H:%M:%S}",
+        reverse("dashboard:run", args=[run.run_id]),
+        run.run_id,
+        reverse("dashboard:policy", args=[run.policy.name]),
+        run.policy.name,
+        run.status,
+        run.status,
+        format_html('<div class="error">{}</div>', Truncator(run.error).chars(ERROR_LENGTH)) if failed else "",
+        run.trigger,
+        run.episodes_done,
+        run.episodes,
+        seconds(run.duration_seconds),
+        figure(run.avg_reward),
+    )

@@ -1,0 +1,124 @@
+"""Whether a rule's condition holds: pure functions of the figures that the rule is about."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from rl_training.alerts.facts import Finished, PolicyFacts
+from rl_training.alerts.kinds import DURATION_RUNS, Kind
+
+# Of the logarithm of the duration: 5 %. Runs that all take the same time must not make a blink unusual.
+LEAST_DEVIATION = math.log(1.05)
+# So that the z-score of a normal distribution is that of mean and standard deviation (Iglewicz and Hoaglin, 1993).
+NORMAL = 0.6745
+
+
+class State(Enum):
+    GONE = "gone"
+    UNKNOWN = "unknown"  # an open alert stays open, and none opens
+
+
+@dataclass(frozen=True)
+class Holds:
+    """The condition holds: what to tell people, and the id of the run's row where it is about one."""
+
+    message: str
+    run: int | None = None
+
+
+Verdict = Holds | State
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule's row, with its defaults filled in."""
+
+    pk: int
+    kind: str
+    policy: int | None
+    threshold: float
+    window: int
+
+
+def of_runs(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+    """The verdict of a rule about a policy's last finished runs, newest first."""
+    return OF_RUNS[rule.kind](rule, runs)
+
+
+def run_failed(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+    if not runs or runs[0].succeeded:
+        return State.GONE
+    return Holds(f"Run {runs[0].run_id} failed: {runs[0].error or 'no reason is known'}", runs[0].pk)
+
+
+def success_rate(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+    last = runs[: rule.window]
+    succeeded = sum(run.succeeded for run in last)
+    if len(last) < rule.window or succeeded >= rule.threshold * rule.window:
+        return State.GONE
+    share = f"{succeeded} of the last {rule.window} runs succeeded"
+    return Holds(f"{share}, {succeeded / rule.window:.0%}; at least {rule.threshold:.0%} should.", last[0].pk)
+
+
+def duration(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+    timed = [run for run in runs if run.succeeded and run.duration_seconds is not None and run.duration_seconds > 0]
+    earlier = [run for run in timed[1:] if run.episodes == timed[0].episodes][: rule.window]
+    if len(earlier) < DURATION_RUNS:
+        return State.GONE
+    logs = [math.log(run.duration_seconds or 1.0) for run in (timed[0], *earlier)]
+    usual = statistics.median(logs[1:])
+    deviation = max(LEAST_DEVIATION, statistics.median(abs(log - usual) for log in logs[1:]))
+    score = NORMAL * (logs[0] - usual) / deviation
+    if abs(score) <= rule.threshold:
+        return State.GONE
+    took = f"Run {timed[0].run_id} took {timed[0].duration_seconds:,.1f} s; {math.exp(usual):,.1f} s is usual"
+    return Holds(f"{took}: the robust z-score of {score:.1f} is beyond {rule.threshold:g}.", timed[0].pk)
+
+
+def reward(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+    rewarded = [(run, run.avg_reward) for run in runs if run.succeeded and run.avg_reward is not None]
+    earlier = [value for _, value in rewarded[1 : 1 + rule.window]]
+    if len(earlier) < rule.window:
+        return State.GONE
+    (run, value), usual = rewarded[0], statistics.median(earlier)
+    if value >= usual - rule.threshold:
+        return State.GONE
+    fell = f"The average reward of run {run.run_id}, {value:.4g}, is {usual - value:.4g} under"
+    return Holds(
+        f"{fell} the median of the {rule.window} runs before it, {usual:.4g}; {rule.threshold:g} is allowed.", run.pk
+    )
+
+
+def overdue(rule: Rule, policy: PolicyFacts, now: datetime) -> Verdict:
+    since = max(policy.last_finished_at or policy.updated_at, policy.updated_at)
+    if not policy.enabled or now - since <= rule.threshold * policy.interval:
+        return State.GONE
+    minutes, interval = (now - since).total_seconds() / 60, policy.interval.total_seconds() / 60
+    return Holds(f"No run finished for {minutes:,.0f} minutes; one is due every {interval:,.0f} minutes.")
+
+
+def outbox_lag(rule: Rule, seconds: float) -> Verdict:
+    if seconds <= rule.threshold:
+        return State.GONE
+    return Holds(f"The oldest event waits for its Redis stream for {seconds:,.0f} s.")
+
+
+def silent(rule: Rule, who: str, age: float | None, listened: float) -> Verdict:
+    """`age`: of the newest sign, None when there is none; `listened`: for how long one would have been heard."""
+    if age is not None and age <= rule.threshold:
+        return State.GONE
+    if listened <= rule.threshold:
+        return State.UNKNOWN
+    last = "none was heard" if age is None else f"the last was {age:,.0f} s ago"
+    return Holds(f"No sign of life of {who} for more than {rule.threshold:g} s: {last}.")
+
+
+OF_RUNS = {
+    Kind.RUN_FAILED.value: run_failed,
+    Kind.SUCCESS_RATE.value: success_rate,
+    Kind.DURATION.value: duration,
+    Kind.REWARD.value: reward,
+}

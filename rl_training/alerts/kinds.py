@@ -1,0 +1,91 @@
+"""What can be watched, and by which figures: the one table that the form, the rules and the migrations read."""
+
+from dataclasses import dataclass, field
+
+from django.db import models
+
+# A z-score of fewer says more of chance than of the run.
+DURATION_RUNS = 10
+
+
+class Kind(models.TextChoices):
+    RUN_FAILED = "run_failed", "a run failed"
+    SUCCESS_RATE = "success_rate", "too few runs succeed"
+    DURATION = "duration", "a run's duration is unusual"
+    REWARD = "reward", "the reward fell"
+    OVERDUE = "overdue", "no run finishes"
+    BEAT_SILENT = "beat_silent", "beat is silent"
+    WORKERS_SILENT = "workers_silent", "all workers are silent"
+    OUTBOX_LAG = "outbox_lag", "events wait for Redis"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A figure of a rule: what it is when none is given, its range, and what it means."""
+
+    default: float
+    minimum: float
+    maximum: float
+    meaning: str
+
+    def allows(self, value: float) -> bool:
+        return self.minimum <= value <= self.maximum
+
+    def __str__(self) -> str:
+        return f"{self.meaning}: {self.minimum:g} to {self.maximum:g}, {self.default:g} when empty"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """`threshold` and `window` are None where a kind has no such figure; `of_policy`: not of the whole system."""
+
+    says: str
+    threshold: Parameter | None = None
+    window: Parameter | None = None
+    of_policy: bool = field(default=True)
+
+
+SPECS: dict[str, Spec] = {
+    Kind.RUN_FAILED: Spec("The policy's last finished run failed."),
+    Kind.SUCCESS_RATE: Spec(
+        "Of the last finished runs a smaller share succeeded; judged once so many have finished.",
+        threshold=Parameter(0.8, 0.01, 1.0, "the share that must succeed"),
+        window=Parameter(20, 2, 500, "the number of runs"),
+    ),
+    Kind.DURATION: Spec(
+        "The last run's duration is far from those of the successful runs before it that had as many episodes: the "
+        "robust z-score of its logarithm, 0.6745 x (it - median) / MAD, is beyond the threshold on either side. "
+        f"Judged after {DURATION_RUNS} such runs; a MAD under 5 % counts as 5 %.",
+        threshold=Parameter(3.5, 1.0, 100.0, "the z-score"),
+        window=Parameter(50, DURATION_RUNS, 500, "the number of earlier runs"),
+    ),
+    Kind.REWARD: Spec(
+        "The last successful run's average reward is lower than the median of the successful runs before it by more "
+        "than the threshold. Rewards are log returns: 0.1 is about 10 % of the equity. Judged once so many have "
+        "succeeded before it.",
+        threshold=Parameter(0.1, 0.0001, 1000.0, "the fall"),
+        window=Parameter(10, 3, 500, "the number of earlier runs"),
+    ),
+    Kind.OVERDUE: Spec(
+        "The policy is enabled, and no run of it finished for so many of its intervals, counted from the last finished "
+        "run or from the last edit of the policy, whichever is later.",
+        threshold=Parameter(3, 1, 1000, "the number of intervals"),
+    ),
+    Kind.BEAT_SILENT: Spec(
+        "No beat gave a sign of life; a beat gives one every second.",
+        threshold=Parameter(60, 15, 3600, "seconds of silence"),
+        of_policy=False,
+    ),
+    Kind.WORKERS_SILENT: Spec(
+        "No worker gave a sign of life; a worker gives one every two seconds, while it trains too.",
+        threshold=Parameter(120, 30, 3600, "seconds of silence"),
+        of_policy=False,
+    ),
+    Kind.OUTBOX_LAG: Spec(
+        "The oldest event that is not on its Redis stream yet was written so long ago.",
+        threshold=Parameter(60, 10, 86_400, "seconds"),
+        of_policy=False,
+    ),
+}
+POLICY_KINDS = tuple(kind for kind, spec in SPECS.items() if spec.of_policy)
+SYSTEM_KINDS = tuple(kind for kind, spec in SPECS.items() if not spec.of_policy)

@@ -1,0 +1,20 @@
+from django.db import migrations
+
+OF_POLICY = ("run_failed", "success_rate", "duration", "reward", "overdue")
+OF_SYSTEM = ("beat_silent", "workers_silent", "outbox_lag")
+
+
+def create(apps, schema_editor):
+    rule, policies = apps.get_model("alerts", "AlertRule"), apps.get_model("rl_training", "PolicyStore")
+    rules = [rule(kind=kind) for kind in OF_SYSTEM]
+    # Not the rows themselves: one that holds an invalid config is watched like any other.
+    rules += [
+        rule(policy_id=pk, kind=kind) for pk in policies.objects.values_list("pk", flat=True) for kind in OF_POLICY
+    ]
+    rule.objects.bulk_create(rules, batch_size=1000, ignore_conflicts=True)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("alerts", "0001_initial")]
+
+    operations = [migrations.RunPython(create, migrations.RunPython.noop)]

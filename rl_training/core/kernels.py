@@ -1,0 +1,362 @@
+"""Passes through the networks and PPO's gradient, compiled by numba for processors.
+
+The arithmetic is that of networks.py and objective.py, which torch carries out on other devices, and tests hold the two
+together. Here rows go through in blocks that stay in a core's second-level cache, products are the BLAS's, and all that
+lies between two products is one pass over memory.
+
+A network is a vector of parameters, laid out as `flatten_parameters` does: the weights of all layers, [outputs, inputs]
+each, then their biases; `sizes` are the widths of its layers, the input's first. Arrays are float32 unless said.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_training.core.compiled import compiled_reordering
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+# Of whatever width it is given in.
+Number = Any
+# What one thread needs for a block of rows: inputs, hidden layers, pulls on two of them, a layer's product, outputs.
+Scratch = tuple[Floats, Floats, Floats, Floats, Floats]
+
+# Two layers of 64 and their gradients, for as many rows, are a third of a megabyte.
+BLOCK = 256
+
+
+@compiled_reordering
+def tanh(x: Number) -> Number:
+    """To 3e-7 relative, without a branch: the rational approximation of Eigen's `ptanh`, here in Horner's scheme."""
+    x = min(max(x, np.float32(-7.90531110763549805)), np.float32(7.90531110763549805))
+    square = x * x
+    above = np.float32(-2.76076847742355e-16)
+    above = above * square + np.float32(2.00018790482477e-13)
+    above = above * square + np.float32(-8.60467152213735e-11)
+    above = above * square + np.float32(5.12229709037114e-08)
+    above = above * square + np.float32(1.48572235717979e-05)
+    above = above * square + np.float32(6.37261928875436e-04)
+    above = above * square + np.float32(4.89352455891786e-03)
+    below = np.float32(1.19825839466702e-06)
+    below = below * square + np.float32(1.18534705686654e-04)
+    below = below * square + np.float32(2.26843463243900e-03)
+    below = below * square + np.float32(4.89352518554385e-03)
+    return x * above / below
+
+
+@compiled_reordering
+def layer(parameters: Floats, sizes: Integers, index: int) -> tuple[Floats, Floats]:
+    """Views of the weights, [outputs, inputs], and biases, [outputs], of one layer."""
+    inputs, outputs = sizes[index], sizes[index + 1]
+    weights, biases = 0, 0
+    for before in range(len(sizes) - 1):
+        size = sizes[before] * sizes[before + 1]
+        biases += size
+        if before < index:
+            weights += size
+    for before in range(index):
+        biases += sizes[before + 1]
+    return parameters[weights : weights + outputs * inputs].reshape(outputs, inputs), parameters[
+        biases : biases + outputs
+    ]
+
+
+@compiled_reordering
+def plane(scratch: Floats, index: int, rows: int, columns: int) -> Floats:
+    """A view of one of the planes of `scratch`, [planes, size], as [rows, columns]."""
+    return scratch[index, : rows * columns].reshape(rows, columns)
+
+
+@compiled_reordering
+def forward(parameters: Floats, sizes: Integers, inputs: Floats, hidden: Floats, outputs: Floats) -> None:
+    """Rows, [n, sizes[0]], to `outputs`, [n, sizes[-1]]; plane i of `hidden` keeps what leaves hidden layer i."""
+    last = len(sizes) - 2
+    below = inputs
+    for index in range(last):
+        weights, biases = layer(parameters, sizes, index)
+        above = plane(hidden, index, len(inputs), sizes[index + 1])
+        np.dot(below, weights.T, above)
+        for row in range(above.shape[0]):
+            for unit in range(above.shape[1]):
+                above[row, unit] = tanh(above[row, unit] + biases[unit])
+        below = above
+    # Too thin a product for the BLAS.
+    weights, biases = layer(parameters, sizes, last)
+    for row in range(below.shape[0]):
+        for output in range(weights.shape[0]):
+            total = np.float32(0)
+            for unit in range(below.shape[1]):
+                total += below[row, unit] * weights[output, unit]
+            outputs[row, output] = total + biases[output]
+
+
+@compiled_reordering
+def backward(
+    parameters: Floats,
+    sizes: Integers,
+    inputs: Floats,
+    hidden: Floats,
+    pulls: Floats,
+    product: Floats,
+    outputs_gradient: Floats,
+    gradient: Floats,
+) -> None:
+    """Add the parameters' gradient to `gradient`, given that of the outputs; `hidden` is as forward() left it."""
+    rows, last = len(inputs), len(sizes) - 2
+    weights, _ = layer(parameters, sizes, last)
+    weights_gradient, biases_gradient = layer(gradient, sizes, last)
+    below = plane(hidden, last - 1, rows, sizes[last])
+    pull = plane(pulls, 0, rows, sizes[last])
+    for row in range(rows):
+        for unit in range(below.shape[1]):
+            pull[row, unit] = 0
+        for output in range(weights.shape[0]):
+            own = outputs_gradient[row, output]
+            biases_gradient[output] += own
+            for unit in range(below.shape[1]):
+                weights_gradient[output, unit] += own * below[row, unit]
+                pull[row, unit] += own * weights[output, unit]
+
+    for index in range(last - 1, -1, -1):
+        weights, _ = layer(parameters, sizes, index)
+        weights_gradient, biases_gradient = layer(gradient, sizes, index)
+        above = below
+        for row in range(rows):
+            for unit in range(above.shape[1]):
+                own = pull[row, unit] * (np.float32(1) - above[row, unit] * above[row, unit])
+                pull[row, unit] = own
+                biases_gradient[unit] += own
+        below = plane(hidden, index - 1, rows, sizes[index]) if index else inputs
+        added = plane(product, 0, sizes[index + 1], sizes[index])
+        np.dot(pull.T, below, added)
+        for unit in range(added.shape[0]):
+            for entry in range(added.shape[1]):
+                weights_gradient[unit, entry] += added[unit, entry]
+        if index:
+            pull_below = plane(pulls, (last - index) % 2, rows, sizes[index])
+            np.dot(pull, weights, pull_below)
+            pull = pull_below
+
+
+@compiled_reordering
+def log_softmax(logits: Floats, probabilities: Floats) -> None:
+    """Turn one row's logits into logarithms of probabilities, and give these as well."""
+    largest, total = logits.max(), np.float32(0)
+    for action in range(len(logits)):
+        probabilities[action] = math.exp(logits[action] - largest)
+        total += probabilities[action]
+    shift = largest + math.log(total)
+    for action in range(len(logits)):
+        logits[action] -= shift
+        probabilities[action] /= total
+
+
+@compiled_reordering
+def draw_actions(
+    first: int,
+    stride: int,
+    scratch: Scratch,
+    actor: Floats,
+    sizes: Integers,
+    inputs: Floats,
+    uniform: Floats,
+    actions: Integers,
+    log_probs: Floats,
+) -> None:
+    """networks.draw() for observations, [n, size]: actions, [n], and their log probabilities, [n].
+
+    This call does every `stride`-th block of rows, from block `first` on.
+    """
+    _, hidden, _, _, outputs = scratch
+    for start in range(first * BLOCK, len(inputs), stride * BLOCK):
+        rows = inputs[start : start + BLOCK]
+        logits, probabilities = plane(outputs, 0, len(rows), sizes[-1]), plane(outputs, 1, len(rows), sizes[-1])
+        forward(actor, sizes, rows, hidden, logits)
+        for row in range(len(rows)):
+            log_softmax(logits[row], probabilities[row])
+            action, below = 0, probabilities[row, 0]
+            while below <= uniform[start + row] and action < sizes[-1] - 1:
+                action += 1
+                below += probabilities[row, action]
+            actions[start + row] = action
+            log_probs[start + row] = logits[row, action]
+
+
+@compiled_reordering
+def predict_values(
+    first: int, stride: int, scratch: Scratch, critic: Floats, sizes: Integers, inputs: Floats, values: Floats
+) -> None:
+    """Values, [n], of observations, [n, size]: of every `stride`-th block of rows, from block `first` on."""
+    _, hidden, _, _, outputs = scratch
+    for start in range(first * BLOCK, len(inputs), stride * BLOCK):
+        rows = inputs[start : start + BLOCK]
+        found = plane(outputs, 0, len(rows), 1)
+        forward(critic, sizes, rows, hidden, found)
+        for row in range(len(rows)):
+            values[start + row] = found[row, 0]
+
+
+@compiled_reordering
+def moments(values: Floats, rows: Integers) -> tuple[float, float]:
+    """Mean and deviation by which objective.normalised() standardises the values of some rows."""
+    if len(rows) < 2:
+        return 0.0, 1.0
+    total = 0.0
+    for row in rows:
+        total += values[row]
+    mean = total / len(rows)
+    squares = 0.0
+    for row in rows:
+        squares += (values[row] - mean) ** 2
+    return mean, math.sqrt(squares / (len(rows) - 1)) + 1e-8
+
+
+@compiled_reordering
+def surrogate_gradient(
+    logits: Floats,
+    probabilities: Floats,
+    action: int,
+    log_prob: Number,
+    advantage: Number,
+    clip_range: Number,
+    entropy_coefficient: Number,
+    report: Doubles,
+) -> None:
+    """objective.clipped_surrogate() of one step: `logits` become their own gradient, `report` is added to."""
+    log_softmax(logits, probabilities)
+    log_ratio = logits[action] - log_prob
+    ratio = math.exp(log_ratio)
+    lowest, highest = np.float32(1 - clip_range), np.float32(1 + clip_range)
+    gain = ratio * advantage
+    clipped_gain = min(max(ratio, lowest), highest) * advantage
+    entropy = np.float32(0)
+    for other in range(len(logits)):
+        entropy -= probabilities[other] * logits[other]
+    report[0] -= min(gain, clipped_gain)
+    report[2] -= entropy
+    report[3] += ratio - 1 - log_ratio
+    report[4] += abs(ratio - 1) > clip_range
+
+    free = ratio <= highest if advantage > 0 else ratio >= lowest
+    pull = gain if free else np.float32(0)
+    bonus = np.float32(entropy_coefficient)
+    for other in range(len(logits)):
+        logits[other] = probabilities[other] * (pull + bonus * (logits[other] + entropy))
+    logits[action] -= pull
+
+
+@compiled_reordering
+def value_error(value: Number, advantage: Number, target: Number, clip_range: Number, report: Doubles) -> Number:
+    """objective.squared_errors() of one step: the error that pulls; `report` is added to."""
+    error = value - target
+    square = error * error
+    if clip_range > 0:
+        moved = value - (target - advantage)
+        held_back = error - moved + min(max(moved, -clip_range), clip_range)
+        if abs(moved) > clip_range and held_back * held_back > square:
+            error = np.float32(0)
+        square = max(square, held_back * held_back)
+    report[1] += square
+    return error
+
+
+@compiled_reordering
+def minibatch_gradient(
+    first: int,
+    stride: int,
+    scratch: Scratch,
+    rows: Integers,
+    inputs: Floats,
+    actions: Integers,
+    log_probs: Floats,
+    advantages: Floats,
+    returns: Floats,
+    mean: Number,
+    deviation: Number,
+    actor: Floats,
+    actor_sizes: Integers,
+    critic: Floats,
+    critic_sizes: Integers,
+    clip_range: Number,
+    entropy_coefficient: Number,
+    value_coefficient: Number,
+    value_clip_range: Number,
+    gradients: Floats,
+    reports: Doubles,
+) -> None:
+    """PPO's gradient over a minibatch: every `stride`-th of its parts, from part `first` on.
+
+    `rows` are the minibatch's steps among the rollout's, whose advantages have `mean` and `deviation` in it. With P
+    parts, part p is of every P-th block of rows, from block p on. gradients[p], [P, parameters], becomes its gradient
+    of the actor's parameters and then the critic's, reports[p] its share of the figures that ppo.MINIBATCH_METRICS
+    names: those of the minibatch are the sums over its parts.
+    """
+    gathered, hidden, pulls, product, outputs = scratch
+    share = np.float32(1) / np.float32(len(rows))
+    parts, split = len(gradients), len(actor)
+    for part in range(first, parts, stride):
+        gradient, report = gradients[part], reports[part]
+        gradient[:] = 0
+        report[:] = 0
+        for start in range(part * BLOCK, len(rows), parts * BLOCK):
+            steps = rows[start : start + BLOCK]
+            count = len(steps)
+            seen = plane(gathered, 0, count, inputs.shape[1])
+            for row in range(count):
+                for entry in range(inputs.shape[1]):
+                    seen[row, entry] = inputs[steps[row], entry]
+            taken, before, advantage, target = actions[steps], log_probs[steps], advantages[steps], returns[steps]
+
+            logits = plane(outputs, 0, count, actor_sizes[-1])
+            probabilities = plane(outputs, 1, count, actor_sizes[-1])
+            forward(actor, actor_sizes, seen, hidden, logits)
+            for row in range(count):
+                surrogate_gradient(
+                    logits[row],
+                    probabilities[row],
+                    taken[row],
+                    before[row],
+                    np.float32((advantage[row] - mean) / deviation),
+                    clip_range,
+                    entropy_coefficient,
+                    report,
+                )
+                for action in range(logits.shape[1]):
+                    logits[row, action] *= share
+            backward(actor, actor_sizes, seen, hidden, pulls, product, logits, gradient[:split])
+
+            values = plane(outputs, 0, count, 1)
+            forward(critic, critic_sizes, seen, hidden, values)
+            for row in range(count):
+                error = value_error(values[row, 0], advantage[row], target[row], value_clip_range, report)
+                values[row, 0] = error * np.float32(2 * value_coefficient) * share
+            backward(critic, critic_sizes, seen, hidden, pulls, product, values, gradient[split:])
+        for figure in range(len(report)):
+            report[figure] *= share
+
+
+@compiled_reordering
+def add_up(gradients: Floats, reports: Doubles, gradient: Floats, report: Doubles) -> None:
+    """Sums over the parts of a minibatch."""
+    for entry in range(len(gradient)):
+        gradient[entry] = gradients[0, entry]
+    for part in range(1, len(gradients)):
+        for entry in range(len(gradient)):
+            gradient[entry] += gradients[part, entry]
+    report[:] = reports.sum(axis=0)
+
+
+def allocate_scratch(actor_sizes: Integers, critic_sizes: Integers) -> Scratch:
+    """For networks that have the same inputs and hidden layers."""
+    hidden, outputs = actor_sizes[1:-1], max(actor_sizes[-1], critic_sizes[-1])
+    shapes = (
+        (1, BLOCK * actor_sizes[0]),
+        (len(hidden), BLOCK * hidden.max()),
+        (2, BLOCK * hidden.max()),
+        (1, hidden.max() * actor_sizes[:-1].max()),
+        (2, BLOCK * outputs),
+    )
+    return tuple(np.empty(shape, np.float32) for shape in shapes)  # type: ignore[return-value]

@@ -1,0 +1,26 @@
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from rl_training import lifecycle
+from rl_training.models import TrainingRun
+
+
+class Command(BaseCommand):
+    help = (
+        "Cancel a training run: at once while it is queued, after its present iteration while it is running. "
+        "Exit status: 0 cancelled or asked to end, 1 it had ended already, 2 there is no such run."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("run_id", metavar="RUN_ID")
+
+    def handle(self, *, run_id: str, **_: Any) -> None:
+        run = TrainingRun.objects.filter(run_id=run_id).defer("config").first()
+        if run is None:
+            raise CommandError(f"there is no run {run_id}; training_status lists the latest", returncode=2)
+        if not lifecycle.cancel(run):
+            raise CommandError(f"run {run_id} has ended already: {run.status}")
+        ended = run.status == TrainingRun.Status.CANCELLED
+        self.stdout.write(f"Run {run_id} {'is cancelled' if ended else 'ends after its present iteration'}.")

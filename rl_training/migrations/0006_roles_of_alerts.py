@@ -1,0 +1,16 @@
+from django.db import migrations
+
+from rl_training import roles
+
+
+def grant(apps, schema_editor):
+    roles.grant(apps)
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("rl_training", "0005_idempotency_keys_and_list_indexes"),
+        ("alerts", "0001_initial"),
+    ]
+
+    operations = [migrations.RunPython(grant, migrations.RunPython.noop)]

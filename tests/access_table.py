@@ -1,0 +1,181 @@
+"""Who may do what at which address: a row for each URL of the project.
+
+`test_api_access.py` holds the code to it. A row is added beside its like:
+
+    "route as urls.py writes it": page("/an/address/", GET="302 200 200 200")
+
+The four statuses are those for nobody in particular, a viewer, an operator, an admin; `*` is any answer. A method that
+is not named is answered as `others` says. Addresses are of the rows that the test stores: the policies
+`rl_v3` and `other`, the finished run `aaaaaaaaaaaa` of the first with its version 1, the queued run `bbbbbbbbbbbb` of
+the other, the event EVENT, and rows with the primary key KEY of whatever the admin shows.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+ANONYMOUS, VIEWER, OPERATOR, ADMIN = "anonymous", "viewer", "operator", "admin"
+ROLES = (ANONYMOUS, VIEWER, OPERATOR, ADMIN)
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+EVENT = "11111111-2222-3333-4444-555555555555"
+# Beyond those that a database gives by itself.
+KEY = 9999
+FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+
+
+@dataclass(frozen=True)
+class Row:
+    """`statuses`: by method, one for each of ROLES. `body` and `headers` go with every method but GET."""
+
+    path: str
+    statuses: dict[str, tuple[str, ...]]
+    body: dict[str, Any]
+    as_json: bool
+    headers: dict[str, str]
+
+    def expected(self, method: str, role: str) -> str:
+        return self.statuses[method][ROLES.index(role)]
+
+
+def row(
+    path: str,
+    others: str,
+    body: dict[str, Any] | None = None,
+    as_json: bool = False,
+    headers: dict[str, str] | None = None,
+    **methods: str,
+) -> Row:
+    statuses = {method: tuple(methods.get(method, others).split()) for method in METHODS}
+    assert methods.keys() <= set(METHODS), methods
+    assert all(len(found) == len(ROLES) for found in statuses.values()), path
+    return Row(path, statuses, body or {}, as_json, headers or {})
+
+
+def api(path: str, **more: Any) -> Row:
+    """Asked with JSON; a method that there is not is one for nobody."""
+    return row(path, **({"others": "405 405 405 405", "as_json": True} | more))
+
+
+def page(path: str, **more: Any) -> Row:
+    """Who is not signed in is sent to the login whatever he asks."""
+    return row(path, **({"others": "302 405 405 405"} | more))
+
+
+def open_page(path: str, **more: Any) -> Row:
+    return row(path, **({"others": "405 405 405 405"} | more))
+
+
+def admin_page(path: str, admin: str = "200", others: str = "", **methods: str) -> Row:
+    """In Django's admin only staff is let in, and most pages take any method that is not POST for GET."""
+    statuses = {method: f"302 302 302 {status}" for method, status in ({"GET": admin} | methods).items()}
+    return row(path, others=f"302 302 302 {others or admin}", **statuses)
+
+
+def model(
+    app: str,
+    name: str,
+    lists: str = "200",
+    add: str = "200",
+    change: str = "200",
+    delete: str = "200",
+) -> Any:
+    """The admin's pages of a model, with what an admin is answered: 403 for what nobody may or the role lacks."""
+    base = f"admin/{app}/{name}/"
+    pages = {
+        "": lists,
+        "add/": add,
+        f"{KEY}/history/": lists,
+        f"{KEY}/delete/": delete,
+        f"{KEY}/change/": lists,
+        f"{KEY}/": "302",
+    }
+    found = {path: admin_page(f"/{base}{path}", status) for path, status in pages.items()}
+    found[f"{KEY}/change/"] = admin_page(f"/{base}{KEY}/change/", lists, POST=change)
+    return {base + path.replace(f"{KEY}/", "<path:object_id>/", 1): row for path, row in found.items()}
+
+
+TABLE: dict[str, Row] = {
+    # The API.
+    "api/v1/policies/": api("/api/v1/policies/", GET="401 200 200 200"),
+    "api/v1/policies/<str:name>/": api(
+        "/api/v1/policies/rl_v3/",
+        GET="401 200 200 200",
+        PATCH="401 403 200 200",
+        body={"enabled": False},
+        headers={"If-Match": "*"},
+    ),
+    "api/v1/policies/<str:name>/versions/": api("/api/v1/policies/rl_v3/versions/", GET="401 200 200 200"),
+    "api/v1/policies/<str:name>/versions/<int:number>/": api(
+        "/api/v1/policies/rl_v3/versions/1/", GET="401 200 200 200"
+    ),
+    "api/v1/runs/": api("/api/v1/runs/", GET="401 200 200 200", POST="401 403 201 201", body={"policy": "rl_v3"}),
+    "api/v1/runs/<str:run_id>/": api(f"/api/v1/runs/{FINISHED}/", GET="401 200 200 200"),
+    "api/v1/runs/<str:run_id>/cancel/": api(f"/api/v1/runs/{QUEUED}/cancel/", POST="401 403 200 200"),
+    "api/v1/events/": api("/api/v1/events/", GET="401 200 200 200"),
+    "api/v1/events/<uuid:event_id>/": api(f"/api/v1/events/{EVENT}/", GET="401 200 200 200"),
+    "api/v1/alerts/": api("/api/v1/alerts/", GET="401 200 200 200"),
+    "api/v1/alerts/<int:alert_id>/": api(f"/api/v1/alerts/{KEY}/", GET="401 200 200 200"),
+    "api/v1/alerts/<int:alert_id>/acknowledge/": api(f"/api/v1/alerts/{KEY}/acknowledge/", POST="401 403 200 200"),
+    "api/v1/rl-v3/dashboard/training-summary": api("/api/v1/rl-v3/dashboard/training-summary", GET="401 200 200 200"),
+    "api/schema/": api("/api/schema/", GET="401 200 200 200"),
+    "api/docs/": open_page("/api/docs/", GET="302 200 200 200"),
+    "api/^(?P<path>.*)$": api("/api/nothing", others="404 404 404 404"),
+    # Pages.
+    "": page("/", GET="302 200 200 200"),
+    "policies/<policy:name>/": page("/policies/rl_v3/", GET="302 200 200 200"),
+    "policies/<policy:name>/versions/<int:number>/": page("/policies/rl_v3/versions/1/", GET="302 200 200 200"),
+    "runs/": page("/runs/", GET="302 200 200 200"),
+    "runs/<slug:run_id>/": page(f"/runs/{FINISHED}/", GET="302 200 200 200"),
+    "charts/<policy:name>/<slug:key>.json": page("/charts/rl_v3/rewards.json", GET="302 200 200 200"),
+    "charts/<policy:name>/versions/<int:number>/<slug:key>.json": page(
+        "/charts/rl_v3/versions/1/equity.json", GET="302 200 200 200"
+    ),
+    "policies/<policy:name>/train/": page(
+        "/policies/rl_v3/train/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
+    "policies/<policy:name>/enable/": page(
+        "/policies/rl_v3/enable/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
+    "policies/<policy:name>/disable/": page(
+        "/policies/rl_v3/disable/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
+    "policies/<policy:name>/settings/": page(
+        "/policies/rl_v3/settings/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 200 200"
+    ),
+    "runs/<slug:run_id>/cancel/": page(
+        f"/runs/{QUEUED}/cancel/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
+    # Django takes a PUT of its login form for a POST.
+    "accounts/login/": open_page(
+        "/accounts/login/", GET="200 200 200 200", POST="200 200 200 200", PUT="200 200 200 200"
+    ),
+    "accounts/logout/": open_page("/accounts/logout/", POST="302 302 302 302"),
+    # Those who watch; what is down in a test is not asked here.
+    "healthz": open_page("/healthz", GET="200 200 200 200"),
+    "metrics": open_page("/metrics", GET="401 200 200 200"),
+    "readyz": open_page("/readyz", GET="* * * *"),
+    # Django's admin.
+    "admin/": admin_page("/admin/"),
+    "admin/login/": open_page("/admin/login/", GET="200 200 200 302", POST="200 200 200 200", PUT="200 200 200 200"),
+    "admin/logout/": row("/admin/logout/", others="302 302 302 302", GET="302 302 302 405"),
+    "admin/password_change/": admin_page("/admin/password_change/", others="405", POST="200", PUT="200"),
+    "admin/password_change/done/": admin_page("/admin/password_change/done/", others="405"),
+    "admin/autocomplete/": admin_page("/admin/autocomplete/", "403", others="405"),
+    "admin/jsi18n/": admin_page("/admin/jsi18n/", others="405"),
+    "admin/r/<path:content_type_id>/<path:object_id>/": admin_page("/admin/r/1/1/", "404"),
+    "admin/^(?P<app_label>auth|authtoken|rl_training|alerts)/$": admin_page("/admin/rl_training/"),
+    "admin/(?P<url>.*)$": admin_page("/admin/nothing/", "404"),
+    **model("auth", "group", "403", "403", "403", "403"),
+    **model("auth", "user", "403", "403", "403", "403"),
+    "admin/auth/user/<id>/password/": admin_page(f"/admin/auth/user/{KEY}/password/", "403"),
+    **model("authtoken", "tokenproxy", "403", "403", "403", "403"),
+    **model("rl_training", "policystore"),
+    "admin/rl_training/policystore/^([^/]+)/history/([^/]+)/$": admin_page(
+        f"/admin/rl_training/policystore/{KEY}/history/{KEY}/"
+    ),
+    **model("rl_training", "trainingrun", add="403", change="403", delete="403"),
+    **model("rl_training", "policyversion", add="403", change="403", delete="403"),
+    **model("rl_training", "trainingevent", add="403", change="403", delete="403"),
+    **model("alerts", "alert", add="403", change="403", delete="403"),
+    **model("alerts", "alertchannel"),
+    **model("alerts", "alertrule", change="302"),
+}

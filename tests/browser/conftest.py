@@ -1,0 +1,89 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.names import PASSWORD
+from tests.browser.pages import OPTIONS, Complaints, chromium
+from tests.browser.site import Site, site
+
+NO_BROWSER = "there is no Chromium: no test in a browser was run (Debian: apt-get install chromium)"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if chromium() is None:
+        for item in items:
+            if "tests/browser/" in item.path.as_posix():
+                item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
+
+
+# Of the package, not of the session: a Playwright that is there keeps an event loop, beside which Django's database
+# layer of other tests refuses to work.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("site")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def sessions(browser: Browser, system: Site) -> Callable[[str], Any]:
+    """The cookies of a user who has logged in once."""
+    known: dict[str, Any] = {}
+
+    def session(user: str) -> Any:
+        if user not in known:
+            context = browser.new_context(base_url=system.address)
+            page = context.new_page()
+            log_in(page, user)
+            known[user] = context.storage_state()
+            context.close()
+        return known[user]
+
+    return session
+
+
+def log_in(page: Page, user: str) -> None:
+    page.goto("/")
+    page.get_by_label("Username").fill(user)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", level=1).wait_for()
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """What browsers complained of in their consoles; a test that leaves something here has failed."""
+    found = Complaints()
+    yield found
+    assert found.heard == []
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, system: Site, sessions: Callable[[str], Any], complaints: Complaints
+) -> Iterator[Callable[..., Page]]:
+    """Opens a page as a user, None: as nobody, in a browser context of its own."""
+    contexts = []
+
+    def opened(path: str, user: str | None = "operator", **options: Any) -> Page:
+        state = sessions(user) if user else None
+        context = browser.new_context(base_url=system.address, storage_state=state, **options)
+        contexts.append(context)
+        context.set_default_timeout(15_000)
+        page = context.new_page()
+        complaints.listen(page)
+        page.goto(path)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()

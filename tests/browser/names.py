@@ -1,0 +1,8 @@
+"""What the tests and the stored rows have in common."""
+
+PASSWORD = "for-tests"
+# Each sets `hacked` where it is taken for markup. Names have 50 characters at most.
+HOSTILE = ('<img src=x onerror="window.hacked=1">', "</script><script>window.hacked=1</script>")
+# The policy that tests train, and the episodes of its runs: some seconds.
+LIVE = "momentum"
+LIVE_EPISODES = 120

@@ -1,0 +1,136 @@
+"""What an operator does and sees while a real worker trains: nothing here reloads a page to see what changed."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.names import LIVE, LIVE_EPISODES, PASSWORD
+from tests.waiting import wait_for
+
+POLICY = f"/policies/{LIVE}/"
+# Longer than a run takes on a busy machine. The first one may wait for a worker that compiles what it trains with.
+SOON = 60_000
+AT_FIRST = 240_000
+LISTEN = """
+document.addEventListener("live:progress", ({ detail }) => (window.heard ??= []).push(detail.payload.episode));
+"""
+
+
+def train_now(page):
+    page.get_by_role("link", name="Train now", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Train now").click()
+    expect(page.get_by_role("status").first).to_contain_text("is queued")
+
+
+def stays(page):
+    """Marks the document, so that `is_the_same` tells whether it was loaded anew."""
+    page.evaluate("window.stayed = true")
+
+
+def is_the_same(page):
+    return page.evaluate("window.stayed === true")
+
+
+def wait_until_idle(system):
+    wait_for(lambda: all(run["finished_at"] for run in system.runs(LIVE)), "the policy's run to end", 240)
+
+
+def test_logging_in_leads_to_the_page_that_asked_for_it(open_page):
+    page = open_page("/runs/", None)
+    page.get_by_label("Username").fill("viewer")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_label("Username").fill("viewer")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Runs", level=1)).to_be_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto("/")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_a_run_progresses_live_to_its_end(open_page, system):
+    page = open_page(POLICY)
+    before = page.locator("figure.chart [data-summary]").first.inner_text()
+    train_now(page)
+    stays(page)
+    episode = page.locator("#state [data-episode]")
+    expect(episode).not_to_have_text("0", timeout=AT_FIRST)
+    first = int(episode.inner_text())
+    expect(episode).not_to_have_text(str(first))
+    assert 0 < first < int(episode.inner_text()) <= LIVE_EPISODES
+    expect(episode).to_have_count(0, timeout=SOON)
+    expect(page.locator("#state")).to_contain_text("succeeded")
+    expect(page.locator("figure.chart [data-summary]").first).not_to_have_text(before)
+    run = system.runs(LIVE)[-1]
+    assert (run["status"], run["episodes_done"]) == ("succeeded", LIVE_EPISODES)
+    expect(page.locator("#runs")).to_contain_text(run["run_id"])
+    assert is_the_same(page)
+
+
+def test_the_countdown_follows_the_interval(open_page):
+    # The policy's last slot was ten minutes ago.
+    watched, page = open_page(POLICY), open_page(f"{POLICY}settings/")
+    stays(watched)
+    countdown = watched.locator("#state [data-countdown]")
+    expect(countdown).to_have_text(re.compile("^in 4[0-9] min"))
+    page.wait_for_load_state()
+    page.get_by_label("interval_minutes").fill("20")
+    expect(page.locator("#preview li").first).to_contain_text(re.compile("in [6-9] min"))
+    expect(page.locator("#preview li")).to_have_count(5)
+    page.get_by_role("button", name="Review").click()
+    page.get_by_role("button", name="Save").click()
+    expect(countdown).to_have_text(re.compile("^in [5-9] min"), timeout=AT_FIRST)
+    expect(countdown).not_to_have_text(countdown.inner_text())
+    assert is_the_same(watched)
+
+
+def test_a_run_is_cancelled(open_page, system):
+    page = open_page(POLICY)
+    train_now(page)
+    page.locator("#state").get_by_role("link", name=re.compile("Cancel")).click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the run").click()
+    run = system.runs(LIVE)[-1]["run_id"]
+    page.goto(f"/runs/{run}/")
+    expect(page.locator("#run .outcome")).to_have_text("cancelled", timeout=AT_FIRST)
+
+
+def test_a_viewer_is_offered_nothing_to_do(open_page):
+    page = open_page(POLICY, "viewer")
+    assert page.get_by_role("link", name=re.compile("Train now|Disable|Settings")).count() == 0
+
+
+def test_a_failed_run_says_why(open_page, system):
+    page = open_page("/runs/?status=failed&policy=trend_daily")
+    page.get_by_role("link", name=system.stored["failed"]).click()
+    expect(page.locator("#error")).to_contain_text("prices.csv, row 7: close is above high")
+    page.get_by_text("Traceback", exact=True).click()
+    expect(page.get_by_role("group", name="Traceback")).to_contain_text("Traceback (most recent call last):")
+    page.get_by_text("Payload").last.click()
+    expect(page.get_by_role("group", name=re.compile("Payload of trend_daily.training.completed"))).to_be_visible()
+
+
+def test_no_episode_is_missed_while_the_connection_is_lost(open_page, system, complaints):
+    complaints.expected = ("net::ERR_", "Failed to fetch")
+    wait_until_idle(system)
+    page = open_page(POLICY)
+    page.add_init_script(LISTEN)
+    train_now(page)
+    stays(page)
+
+    def heard():
+        return set(page.evaluate("window.heard ?? []"))
+
+    wait_for(lambda: page.wait_for_timeout(50) or len(heard()) > 2, "the first episodes", 240)
+    system.stop("web")
+    expect(page.locator("[data-connection]")).to_have_text("Reconnecting")
+    wait_until_idle(system)
+    # What was done before the page was there is in the page.
+    missed = set(range(min(heard()), LIVE_EPISODES + 1)) - heard()
+    assert missed
+    system.start("web")
+    expect(page.locator("[data-connection]")).to_have_text("Live", timeout=SOON)
+    wait_for(lambda: page.wait_for_timeout(50) or not missed - heard(), "the episodes that were missed", 30)
+    expect(page.locator("#state")).to_contain_text("succeeded")
+    assert is_the_same(page)

@@ -1,0 +1,73 @@
+"""Every page in a real browser: accessible, drawn, and showing stored markup as text."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.names import HOSTILE
+from tests.browser.pages import SCHEMES, WIDTHS, addresses, drawn
+
+AXE = {
+    "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
+    "resultTypes": ["violations"],
+    "preload": False,
+}
+PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "version", "not-found")
+
+
+def violations(page):
+    found = Axe().run(page, options=AXE).response["violations"]
+    return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", [*PAGES, "login"])
+def test_a_page_breaks_no_rule_of_accessibility(open_page, system, complaints, name, width):
+    complaints.expected = ("404 (Not Found)",) if name == "not-found" else ()
+    user = None if name == "login" else "operator"
+    page = open_page("/" if name == "login" else addresses(system)[name], user, viewport=WIDTHS[width])
+    drawn(page)
+    for scheme in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]["width"]
+
+
+def test_charts_are_drawn_and_say_what_they_show(open_page):
+    page = open_page("/policies/trend_daily/")
+    drawn(page)
+    pictures = page.get_by_role("img").filter(has=page.locator("canvas"))
+    assert pictures.count() == 6
+    assert "Reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
+    first = page.locator("figure.chart").first
+    first.get_by_text("Table").click()
+    assert first.locator("details tr").count() == 61
+
+
+def test_without_javascript_the_figures_are_there(open_page):
+    page = open_page("/policies/trend_daily/", java_script_enabled=False)
+    first = page.locator("figure.chart").first
+    assert "The last 60 finished runs" in first.inner_text()
+    first.get_by_text("Table").click()
+    assert first.locator("details tr").count() == 61
+    assert not first.locator(".drawing").is_visible()
+
+
+@pytest.mark.parametrize("index", range(len(HOSTILE)))
+def test_stored_markup_is_text_on_every_page(open_page, system, index):
+    text = HOSTILE[index]
+    run = system.stored["hostile"][index]
+    page = open_page("/")
+    page.get_by_role("link", name=text, exact=True).first.click()
+    visited = [page.url]
+    drawn(page)
+    assert text in page.locator("h1").inner_text()
+    for path in ("/", "/runs/", f"/runs/{run}/"):
+        page.goto(path)
+        assert text in page.locator("main").inner_text()
+    page.get_by_role("link", name="version 1").first.click()
+    drawn(page)
+    visited.append(page.url)
+    assert text in page.locator("h1").inner_text()
+    page.goto(visited[0] + "settings/")
+    assert text in page.locator("main").inner_text()
+    assert page.evaluate("window.hacked") is None

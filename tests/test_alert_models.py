@@ -1,0 +1,78 @@
+"""Rules, alerts and channels as rows: what they are at first, and what the database refuses."""
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from rl_training.alerts import sealing
+from rl_training.alerts.kinds import Kind
+from rl_training.alerts.models import Alert, AlertChannel, AlertRule
+from rl_training.models import PolicyStore
+
+pytestmark = pytest.mark.django_db
+
+POLICY_RULES = ["duration", "overdue", "reward", "run_failed", "success_rate"]
+
+
+def test_a_new_policy_is_watched_by_a_rule_of_each_kind():
+    policy = PolicyStore.objects.create(name="other")
+    assert sorted(policy.alert_rules.values_list("kind", flat=True)) == POLICY_RULES
+    policy.save_settings()
+    assert policy.alert_rules.count() == 5
+
+
+def test_an_alert_opens_once_until_it_is_resolved(policy):
+    rule = AlertRule.objects.get_or_create(policy=policy, kind=Kind.OVERDUE)[0]
+    first = Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="late")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="late")
+    first.resolved_at = first.opened_at
+    first.save()
+    Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="late")
+    assert [alert.state for alert in Alert.objects.for_policy(policy)] == ["open", "resolved"]
+
+
+@pytest.mark.parametrize(("kind", "of_policy"), [("overdue", False), ("beat_silent", True), ("nothing", True)])
+def test_a_rule_is_of_what_its_kind_is_of(kind, of_policy, policy):
+    AlertRule.objects.all().delete()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        AlertRule.objects.create(kind=kind, policy=policy if of_policy else None)
+
+
+@pytest.mark.parametrize(
+    ("figures", "says"),
+    [
+        ({"kind": "success_rate", "threshold": 1.5}, "threshold: 1.5 is not the share that must succeed: 0.01 to 1"),
+        ({"kind": "success_rate", "window": 1}, "window: 1 is not the number of runs: 2 to 500, 20 when empty"),
+        ({"kind": "run_failed", "window": 3}, "window: A rule of this kind has no window: leave it empty."),
+        ({"kind": "success_rate", "threshold": float("nan")}, "threshold: nan is not the share"),
+    ],
+)
+def test_a_figure_out_of_range_is_refused_by_name(figures, says, policy):
+    AlertRule.objects.all().delete()
+    with pytest.raises(ValidationError) as refused:
+        AlertRule(policy=policy, **figures).full_clean()
+    [(name, [message])] = refused.value.message_dict.items()
+    assert f"{name}: {message}".startswith(says)
+
+
+def test_an_empty_figure_is_the_default():
+    assert AlertRule(kind=Kind.SUCCESS_RATE).effective_threshold == 0.8
+    assert AlertRule(kind=Kind.SUCCESS_RATE, threshold=0.5).effective_threshold == 0.5
+    assert AlertRule(kind=Kind.DURATION).effective_window == 50
+
+
+def test_the_database_holds_no_address_that_can_be_read(settings):
+    channel = AlertChannel(name="pager")
+    channel.address = "json://user:secret@pager.example/token"
+    channel.save()
+    [stored] = AlertChannel.objects.values()
+    assert "secret" not in str(stored)
+    assert "token" not in str(stored)
+    channel.refresh_from_db()
+    assert channel.address == "json://user:secret@pager.example/token"
+    assert channel.masked_address == "json://..."
+    settings.SECRET_KEY = "another"
+    with pytest.raises(sealing.UnreadableError):
+        _ = channel.address
+    assert channel.masked_address == "its address was stored with another SECRET_KEY: enter it again"

@@ -1,0 +1,107 @@
+"""The process that looks after alerts, as `make up` starts it: with Redis, and when Redis is gone."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from quantum_trader.processes import BASE_DIR, COMMANDS
+from tests.receiver import Receiver, receiving
+from tests.redis_server import RedisServer
+from tests.waiting import wait_for
+
+FAIL = """
+from datetime import timedelta
+from django.utils import timezone
+from rl_training.alerts.models import AlertChannel
+from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
+
+policy, now = PolicyStore.objects.get(name="rl_v3"), timezone.now()
+run = TrainingRun.objects.create(
+    policy=policy, trigger="schedule", episodes=2, config={}, status="failed", error="no bars", finished_at=now
+)
+TrainingEvent.objects.create(
+    event_type="rl_v3.training.started", run=run, payload={}, timestamp=now - timedelta(minutes=2)
+)
+PolicyStore.objects.update(total_runs=1)
+channel = AlertChannel(name="pager")
+channel.address = "ADDRESS"
+channel.save()
+"""
+SUCCEED = """
+from django.utils import timezone
+from rl_training.models import PolicyStore, TrainingRun
+
+policy = PolicyStore.objects.get(name="rl_v3")
+TrainingRun.objects.create(
+    policy=policy, trigger="schedule", episodes=2, config={}, status="succeeded", finished_at=timezone.now()
+)
+PolicyStore.objects.update(total_runs=2)
+"""
+
+
+class System:
+    """A migrated database, a Redis, and the process."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.redis, self.console = RedisServer(folder), folder / "console"
+        self.redis.start()
+        self.environment = environment | {
+            "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+            "STATE_DIR": str(folder),
+            "DATABASE_URL": "",
+            "REDIS_URL": self.redis.url,
+            "LOG_LEVEL": "DEBUG",
+            "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+        }
+
+    def manage(self, *command: str) -> None:
+        subprocess.run([sys.executable, "manage.py", *command], cwd=BASE_DIR, env=self.environment, check=True)
+
+    def start(self) -> psutil.Popen:
+        with self.console.open("w") as console:
+            return psutil.Popen(
+                COMMANDS["alerts"], cwd=BASE_DIR, env=self.environment, stdout=console, stderr=subprocess.STDOUT
+            )
+
+
+@pytest.fixture
+def system(tmp_path: Path, environment_of_processes: dict[str, str]) -> Iterator[System]:
+    system = System(tmp_path, environment_of_processes)
+    system.manage("migrate", "--verbosity", "0")
+    yield system
+    system.redis.kill()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+def test_it_tells_of_what_it_finds_whether_redis_is_there_or_not(system, receiver):
+    system.manage("shell", "-c", FAIL.replace("ADDRESS", receiver.address("s3cret")))
+    process = system.start()
+    try:
+        wait_for(lambda: receiver.messages, "the first message", 60)
+        [message] = receiver.messages
+        assert message["title"] == "2 alert messages"
+        assert "rl_v3: a run failed" in message["message"]
+        assert "system: events wait for Redis" in message["message"]
+        system.redis.client.shutdown(nosave=True)
+        system.manage("shell", "-c", SUCCEED)
+        wait_for(lambda: len(receiver.messages) > 1, "the second message", 60)
+        assert receiver.titles[1] == "Resolved: rl_v3: a run failed"
+        # Sending takes apprise, which alone is 45 MB.
+        assert process.memory_info().rss < 200e6
+        assert not any("torch" in mapped.path for mapped in process.memory_maps())
+    finally:
+        process.terminate()
+        process.wait(20)
+    said = system.console.read_text()
+    assert "Alert message sent" in said
+    assert "Task rl_training.alerts.tasks.deliver" in said
+    assert "s3cret" not in said

@@ -1,0 +1,166 @@
+"""What is no request: each gets a clear answer, and nothing is changed."""
+
+import json
+
+import pytest
+
+from rl_training.models import PolicyStore, TrainingRun
+from tests.api_clients import JSON, POLICY, RUNS, client_of, problem
+
+pytestmark = pytest.mark.django_db
+
+BODIES = {
+    "nothing": (b"", 400),
+    "no JSON": (b"{", 400),
+    "a list": (b"[]", 400),
+    "null": (b"null", 400),
+    "a number": (b"5", 400),
+    "NaN": (b'{"seed": NaN}', 400),
+    "Infinity": (b'{"seed": Infinity}', 400),
+    "beyond floats": (b'{"seed": 1e999}', 400),
+    "a number of 5,000 digits": (b'{"seed": ' + b"9" * 5000 + b"}", 400),
+    "duplicate keys": (b'{"policy": "rl_v3", "policy": "rl_v3"}', 400),
+    "deep": (b'{"policy": ' + b"[" * 20_000 + b"]" * 20_000 + b"}", 400),
+    "half a surrogate pair": (b'{"policy": "\\ud800"}', 400),
+    "UTF-16": ('{"policy": "rl_v3"}'.encode("utf-16"), 400),
+    "no encoding": (b'{"policy": "\xff"}', 400),
+    "10 MB": (b'{"policy": "' + b"x" * 10_000_000 + b'"}', 413),
+    "10 MB of spaces": (b" " * 10_000_000 + b'{"policy": "rl_v3"}', 413),
+}
+
+
+@pytest.fixture
+def operator(policy):
+    return client_of("operator")
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_body_that_is_no_request(operator, body):
+    content, status = BODIES[body]
+    assert problem(operator.post(RUNS, content, content_type=JSON), status)["detail"]
+    headers = {"If-Match": "*"}
+    # A change of nothing is one.
+    if content:
+        assert problem(operator.patch(POLICY, content, content_type=JSON, headers=headers), status)["detail"]
+    assert not TrainingRun.objects.exists()
+    assert PolicyStore.objects.get().history.count() == 1
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "multipart/form-data; boundary=x",
+        "application/xml",
+        "nonsense",
+        "application/json, text/plain",
+    ],
+)
+def test_a_content_type_that_is_not_json(operator, content_type):
+    problem(operator.post(RUNS, b'{"policy": "rl_v3"}', content_type=content_type), 415)
+    problem(operator.patch(POLICY, b'{"enabled": false}', content_type=content_type, headers={"If-Match": "*"}), 415)
+    assert not TrainingRun.objects.exists()
+
+
+@pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "application/json; charset=latin-1"])
+def test_json_is_utf_8_whatever_else_is_said(operator, content_type):
+    assert operator.post(RUNS, b'{"policy": "rl_v3"}', content_type=content_type).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page=-1",
+        "page=2",
+        "limit=1000000000",
+        "limit=0",
+        "limit=-1",
+        "limit=",
+        "limit=ten",
+        "limit=1e1",
+        "limit=٣",
+        "limit=" + "9" * 5000,
+        "limit=5&limit=5",
+        "ordering=run_id",
+        "ordering=-queued_at,queued_at",
+        "cursor=x",
+        "cursor=%00",
+        "cursor=☃",
+        "cursor=" + "A" * 9000,
+        "status=lost",
+        "status=",
+        "status=%00",
+        "trigger=me",
+        "policy=other",
+        "policy=rl_v3%00",
+        "policy=" + "x" * 5000,
+        "queued_after=yesterday",
+        "queued_after=2026-01-01",
+        "queued_after=2026-01-01T00:00:00",
+        "queued_after=2026-02-30T00:00:00Z",
+        "queued_after=0001-01-01T00:00:00%2B14:00",
+        "queued_after=9999-12-31T23:59:59-14:00",
+        "queued_after=99999-01-01T00:00:00Z",
+        "queued_after=%00",
+        "queued_after=2026-01-01T00:00:00Z&finished_before=2026-01-02T00:00:00Z",
+        "finished_after=2026-01-01T00:00:00Z&ordering=queued_at",
+        "format=xml",
+        "a%00b=1",
+        "&".join(f"a{number}=1" for number in range(500)),
+    ],
+)
+def test_a_query_that_is_none_is_refused(operator, query):
+    found = problem(operator.get(f"{RUNS}?{query}"), 400)
+    assert found["type"] == "urn:quantum-trader:problem:invalid-input"
+    assert found["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("path", [POLICY, "/api/v1/runs/000000000000/", "/api/v1/events/"])
+def test_a_parameter_that_there_is_not_is_refused(operator, path):
+    problem(operator.get(f"{path}?pretty=1"), 400)
+
+
+def test_more_parameters_than_anybody_sends_are_refused(operator):
+    problem(operator.get(RUNS, {f"a{number}": "1" for number in range(2000)}), 400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/",
+        "/api/v1/",
+        "/api/v2/runs/",
+        "/api/v1/runs",
+        "/api/v1/events/5/",
+    ],
+)
+def test_where_there_is_nothing_the_answer_is_a_problem_too(operator, client, path):
+    problem(operator.get(path), 404)
+    problem(client.post(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("put", RUNS), ("delete", POLICY), ("post", POLICY), ("get", f"{RUNS}x/cancel/")]
+)
+def test_a_wrong_method_is_wrong_with_credentials_or_without(operator, client, method, path):
+    problem(getattr(operator, method)(path), 405)
+    assert problem(getattr(client, method)(path), 405)["title"] == "Method Not Allowed"
+
+
+def test_what_is_accepted_is_json(operator):
+    problem(operator.get(RUNS, headers={"Accept": "text/html"}), 406)
+    assert operator.get(RUNS, headers={"Accept": "text/html, */*;q=0.1"}).status_code == 200
+
+
+def test_a_wrong_host_is_a_problem(operator):
+    problem(operator.get(RUNS, headers={"Host": "elsewhere.example"}), 400)
+
+
+def test_a_failure_is_a_problem_that_gives_nothing_away(operator, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("the secret cause")
+
+    monkeypatch.setattr("dashboard.api.runs.described", fail)
+    assert "secret" not in json.dumps(problem(operator.get(f"{RUNS}000000000000/"), 500))

@@ -1,0 +1,155 @@
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from tests.api_clients import RUNS, client_of, problem
+from tests.stored import finished_run
+
+pytestmark = pytest.mark.django_db
+EVENTS = "/api/v1/events/"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def viewer(policy):
+    return client_of("viewer")
+
+
+def store(policy, number, **columns):
+    """So many finished runs, three to a minute, as their errors number them."""
+    made = []
+    for index in range(number):
+        moment = START + timedelta(minutes=index // 3)
+        known = {"status": "succeeded", "trigger": "schedule", "episodes": 2, "config": {}, "error": str(index)}
+        made.append(TrainingRun(policy=policy, queued_at=moment, finished_at=moment, **(known | columns)))
+    return TrainingRun.objects.bulk_create(made)
+
+
+def numbers(page):
+    return [int(run["error"]) for run in page["results"]]
+
+
+def walk(client, page, link):
+    found = []
+    while page[link]:
+        page = client.get(page[link]).json()
+        found.append(numbers(page))
+    return page, found
+
+
+@pytest.mark.parametrize("ordering", ["queued_at", "finished_at"])
+def test_pages_show_each_row_once_forth_and_back(policy, viewer, ordering):
+    store(policy, 10)
+    first = viewer.get(RUNS, {"limit": 4, "ordering": ordering}).json()
+    assert (numbers(first), first["previous"]) == ([0, 1, 2, 3], None)
+    last, found = walk(viewer, first, "next")
+    assert found == [[4, 5, 6, 7], [8, 9]]
+    again, found = walk(viewer, last, "previous")
+    assert found == [[4, 5, 6, 7], [0, 1, 2, 3]]
+    assert again["next"] == first["next"]
+
+
+def test_the_newest_come_first_and_a_new_one_shifts_no_page(policy, viewer):
+    store(policy, 6)
+    first = viewer.get(RUNS, {"limit": 3}).json()
+    assert numbers(first) == [5, 4, 3]
+    finished_run(policy, error="6")
+    second = viewer.get(first["next"]).json()
+    assert numbers(second) == [2, 1, 0]
+    assert numbers(viewer.get(second["previous"]).json()) == [5, 4, 3]
+
+
+def test_runs_are_filtered(policy, viewer):
+    other = PolicyStore.objects.create(name="other")
+    store(policy, 3)
+    store(other, 2, status="failed", trigger="api")
+    TrainingRun.objects.create(policy=policy, trigger="api", episodes=1, config={}, error="7")
+
+    def found(**query):
+        return sorted(numbers(viewer.get(RUNS, query).json()))
+
+    assert found(policy="other") == [0, 1]
+    assert found(status="succeeded") == [0, 1, 2]
+    assert found(trigger="api") == [0, 1, 7]
+    assert found(trigger="api", policy="rl_v3", status="queued") == [7]
+    assert found(ordering="-finished_at", trigger="api") == [0, 1]
+    assert found(queued_after="2026-01-01T00:00:00Z", queued_before="2026-01-01T00:00:01Z", policy="rl_v3") == [0, 1, 2]
+    assert found(queued_after="2026-01-01T00:00:01+00:00") == [7]
+    assert found(finished_after="2026-01-01T01:00:00+01:00") == [0, 0, 1, 1, 2]
+    assert found(finished_after="2026-01-01T00:00:01Z") == []
+
+
+def test_a_list_of_runs_leaves_large_columns_in_the_database(policy, viewer):
+    finished_run(policy)
+    with CaptureQueriesContext(connection) as queries:
+        [run] = viewer.get(RUNS).json()["results"]
+    assert not run.keys() & {"config", "traceback", "episode_rewards", "market_summary"}
+    [listing] = [query["sql"] for query in queries if 'FROM "rl_training_trainingrun"' in query["sql"]]
+    assert not any(column in listing for column in ('"config"', '"traceback"', '"episode_rewards"', '"market_summary"'))
+
+
+def test_versions_of_a_policy(policy, viewer):
+    other = PolicyStore.objects.create(name="other")
+    runs = [finished_run(policy), finished_run(policy), finished_run(other)]
+    first = PolicyVersion.objects.create(policy=policy, number=1, run=runs[0], evaluation={"sharpe": 0.5})
+    PolicyVersion.objects.create(policy=policy, number=2, run=runs[1], parent=first, evaluation={"sharpe": 0.6})
+    PolicyVersion.objects.create(policy=other, number=1, run=runs[2], evaluation={})
+    path = "/api/v1/policies/rl_v3/versions/"
+    found = viewer.get(path).json()["results"]
+    assert [(version["number"], version["parent"], version["run_id"]) for version in found] == [
+        (2, 1, runs[1].run_id),
+        (1, None, runs[0].run_id),
+    ]
+    assert viewer.get(f"{path}2/").json()["evaluation"] == {"sharpe": 0.6}
+    for number in (3, 2**63, 9**99):
+        problem(viewer.get(f"{path}{number}/"), 404)
+    assert [version["number"] for version in viewer.get(path, {"ordering": "number"}).json()["results"]] == [1, 2]
+
+
+def test_events(policy, viewer):
+    run = finished_run(policy)
+    made = [
+        TrainingEvent.objects.create(
+            event_type=f"rl_v3.training.{what}", run=run, timestamp=START + timedelta(hours=hour), payload={"a": 1}
+        )
+        for hour, what in enumerate(["started", "completed"])
+    ]
+
+    def found(**query):
+        return [event["event_id"] for event in viewer.get(EVENTS, query).json()["results"]]
+
+    ids = [str(event.event_id) for event in made]
+    assert found() == ids[::-1]
+    assert found(ordering="timestamp", run=run.run_id) == ids
+    assert found(event_type="rl_v3.training.started") == ids[:1]
+    assert found(after="2026-01-01T01:00:00Z") == ids[1:]
+    assert found(run="000000000000") == []
+    assert viewer.get(f"{EVENTS}{ids[0]}/").json()["payload"] == {"a": 1}
+    problem(viewer.get(f"{EVENTS}00000000-0000-0000-0000-000000000000/"), 404)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ["-finished_at", False, "2026-01-01T00:00:00Z", 1],
+        ["-queued_at", 0, "2026-01-01T00:00:00Z", 1],
+        ["-queued_at", False, "2026-01-01", 1],
+        ["-queued_at", False, "9999-12-31T23:59:59-14:00", 1],
+        ["-queued_at", False, 5, 1],
+        ["-queued_at", False, "2026-01-01T00:00:00Z", 2**63],
+        ["-queued_at", False, "2026-01-01T00:00:00Z", -1],
+        ["-queued_at", False, "2026-01-01T00:00:00Z", True],
+        ["-queued_at", False, {}, 1],
+        ["-queued_at"],
+        {},
+        None,
+    ],
+)
+def test_a_cursor_that_somebody_else_made_is_refused(viewer, said):
+    cursor = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+    assert problem(viewer.get(RUNS, {"cursor": cursor}), 400)["errors"][0]["field"] == "cursor"

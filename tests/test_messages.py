@@ -1,0 +1,47 @@
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+
+from rl_training import lifecycle, messages
+from rl_training.models import PolicyStore, TrainingRun
+
+
+@pytest.mark.django_db(transaction=True)
+def test_messages_that_cannot_be_sent_are_left_for_later(policy, monkeypatch):
+    def refuse(*_, **__):
+        raise BrokerError("broker is away")
+
+    monkeypatch.setattr(messages.current_app, "send_task", refuse)
+    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+    run.refresh_from_db()
+    assert (run.status, run.sent_at) == ("queued", None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_a_turn_of_beat_a_broker_that_does_not_answer_is_waited_for_once(policy, monkeypatch):
+    tried = []
+
+    def refuse(*_, **__):
+        tried.append(1)
+        raise BrokerError("broker is away")
+
+    monkeypatch.setattr(messages.current_app, "send_task", refuse)
+    runs = [
+        lifecycle.unsaved(PolicyStore.objects.create(name=f"policy_{n}"), "schedule", scheduled_for=None) for n in "ab"
+    ]
+    for _ in range(2):
+        with messages.until_one_fails():
+            assert [messages.send([run]) for run in runs] == [0, 0]
+    assert len(tried) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_no_worker_heard_of_is_sent_again_once_the_queue_is_empty(policy, streams):
+    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+    later = timezone.now() + timedelta(seconds=31)
+    assert messages.resend_unheard(later) == 0
+    streams.delete("training")
+    assert messages.resend_unheard(later) == 1
+    assert streams.llen("training") == 1
