@@ -20,12 +20,15 @@ import numpy as np
 import torch
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
+from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 from benchmarks.stable_baselines import SteppedTogether, make
 from rl_training.core.bars import MarketData
 from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
 from rl_training.core.environment import TradingEnv, TradingVectorEnv
+from rl_training.core.evaluation import evaluate
+from rl_training.core.features import FeatureStatistics
 from rl_training.core.market import load_market
 from rl_training.core.ppo import PPO, choose_device
 
@@ -38,13 +41,14 @@ SB3_BEST = PPOConfig(num_envs=32, rollout_length=128, minibatch_size=512, epochs
 # Five years of minutes.
 MANY_BARS = 2_600_000
 PHASES = ("collect", "estimate", "update")
+THEIRS = ("sb3_default", "sb3_best", "sb3_stepped_together")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     defaults = PPOConfig(device=options.device)
     figures = summarise(measure(defaults, options.threads, options.rounds), defaults)
-    figures |= {"device": options.device, "threads": options.threads, "rounds": options.rounds}
+    figures |= {"device": options.device, "threads": options.threads, "rounds": options.rounds, "kernels": kernels()}
     print(table(figures))
     if options.json:
         print(json.dumps(figures))
@@ -106,6 +110,7 @@ def measure(defaults: PPOConfig, threads: int, rounds: int) -> list[dict[str, fl
         figures |= learnt(ours, config)
         figures["defaults"] = learnt(by_default, defaults)["steps_per_second"]
         figures["many_bars"] = learnt(on_many_bars, config)["steps_per_second"]
+        figures["evaluation"] = evaluated(on_many_bars, long_market)
         figures |= {name: measured() for name, measured in theirs.items()}
         found.append(figures)
     return found
@@ -164,6 +169,22 @@ def multiplied(config: PPOConfig, threads: int) -> float:
     return best * 2 * product.numel() * len(weights) / 1e9
 
 
+def evaluated(ppo: PPO, market: MarketData) -> float:
+    """Bars a second of an evaluation, its confidence intervals included."""
+    bars = market[: len(market) // 5]
+    started = time.perf_counter()
+    evaluate(ppo.policy, bars, ENVIRONMENT, statistics=FeatureStatistics.fit(bars, ENVIRONMENT))
+    return len(bars) / (time.perf_counter() - started)
+
+
+def kernels() -> str:
+    """Which kernels our products run on: OPENBLAS_CORETYPE may hold OpenBLAS to others than the processor's own."""
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    names = {f"{library['internal_api']}, {library.get('architecture', '')}" for library in libraries}
+    held = os.environ.get("OPENBLAS_CORETYPE")
+    return " and ".join(sorted(names)) + (f", held to by OPENBLAS_CORETYPE={held}" if held else "")
+
+
 def operations(config: PPOConfig) -> int:
     """Floating-point operations of a step in the products: forward once, then forward and backward in each epoch.
 
@@ -199,7 +220,7 @@ def summarise(rounds: list[dict[str, float]], config: PPOConfig) -> dict[str, An
         return statistics.median(of(figures) for figures in rounds)
 
     work = operations(config) / 1e9
-    names = ("steps_per_second", "defaults", "many_bars", "sb3_default", "sb3_best", "sb3_stepped_together")
+    names = ("steps_per_second", "defaults", "many_bars", "evaluation", *THEIRS)
     return {
         **{name: round(median(lambda found, name=name: found[name])) for name in names},
         "bound": round(median(lambda found: found["gflops"] / work)),
@@ -221,6 +242,7 @@ def table(figures: dict[str, Any]) -> str:
         ("the same with all defaults", figures["defaults"], ""),
         (f"bound, {figures['gflops']:.0f} GFLOP/s", figures["bound"], f"{figures['fraction_of_bound']:.0%} reached"),
         (f"{MANY_BARS:,} bars", figures["many_bars"], f"{figures['many_bars_fraction']:.0%} of the throughput"),
+        ("evaluation of a fifth of them", figures["evaluation"], "bars, one account"),
         ("stable-baselines3, its defaults", figures["sb3_default"], f"ours {figures['ratio_default']:.0f} times"),
         ("stable-baselines3, its fastest", figures["sb3_best"], f"ours {figures['ratio_best']:.1f} times"),
         (
@@ -230,7 +252,8 @@ def table(figures: dict[str, Any]) -> str:
         ),
     )
     lines = [f"| {name:31} | {steps:>14,} | {note} |" for name, steps, note in rows]
-    return "\n".join([f"| {'':31} | steps a second | |", "|---|---|---|", *lines])
+    head = [f"Products by {figures['kernels']}.", "", f"| {'':31} | steps a second | |", "|---|---|---|"]
+    return "\n".join([*head, *lines])
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ ROUND = {
     "steps_per_second": 200_000.0,
     "defaults": 190_000.0,
     "many_bars": 180_000.0,
+    "evaluation": 500_000.0,
     "sb3_default": 1_000.0,
     "sb3_best": 8_000.0,
     "sb3_stepped_together": 16_000.0,

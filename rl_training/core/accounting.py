@@ -70,7 +70,7 @@ def trade_bar(
     closing would have left (so that cost and the turnover of closing are not counted). It stays as it is from then on.
     """
     after, outcome, ruined = np.empty((6, len(target))), np.empty((3, len(target))), np.empty(len(target), np.bool_)
-    _trade_bar(
+    trade_bar_into(
         accounts.cash,
         accounts.units,
         accounts.target,
@@ -80,11 +80,7 @@ def trade_bar(
         target,
         open_price,
         close_price,
-        config.fee,
-        config.slippage,
-        config.borrow_rate,
-        config.funding_rate,
-        config.ruin_fraction * INITIAL_EQUITY,
+        cost_rates(config),
         after,
         outcome,
         ruined,
@@ -93,8 +89,17 @@ def trade_bar(
     return Accounts(*after), BarOutcome(reward, cost, turnover, ruined)
 
 
+Rates = tuple[float, float, float, float, float]
+
+
+def cost_rates(config: EnvironmentConfig) -> Rates:
+    """What `trade_bar_into` goes by: fee, slippage, borrow rate, funding rate, and the equity of ruin."""
+    ruin = config.ruin_fraction * INITIAL_EQUITY
+    return config.fee, config.slippage, config.borrow_rate, config.funding_rate, ruin
+
+
 @compiled
-def _trade_bar(
+def trade_bar_into(
     cashes: FloatArray,
     all_units: FloatArray,
     held_targets: FloatArray,
@@ -104,15 +109,13 @@ def _trade_bar(
     targets: FloatArray,
     opens: FloatArray,
     closes: FloatArray,
-    fee: float,
-    slippage: float,
-    borrow_rate: float,
-    funding_rate: float,
-    floor: float,
+    rates: Rates,
     after: FloatArray,
     outcome: FloatArray,
     ruined: npt.NDArray[np.bool_],
 ) -> None:
+    """`trade_bar` for compiled code: `after`, [6, N], has the fields of Accounts, `outcome`, [3, N], of BarOutcome."""
+    fee, slippage, borrow_rate, funding_rate, floor = rates
     for i in range(len(targets)):
         target, cash, units, entry_equity = targets[i], cashes[i], all_units[i], entry_equities[i]
 

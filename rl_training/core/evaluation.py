@@ -1,38 +1,27 @@
 """Backtest of a policy on bars that nothing about it was fitted on, beside buy-and-hold and staying flat."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from arch.bootstrap import StationaryBootstrap
 
-from rl_training.core.accounting import FloatArray, open_accounts, trade_bar
+from rl_training.core.accounting import FloatArray
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.features import FeatureStatistics
 from rl_training.core.market import MarketData, MarketDataError
 from rl_training.core.observation import Observer
+from rl_training.core.passage import BUY_AND_HOLD, FLAT, POLICY, Passage, Policy, pass_through
 
 CURVE_POINTS = 1000
 """Equity curves are stored at no more than this many bars, evenly spread, the first and the last among them."""
-
-_POLICY, _BUY_AND_HOLD, _FLAT = range(3)
 
 # Resampled bars in all, at most, for one interval: about half a second.
 _BOOTSTRAP_BARS = 10_000_000
 
 # Returns that deviate less are those of an account at rest, not of one that trades.
 _NO_DEVIATION = 1e-12
-
-
-class Policy(Protocol):
-    """What `evaluate` needs of a policy."""
-
-    def predict(
-        self, observations: npt.NDArray[np.float32], deterministic: bool = True
-    ) -> npt.NDArray[np.integer[Any]]:
-        """Actions, [N], for observations [N, D]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +55,6 @@ class Evaluation(Performance):
         return asdict(self, dict_factory=_listing)
 
 
-@dataclass(frozen=True, slots=True)
-class _Passage:
-    """What three accounts went through; [bars, 3], equity [bars + 1, 3]."""
-
-    equity: FloatArray
-    cost: FloatArray
-    turnover: FloatArray
-    held: npt.NDArray[np.bool_]
-
-
 def evaluate(
     policy: Policy, market: MarketData, config: EnvironmentConfig, *, statistics: FeatureStatistics
 ) -> Evaluation:
@@ -91,7 +70,7 @@ def evaluate(
             f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
             "decision, its own and the one after"
         )
-    passage = _pass_through(policy, market, config, observer)
+    passage = pass_through(policy, market, config, observer)
     points = np.linspace(0, len(passage.cost), min(len(passage.cost) + 1, CURVE_POINTS)).round().astype(np.int64)
     annualisation = market.bars_per_year
     closes = market.timestamp[observer.first_bar :][points]
@@ -100,43 +79,16 @@ def evaluate(
         return _performance(passage, account, annualisation, points)
 
     return Evaluation(
-        **performance(_POLICY),
+        **performance(POLICY),
         bars=len(passage.cost),
         annualisation=annualisation,
         timestamps=tuple(f"{time}Z" for time in np.datetime_as_string(closes, unit="s")),
-        buy_and_hold=Performance(**performance(_BUY_AND_HOLD)),
-        flat=Performance(**performance(_FLAT)),
+        buy_and_hold=Performance(**performance(BUY_AND_HOLD)),
+        flat=Performance(**performance(FLAT)),
     )
 
 
-def _pass_through(policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer) -> _Passage:
-    first, bars = observer.first_bar, len(market) - 1 - observer.first_bar
-    accounts = open_accounts(3)
-    passage = _Passage(
-        equity=np.ones((bars + 1, 3)),
-        cost=np.empty((bars, 3)),
-        turnover=np.empty((bars, 3)),
-        held=np.empty((bars, 3), np.bool_),
-    )
-    target = np.array([0.0, 1.0, 0.0])
-    for index in range(bars):
-        observations = observer.observe(np.full(3, first + index), accounts)
-        action = policy.predict(observations[:1], deterministic=True)[0]
-        target[_POLICY] = config.positions[action]
-        bar = first + index + 1
-        accounts, outcome = trade_bar(
-            accounts, target, np.full(3, market.open[bar]), np.full(3, market.close[bar]), config
-        )
-        passage.equity[index + 1] = accounts.equity
-        passage.cost[index] = outcome.cost
-        passage.turnover[index] = outcome.turnover
-        passage.held[index] = (accounts.units != 0) | (outcome.ruined & (outcome.reward != 0))
-    return passage
-
-
-def _performance(
-    passage: _Passage, account: int, annualisation: float, points: npt.NDArray[np.int64]
-) -> dict[str, Any]:
+def _performance(passage: Passage, account: int, annualisation: float, points: npt.NDArray[np.int64]) -> dict[str, Any]:
     equity, held = passage.equity[:, account], passage.held[:, account]
     returns = equity[1:] / equity[:-1] - 1.0
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))

@@ -57,12 +57,12 @@ class ObservationNormaliser:
         self._refresh()
 
     def _refresh(self) -> None:
-        self._mean = torch.from_numpy(self.statistics.mean.astype(np.float32))
-        self._scale = torch.from_numpy((1.0 / np.sqrt(self.statistics.variance + 1e-8)).astype(np.float32))
+        self.mean = torch.from_numpy(self.statistics.mean.astype(np.float32))
+        self.scale = torch.from_numpy((1.0 / np.sqrt(self.statistics.variance + 1e-8)).astype(np.float32))
 
     def __call__(self, observations: torch.Tensor) -> torch.Tensor:
         """`observations`, float32 [n, size] on the CPU, standardised."""
-        return ((observations - self._mean) * self._scale).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)
+        return ((observations - self.mean) * self.scale).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)
 
     def update(self, observations: npt.NDArray[np.float32]) -> None:
         self.statistics.update(observations)

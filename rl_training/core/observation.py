@@ -36,23 +36,23 @@ class Observer:
         self.statistics = statistics
         self.first_bar = longest_window(config.features)
         self._close = market.close
-        self._width = len(names)
+        self.width = len(names)
         # The account's entries share the rows, so that one lookup gives the array that is returned.
-        self._rows = np.empty((len(market), self._width + len(ACCOUNT_OBSERVATIONS)), np.float32)
-        self._rows[:, : self._width] = statistics.standardise(market_features(market, config.features))
-        self._largest_position = 2.0 * max(abs(position) for position in config.positions)
+        self.rows = np.empty((len(market), self.width + len(ACCOUNT_OBSERVATIONS)), np.float32)
+        self.rows[:, : self.width] = statistics.standardise(market_features(market, config.features))
+        self.largest_position = 2.0 * max(abs(position) for position in config.positions)
         self.space = Box(
-            np.array([-CLIP] * self._width + [-self._largest_position, -CLIP, 0.0], np.float32),
-            np.array([CLIP] * self._width + [self._largest_position, CLIP, 1.0], np.float32),
+            np.array([-CLIP] * self.width + [-self.largest_position, -CLIP, 0.0], np.float32),
+            np.array([CLIP] * self.width + [self.largest_position, CLIP, 1.0], np.float32),
         )
 
     def observe(self, bar: npt.NDArray[np.int64], accounts: Accounts) -> npt.NDArray[np.float32]:
         """Observations of N accounts at the closes of their bars, [N, D]; bars from `first_bar` on are complete."""
-        observation: npt.NDArray[np.float32] = self._rows.take(bar, axis=0)
-        _fill_in(
+        observation: npt.NDArray[np.float32] = self.rows.take(bar, axis=0)
+        fill_in(
             observation,
-            self._width,
-            self._largest_position,
+            self.width,
+            self.largest_position,
             self._close.take(bar),
             accounts.units,
             accounts.equity,
@@ -63,7 +63,7 @@ class Observer:
 
 
 @compiled
-def _fill_in(
+def fill_in(
     observation: npt.NDArray[np.float32],
     width: int,
     largest_position: float,

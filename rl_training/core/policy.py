@@ -74,6 +74,11 @@ class Policy:
             actions: npt.NDArray[np.int64] = chosen.numpy() + self.shape.first_action
         return actions.reshape(()) if rows.size == size and rows.ndim == 1 else actions
 
+    @property
+    def actor_parameters(self) -> int:
+        """How many numbers it takes to act."""
+        return sum(parameter.numel() for parameter in self.network.actor.parameters())
+
     def logits(self, observations: Tensor) -> Tensor:
         """[n, observation_size] -> [n, action_count], both on the CPU, wherever the network is."""
         return self.network.logits(self.inputs(observations).to(self.network.device)).cpu()
