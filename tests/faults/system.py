@@ -117,9 +117,14 @@ class System:
         policies: int = 1,
         episodes: int = EPISODES,
         interval_minutes: int = 60 * 24,
-        slot: datetime = datetime(2026, 1, 1, tzinfo=UTC),
+        slot: datetime | None = None,
     ) -> None:
-        """Let so many policies be due at `slot`, with runs that are small."""
+        """Let so many policies be due at `slot`, with runs that are small.
+
+        By default they have missed all slots of a month, the last one a minute ago: the next is an interval away,
+        whatever the time of day.
+        """
+        slot = slot or datetime.now(UTC) - timedelta(days=30, minutes=1)
         self.execute(
             "UPDATE rl_training_policystore SET enabled = %s, episodes_per_run = %s, interval_minutes = %s, "
             "environment = %s, ppo = %s, next_run_at = %s",
