@@ -60,11 +60,15 @@ class Action(Page):
         url = self.request.POST.get("next") or self.request.GET.get("next") or ""
         if url_has_allowed_host_and_scheme(url, self.request.get_host(), self.request.is_secure()):
             return url
+        return self.home()
+
+    def home(self) -> str:
+        """The page of what the question is about."""
         return reverse("dashboard:policy", args=[self.policy.name])
 
-    def note(self, text: str) -> None:
-        """In the policy's history in the admin."""
-        LogEntry.objects.log_actions(str(self.request.user.pk), [self.policy], CHANGE, text, single_object=True)
+    def note(self, text: str, row: Any = None) -> None:
+        """In the history of the row, by default the policy's, in the admin."""
+        LogEntry.objects.log_actions(str(self.request.user.pk), [row or self.policy], CHANGE, text, single_object=True)
 
 
 class TrainNow(Action):

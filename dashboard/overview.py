@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from django.urls import reverse
 
 from dashboard import health
+from dashboard.alert_pages import CHANGE_ALERT, VIEW_ALERT, said_of
 from dashboard.templatetags.figures import seconds
 from rl_training.alerts.models import Alert
 from rl_training.models import PolicyStore
@@ -48,11 +49,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, what to do, and where."""
+    """What is wrong, what to do, and where; `asks`: there it is asked whether to do it."""
 
     text: str
     remedy: str = ""
     url: str = ""
+    asks: bool = False
     stops_training: bool = False
 
 
@@ -86,11 +88,11 @@ def detail(check: dict[str, Any]) -> str:
     return {"ok": "answers", "away": "does not answer", "silent": "not heard", "unknown": "not known"}[check["state"]]
 
 
-def problems(state: dict[str, Any]) -> list[Problem]:
-    """What needs somebody's attention, the worst first."""
+def problems(state: dict[str, Any], user: Any) -> list[Problem]:
+    """What needs somebody's attention, the worst first, as far as `user` may see it."""
     lost = [name for name in LOST if name in state and state[name]["state"] in ("away", "silent")]
     found = [Problem(*LOST[name], stops_training=name in NEEDED) for name in lost]
-    return found + waiting(state) + failing() + alerts()
+    return found + waiting(state) + failing() + alerts(user)
 
 
 def waiting(state: dict[str, Any]) -> list[Problem]:
@@ -119,12 +121,22 @@ def failing() -> list[Problem]:
     return [Problem(text, "See their errors.", reverse("dashboard:policies") + "?show=failing")]
 
 
-def alerts() -> list[Problem]:
+def alerts(user: Any) -> list[Problem]:
     """Alerts that are open and that nobody has acknowledged, newest first."""
-    found = list(Alert.objects.unacknowledged().order_by("-opened_at").values_list("message", flat=True)[: NAMED + 1])
-    url = reverse("admin:alerts_alert_changelist")
-    shown = [Problem(f"Alert: {message}", "Acknowledge it.", url) for message in found[:NAMED]]
-    return [*shown, Problem("There are more alerts.", "See them all.", url)] if len(found) > NAMED else shown
+    if not user.has_perm(VIEW_ALERT):
+        return []
+    found = list(Alert.objects.unacknowledged().listed()[: NAMED + 1])
+    shown = [unacknowledged(alert, user.has_perm(CHANGE_ALERT)) for alert in found[:NAMED]]
+    more = Problem("There are more alerts.", "See them all.", reverse("dashboard:alerts"))
+    return [*shown, more] if len(found) > NAMED else shown
+
+
+def unacknowledged(alert: Alert, may_acknowledge: bool) -> Problem:
+    if not may_acknowledge:
+        return Problem(said_of(alert))
+    return Problem(
+        said_of(alert), "Acknowledge it.", reverse("dashboard:acknowledge-alert", args=[alert.pk]), asks=True
+    )
 
 
 def verdict(found: list[Problem]) -> tuple[str, str]:

@@ -67,7 +67,7 @@ class OverviewPage(Page):
         policies = list(PolicyStore.objects.with_record(RECORD).filter(pk__in=list(page)).order_by("name"))
         add_states(policies)
         state = overview.STATE.get()
-        found = overview.problems(state)
+        found = overview.problems(state, self.request.user)
         kind, sentence = overview.verdict(found)
         statuses = list(TrainingRun.objects.active().values_list("status", flat=True).order_by())
         next_due = PolicyStore.objects.filter(enabled=True, next_run_at__gt=timezone.now()).order_by("next_run_at")

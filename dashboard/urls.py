@@ -1,6 +1,7 @@
 from django.urls import path, register_converter
 
 from dashboard.actions import CancelRun, Disable, Enable, TrainNow
+from dashboard.alert_pages import AcknowledgeAlert, AlertListPage
 from dashboard.chart_views import PolicyChart, VersionChart
 from dashboard.policy_name import PolicyName
 from dashboard.policy_pages import OverviewPage, PolicyPage
@@ -21,6 +22,8 @@ urlpatterns = [
     path("runs/", RunListPage.as_view(), name="runs"),
     path("runs/<slug:run_id>/", RunPage.as_view(), name="run"),
     path("runs/<slug:run_id>/cancel/", CancelRun.as_view(), name="cancel-run"),
+    path("alerts/", AlertListPage.as_view(), name="alerts"),
+    path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
     path("charts/<policy:name>/<slug:key>.json", PolicyChart.as_view(), name="policy-chart"),
     path("charts/<policy:name>/versions/<int:number>/<slug:key>.json", VersionChart.as_view(), name="version-chart"),
 ]

@@ -144,6 +144,10 @@ TABLE: dict[str, Row] = {
     "runs/<slug:run_id>/cancel/": page(
         f"/runs/{QUEUED}/cancel/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
     ),
+    "alerts/": page("/alerts/", GET="302 200 200 200"),
+    "alerts/<int:alert_id>/acknowledge/": page(
+        f"/alerts/{KEY}/acknowledge/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
     # Django takes a PUT of its login form for a POST.
     "accounts/login/": open_page(
         "/accounts/login/", GET="200 200 200 200", POST="200 200 200 200", PUT="200 200 200 200"

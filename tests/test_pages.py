@@ -122,7 +122,9 @@ def test_policies_that_fail_are_named_and_can_be_listed(viewer, policy):
 def test_an_open_alert_is_shown_until_it_is_acknowledged(viewer, policy):
     rule = AlertRule.objects.filter(policy=policy).first() or AlertRule.objects.create(policy=policy, kind="run_failed")
     alert = Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message=f"reward fell {IMAGE}")
-    assert "Alert: reward fell" in words(viewer, "/")
+    text = words(viewer, "/")
+    assert "Alert of rl_v3: reward fell" in text
+    assert "Acknowledge" not in text
     assert IMAGE not in viewer.get("/").content.decode()
     alert.acknowledged_at = timezone.now()
     alert.save()

@@ -40,6 +40,7 @@ def addresses(system: Site) -> dict[str, str]:
         "runs": "/runs/",
         "run": f"/runs/{system.runs('trend_daily')[-1]['run_id']}/",
         "failed-run": f"/runs/{stored['failed']}/",
+        "alerts": "/alerts/",
         "version": f"/policies/trend_daily/versions/{stored['version']}/",
         "not-found": "/policies/nobody/",
     }

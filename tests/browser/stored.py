@@ -17,6 +17,7 @@ django.setup()
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
 from tests.browser.names import HOSTILE, LIVE, LIVE_EPISODES, PASSWORD  # noqa: E402
@@ -42,6 +43,7 @@ def store(hostile: bool) -> dict[str, Any]:
     version, failed = store_history(history, 60)
     live = PolicyStore.objects.create(name=LIVE, environment=SMALL, ppo=QUICK, episodes_per_run=LIVE_EPISODES)
     store_history(live, 12)
+    store_alerts(history, live)
     return {"version": version, "failed": failed, "hostile": store_hostile() if hostile else []}
 
 
@@ -90,6 +92,16 @@ def store_history(policy: PolicyStore, hours: int) -> tuple[int, str]:
     policy.next_run_at = now + timedelta(hours=1) - SINCE_LAST_SLOT
     policy.save()
     return number, failed
+
+
+def store_alerts(history: PolicyStore, live: PolicyStore) -> None:
+    """One that is open and one that is acknowledged, for as long as no run of theirs ends."""
+    known = {"acknowledged_at": timezone.now(), "acknowledged_by": User.objects.get(username="operator")}
+    for policy, columns in ((history, {}), (live, known)):
+        found, _ = AlertRule.objects.get_or_create(policy=policy, kind="success_rate")
+        AlertRule.objects.filter(pk=found.pk).update(threshold=0.95, window=12)
+        message = "11 of the last 12 runs succeeded, 92%; at least 95% should."
+        Alert.objects.create(rule=found, policy=policy, kind=found.kind, message=message, **columns)
 
 
 def config(hour: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ AXE = {
     "resultTypes": ["violations"],
     "preload": False,
 }
-PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "version", "not-found")
+PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found")
 
 
 def violations(page):
