@@ -20,10 +20,16 @@ def test_its_page_is_made_of_this_sites_own_files(signed_in):
     text = page.content.decode()
     assert "style=" not in text
     assert "<style" not in text
-    for address in re.findall(r'(?:src|href)="([^"]*)"', text):
+    for address in re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', text):
         assert address.startswith(DOCS) or finders.find(address.removeprefix("/static/")), address
     # No script but those of files.
     assert not re.search(r"<script(?! src=)", text)
+
+
+def test_it_leads_back_and_without_javascript_to_the_description(signed_in):
+    text = signed_in.get(DOCS).content.decode()
+    assert '<a class="brand" href="/">' in text
+    assert re.search(r'<noscript>.*href="/api/schema/".*</noscript>', text)
 
 
 def test_its_script_comes_apart_and_asks_this_site_for_the_description(signed_in):

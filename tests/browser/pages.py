@@ -43,11 +43,14 @@ def addresses(system: Site) -> dict[str, str]:
         "alerts": "/alerts/",
         "version": f"/policies/trend_daily/versions/{stored['version']}/",
         "not-found": "/policies/nobody/",
+        "api": "/api/docs/",
     }
 
 
 def drawn(page: Page) -> None:
-    """Until each chart of the page is drawn."""
+    """Until each chart of the page is drawn, and of the API's description each operation."""
+    if page.locator("#swagger-ui").count():
+        page.locator(".opblock").first.wait_for()
     expect(page.locator("figure[data-chart]:not([data-drawn])")).to_have_count(0)
 
 

@@ -11,7 +11,7 @@ AXE = {
     "resultTypes": ["violations"],
     "preload": False,
 }
-PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found")
+PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found", "api")
 
 
 def violations(page):
