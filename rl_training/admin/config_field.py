@@ -37,6 +37,9 @@ class ConfigWidget(JSONFormWidget):
 
     template_name = "rl_training/config_widget.html"
 
+    class Media:
+        js = ("rl_training/config_names.js",)
+
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(name, value, attrs)
         context["text"] = value

@@ -1,5 +1,7 @@
 """Every page in a real browser: accessible, drawn, and showing stored markup as text."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
@@ -14,8 +16,8 @@ AXE = {
 PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found", "api")
 
 
-def violations(page):
-    found = Axe().run(page, options=AXE).response["violations"]
+def violations(page, **options):
+    found = Axe().run(page, options=AXE | options).response["violations"]
     return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
@@ -30,6 +32,22 @@ def test_a_page_breaks_no_rule_of_accessibility(open_page, system, complaints, n
         page.emulate_media(color_scheme=scheme)
         assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]["width"]
+
+
+def test_each_setting_of_a_config_has_a_name_in_the_admin(open_page, system, complaints):
+    complaints.expected = ("favicon.ico",)
+    [policy] = system.query("SELECT id FROM rl_training_policystore WHERE name = 'trend_daily'")
+    page = open_page(f"/admin/rl_training/policystore/{policy['id']}/change/", "admin")
+    assert page.get_by_role("spinbutton", name="Learning rate").input_value() == "0.001"
+    places = page.get_by_role("spinbutton", name=re.compile("positions"))
+    assert [place.get_attribute("aria-label") for place in places.all()] == [
+        "positions 1",
+        "positions 2",
+        "positions 3",
+    ]
+    page.locator(".rjf-form-group", has=places.first).get_by_role("button", name="Add item").last.click()
+    assert page.get_by_role("spinbutton", name="positions 4").count() == 1
+    assert violations(page, runOnly=["label", "select-name"]) == []
 
 
 def test_charts_are_drawn_and_say_what_they_show(open_page):
