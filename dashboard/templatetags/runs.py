@@ -18,7 +18,7 @@ ROW = """
 <tr>
   <td data-label="Queued (UTC)"><time datetime="{}">{}</time></td>
   <td data-label="Run"><a href="{}"><code>{}</code></a></td>
-  <td data-label="Policy"><a href="{}">{}</a></td>
+  <td data-label="Policy" class="name"><a href="{}">{}</a></td>
   <td data-label="Outcome" class="wide"><span class="outcome {}">{}</span>{}</td>
   <td data-label="Trigger">{}</td>
   <td data-label="Episodes" class="number">{} of {}</td>

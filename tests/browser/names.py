@@ -6,3 +6,5 @@ HOSTILE = ('<img src=x onerror="window.hacked=1">', "</script><script>window.hac
 # The policy that tests train, and the episodes of its runs: some seconds.
 LIVE = "momentum"
 LIVE_EPISODES = 120
+# As long as a name may be.
+LONG = "mean_reversion_of_the_dollar_against_the_yen_daily"

@@ -20,7 +20,7 @@ from django.utils import timezone  # noqa: E402
 from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
-from tests.browser.names import HOSTILE, LIVE, LIVE_EPISODES, PASSWORD  # noqa: E402
+from tests.browser.names import HOSTILE, LIVE, LIVE_EPISODES, LONG, PASSWORD  # noqa: E402
 
 # Runs whose episodes take some hundredths of a second each.
 SMALL = EnvironmentConfig(episode_length=64)
@@ -43,6 +43,10 @@ def store(hostile: bool) -> dict[str, Any]:
     version, failed = store_history(history, 60)
     live = PolicyStore.objects.create(name=LIVE, environment=SMALL, ppo=QUICK, episodes_per_run=LIVE_EPISODES)
     store_history(live, 12)
+    long = PolicyStore.objects.create(
+        name=LONG, environment=SMALL, ppo=QUICK, interval_minutes=1440, episodes_per_run=1000
+    )
+    store_history(long, 2)
     store_alerts(history, live)
     return {"version": version, "failed": failed, "hostile": store_hostile() if hostile else []}
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser.names import HOSTILE
+from tests.browser.names import HOSTILE, LONG
 from tests.browser.pages import SCHEMES, WIDTHS, addresses, drawn
 
 AXE = {
@@ -14,6 +14,7 @@ AXE = {
     "preload": False,
 }
 PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found", "api")
+LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 
 
 def violations(page, **options):
@@ -22,11 +23,11 @@ def violations(page, **options):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", [*PAGES, "login"])
+@pytest.mark.parametrize("name", [*PAGES, *LONG_PAGES, "login"])
 def test_a_page_breaks_no_rule_of_accessibility(open_page, system, complaints, name, width):
     complaints.expected = ("404 (Not Found)",) if name == "not-found" else ()
     user = None if name == "login" else "operator"
-    page = open_page("/" if name == "login" else addresses(system)[name], user, viewport=WIDTHS[width])
+    page = open_page("/" if name == "login" else (addresses(system) | LONG_PAGES)[name], user, viewport=WIDTHS[width])
     drawn(page)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
