@@ -1,6 +1,7 @@
 """Who may do what at which address: a row for each URL of the project.
 
-`test_api_access.py` holds the code to it. A row is added beside its like:
+`test_api_access.py` holds the code to it, and `test_live.py` to the row of what is in no `urls.py`. A row is added
+beside its like:
 
     "route as urls.py writes it": page("/an/address/", GET="302 200 200 200")
 
@@ -92,6 +93,9 @@ def model(
     found[f"{KEY}/change/"] = admin_page(f"/{base}{KEY}/change/", lists, POST=change)
     return {base + path.replace(f"{KEY}/", "<path:object_id>/", 1): row for path, row in found.items()}
 
+
+# Served before any URL is looked up.
+LIVE = open_page("/live/", GET="401 200 200 200")
 
 TABLE: dict[str, Row] = {
     # The API.

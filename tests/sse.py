@@ -23,7 +23,7 @@ class Event:
 
 @dataclass
 class Listener:
-    """Connected to /live/; a status that is not 200 is kept in `status`."""
+    """Connected to `path`; a status that is not 200 is kept in `status`."""
 
     port: int
     cookie: str = ""
@@ -32,13 +32,14 @@ class Listener:
     timeout: float = 20
     method: str = "GET"
     host: str = HOST
+    path: str = "/live/"
     answer: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.connection = http.client.HTTPConnection(HOST, self.port, timeout=self.timeout)
         headers = {"Host": self.host} | ({"Cookie": f"sessionid={self.cookie}"} if self.cookie else {})
         headers |= {"Last-Event-ID": self.last_id} if self.last_id else {}
-        self.connection.request(self.method, f"/live/{self.query}", headers=headers)
+        self.connection.request(self.method, f"{self.path}{self.query}", headers=headers)
         self.answer = self.connection.getresponse()
 
     @property

@@ -10,6 +10,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.db import connections
 
 from dashboard import live
+from tests.access_table import ANONYMOUS, LIVE, METHODS, ROLES
 from tests.browser.names import PASSWORD
 from tests.browser.site import Site
 from tests.sse import Listener, deaf, log_in
@@ -70,6 +71,21 @@ def test_only_those_who_may_see_runs_hear_of_them(site, session):
         {"cookie": session, "host": "elsewhere.example"},
     )
     assert [Listener(site.port, **options).status for options in asked] == [401, 401, 403, 405, 400]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_is_answered_as_the_access_table_says(site, role):
+    cookie = "" if role == ANONYMOUS else log_in(site.port, role, PASSWORD)
+
+    def answered(method):
+        listener = Listener(site.port, cookie, method=method, path=LIVE.path)
+        listener.close()
+        return str(listener.status)
+
+    assert {method: answered(method) for method in METHODS} == {
+        method: LIVE.expected(method, role) for method in METHODS
+    }
+    assert [answered(method) for method in ("HEAD", "OPTIONS")] == ["405", "405"]
 
 
 def test_what_the_streams_announce_arrives_with_their_ids(site, listen):
