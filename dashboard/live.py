@@ -92,6 +92,8 @@ class LiveEvents:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hub.leave(follower)
+            # A cancellation may be forgotten, as by the hub's reader.
+            follower.end()
             for task in tasks:
                 task.cancel()
             found = await asyncio.gather(*tasks, return_exceptions=True)

@@ -134,7 +134,9 @@ class Hub:
             try:
                 await self._look_for_policies()
                 now = await self._now()
+                end_if_cancelled()
                 entries, _ = await read(self.client, self.positions, BLOCK_MILLISECONDS)
+                end_if_cancelled()
                 self._deliver(entries)
                 # What was added before the read began was read.
                 self.cursor = max(self.cursor, (now, 0))
@@ -204,6 +206,13 @@ class Hub:
                     follower.put(chunk)
             known = found
             await asyncio.sleep(HEALTH_SECONDS)
+
+
+def end_if_cancelled() -> None:
+    """Python 3.11's `wait_for`, by which the client waits, may forget a cancellation that comes with its result."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def message(kind: str, data: Any) -> bytes:

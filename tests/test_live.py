@@ -98,6 +98,14 @@ def test_what_the_streams_announce_arrives_with_their_ids(site, listen):
     assert {(event.data["policy"], event.data["run_id"]) for event in events} == {("rl_v3", "0123456789ab")}
 
 
+def test_those_who_go_at_once_leave_no_reader_behind(site, session, listen):
+    for _ in range(10):
+        Listener(site.port, session).close()
+    listener = listen().ready()
+    ids = [announce(site, PROGRESS, episode=episode) for episode in range(3)]
+    assert [listener.next().data["entry"] for _ in ids] == ids
+
+
 def test_a_policy_is_followed_alone(site, listen):
     listener = listen("?policy=momentum").ready()
     announce(site, PROGRESS, episode=1)
