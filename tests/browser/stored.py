@@ -46,7 +46,7 @@ def store(hostile: bool) -> dict[str, Any]:
     long = PolicyStore.objects.create(
         name=LONG, environment=SMALL, ppo=QUICK, interval_minutes=1440, episodes_per_run=1000
     )
-    store_history(long, 2)
+    store_history(long, 1)
     store_alerts(history, live)
     return {"version": version, "failed": failed, "hostile": store_hostile() if hostile else []}
 

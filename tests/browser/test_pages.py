@@ -17,6 +17,13 @@ PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts"
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 
 
+# What is drawn from then on.
+KEEP_PLOTS = """
+window.plots = [];
+window.uPlot = new Proxy(uPlot, { construct: (kind, given) => plots[plots.push(new kind(...given)) - 1] });
+"""
+
+
 def violations(page, **options):
     found = Axe().run(page, options=AXE | options).response["violations"]
     return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
@@ -60,6 +67,15 @@ def test_charts_are_drawn_and_say_what_they_show(open_page):
     first = page.locator("figure.chart").first
     first.get_by_text("Table").click()
     assert first.locator("details tr").count() == 61
+
+
+def test_around_a_single_run_there_is_an_hour_on_either_side(open_page):
+    page = open_page(f"/policies/{LONG}/")
+    drawn(page)
+    page.evaluate(KEEP_PLOTS)
+    page.emulate_media(color_scheme="dark")
+    spans = "plots.filter((plot) => plot.scales.x.time).map(({ scales: { x } }) => Math.round(x.max - x.min))"
+    assert page.evaluate(spans) == [7200, 7200, 7200]
 
 
 def test_without_javascript_the_figures_are_there(open_page):

@@ -92,16 +92,15 @@
   function options(data, width) {
     const half = data.x.bin_width / 2;
     const bars = data.series.some((one) => one.style === "bars");
-    const ends = (plot, low, high) => {
-      if (half) return [data.data[0].at(0) - half, data.data[0].at(-1) + half];
-      return low === high ? [low - (data.x.time ? 3600 : 1), high + (data.x.time ? 3600 : 1)] : [low, high];
-    };
+    const [first, last] = [data.data[0].at(0), data.data[0].at(-1)];
+    // Not by what uPlot has found: around a single time it has put years by then.
+    const spare = half || (first < last ? 0 : data.x.time ? 3600 : 1);
     return {
       width,
       height: HEIGHT,
       tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
       scales: {
-        x: { time: data.x.time, range: ends },
+        x: { time: data.x.time, range: () => [first - spare, last + spare] },
         y: { range: bars ? (plot, low, high) => [0, Math.max(1, high * 1.1)] : room },
         marks: { range: [0, 1] },
       },
