@@ -130,6 +130,22 @@ def test_a_run_shows_what_it_was_told_and_how_it_went(page, policy):
     assert "The first run of this policy." in text
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("queued", "Noted once the data is loaded."),
+        ("running", "Noted once the data is loaded."),
+        ("failed", "The run ended before its data was loaded."),
+        ("cancelled", "The run ended before its data was loaded."),
+    ],
+)
+def test_a_run_without_data_says_whether_it_comes(page, policy, status, said):
+    run = finished_run(policy, status=status)
+    if status in ("queued", "running"):
+        TrainingRun.objects.update(finished_at=None)
+    assert f"Data {said}" in words(page(f"/runs/{run.run_id}/"))
+
+
 def test_config_changes_since_the_run_before(page, policy):
     first = queued(policy, 0, config={"seed": 1, "episodes": 2, "ppo": {"gamma": 0.9}})
     second = queued(policy, 1, config={"seed": 2, "episodes": 2, "ppo": {"gamma": 0.9}})
