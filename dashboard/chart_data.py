@@ -116,7 +116,8 @@ def episodes(runs: Sequence[Sequence[Value]]) -> Chart:
     if len(values) > EPISODES:
         kept = [round(index * (len(values) - 1) / (EPISODES - 1)) for index in range(EPISODES)]
         values, numbers = [values[index] for index in kept], [numbers[index] for index in kept]
-    what = f"{numbers[-1] if numbers else 0:,} episodes of the last {len(runs):,} successful runs."
+    of = f"the last {len(runs):,} successful runs" if len(runs) > 1 else many(len(runs), "successful run")
+    what = f"{many(numbers[-1] if numbers else 0, 'episode')} of {of}."
     thinned = f" {EPISODES:,} of them are shown, evenly spread." if numbers and numbers[-1] > EPISODES else ""
     summary = f"{what}{thinned} {spread(values, figure)}"
     return Chart("Reward of each episode", summary, "Episode", [*numbers], (Series("Reward", values),), x_form="count")
@@ -124,13 +125,13 @@ def episodes(runs: Sequence[Sequence[Value]]) -> Chart:
 
 def distribution(runs: Sequence[Run]) -> Chart:
     values = present(run["avg_reward"] for run in runs)
-    what = f"Average rewards of {len(values):,} successful runs."
+    what = f"Average rewards of {many(len(values), 'successful run')}."
     return histogram("Distribution of rewards", what, "Average reward", values, "figure")
 
 
 def durations(runs: Sequence[Run]) -> Chart:
     values = present(run["duration_seconds"] for run in succeeded(runs))
-    what = f"Durations of {len(values):,} successful runs, waiting between attempts included."
+    what = f"Durations of {many(len(values), 'successful run')}, waiting between attempts included."
     return histogram("Training durations", what, "Duration", values, "seconds")
 
 
@@ -196,6 +197,10 @@ def counted(runs: Sequence[Run], what: str) -> str:
     first, last = (run["finished_at"].astimezone(UTC) for run in (runs[0], runs[-1]))
     each = f"The last {len(runs):,} {what}s" if len(runs) > 1 else f"One {what}"
     return f"{each}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def succeeded(runs: Sequence[Run]) -> list[Run]:

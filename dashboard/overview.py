@@ -99,10 +99,8 @@ def waiting(state: dict[str, Any]) -> list[Problem]:
     found = []
     oldest, lag = state["oldest_queued_seconds"], state["outbox_lag"] or {}
     if oldest is not None and oldest > WAITS_TOO_LONG_SECONDS:
-        remedy = "All workers may be at work: start another."
-        found.append(
-            Problem(f"A run has waited for a worker for {seconds(oldest)}.", remedy, reverse("dashboard:runs"))
-        )
+        text = f"A run has waited for a worker for {seconds(oldest)}. All may be at work: start another."
+        found.append(Problem(text, "See what waits.", reverse("dashboard:runs") + "?status=queued"))
     if (lag.get("oldest_seconds") or 0) > LAGS_TOO_LONG_SECONDS:
         text = f"{lag['events']:,} events have waited for their stream for up to {seconds(lag['oldest_seconds'])}."
         found.append(Problem(text, "Beat sends them once Redis takes them; see its log."))

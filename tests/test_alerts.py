@@ -156,6 +156,16 @@ def test_no_run_finished_for_three_intervals(watched):
     assert watched.round() == ["resolved", "resolved"]
 
 
+def test_a_policy_that_is_due_every_minute(watched):
+    watched.rule(Kind.OVERDUE)
+    watched.policy.interval_minutes = 1
+    watched.policy.save_settings()
+    watched.finish()
+    watched.now += timedelta(minutes=4)
+    assert watched.round() == ["open"]
+    assert Alert.objects.get().message == "No run finished for 4 minutes; one is due every minute."
+
+
 @pytest.mark.parametrize(
     ("rule", "kind", "title"),
     [

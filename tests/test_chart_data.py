@@ -35,6 +35,14 @@ def run(minute, status="succeeded", **columns):
     } | columns
 
 
+def test_one_run_is_spoken_of_as_one():
+    one = [run(0, episodes_done=1)]
+    assert chart_data.episodes([[0.5]]).summary.startswith("1 episode of 1 successful run.")
+    assert chart_data.episodes([[0.5], [0.5, 0.25]]).summary.startswith("3 episodes of the last 2 successful runs.")
+    assert chart_data.distribution(one).summary.startswith("Average rewards of 1 successful run.")
+    assert chart_data.durations(one).summary.startswith("Durations of 1 successful run, waiting")
+
+
 def store(policy, number, **columns):
     """So many finished runs, a minute from one to the next."""
     columns = {"status": "succeeded", "trigger": "schedule", "episodes": 2, "episodes_done": 2, "config": {}} | columns

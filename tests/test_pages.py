@@ -102,7 +102,7 @@ def test_a_part_that_is_lost_is_named_with_what_to_do(viewer, policy, state, cha
 def test_what_waits_too_long_is_named(viewer, policy, state):
     state |= {"oldest_queued_seconds": 400.0, "outbox_lag": {"events": 12, "oldest_seconds": 90.0}}
     text = words(viewer, "/")
-    assert "A run has waited for a worker for 6 min 40 s." in text
+    assert "A run has waited for a worker for 6 min 40 s. All may be at work: start another. See what waits." in text
     assert "12 events have waited for their stream for up to 1 min 30 s." in text
 
 

@@ -97,7 +97,8 @@ def overdue(rule: Rule, policy: PolicyFacts, now: datetime) -> Verdict:
     if not policy.enabled or now - since <= rule.threshold * policy.interval:
         return State.GONE
     minutes, interval = (now - since).total_seconds() / 60, policy.interval.total_seconds() / 60
-    return Holds(f"No run finished for {minutes:,.0f} minutes; one is due every {interval:,.0f} minutes.")
+    every = "every minute" if interval == 1 else f"every {interval:,.0f} minutes"
+    return Holds(f"No run finished for {minutes:,.0f} minutes; one is due {every}.")
 
 
 def outbox_lag(rule: Rule, seconds: float) -> Verdict:
