@@ -2,7 +2,7 @@ import pytest
 
 from rl_training.alerts import lifecycle
 from rl_training.alerts.models import Alert, AlertRule
-from tests.api_clients import client_of, problem
+from tests.api_clients import JSON, client_of, problem
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ def operator(policy):
 
 
 def acknowledge(client, number):
-    return client.post(f"{ALERTS}{number}/acknowledge/")
+    return client.post(f"{ALERTS}{number}/acknowledge/", content_type=JSON)
 
 
 def test_an_alert_is_listed_and_read(alert, operator):

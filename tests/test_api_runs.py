@@ -2,7 +2,7 @@ import pytest
 
 from rl_training import lifecycle
 from rl_training.models import IdempotencyKey, PolicyVersion, TrainingRun
-from tests.api_clients import RUNS, client_of, problem, trigger
+from tests.api_clients import JSON, RUNS, client_of, problem, trigger
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
@@ -14,7 +14,7 @@ def operator(policy):
 
 
 def cancel(client, run_id):
-    return client.post(f"{RUNS}{run_id}/cancel/")
+    return client.post(f"{RUNS}{run_id}/cancel/", content_type=JSON)
 
 
 def test_a_run_is_triggered_as_the_policy_says(operator):
@@ -99,6 +99,16 @@ def test_a_run_that_has_ended_is_not_cancelled(policy, operator):
         "urn:quantum-trader:problem:run-has-ended",
         f"Run {run.run_id} has ended: succeeded.",
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [("no JSON", JSON, 400), ('{"force": true}', JSON, 400), ("[]", JSON, 400), ("a=1", "text/plain", 415)],
+)
+def test_a_cancellation_with_a_body_that_means_nothing_is_refused(operator, body, kind, status):
+    run_id = trigger(operator).json()["run_id"]
+    problem(operator.post(f"{RUNS}{run_id}/cancel/", body, content_type=kind), status)
+    assert TrainingRun.objects.get().status == "queued"
 
 
 @pytest.mark.parametrize("run_id", ["000000000000", "x" * 5000, "%00", "..%2f", "%F0%9F%90%8D"])

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from dashboard.api.filters import AlertFilters
 from dashboard.api.problems import AlertIsOver
-from dashboard.api.views import ListView, View
+from dashboard.api.views import ListView, View, check_no_body
 from rl_training.alerts import lifecycle
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert as AlertRow
@@ -70,7 +70,7 @@ class AlertView(View):
 
 class AlertAcknowledge(View):
     permissions_of_methods: ClassVar = {"POST": "alerts.change_alert"}
-    problems_of_methods: ClassVar = {"POST": (404, 409)}
+    problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
 
     @extend_schema(
         summary="Acknowledge an alert",
@@ -79,6 +79,7 @@ class AlertAcknowledge(View):
         responses=Alert,
     )
     def post(self, request: Request, alert_id: int) -> Response:
+        check_no_body(request)
         alert = AlertRow.objects.filter(pk=alert_id).first()
         if alert is None:
             raise no_alert(alert_id)

@@ -16,7 +16,7 @@ from dashboard.api.fields import Figure, StoredFigures, StoredObject
 from dashboard.api.filters import RunFilters
 from dashboard.api.problems import InvalidInput, RunHasEnded
 from dashboard.api.triggering import TriggerRequest, key_of, trigger
-from dashboard.api.views import ListView, View
+from dashboard.api.views import ListView, View, check_no_body
 from rl_training import idempotency, keys, lifecycle
 from rl_training.core.problems import problems
 from rl_training.models import TrainingRun
@@ -168,7 +168,7 @@ class RunView(View):
 
 class RunCancel(View):
     permissions_of_methods: ClassVar = {"POST": "rl_training.change_trainingrun"}
-    problems_of_methods: ClassVar = {"POST": (404, 409)}
+    problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
 
     @extend_schema(
         summary="Cancel a run",
@@ -178,6 +178,7 @@ class RunCancel(View):
         responses=RunDetail,
     )
     def post(self, request: Request, run_id: str) -> Response:
+        check_no_body(request)
         run = find(run_id).select_related("policy").defer("config", *(f"policy__{name}" for name in keys.SECTIONS))
         found = run.first()
         if found is None:

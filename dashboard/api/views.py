@@ -90,6 +90,12 @@ class ListView(View, generics.ListAPIView):  # type: ignore[type-arg]
         return (*filters, *PARAMETERS)
 
 
+def check_no_body(request: Request) -> None:
+    """Refuses what would be left unseen: fields where there are none. Raises `InvalidInput`, or as the parser does."""
+    if request.data:
+        raise InvalidInput({str(name)[:50]: "No such field; there are none." for name in request.data})
+
+
 def check_name(name: str) -> None:
     """Refuses what no row holds before a database is asked for it. Raises `NotFound`."""
     if "\0" in name or len(name) > PolicyStore._meta.get_field("name").max_length:
