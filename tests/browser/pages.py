@@ -31,16 +31,19 @@ def chromium() -> str | None:
 
 
 def addresses(system: Site) -> dict[str, str]:
-    """Every page of the dashboard by its name; `login` is for those who have not."""
+    """Every page of the dashboard by its name, but for those of who is not signed in or permitted."""
     stored = system.stored
     return {
         "overview": "/",
         "policy": "/policies/trend_daily/",
         "settings": "/policies/trend_daily/settings/",
+        "train-question": "/policies/trend_daily/train/",
+        "disable-question": "/policies/trend_daily/disable/",
         "runs": "/runs/",
         "run": f"/runs/{system.runs('trend_daily')[-1]['run_id']}/",
         "failed-run": f"/runs/{stored['failed']}/",
         "alerts": "/alerts/",
+        "acknowledge-question": f"/alerts/{stored['alert']}/acknowledge/",
         "version": f"/policies/trend_daily/versions/{stored['version']}/",
         "not-found": "/policies/nobody/",
         "api": "/api/docs/",

@@ -60,8 +60,12 @@ def take(system: Site, browser: Browser, folder: Path, width: str, scheme: str) 
     page = context.new_page()
     page.goto("/")
     picture(page, folder / f"login-{width}-{scheme}.png", TALLEST[width])
+    log_in(page, "nobody")
+    picture(page, folder / f"not-permitted-{width}-{scheme}.png", TALLEST[width])
+    page.get_by_role("button", name="Sign out").click()
     log_in(page, "operator")
-    running = {"running": "/policies/rl_v3/", "running-run": f"/runs/{system.runs('rl_v3')[-1]['run_id']}/"}
+    run = f"/runs/{system.runs('rl_v3')[-1]['run_id']}/"
+    running = {"running": "/policies/rl_v3/", "running-run": run, "cancel-question": f"{run}cancel/"}
     for name, address in (addresses(system) | running).items():
         page.goto(address)
         drawn(page)

@@ -47,8 +47,8 @@ def store(hostile: bool) -> dict[str, Any]:
         name=LONG, environment=SMALL, ppo=QUICK, interval_minutes=1440, episodes_per_run=1000
     )
     store_history(long, 1)
-    store_alerts(history, live)
-    return {"version": version, "failed": failed, "hostile": store_hostile() if hostile else []}
+    alert = store_alerts(history, live)
+    return {"version": version, "failed": failed, "alert": alert, "hostile": store_hostile() if hostile else []}
 
 
 def store_history(policy: PolicyStore, hours: int) -> tuple[int, str]:
@@ -98,14 +98,15 @@ def store_history(policy: PolicyStore, hours: int) -> tuple[int, str]:
     return number, failed
 
 
-def store_alerts(history: PolicyStore, live: PolicyStore) -> None:
-    """One that is open and one that is acknowledged, for as long as no run of theirs ends."""
+def store_alerts(history: PolicyStore, live: PolicyStore) -> int:
+    """One that is acknowledged and one that is not, whose id it is, for as long as no run of theirs ends."""
     known = {"acknowledged_at": timezone.now(), "acknowledged_by": User.objects.get(username="operator")}
-    for policy, columns in ((history, {}), (live, known)):
+    for policy, columns in ((live, known), (history, {})):
         found, _ = AlertRule.objects.get_or_create(policy=policy, kind="success_rate")
         AlertRule.objects.filter(pk=found.pk).update(threshold=0.95, window=12)
         message = "11 of the last 12 runs succeeded, 92%; at least 95% should."
-        Alert.objects.create(rule=found, policy=policy, kind=found.kind, message=message, **columns)
+        alert = Alert.objects.create(rule=found, policy=policy, kind=found.kind, message=message, **columns)
+    return alert.pk
 
 
 def config(hour: int) -> dict[str, Any]:

@@ -7,20 +7,24 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.names import HOSTILE, LONG
 from tests.browser.pages import SCHEMES, WIDTHS, addresses, drawn
+from tests.waiting import wait_for
 
 AXE = {
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]},
     "resultTypes": ["violations"],
     "preload": False,
 }
+QUESTIONS = ("train-question", "disable-question", "acknowledge-question")
 PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found", "api")
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 
 
 # What is drawn from then on.
 KEEP_PLOTS = """
-window.plots = [];
-window.uPlot = new Proxy(uPlot, { construct: (kind, given) => plots[plots.push(new kind(...given)) - 1] });
+() => {
+  window.plots = [];
+  window.uPlot = new Proxy(uPlot, { construct: (kind, given) => plots[plots.push(new kind(...given)) - 1] });
+}
 """
 
 
@@ -30,11 +34,11 @@ def violations(page, **options):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", [*PAGES, *LONG_PAGES, "login"])
+@pytest.mark.parametrize("name", [*PAGES, *QUESTIONS, *LONG_PAGES, "login", "not-permitted"])
 def test_a_page_breaks_no_rule_of_accessibility(open_page, system, complaints, name, width):
-    complaints.expected = ("404 (Not Found)",) if name == "not-found" else ()
-    user = None if name == "login" else "operator"
-    page = open_page("/" if name == "login" else (addresses(system) | LONG_PAGES)[name], user, viewport=WIDTHS[width])
+    complaints.expected = {"not-found": ("404 (Not Found)",), "not-permitted": ("403 (Forbidden)",)}.get(name, ())
+    user = {"login": None, "not-permitted": "nobody"}.get(name, "operator")
+    page = open_page((addresses(system) | LONG_PAGES).get(name, "/"), user, viewport=WIDTHS[width])
     drawn(page)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
@@ -74,6 +78,7 @@ def test_around_a_single_run_there_is_an_hour_on_either_side(open_page):
     drawn(page)
     page.evaluate(KEEP_PLOTS)
     page.emulate_media(color_scheme="dark")
+    wait_for(lambda: page.wait_for_timeout(50) or page.evaluate("plots.length") == 6, "the charts to be drawn anew", 15)
     spans = "plots.filter((plot) => plot.scales.x.time).map(({ scales: { x } }) => Math.round(x.max - x.min))"
     assert page.evaluate(spans) == [7200, 7200, 7200]
 
