@@ -192,13 +192,13 @@ def store_runs(total: int, at_once: int = 100_000) -> None:
 INSERT_RUNS = """
 INSERT INTO rl_training_trainingrun (
     run_id, policy_id, status, trigger, scheduled_for, queued_at, sent_at, started_at, finished_at, heartbeat_at,
-    attempt, episodes, episodes_done, config, market_summary, duration_seconds, avg_reward, final_reward,
+    attempt, workers_lost, episodes, episodes_done, config, market_summary, duration_seconds, avg_reward, final_reward,
     avg_policy_loss, avg_value_loss, environment_steps, iterations_done, episode_rewards, error, traceback
 )
 SELECT
     lpad(to_hex(number), 12, '0'), %s, CASE WHEN failed THEN 'failed' ELSE 'succeeded' END, 'schedule',
     slot, slot, slot, slot, slot + interval '3 seconds', slot,
-    1, 2, CASE WHEN failed THEN 0 ELSE 2 END, %s::jsonb, NULL, 3.0,
+    1, 0, 2, CASE WHEN failed THEN 0 ELSE 2 END, %s::jsonb, NULL, 3.0,
     CASE WHEN NOT failed THEN 0.01 END, CASE WHEN NOT failed THEN 0.02 END,
     CASE WHEN NOT failed THEN -0.003 END, CASE WHEN NOT failed THEN 0.4 END,
     CASE WHEN failed THEN 0 ELSE 262144 END, CASE WHEN failed THEN 0 ELSE 8 END,

@@ -8,7 +8,7 @@ is nothing that could expire, and a stream that lost entries, or all of them, ta
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any, cast
 
@@ -73,6 +73,7 @@ end
 BATCH = 500
 # Enough for a dashboard to show the last minutes; progress is not a record.
 PROGRESS_ENTRIES = 1000
+PROGRESS_KEPT = timedelta(days=1)
 
 
 def client() -> redis.Redis:
@@ -199,10 +200,16 @@ def _fields(event: TrainingEvent) -> list[str]:
 
 
 def progress(run: TrainingRun, entry: dict[str, Any]) -> bool:
-    """Announce progress on `<policy>.training.progress`: capped, best effort, no row. False: Redis did not take it."""
+    """Announce progress on `<policy>.training.progress`: capped, best effort, no row. False: Redis did not take it.
+
+    The stream is gone a while after its last entry.
+    """
     stream = f"{run.policy.name}.training.progress"
+    pipe = client().pipeline(transaction=False)
+    pipe.xadd(stream, {"run_id": run.run_id, "payload": json.dumps(entry)}, maxlen=PROGRESS_ENTRIES)
+    pipe.expire(stream, PROGRESS_KEPT)
     try:
-        client().xadd(stream, {"run_id": run.run_id, "payload": json.dumps(entry)}, maxlen=PROGRESS_ENTRIES)
+        pipe.execute()
     except redis.RedisError as error:
         log.debug("Progress was not announced", run_id=run.run_id, error=str(error))
         return False

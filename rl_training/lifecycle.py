@@ -2,12 +2,13 @@
 
     queued -> running -> succeeded | failed | cancelled
        ^         |
-       +---------+  released (graceful stop) or reaped (worker lost), at most MAX_ATTEMPTS attempts
+       +---------+  released (graceful stop), or reaped (worker lost) until MOST_LOST workers are
 
 Every change is one conditional UPDATE whose row count says whether it happened. A worker's writes carry the attempt
 that it claimed, so that a worker which lost its run changes nothing. Messages and events leave after the commit.
 """
 
+import copy
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
 
 log = structlog.get_logger(__name__)
 
-MAX_ATTEMPTS = 3
+# A run that ends its worker each time must come to an end. A worker that was told to stop is none that is lost.
+MOST_LOST = 3
 HEARTBEAT_SECONDS = 5
 # Six heartbeats missed: long enough for a stalled disk, short enough that a lost run is taken up within a minute.
 LOST_AFTER = timedelta(seconds=30)
@@ -169,55 +171,76 @@ def cancel_requested(run: TrainingRun) -> bool:
 def succeed(run: TrainingRun, outcome: Outcome) -> PolicyVersion | None:
     """running -> succeeded, with the policy version it made; None, and nothing written, when the run was lost."""
     with transaction.atomic():
-        if not _finish(run, Status.SUCCEEDED, **outcome.run):
+        ended = _end(run, Status.SUCCEEDED, **outcome.run)
+        if ended is None:
             return None
         newest = run.policy.versions.order_by("-number").values_list("number", flat=True).first()
-        return PolicyVersion.objects.create(policy=run.policy, run=run, number=(newest or 0) + 1, **outcome.version)
+        version = PolicyVersion.objects.create(
+            policy=run.policy, run=ended, number=(newest or 0) + 1, **outcome.version
+        )
+    _take_over(run, ended)
+    return version
 
 
 def fail(run: TrainingRun, error: str, traceback: str = "") -> bool:
     """running -> failed; False, and nothing written, when the run was lost."""
-    with transaction.atomic():
-        return _finish(run, Status.FAILED, error=error, traceback=traceback)
+    return _finish(run, Status.FAILED, error=error, traceback=traceback)
 
 
 def end_cancelled(run: TrainingRun) -> bool:
-    """running -> cancelled, by the owner; False, and nothing written, when the run was lost."""
-    with transaction.atomic():
-        return _finish(run, Status.CANCELLED, error=CANCELLED)
+    """running -> cancelled by the owner, or queued -> cancelled; False, and nothing written, when it is another's."""
+    return _finish(run, Status.CANCELLED, error=CANCELLED)
 
 
 def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> bool:
+    with transaction.atomic():
+        ended = _end(run, status, **columns)
+    if ended is None:
+        return False
+    _take_over(run, ended)
+    return True
+
+
+def _take_over(run: TrainingRun, ended: TrainingRun) -> None:
+    """Let the object be what the row is, now that it is committed: until then the write may have to be tried again."""
+    for field in run._meta.concrete_fields:
+        if field.attname in ended.__dict__:
+            setattr(run, field.attname, getattr(ended, field.attname))
+
+
+def _end(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> TrainingRun | None:
+    """The run as it is once the present transaction is committed; None when it is another's."""
     now = timezone.now()
     # A clock that was set back must not make a negative duration.
     duration = max(0.0, (now - (run.started_at or now)).total_seconds())
     columns |= {"status": status, "finished_at": now, "duration_seconds": duration}
     if not TrainingRun.objects.held_by(run).update(**columns):
-        return False
+        return None
+    ended = copy.copy(run)
     for name, value in columns.items():
-        setattr(run, name, value)
-    totals.add(run)
+        setattr(ended, name, value)
+    totals.add(ended)
     succeeded = status == Status.SUCCEEDED
     if status != Status.CANCELLED:
         PolicyStore.objects.filter(pk=run.policy_id).update(
             total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
         )
         # A cancelled run keeps its last checkpoint.
-        transaction.on_commit(partial(workspace.remove, run), robust=True)
-    transaction.on_commit(partial(_log_end, run))
+        transaction.on_commit(partial(workspace.remove, ended), robust=True)
+    transaction.on_commit(partial(_log_end, ended))
     if run.started_at is None:
-        return True
+        return ended
     payload = {
         "run_id": run.run_id,
         "policy": run.policy.name,
         "success": succeeded,
         "episodes": run.episodes,
         "duration_seconds": duration,
-        "avg_reward": run.avg_reward if succeeded else None,
-        "final_reward": run.final_reward if succeeded else None,
+        "avg_reward": ended.avg_reward if succeeded else None,
+        "final_reward": ended.final_reward if succeeded else None,
     }
-    events.write(run, "completed", payload if succeeded else payload | {"error": run.error})
-    return True
+    events.write(ended, "completed", payload if succeeded else payload | {"error": ended.error})
+    return ended
 
 
 def _log_end(run: TrainingRun) -> None:
@@ -231,26 +254,30 @@ def _log_end(run: TrainingRun) -> None:
         log.error("Training failed", error=run.error, **details)
 
 
-def release(run: TrainingRun) -> None:
-    """running -> queued, by the owner, on a graceful stop; failed when that was the last attempt."""
-    _give_up(run, "stopped while running")
+def release(run: TrainingRun) -> bool:
+    """running -> queued, by the owner, on a graceful stop; False, and nothing written, when the run was lost."""
+    return _requeue(run, "stopped while running")
 
 
 def reap() -> int:
-    """Take runs whose worker is lost back to queued, or end them after the last attempt. Returns how many."""
+    """Take runs whose worker is lost back to queued, or end them once MOST_LOST workers are. Returns how many."""
     lost = TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*_CONFIG_COLUMNS)
-    return sum(_give_up(run, "worker lost") for run in lost)
+    return sum(_reap(run) for run in lost)
 
 
-def _give_up(run: TrainingRun, reason: str) -> bool:
+def _reap(run: TrainingRun) -> bool:
+    workers = run.workers_lost + 1
+    if workers >= MOST_LOST and not cancel_requested(run):
+        return fail(run, f"worker lost in {workers} attempts")
+    return _requeue(run, "worker lost", workers_lost=workers)
+
+
+def _requeue(run: TrainingRun, reason: str, **columns: Any) -> bool:
     if cancel_requested(run):
         return end_cancelled(run)
-    if run.attempt >= MAX_ATTEMPTS:
-        return fail(run, f"{reason} in the last of {run.attempt} attempts")
+    columns |= {"status": Status.QUEUED, "heartbeat_at": None, "sent_at": None, "queued_at": timezone.now()}
     with transaction.atomic():
-        requeued = TrainingRun.objects.held_by(run).update(
-            status=Status.QUEUED, heartbeat_at=None, sent_at=None, queued_at=timezone.now()
-        )
+        requeued = TrainingRun.objects.held_by(run).update(**columns)
         if requeued:
             transaction.on_commit(partial(messages.send, [run]))
     if requeued:
@@ -266,9 +293,8 @@ def cancel(run: TrainingRun) -> bool:
     """
     while run.status in TrainingRun.ACTIVE:
         if run.status == Status.QUEUED:
-            with transaction.atomic():
-                if _finish(run, Status.CANCELLED, error=CANCELLED):
-                    return True
+            if end_cancelled(run):
+                return True
         elif TrainingRun.objects.held_by(run).update(cancel_requested_at=timezone.now()):
             return True
         # Claimed, released or ended since it was read.

@@ -1,9 +1,11 @@
 """Messages to the workers: hints that a run waits. The database is the truth; one that is lost is sent again."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime, timedelta
+from typing import cast
 
 import structlog
 from celery import current_app
@@ -59,11 +61,18 @@ def send(runs: Sequence[TrainingRun]) -> int:
 
 
 def resend_unheard(now: datetime) -> int:
-    """Tell a worker again of runs whose message may be lost; returns how many.
+    """Tell a worker again of runs whose message is lost; returns how many.
 
-    While messages wait in the queue the workers are merely busy, and more messages would not help.
+    A message that still waits in the queue is not: the workers are merely busy.
     """
-    unheard = TrainingRun.objects.unheard(now, UNHEARD_AFTER)
-    if not unheard.exists() or events.client().llen(settings.TRAINING_QUEUE):
+    unheard = list(TrainingRun.objects.unheard(now, UNHEARD_AFTER))
+    if not unheard:
         return 0
-    return send(list(unheard))
+    waiting = set(_waiting())
+    return send([run for run in unheard if run.run_id not in waiting])
+
+
+def _waiting() -> Iterator[str]:
+    """The runs whose messages are in the queue."""
+    for message in cast(list[str], events.client().lrange(settings.TRAINING_QUEUE, 0, -1)):
+        yield json.loads(message)["headers"]["id"]

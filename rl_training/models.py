@@ -159,6 +159,7 @@ class TrainingRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0)
+    workers_lost = models.PositiveSmallIntegerField(default=0, help_text="Attempts that ended without a word.")
     heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     initial_version = models.ForeignKey(

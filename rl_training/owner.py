@@ -4,13 +4,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
-from rl_training import events, lifecycle
+from rl_training import events, lifecycle, pool
 from rl_training.models import TrainingRun
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,9 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 1.0
 # Training waits for a Redis that stalls: seconds, and no more often than this.
 SILENT_SECONDS = 60.0
+# How long the end of a run waits for a database that is away, and between tries.
+PATIENCE_SECONDS = 600.0
+PAUSE_SECONDS = 1.0
 
 
 class Owner(threading.Thread):
@@ -44,6 +48,7 @@ class Owner(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(TICK_SECONDS):
+            pool.show_that_it_runs()
             try:
                 self._tick(time.monotonic())
             except DatabaseError as error:
@@ -63,9 +68,9 @@ class Owner(threading.Thread):
             self.cancelled.set()
             self.stop.set()
         if now - self._beat_at >= lifecycle.HEARTBEAT_SECONDS or episodes != self._episodes:
-            self._beat_at, self._episodes = now, episodes
             if not lifecycle.heartbeat(run, **self.progress) or lifecycle.fail_overdue(run, now - self._began_at):
                 self.stop.set()
+            self._beat_at, self._episodes = now, episodes
 
     def report(self) -> None:
         """Write the progress now, if the database lets us."""
@@ -73,6 +78,26 @@ class Owner(threading.Thread):
             lifecycle.heartbeat(self.training_run, **self.progress)
         except DatabaseError as error:
             log.warning("Progress was not written", run_id=self.training_run.run_id, error=str(error))
+
+    def write(self, write: Callable[..., Any], *given: Any) -> None:
+        """Write how the run ended, trying again while the database is away: a result of hours is worth waiting for.
+
+        Nothing is written, and that is logged, where the run is another's by now.
+        """
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                if not write(*given):
+                    log.warning("The run is another's by now, its end is not written", what=write.__name__)
+                return
+            except (OperationalError, InterfaceError) as error:
+                if time.monotonic() > give_up_at:
+                    raise
+                log.warning("The database is away, trying again", error=str(error))
+                connection.close()
+                # To wait is not to be stuck.
+                self._moved_at = time.monotonic()
+                time.sleep(PAUSE_SECONDS)
 
     def announce(self, entry: dict[str, Any]) -> None:
         """Put an entry on the progress stream; none for a while after Redis did not take one."""
@@ -90,9 +115,11 @@ class Owner(threading.Thread):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def __enter__(self) -> "Owner":
+        pool.show_that_it_runs()
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self.join()
+        pool.show_that_it_is_idle()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 if TYPE_CHECKING:
     from rl_training.models import PolicyStore, TrainingEvent, TrainingRun  # noqa: F401
@@ -153,10 +153,12 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return self.filter(status="running", heartbeat_at__lt=Now() - timeout)
 
     def unheard(self, now: datetime, timeout: timedelta) -> TrainingRunQuerySet:
-        """Queued, and no worker was told of it for `timeout`: the message may be lost."""
-        return self.filter(status="queued").filter(
-            Q(sent_at=None, queued_at__lt=now - timeout) | Q(sent_at__lt=now - timeout)
-        )
+        """Queued, and no worker was told of it for `timeout`: the message may be lost.
+
+        One that was told in the future, by a clock that was set back since, was told nobody knows when.
+        """
+        told = Coalesce("sent_at", "queued_at")
+        return self.filter(status="queued").alias(told=told).exclude(told__range=(now - timeout, now + timeout))
 
     def recent(self, policy: PolicyStore) -> TrainingRunQuerySet:
         """The finished runs of a policy, newest first, with what a summary shows of them."""

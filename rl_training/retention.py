@@ -17,8 +17,8 @@ import structlog
 from django.conf import settings
 from django.db.models import Min, Q, QuerySet
 
-from rl_training import events
-from rl_training.models import TrainingEvent
+from rl_training import events, workspace
+from rl_training.models import TrainingEvent, TrainingRun
 
 log = structlog.get_logger(__name__)
 
@@ -119,6 +119,8 @@ def _from(first: int) -> QuerySet[TrainingEvent]:
 def purge(now: datetime) -> int:
     """Delete events older than EVENT_RETENTION_DAYS that were relayed, with their entries; returns how many.
 
+    Files of runs that nobody has touched for as long go too.
+
     Up to PURGE_BATCH in one call. Entries go first: a purge that ends in between is repeated. They go one by one, as
     the id of an entry that was replayed says when that was, and not how old its event is. The runs stay.
     """
@@ -130,4 +132,6 @@ def purge(now: datetime) -> int:
         events.remove(old, before=cutoff)
         TrainingEvent.objects.filter(pk__in=[event.pk for event in old]).delete()
         log.info("Deleted old events", number=len(old), older_than=cutoff.isoformat())
+    if files := workspace.remove_old(cutoff, set(TrainingRun.objects.active().values_list("run_id", flat=True))):
+        log.info("Deleted old files of runs", number=files, older_than=cutoff.isoformat())
     return len(old)

@@ -3,7 +3,6 @@
 import multiprocessing
 import shutil
 import tempfile
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from celery import shared_task
 from celery.platforms import set_pdeathsig
-from celery.signals import worker_process_init, worker_shutting_down
+from celery.signals import heartbeat_sent, worker_process_init, worker_shutting_down
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 
-from rl_training import artifacts, lifecycle, messages, workspace
+from rl_training import artifacts, lifecycle, messages, pool, workspace
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyVersion, TrainingRun
@@ -30,12 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# How long the end of a run waits for a database that is away, and between tries.
-PATIENCE_SECONDS = 600.0
-PAUSE_SECONDS = 1.0
-
 # Made before the pool forks, hence one for the worker and its children: the worker sets it, a run in a child sees it.
 stopping = multiprocessing.Event()
+heartbeat_sent.connect(pool.end_stuck)
 
 
 @worker_shutting_down.connect
@@ -74,28 +70,13 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
         except Exception as error:
             fault_points.reach("before_failure")
             owner.report()
-            patiently(lifecycle.fail, run, explain(error), traceback.format_exc())
+            owner.write(lifecycle.fail, run, explain(error), traceback.format_exc())
             raise
         if outcome is not None:
-            patiently(lifecycle.succeed, run, outcome)
+            owner.write(lifecycle.succeed, run, outcome)
             return
         owner.report()
-        patiently(lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release, run)
-
-
-def patiently(write: Callable[..., Any], *given: Any) -> None:
-    """Write to the database, trying again while it is away: a result of hours is worth waiting for."""
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            write(*given)
-            return
-        except (OperationalError, InterfaceError) as error:
-            if time.monotonic() > give_up_at:
-                raise
-            log.warning("The database is away, trying again", error=str(error))
-            connection.close()
-            time.sleep(PAUSE_SECONDS)
+        owner.write(lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release, run)
 
 
 def train(
@@ -105,11 +86,13 @@ def train(
     # torch is imported here, in the process that trains: neither web and beat nor the worker's parent process,
     # whose OpenMP and CUDA state would not survive the fork, ever import it.
     from rl_training.core import training
-    from rl_training.core.market import load_market
+    from rl_training.core.market import load_market, market_summary
 
     config = TrainingConfig.model_validate(run.config)
     # Bars up to the first start: every attempt of a run sees the same market.
     market = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at)
+    # A run that fails says of which bars.
+    owner.progress["market_summary"] = market_summary(config.market, market)
     parent, initial_policy = initial(run, config)
 
     def on_progress(progress: "Progress") -> None:
@@ -136,13 +119,14 @@ def train(
 
     # None is held while nothing is written: training may take hours.
     connection.close()
-    path = workspace.checkpoint_path(run)
+    path, *before = workspace.checkpoint_paths(run)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = training.train(
         config,
         market,
         initial_policy=initial_policy,
         checkpoint=path,
+        earlier_checkpoints=before,
         log_dir=workspace.log_path(run),
         on_progress=on_progress,
         on_iteration=on_iteration,

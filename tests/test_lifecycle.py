@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.db.models.functions import Now
 
 from rl_training import lifecycle
@@ -74,6 +75,20 @@ def test_success_makes_the_next_version_and_one_completed_event(policy, claimed)
     assert (policy.total_runs, policy.succeeded_runs) == (1, 1)
 
 
+def test_an_end_that_could_not_be_committed_can_be_written_again(claimed, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(lifecycle.events, "write", refuse)
+        with pytest.raises(OperationalError):
+            lifecycle.succeed(claimed, OUTCOME)
+    assert (status(claimed), lifecycle.heartbeat(claimed)) == ("running", True)
+    assert lifecycle.succeed(claimed, OUTCOME).number == 1
+    assert (status(claimed), claimed.status, claimed.avg_reward) == ("succeeded", "succeeded", 0.5)
+
+
+def refuse(*_, **__):
+    raise OperationalError("the connection was ended")
+
+
 def test_the_next_run_continues_from_the_newest_version(policy, claimed):
     version = lifecycle.succeed(claimed, OUTCOME)
     assert lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).initial_version == version
@@ -123,13 +138,23 @@ def test_a_released_run_waits_for_another_worker(claimed):
     assert lifecycle.claim(claimed.run_id).attempt == 2
 
 
+def test_a_worker_that_is_told_to_stop_is_none_that_is_lost(run):
+    for _ in range(5):
+        lifecycle.release(lifecycle.claim(run.run_id))
+    claimed = lifecycle.claim(run.run_id)
+    silent_for(31)
+    lifecycle.reap()
+    run.refresh_from_db()
+    assert (run.status, claimed.attempt, run.workers_lost) == ("queued", 6, 1)
+
+
 def test_the_third_lost_attempt_fails_the_run_with_that_reason(run):
     for _ in range(3):
         lifecycle.claim(run.run_id)
         silent_for(31)
         lifecycle.reap()
     run.refresh_from_db()
-    assert (run.status, run.error) == ("failed", "worker lost in the last of 3 attempts")
+    assert (run.status, run.error) == ("failed", "worker lost in 3 attempts")
     assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
 
 

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 
 import pytest
@@ -38,10 +39,19 @@ def test_in_a_turn_of_beat_a_broker_that_does_not_answer_is_waited_for_once(poli
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_no_worker_heard_of_is_sent_again_once_the_queue_is_empty(policy, streams):
-    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+def test_a_run_whose_message_is_lost_is_sent_again_and_one_that_waits_its_turn_is_not(policy, streams):
+    runs = [
+        lifecycle.enqueue(of, TrainingRun.Trigger.COMMAND) for of in (policy, PolicyStore.objects.create(name="other"))
+    ]
     later = timezone.now() + timedelta(seconds=31)
     assert messages.resend_unheard(later) == 0
+    lost = json.loads(streams.rpop("training"))["headers"]["id"]
+    assert lost == runs[0].run_id
+    assert [messages.resend_unheard(later), streams.llen("training")] == [1, 2]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_was_sent_before_the_clock_was_set_back_is_sent_again(policy, streams):
+    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
     streams.delete("training")
-    assert messages.resend_unheard(later) == 1
-    assert streams.llen("training") == 1
+    assert messages.resend_unheard(timezone.now() - timedelta(days=1)) == 1

@@ -2,9 +2,10 @@ import multiprocessing
 import signal
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
 
 from rl_training import lifecycle, tasks
+from rl_training import owner as owner_module
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.owner import Owner
 
@@ -39,6 +40,29 @@ def test_a_redis_that_did_not_take_progress_is_left_alone_for_a_while(claimed, s
     settings.REDIS_URL = with_redis
     owner.announce({"episode": 3})
     assert streams.xlen("rl_v3.training.progress") == 1
+    assert 86_000 < streams.ttl("rl_v3.training.progress") <= 86_400
+
+
+def test_the_end_of_a_run_is_written_once_the_database_is_back(claimed, monkeypatch):
+    monkeypatch.setattr(owner_module, "PAUSE_SECONDS", 0.0)
+    answers = iter([OperationalError("away"), OperationalError("away"), True])
+    asked = []
+
+    def write(run):
+        asked.append(run)
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    Owner(claimed).write(write, claimed)
+    assert len(asked) == 3
+
+
+def test_that_the_end_was_not_written_is_said(claimed, caplog):
+    TrainingRun.objects.update(attempt=2)
+    Owner(claimed).write(lifecycle.fail, claimed, "no bars")
+    assert "The run is another's by now" in caplog.text
 
 
 def test_another_owner_is_noticed(claimed):
@@ -57,7 +81,7 @@ def test_a_run_cancelled_while_it_trains_ends_with_its_checkpoint_kept(small_pol
     run.refresh_from_db()
     assert (run.status, run.error) == ("cancelled", "cancelled")
     assert run.iterations_done > 0
-    assert (settings.CHECKPOINT_ROOT / f"{run.run_id}.safetensors").exists()
+    assert (settings.CHECKPOINT_ROOT / f"{run.run_id}-1.safetensors").exists()
     assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload["success"] is False
 
 

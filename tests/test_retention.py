@@ -177,6 +177,20 @@ def test_table_and_stream_hold_the_same_after_a_purge(policy, streams):
     assert retention.purge(timezone.now()) == 0
 
 
+def test_old_files_of_runs_that_are_over_are_removed(policy, streams, settings, tmp_path):
+    settings.CHECKPOINT_ROOT = tmp_path
+    over = run(policy)
+    active = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
+    names = [f"{over.run_id}-1.safetensors", f".{over.run_id}-1.safetensors.0f.tmp", f"{active.run_id}-1.safetensors"]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / f"{over.run_id}.events").mkdir()
+    retention.purge(timezone.now() + timedelta(days=29))
+    assert len(list(tmp_path.iterdir())) == 4
+    retention.purge(timezone.now() + timedelta(days=31))
+    assert [path.name for path in tmp_path.iterdir()] == [names[2]]
+
+
 def test_a_removal_that_redis_lost_is_made_up_for(policy, server):
     run(policy)
     age(days=31)

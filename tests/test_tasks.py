@@ -96,6 +96,16 @@ def test_a_missing_market_file_fails_the_run_and_is_named(small_policy, streams)
     assert (payload["success"], payload["error"], payload["avg_reward"]) == (False, run.error, None)
 
 
+def test_a_run_that_fails_says_of_which_bars(small_policy, streams):
+    small_policy.environment = small_policy.environment.model_copy(update={"episode_length": 5_000})
+    small_policy.save_settings()
+    run = enqueue(small_policy)
+    with pytest.raises(ValueError, match="at least 5104 are needed"):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, run.market_summary["bars"]) == ("failed", 5031)
+
+
 @pytest.mark.skipif(not (SHARED / BITCOIN).exists(), reason="the shared market data is not beside the checkout")
 def test_a_policy_on_hourly_bitcoin_trains_with_costs_and_is_evaluated_beside_buy_and_hold(
     small_policy, streams, settings

@@ -165,6 +165,24 @@ def test_in_place_of_a_damaged_checkpoint_the_one_before_is_used(tmp_path, whole
     assert resumed[0].iteration == 4
 
 
+def test_the_checkpoint_of_an_earlier_attempt_is_read_and_not_written(tmp_path, whole):
+    first, second = tmp_path / "run-1", tmp_path / "run-2"
+    train(CONFIG, MARKET, checkpoint=first, should_stop=stop_at_once)
+    before = first.read_bytes()
+    resumed = []
+    result = train(
+        CONFIG,
+        MARKET,
+        checkpoint=second,
+        earlier_checkpoints=[first],
+        on_iteration=resumed.append,
+        checkpoint_seconds=0,
+    )
+    assert resumed[0].iteration == 2
+    assert same(result, whole)
+    assert (first.read_bytes(), second.exists()) == (before, True)
+
+
 def test_a_checkpoint_is_written_at_the_end_of_each_episode(tmp_path):
     written = []
 

@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 import structlog
@@ -17,7 +17,7 @@ from rl_training.core.market_exchange import load_exchange
 from rl_training.core.market_file import load_file
 from rl_training.core.market_planted import planted_market
 
-__all__ = ["MarketData", "MarketDataError", "load_market", "split_market"]
+__all__ = ["MarketData", "MarketDataError", "load_market", "market_summary", "split_market"]
 
 logger = structlog.get_logger(__name__)
 
@@ -46,6 +46,19 @@ def load_market(config: MarketConfig, *, root: Path | None = None, until: dateti
         "Market data loaded", source=config.source, **where, bars=len(market), gaps=market.gaps, first=first, last=last
     )
     return market
+
+
+def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:
+    """What a run notes of its bars: which they are, to the bit, and from when to when."""
+    first, last = (when.isoformat() for when in market.span)
+    return {
+        "name": config.label,
+        "digest": market.digest,
+        "first": first,
+        "last": last,
+        "bars": len(market),
+        "gaps": market.gaps,
+    }
 
 
 def _data_root(config: MarketConfig) -> Path:

@@ -1,7 +1,7 @@
 """What a training run executes: the loop from bars to an evaluated policy, which can be stopped and resumed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, 
 from rl_training.core.environment import TradingVectorEnv
 from rl_training.core.evaluation import Evaluation, evaluate
 from rl_training.core.features import FeatureStatistics, longest_window
-from rl_training.core.market import MarketData, MarketDataError, split_market
+from rl_training.core.market import MarketData, MarketDataError, market_summary, split_market
 from rl_training.core.market_planted import planted_market
 from rl_training.core.observation import observation_names
 from rl_training.core.policy import Policy
@@ -98,6 +98,7 @@ def train(
     *,
     initial_policy: SavedPolicy | None = None,
     checkpoint: Path | None = None,
+    earlier_checkpoints: Sequence[Path] = (),
     log_dir: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
@@ -113,6 +114,7 @@ def train(
                         resumed from if it is of the same config, bars and initial policy: the end is the same to the
                         bit. One that is damaged or of another run is left aside for the one before it, which is kept;
                         see save_checkpoint(). The caller removes both
+    earlier_checkpoints files that are read where none of these can be used, in this order, and never written
     log_dir             a folder for TensorBoard event files of each iteration's metrics; none without `tensorboard`
     on_progress         called after each episode; on_iteration after each iteration
     should_stop         asked after each iteration
@@ -125,7 +127,7 @@ def train(
     torch.set_num_threads(1)
     run = _Run(config, market, initial_policy, threads)
     if checkpoint is not None:
-        run.resume(checkpoint)
+        run.resume([checkpoint, *earlier_checkpoints])
     saved_at = time.monotonic()
     metrics_log = open_log(log_dir, run.ppo.timesteps)
 
@@ -185,8 +187,8 @@ class _Run:
             "initial_policy": initial_policy.digest if initial_policy else None,
         }
 
-    def resume(self, path: Path) -> None:
-        for candidate in (path, previous(path)):
+    def resume(self, paths: Sequence[Path]) -> None:
+        for candidate in (candidate for path in paths for candidate in (path, previous(path))):
             if not candidate.exists():
                 continue
             try:
@@ -224,20 +226,12 @@ class _Run:
     def result(self) -> TrainingResult:
         stopped = self.ppo.timesteps < self.config.total_timesteps
         policy, statistics = self.ppo.policy, self.env.statistics
-        first, last = self.market.span
         return TrainingResult(
             stopped=stopped,
             policy=policy,
             environment=self.config.environment,
             statistics=statistics,
-            market_summary={
-                "name": self.config.market.label,
-                "digest": self.market.digest,
-                "first": first.isoformat(),
-                "last": last.isoformat(),
-                "bars": len(self.market),
-                "gaps": self.market.gaps,
-            },
+            market_summary=market_summary(self.config.market, self.market),
             environment_steps=self.ppo.timesteps,
             episode_rewards=list(self.tally.episode_rewards),
             avg_policy_loss=self.tally.mean_losses[0],

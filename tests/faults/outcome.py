@@ -1,13 +1,14 @@
 """What a case ends with, seen from outside."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market import load_market
 from rl_training.core.training import train
-from tests.faults.system import RECOVERY_SECONDS, Row, System
+from tests.faults.system import PPO, RECOVERY_SECONDS, Row, System
 from tests.waiting import wait_for
 
 
@@ -26,6 +27,13 @@ def all_end_as_if_nothing_had_happened(
     assert [(run["status"], run["error"], run["attempt"]) for run in runs] == [("succeeded", "", n) for n in attempts]
     system.wait_until_all_holds()
     assert sorted(system.weights()) == sorted(uninterrupted(run) for run in runs)
+
+
+def resumed_at(system: System) -> int:
+    """The iteration that the last worker to take a run up again began after; 0: from the start."""
+    logs = [path.read_text() for path in sorted(system.folder.glob("*.log"), key=lambda path: path.stat().st_mtime)]
+    steps = re.findall(r"Resumed from checkpoint .*environment_steps=(\d+)", "".join(logs))
+    return int(steps[-1]) // (PPO["num_envs"] * PPO["rollout_length"]) if steps else 0
 
 
 def logged(system: System, process: str, words: str) -> bool:

@@ -28,7 +28,7 @@ def launch(system: System, fault: str, policies: int = 1, ppo: dict[str, object]
 
 
 def checkpoint(system: System, run_id: str) -> Path:
-    return system.folder / "checkpoints" / f"{run_id}.safetensors"
+    return system.folder / "checkpoints" / f"{run_id}-1.safetensors"
 
 
 @pytest.mark.parametrize(

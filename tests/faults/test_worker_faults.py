@@ -1,14 +1,20 @@
 """What must not matter: the fault at each moment of a run's life, with real processes and signals."""
 
+import os
 import signal
+import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.faults.outcome import all_end_as_if_nothing_had_happened
+from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged, resumed_at
 from tests.faults.recovery import Recovery
 from tests.faults.system import RECOVERY_SECONDS, System
+from tests.waiting import wait_for
 
 ITERATIONS = 200  # of a run that System.schedule() makes
+EPISODE = 4  # iterations from one episode's end, and checkpoint, to the next
 FILES = 40  # that it writes at least
 
 
@@ -28,23 +34,38 @@ def recovers(system: System, recovery: Recovery, fault: str, attempts: int) -> N
     all_end_as_if_nothing_had_happened(system, [attempts])
 
 
+def little_was_repeated(system: System, iteration: int) -> None:
+    """A run that was interrupted in that iteration went on from the last episode's end, or from a later checkpoint."""
+    assert (iteration - 1) // EPISODE * EPISODE <= resumed_at(system) < iteration
+
+
 @pytest.mark.parametrize(
-    ("fault", "attempts"),
+    ("fault", "attempts", "resumed"),
     [
-        ("before_claim:1:SIGKILL", 1),
-        pytest.param("claimed:1:SIGKILL", 2, marks=pytest.mark.long),
-        pytest.param("iteration:1:SIGKILL", 2, marks=pytest.mark.long),
-        pytest.param(f"iteration:{ITERATIONS}:SIGKILL", 2, marks=pytest.mark.long),
-        pytest.param("artifact_stored:1:SIGKILL", 2, marks=pytest.mark.long),
-        ("before_relay:2:SIGKILL", 1),
+        ("before_claim:1:SIGKILL", 1, 0),
+        pytest.param("claimed:1:SIGKILL", 2, 0, marks=pytest.mark.long),
+        pytest.param("iteration:1:SIGKILL", 2, 0, marks=pytest.mark.long),
+        pytest.param(f"iteration:{ITERATIONS}:SIGKILL", 2, ITERATIONS - EPISODE, marks=pytest.mark.long),
+        pytest.param("artifact_stored:1:SIGKILL", 2, ITERATIONS, marks=pytest.mark.long),
     ],
 )
-def test_a_training_process_is_killed(system, recovery, fault, attempts):
+def test_a_training_process_is_killed(system, recovery, fault, attempts, resumed):
     recovers(system, recovery, fault, attempts)
+    assert resumed <= resumed_at(system) < resumed + EPISODE
+
+
+def test_a_training_process_is_killed_between_its_commit_and_its_event(system, recovery):
+    launch_with(system, "before_relay:2:SIGKILL")
+    recovery.begins()
+    wait_for(lambda: not system.violations(), "the event to be on its stream", RECOVERY_SECONDS)
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [1])
 
 
 def test_a_training_process_is_killed_at_a_random_iteration(system, recovery, chance):
-    recovers(system, recovery, f"iteration:{chance.randrange(1, ITERATIONS)}:SIGKILL", 2)
+    iteration = chance.randrange(1, ITERATIONS)
+    recovers(system, recovery, f"iteration:{iteration}:SIGKILL", 2)
+    little_was_repeated(system, iteration)
 
 
 @pytest.mark.long
@@ -54,38 +75,76 @@ def test_a_training_process_is_killed_while_it_writes_a_random_file(system, reco
 
 @pytest.mark.long
 def test_a_whole_worker_is_killed_at_a_random_iteration(system, recovery, chance):
-    launch_with(system, f"iteration:{chance.randrange(1, ITERATIONS)}:SIGSTOP")
+    iteration = chance.randrange(1, ITERATIONS)
+    launch_with(system, f"iteration:{iteration}:SIGSTOP")
     system.send_signal("worker", signal.SIGKILL)
     recovery.begins()
     system.launch("worker", "other")
     system.wait_for_attempt(2)
     recovery.ends()
     all_end_as_if_nothing_had_happened(system, [2])
+    little_was_repeated(system, iteration)
 
 
 @pytest.mark.long
-def test_a_worker_that_sleeps_too_long_has_lost_its_run(system, recovery):
+def test_a_training_process_that_stands_still_loses_its_run_and_its_place(system, recovery):
     launch_with(system, "iteration:50:SIGSTOP")
     recovery.begins()
-    system.launch("worker", "other")
     system.wait_for_attempt(2)
     recovery.ends()
-    [run] = system.wait_for_runs(seconds=2 * RECOVERY_SECONDS)
-    system.send_signal("worker", signal.SIGCONT)
-    all_end_as_if_nothing_had_happened(system, [run["attempt"]])
+    all_end_as_if_nothing_had_happened(system, [2])
+    little_was_repeated(system, 50)
 
 
 @pytest.mark.long
-def test_a_run_that_kills_its_worker_each_time_fails_and_the_others_go_on(system, recovery):
-    launch_with(system, "iteration:*:SIGKILL")
-    [run] = system.wait_for_runs(seconds=4 * RECOVERY_SECONDS)
-    assert (run["status"], run["attempt"]) == ("failed", 3)
-    assert run["error"] == "worker lost in the last of 3 attempts"
+def test_a_worker_sleeps_for_45_seconds_and_wakes_while_another_has_its_run(system, recovery):
+    launch_with(system, "iteration:50:SIGSTOP")
+    system.send_signal("worker", signal.SIGSTOP)
+    awake_at = time.monotonic() + 45
+    recovery.begins()
+    # Stops with a checkpoint of its own written, and goes on once the first worker has noticed.
+    system.launch("worker", "other", fault="file_written:3:SIGSTOP")
+    system.wait_for_attempt(2)
+    recovery.ends()
+    system.wait_for_fault("file_written")
+    sleeper, owner = child_of(system, "worker"), child_of(system, "other")
+    wait_for(lambda: time.monotonic() >= awake_at, "the sleeper to wake", 46)
+    system.send_signal("worker", signal.SIGCONT)
+    wait_for(lambda: left_its_run(system, sleeper), "the sleeper to notice")
+    os.kill(owner, signal.SIGCONT)
+    all_end_as_if_nothing_had_happened(system, [2])
+
+
+def left_its_run(system: System, sleeper: int) -> bool:
+    """Its process was ended by its own worker, or found that the run is another's."""
+    return not Path(f"/proc/{sleeper}").exists() or logged(system, "worker", "The run is another's by now")
+
+
+@pytest.mark.long
+def test_a_run_loses_its_worker_each_time_and_fails_and_the_others_go_on(system, recovery):
+    system.schedule(policies=3, episodes=1)
+    system.execute("UPDATE rl_training_policystore SET episodes_per_run = 100000 WHERE name = 'rl_v3'")
+    for kind in ("worker", "beat"):
+        system.launch(kind)
+    for attempt in (1, 2, 3):
+        wait_for(partial(trains, system, attempt), f"attempt {attempt}", 3 * RECOVERY_SECONDS)
+        os.kill(child_of(system, "worker"), signal.SIGKILL)
+    runs = system.wait_for_runs(3, seconds=2 * RECOVERY_SECONDS)
+    outcomes = sorted((run["status"], run["error"]) for run in runs)
+    assert outcomes == [("failed", "worker lost in 3 attempts"), ("succeeded", ""), ("succeeded", "")]
     system.wait_until_all_holds()
 
 
+def trains(system: System, attempt: int) -> bool:
+    """Whether the run without an end is under way for that time."""
+    return any(
+        run["status"] == "running" and run["attempt"] == attempt and run["iterations_done"] for run in system.runs()
+    )
+
+
 def test_a_worker_that_is_told_to_stop_at_a_random_iteration_hands_its_run_over(system, recovery, chance):
-    launch_with(system, f"iteration:{chance.randrange(1, ITERATIONS - 50)}:SIGSTOP")
+    iteration = chance.randrange(1, ITERATIONS - 50)
+    launch_with(system, f"iteration:{iteration}:SIGSTOP")
     worker = system.processes["worker"]
     worker.send_signal(signal.SIGTERM)
     system.send_signal("worker", signal.SIGCONT)
@@ -96,3 +155,4 @@ def test_a_worker_that_is_told_to_stop_at_a_random_iteration_hands_its_run_over(
     system.wait_for_attempt(2)
     recovery.ends()
     all_end_as_if_nothing_had_happened(system, [2])
+    assert resumed_at(system) >= iteration
