@@ -39,10 +39,12 @@ class System:
     """A database, a Redis and any number of workers and beats on a folder of their own.
 
     database   the address of a PostgreSQL database; SQLite in the folder where empty
+    redis_url  where the processes look for Redis; the server's own address where empty
     """
 
     folder: Path
     database: str = ""
+    redis_url: str = ""
     redis: RedisServer = field(init=False)
     processes: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
 
@@ -60,7 +62,7 @@ class System:
             "DJANGO_SETTINGS_MODULE": "tests.faults.settings",
             "STATE_DIR": str(self.folder),
             "DATABASE_URL": self.database,
-            "REDIS_URL": self.redis.url,
+            "REDIS_URL": self.redis_url or self.redis.url,
             "SECRET_KEY": "for tests only",
             "ALLOWED_HOSTS": "localhost",
             "DEBUG": "0",

@@ -3,10 +3,12 @@
 import os
 import signal
 import time
+from contextlib import closing
 
 import pytest
 
 from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of
+from tests.faults.proxy import Proxy
 from tests.faults.system import RECOVERY_SECONDS, System
 from tests.waiting import wait_for
 
@@ -97,6 +99,22 @@ def test_redis_accepts_connections_and_never_answers_while_a_run_trains_and_fini
     wait_for(lambda: not system.violations(), "the event to be delivered", DELIVERED_WITHIN_SECONDS)
     recovery.ends()
     all_end_as_if_nothing_had_happened(system, [1])
+
+
+@pytest.mark.long
+def test_the_network_to_redis_stalls_while_a_run_trains_and_finishes(system, recovery):
+    with closing(Proxy(system.redis.socket)) as proxy:
+        system.redis_url = proxy.url
+        launch_and_stop_at(system, 20, policies=2)
+        proxy.stall()
+        go_on(system)
+        wait_for_runs_in_database(system, "succeeded", 1, 20)
+        proxy.flow()
+        recovery.begins()
+        wait_until_consuming(system)
+        wait_for(lambda: all_started(system), "all runs to start", RECOVERY_SECONDS)
+        recovery.ends()
+        all_end_as_if_nothing_had_happened(system, [1, 1])
 
 
 @pytest.mark.long

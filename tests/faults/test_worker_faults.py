@@ -48,6 +48,13 @@ def little_was_repeated(system: System, iteration: int) -> None:
         pytest.param(f"iteration:{ITERATIONS}:SIGKILL", 2, ITERATIONS - EPISODE, marks=pytest.mark.long),
         pytest.param("artifact_stored:1:SIGKILL", 2, ITERATIONS, marks=pytest.mark.long),
     ],
+    ids=[
+        "before it claims its run",
+        "just after",
+        "first iteration",
+        "last iteration",
+        "before it commits its version",
+    ],
 )
 def test_a_training_process_is_killed(system, recovery, fault, attempts, resumed):
     recovers(system, recovery, fault, attempts)
