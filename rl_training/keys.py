@@ -40,7 +40,7 @@ def policies() -> QuerySet[PolicyStore]:
 
 def find_policy(name: str) -> PolicyStore:
     """The policy of that name. Raises `SettingError` naming the known ones."""
-    policy = policies().filter(name=name).first()
+    policy = policies().filter(name=name).first() if _is_unicode(name) else None
     if policy is None:
         known = ", ".join(PolicyStore.objects.values_list("name", flat=True)) or "none"
         raise SettingError(f"unknown policy {name!r}; known policies: {known}")
@@ -56,7 +56,7 @@ def get(key: str) -> Any:
 def set_value(key: str, text: str) -> Any:
     """Validate and save one setting; `text` is JSON, or taken as it stands where it is not. Raises `SettingError`."""
     policy, section, field = _parse(key)
-    value = _value(text)
+    value = _value(key, text)
     try:
         if section == "training":
             _set_training(policy, field, value)
@@ -88,11 +88,20 @@ def _set_training(policy: PolicyStore, field: str, value: Any) -> None:
     setattr(policy, field, value)
 
 
-def _value(text: str) -> Any:
+def _value(key: str, text: str) -> Any:
+    if not _is_unicode(text):
+        raise SettingError(f"{key}: text that no encoding can hold")
     try:
         return json.loads(text)
+    except RecursionError:
+        raise SettingError(f"{key}: nested too deeply; a value is at most a list of values") from None
     except ValueError:
         return text
+
+
+def _is_unicode(text: str) -> bool:
+    """False where an argument of the command line had bytes that are none."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse(key: str) -> tuple[PolicyStore, str, str]:

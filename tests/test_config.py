@@ -72,6 +72,13 @@ def test_a_network_too_wide_for_any_machine_is_refused():
     assert problems(error.value) == {"hidden_sizes.0": "Input should be less than or equal to 4096, got 1000000"}
 
 
+def test_networks_too_large_for_the_memory_are_refused():
+    with pytest.raises(ValidationError) as error:
+        PPOConfig(hidden_sizes=[4096, 4096, 4096])
+    assert list(problems(error.value)) == ["hidden_sizes"]
+    assert "67,108,864 weights" in problems(error.value)["hidden_sizes"]
+
+
 def test_an_unknown_key_is_refused_by_its_name():
     with pytest.raises(ValidationError) as error:
         PPOConfig.model_validate({"gama": 0.9})

@@ -131,6 +131,16 @@ def test_before_the_first_step_the_ratio_is_1(config, compute):
     assert clip_fraction == 0
 
 
+def test_learning_begins_each_update_with_the_policy_that_collected():
+    config = NORMALISING.model_copy(update={"epochs": 1, "minibatch_size": 256})
+    first_minibatches = []
+    PPO(Probe(lambda sign, step, action: action * sign, length=5), config, seed=1).learn(
+        5 * 256, lambda iteration: first_minibatches.append(abs(iteration.metrics["train/approx_kl"]))
+    )
+    assert len(first_minibatches) == 5
+    assert max(first_minibatches) <= 1e-7
+
+
 def test_the_steps_made_are_the_total_rounded_up_to_the_environments():
     lengths, timesteps, rates = [], [], []
 

@@ -100,7 +100,7 @@ def test_a_run_that_fails_says_of_which_bars(small_policy, streams):
     small_policy.environment = small_policy.environment.model_copy(update={"episode_length": 5_000})
     small_policy.save_settings()
     run = enqueue(small_policy)
-    with pytest.raises(ValueError, match="at least 5104 are needed"):
+    with pytest.raises(ValueError, match="sp500: 4024 of the 5031 bars are to train on, but at least 5104 are"):
         tasks.train_policy(run.run_id)
     run.refresh_from_db()
     assert (run.status, run.market_summary["bars"]) == ("failed", 5031)

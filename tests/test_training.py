@@ -263,7 +263,11 @@ def test_an_initial_policy_that_does_not_fit_is_refused(tmp_path, whole, other, 
 
 @pytest.mark.parametrize(
     ("count", "fraction", "named"),
-    [(36, 0.7, "25 bars, but at least 26"), (40, 0.95, "the last 2 of 40 bars .* at least 3"), (1, 0.5, "leave 0")],
+    [
+        (36, 0.7, "sp500: 25 of the 36 bars are to train on, but at least 26 .* about 38 bars in all"),
+        (40, 0.95, "sp500: 2 of the 40 bars are to evaluate on, but at least 3 .* about 60 bars in all"),
+        (1, 0.5, "leave 0"),
+    ],
 )
 def test_too_few_bars_are_refused_before_anything_is_trained(count, fraction, named):
     config = changed(CONFIG, market__train_fraction=fraction)

@@ -5,6 +5,7 @@ show them. Values are strict: a bool is not an int, text is not a number, NaN an
 key is an error.
 """
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -28,6 +29,8 @@ MAX_PLANTED_BARS = 250_000
 
 # Steps of one rollout: about half a gigabyte with the default features.
 MAX_ROLLOUT = 4_000_000
+# Between the hidden layers of actor and critic together: with gradients and Adam's moments, half a gigabyte.
+MAX_WEIGHTS = 34_000_000
 
 
 class Config(BaseModel):
@@ -259,6 +262,16 @@ class PPOConfig(Config):
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto: CUDA where there is one, else CPU."
     )
+
+    @model_validator(mode="after")
+    def networks_fit(self) -> Self:
+        weights = 2 * sum(below * above for below, above in pairwise(self.hidden_sizes))
+        if weights > MAX_WEIGHTS:
+            raise ValueError(
+                f"hidden_sizes: {self.hidden_sizes} makes {weights:,} weights in actor and critic; at most "
+                f"{MAX_WEIGHTS:,} are held in memory"
+            )
+        return self
 
     @model_validator(mode="after")
     def rollout_fits(self) -> Self:

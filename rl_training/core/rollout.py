@@ -55,7 +55,7 @@ class Sampler:
 
     def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], steps: int) -> None:
         self.env = env
-        self.mode = env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        self.mode = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.observation: Observations | None = None
         self.restarting: Flags = np.zeros(env.num_envs, dtype=np.bool_)
         self.size = int(np.prod(env.single_observation_space.shape or (1,)))

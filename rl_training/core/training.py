@@ -1,5 +1,6 @@
 """What a training run executes: the loop from bars to an evaluated policy, which can be stopped and resumed."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -150,6 +151,23 @@ def train(
     return run.result()
 
 
+def check_enough(config: TrainingConfig, training: MarketData, later: MarketData) -> None:
+    """Raise MarketDataError, saying how many bars the market must have, where either part of it is too short."""
+    window, length = longest_window(config.environment.features), config.environment.episode_length
+    share = config.market.train_fraction
+    for part, of, needed, purpose, decisions in (
+        (training, share, window + length + 1, "to train on", f"an episode's {length} decisions"),
+        (later, 1 - share, window + 2, "to evaluate on", "one decision"),
+    ):
+        if len(part) < needed:
+            raise MarketDataError(
+                f"{len(part)} of the {len(training) + len(later)} bars are {purpose}, but at least {needed} are needed: "
+                f"{window} of the features' longest window, {decisions} and the bar after; with a train_fraction of "
+                f"{share:g} that is about {math.ceil(needed / of)} bars in all",
+                file=config.market.label,
+            )
+
+
 def warm_up() -> None:
     """Load what a run computes with, compiling it where that has not been done on this machine, so that none waits."""
     market = MarketConfig(source="planted", bars=1000)
@@ -167,12 +185,7 @@ class _Run:
         self.config = config
         self.market = market
         training, self.later = split_market(market, config.market.train_fraction)
-        needed = longest_window(config.environment.features) + 2
-        if len(self.later) < needed:
-            raise MarketDataError(
-                f"evaluation: the last {len(self.later)} of {len(market)} bars are for it, but at least {needed} are "
-                "needed: the features' longest window, the bar of the first decision and the one after"
-            )
+        check_enough(config, training, self.later)
         if initial_policy is not None:
             check_fits(initial_policy, config)
         self.env = TradingVectorEnv(training, config.environment, config.ppo.num_envs, config.seed)
