@@ -161,9 +161,9 @@ def check_enough(config: TrainingConfig, training: MarketData, later: MarketData
     ):
         if len(part) < needed:
             raise MarketDataError(
-                f"{len(part)} of the {len(training) + len(later)} bars are {purpose}, but at least {needed} are needed: "
-                f"{window} of the features' longest window, {decisions} and the bar after; with a train_fraction of "
-                f"{share:g} that is about {math.ceil(needed / of)} bars in all",
+                f"{len(part)} of the {len(training) + len(later)} bars are {purpose}, but at least {needed} are "
+                f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
+                f"train_fraction of {share:g} that is about {math.ceil(needed / of)} bars in all",
                 file=config.market.label,
             )
 
