@@ -7,9 +7,9 @@ is nothing that could expire, and a stream that lost entries, or all of them, ta
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from typing import Any, cast
 
 import redis
@@ -111,8 +111,16 @@ def write(run: TrainingRun, kind: str, payload: dict[str, Any]) -> TrainingEvent
         timestamp=now,
         payload=payload | {"timestamp": utc(now)},
     )
-    transaction.on_commit(partial(relay, event))
+    after_commit(lambda: relay(event))
     return event
+
+
+def after_commit(do: Callable[[], object]) -> None:
+    """Do it once the present transaction is committed. Its failure is logged: to the caller the change has happened.
+
+    Django wants no `functools.partial` here: it asks what fails for its name.
+    """
+    transaction.on_commit(do, robust=True)
 
 
 def relay(event: TrainingEvent) -> bool:

@@ -13,7 +13,6 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 import structlog
@@ -108,7 +107,7 @@ def insert(runs: Sequence[TrainingRun], send_message: bool = True) -> None:
         with transaction.atomic():
             TrainingRun.objects.bulk_create(runs)
             if send_message:
-                transaction.on_commit(partial(messages.send, runs))
+                events.after_commit(lambda: messages.send(runs))
     except IntegrityError:
         policies = [run.policy for run in runs]
         active = TrainingRun.objects.active().filter(policy__in=policies).select_related("policy").first()
@@ -127,7 +126,7 @@ def claim(run_id: str) -> TrainingRun | None:
         if not claimed:
             return None
         run = TrainingRun.objects.select_related("policy", "initial_version").defer(*_CONFIG_COLUMNS).get(run_id=run_id)
-        transaction.on_commit(partial(_log_start, run))
+        events.after_commit(lambda: _log_start(run))
         if run.started_at is None:
             run.started_at = now
             TrainingRun.objects.held_by(run).update(started_at=now)
@@ -226,8 +225,8 @@ def _end(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> Traini
             total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
         )
         # A cancelled run keeps its last checkpoint.
-        transaction.on_commit(partial(workspace.remove, ended), robust=True)
-    transaction.on_commit(partial(_log_end, ended))
+        events.after_commit(lambda: workspace.remove(ended))
+    events.after_commit(lambda: _log_end(ended))
     if run.started_at is None:
         return ended
     payload = {
@@ -279,7 +278,7 @@ def _requeue(run: TrainingRun, reason: str, **columns: Any) -> bool:
     with transaction.atomic():
         requeued = TrainingRun.objects.held_by(run).update(**columns)
         if requeued:
-            transaction.on_commit(partial(messages.send, [run]))
+            events.after_commit(lambda: messages.send([run]))
     if requeued:
         log.warning("Run queued again", run_id=run.run_id, reason=reason, attempt=run.attempt)
     return bool(requeued)

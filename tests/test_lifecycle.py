@@ -85,6 +85,13 @@ def test_an_end_that_could_not_be_committed_can_be_written_again(claimed, monkey
     assert (status(claimed), claimed.status, claimed.avg_reward) == ("succeeded", "succeeded", 0.5)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_fails_after_the_commit_is_no_failure_of_the_run(claimed, monkeypatch):
+    monkeypatch.setattr(lifecycle.events, "add", refuse)
+    assert lifecycle.succeed(claimed, OUTCOME).number == 1
+    assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").published_at is None
+
+
 def refuse(*_, **__):
     raise OperationalError("the connection was ended")
 
