@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rl_training.core.compiled import compiled_reordering
-from rl_training.core.kernels import Floats
+from rl_training.core.compiled_networks import Floats
 from rl_training.core.networks import FlatParameters
 
 BETAS = (0.9, 0.999)

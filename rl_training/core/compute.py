@@ -15,9 +15,17 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
-from rl_training.core import kernels
+from rl_training.core.compiled_networks import (
+    BLOCK,
+    Floats,
+    Integers,
+    Scratch,
+    allocate_scratch,
+    draw_actions,
+    predict_values,
+)
+from rl_training.core.compiled_objective import add_up, minibatch_gradient, moments
 from rl_training.core.config import PPOConfig
-from rl_training.core.kernels import Floats, Integers
 from rl_training.core.networks import ActorCritic, FlatParameters, draw
 from rl_training.core.objective import Batch, clipped_surrogate, normalised, squared_errors
 
@@ -88,7 +96,7 @@ class TorchCompute:
 
 
 class CompiledCompute:
-    """By kernels.py in `threads` threads; how many of them there are does not change a bit of the results."""
+    """By the compiled passes in `threads` threads; how many of them there are does not change a bit of the results."""
 
     # Into how many parts a minibatch's gradient is summed up, whatever the number of threads.
     PARTS = 8
@@ -101,19 +109,19 @@ class CompiledCompute:
         self.networks = flat[:split], self.sizes[0], flat[split:], self.sizes[1]
         self.gradients = np.empty((self.PARTS, len(flat)), np.float32)
         self.reports = np.empty((self.PARTS, 5))
-        self.scratch = [kernels.allocate_scratch(*self.sizes) for _ in range(threads)]
+        self.scratch = [allocate_scratch(*self.sizes) for _ in range(threads)]
         self.others = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="compute")
         # Threads of the BLAS's own would only get in the way of these.
         threadpool_limits(1, user_api="blas")
 
     def act(self, inputs: Floats, uniform: Floats) -> tuple[Integers, Floats]:
         actions, log_probs = np.empty(len(inputs), np.int64), np.empty(len(inputs), np.float32)
-        self._share_out(blocks(inputs), kernels.draw_actions, *self.networks[:2], inputs, uniform, actions, log_probs)
+        self._share_out(blocks(inputs), draw_actions, *self.networks[:2], inputs, uniform, actions, log_probs)
         return actions, log_probs
 
     def values(self, inputs: Tensor) -> Tensor:
         values = torch.empty(len(inputs))
-        self._share_out(blocks(inputs), kernels.predict_values, *self.networks[2:], inputs.numpy(), values.numpy())
+        self._share_out(blocks(inputs), predict_values, *self.networks[2:], inputs.numpy(), values.numpy())
         return values
 
     def gradient(self, batch: Batch) -> Gradient:
@@ -130,11 +138,11 @@ class CompiledCompute:
         def of(rows: Tensor) -> Tensor:
             steps, parts = rows.numpy(), min(blocks(rows), self.PARTS)
             gradients, reports = self.gradients[:parts], self.reports[:parts]
-            scaling = kernels.moments(advantages, steps)
-            kernel = kernels.minibatch_gradient
-            self._share_out(parts, kernel, steps, *given, *scaling, *self.networks, *settings, gradients, reports)
+            scaling = moments(advantages, steps)
+            given_all = steps, *given, *scaling, *self.networks, *settings, gradients, reports
+            self._share_out(parts, minibatch_gradient, *given_all)
             report = torch.empty(5, dtype=torch.float64)
-            kernels.add_up(gradients, reports, self.total, report.numpy())
+            add_up(gradients, reports, self.total, report.numpy())
             return report
 
         return of
@@ -143,7 +151,7 @@ class CompiledCompute:
         """Let the threads carry out the pieces of a task, each taking the next one that nobody has begun."""
         waiting = iter(range(pieces))
 
-        def work(scratch: kernels.Scratch) -> None:
+        def work(scratch: Scratch) -> None:
             for piece in waiting:
                 kernel(piece, pieces, scratch, *given)
 
@@ -154,4 +162,4 @@ class CompiledCompute:
 
 
 def blocks(rows: Sized) -> int:
-    return math.ceil(len(rows) / kernels.BLOCK)
+    return math.ceil(len(rows) / BLOCK)

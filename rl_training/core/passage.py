@@ -13,9 +13,9 @@ import numpy.typing as npt
 from rl_training.core import policy as trained
 from rl_training.core.accounting import FloatArray, Rates, cost_rates, open_accounts, trade_bar, trade_bar_into
 from rl_training.core.compiled import compiled
+from rl_training.core.compiled_networks import Floats, Integers, forward
 from rl_training.core.compute import MOST_COMPILED_PARAMETERS
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.kernels import Floats, Integers, forward
 from rl_training.core.market import MarketData
 from rl_training.core.normalisation import OBSERVATION_CLIP
 from rl_training.core.observation import Observer, fill_in
