@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.faults.system import System
+from tests.faults.system import RECOVERY_SECONDS, System
 from tests.waiting import wait_for
 
 SECONDS_OF_MANY_BEATS = 600
@@ -146,7 +146,7 @@ def test_everything_is_off_for_a_day(system, recovery):
     system.schedule(policies=3, interval_minutes=60)
     for kind in ("worker", "beat"):
         system.launch(kind)
-    wait_for(lambda: any(run["iterations_done"] for run in system.runs()), "training to go on")
+    wait_for(lambda: any(run["iterations_done"] for run in system.runs()), "training to go on", 2 * RECOVERY_SECONDS)
     for kind in ("worker", "beat"):
         system.send_signal(kind, signal.SIGKILL)
     system.redis.kill()
