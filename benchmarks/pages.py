@@ -37,6 +37,10 @@ CHART_ADDRESSES = (
 )
 # The dates are those of `store_runs`.
 LISTS = (
+    "/",
+    "/?page=2",
+    "/policies/rl_v3/",
+    "/alerts/",
     "/runs/",
     "/runs/?policy=rl_v3",
     "/runs/?policy=policy_1",
