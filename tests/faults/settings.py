@@ -34,7 +34,8 @@ def fault(point: str, nth: str, name: str) -> None:
         if nth not in ("*", str(next(times))):
             return
         try:
-            happened.touch(exist_ok=nth == "*")
+            with happened.open("a" if nth == "*" else "x") as file:
+                file.write(f"{os.getpid()} {name} ")
         except FileExistsError:
             return
         if name in signal.Signals.__members__:

@@ -160,7 +160,9 @@ class System:
 
     def wait_for_fault(self, point: str) -> None:
         """Until the fault has happened that a process was launched with: the start of a worker is no recovery."""
-        wait_for((self.folder / f"{point}.happened").exists, f"the fault at {point}", 3 * RECOVERY_SECONDS)
+        happened = self.folder / f"{point}.happened"
+        wait_for(happened.exists, f"the fault at {point}", 3 * RECOVERY_SECONDS)
+        wait_for(lambda: has_come_about(happened.read_text()), f"what the fault at {point} does")
 
     def runs(self) -> list[Row]:
         return self.query("SELECT * FROM rl_training_trainingrun ORDER BY id")
@@ -252,3 +254,11 @@ class System:
         path = self.folder / "db.sqlite3"
         with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as connection:
             yield connection.cursor()
+
+
+def has_come_about(fault: str) -> bool:
+    """`fault`: the number of a process and the signal that it was about to send itself; a stopped one stands still."""
+    pid, name = (*fault.split(), "", "")[:2]
+    if name != "SIGSTOP":
+        return bool(name)
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
