@@ -202,9 +202,7 @@ def _finish(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> boo
 
 def _take_over(run: TrainingRun, ended: TrainingRun) -> None:
     """Let the object be what the row is, now that it is committed: until then the write may have to be tried again."""
-    for field in run._meta.concrete_fields:
-        if field.attname in ended.__dict__:
-            setattr(run, field.attname, getattr(ended, field.attname))
+    vars(run).update(vars(ended))
 
 
 def _end(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> TrainingRun | None:
