@@ -28,7 +28,7 @@ ENQUEUED_TOGETHER = 100
 # A writer relays its events at once; what is still there after this is left over.
 LEFT_OVER_AFTER = timedelta(seconds=3)
 # Every owner has shown itself by then once the database is back: three heartbeats.
-OWNERS_HEARD_AFTER = timedelta(seconds=3 * lifecycle.HEARTBEAT_SECONDS)
+OWNERS_HEARD_AFTER_SECONDS = 3 * lifecycle.HEARTBEAT_SECONDS
 # A clock that goes back by more was set; by less, it was corrected.
 CLOCK_SET_BACK = timedelta(minutes=1)
 
@@ -86,7 +86,7 @@ class PolicyStoreScheduler(Scheduler):
     def look_after(self, now: datetime) -> None:
         """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
         # While the database was away nobody could show that he lives.
-        if time.monotonic() - self._database_since >= OWNERS_HEARD_AFTER.total_seconds():
+        if time.monotonic() - self._database_since >= OWNERS_HEARD_AFTER_SECONDS:
             lifecycle.reap()
         self._relayed_to = events.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)
         messages.resend_unheard(now)

@@ -39,7 +39,7 @@ def remove_old(before: datetime, kept: Collection[str]) -> int:
     """
     root, removed = Path(settings.CHECKPOINT_ROOT), 0
     for path in root.iterdir() if root.exists() else ():
-        if path.name.lstrip(".")[:12] in kept or path.stat().st_mtime >= before.timestamp():
+        if path.name.lstrip(".")[:12] in kept or not _is_older(path, before):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -47,3 +47,11 @@ def remove_old(before: datetime, kept: Collection[str]) -> int:
             path.unlink(missing_ok=True)
         removed += 1
     return removed
+
+
+def _is_older(path: Path, moment: datetime) -> bool:
+    """False also where it is gone by now: a worker that has just begun renames what it writes."""
+    try:
+        return path.stat().st_mtime < moment.timestamp()
+    except FileNotFoundError:
+        return False
