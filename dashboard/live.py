@@ -136,7 +136,10 @@ async def follow(hub: Hub, follower: Follower, cursor: Id | None, send: Any) -> 
         await catch_up(hub, follower.policy, cursor, dict(hub.positions), say)
     await say(heartbeat(now))
     while not follower.ended.is_set():
-        await say(await follower.take(HEARTBEAT_SECONDS) or heartbeat(hub.cursor))
+        chunk = await follower.take(HEARTBEAT_SECONDS)
+        # What the hub has read since this one ended was not put here: its cursor would lead past it.
+        if chunk or not follower.ended.is_set():
+            await say(chunk or heartbeat(hub.cursor))
 
 
 def heartbeat(cursor: Id) -> bytes:

@@ -1,6 +1,7 @@
 """One reader of the streams for all that follow them."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -59,10 +60,8 @@ class Follower:
 
     async def take(self, seconds: float) -> bytes:
         """All that waits; nothing when nothing came for so long."""
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._waiting.wait(), seconds)
-        except TimeoutError:
-            return b""
         chunk = b"".join(self._pending)
         self.forget()
         return chunk

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 import uuid
 
@@ -10,6 +11,8 @@ from asgiref.testing import ApplicationCommunicator
 from django.db import connections
 
 from dashboard import live
+from dashboard.live_hub import Follower, Hub
+from dashboard.stream_entries import Entry
 from tests.access_table import ANONYMOUS, LIVE, METHODS, ROLES
 from tests.browser.names import PASSWORD
 from tests.browser.site import Site
@@ -145,6 +148,29 @@ def test_a_heartbeat_holds_the_id_to_go_on_from(site, listen):
     listener = listen().ready()
     seconds = int(listener.last_id.split("-")[0]) / 1000
     assert abs(seconds - time.time()) < 10
+
+
+def test_a_stream_that_ends_does_not_lead_past_what_it_has_sent(streams):
+    """What the hub reads in the moment in which it ends comes again, after the last id that was sent."""
+
+    async def until_the_end():
+        hub, follower, sent, at_work = Hub(None), Follower(None), [], asyncio.Event()
+        hub.ready.set()
+        hub.followers.add(follower)
+
+        async def send(message):
+            sent.append(message.get("body", b""))
+            if sent[-1] == live.heartbeat((0, 0)):
+                at_work.set()
+
+        task = asyncio.create_task(live.follow(hub, follower, None, send))
+        await at_work.wait()
+        hub.close()
+        hub._deliver([Entry((1, 0), PROGRESS, {})])
+        await task
+        return b"".join(sent)
+
+    assert re.findall(rb"id: (.*)", asyncio.run(until_the_end())) == [b"0-0"]
 
 
 @pytest.mark.parametrize("payload", ["no JSON", "[" * 5000, '{"reward": NaN}', "</script><img src=x onerror=alert(1)>"])
