@@ -73,7 +73,9 @@ def enqueue(
         initial_version = policy.versions.order_by("-number").first()
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
     run.initial_version = initial_version
-    insert([run], send_message)
+    insert([run])
+    if send_message:
+        events.after_commit(lambda: messages.send([run]))
     return run
 
 
@@ -102,12 +104,11 @@ def unsaved(
     )
 
 
-def insert(runs: Sequence[TrainingRun], send_message: bool = True) -> None:
+def insert(runs: Sequence[TrainingRun]) -> None:
+    """Store queued runs, all or none; raises `AlreadyActiveError`. No worker is told yet."""
     try:
         with transaction.atomic():
             TrainingRun.objects.bulk_create(runs)
-            if send_message:
-                events.after_commit(lambda: messages.send(runs))
     except IntegrityError:
         policies = [run.policy for run in runs]
         active = TrainingRun.objects.active().filter(policy__in=policies).select_related("policy").first()

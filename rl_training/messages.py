@@ -40,7 +40,7 @@ def send(runs: Sequence[TrainingRun]) -> int:
     """Tell a worker that the runs wait; returns of how many. What cannot be sent now is sent by beat later."""
     sent = 0
     failures = _failures.get()
-    if failures:
+    if failures or not runs:
         return 0
     fault_points.reach("before_send")
     try:

@@ -14,7 +14,7 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from rl_training import events, lifecycle, messages, retention, signs_of_life, slots
-from rl_training.models import PolicyStore
+from rl_training.models import PolicyStore, TrainingRun
 
 log = structlog.get_logger(__name__)
 
@@ -80,8 +80,14 @@ class PolicyStoreScheduler(Scheduler):
             self._note_edit(policy, now)
             if policy.enabled and policy.next_run_at <= now:
                 due.append(policy)
-        chunks = (due[first : first + ENQUEUED_TOGETHER] for first in range(0, len(due), ENQUEUED_TOGETHER))
-        return sum(self._enqueue(chunk, now) for chunk in chunks)
+        runs: list[TrainingRun] = []
+        try:
+            for first in range(0, len(due), ENQUEUED_TOGETHER):
+                runs += self._enqueue(due[first : first + ENQUEUED_TOGETHER], now)
+        finally:
+            # Last, since the workers that hear of the first runs would slow the storing of the others.
+            messages.send(runs)
+        return len(runs)
 
     def look_after(self, now: datetime) -> None:
         """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
@@ -107,14 +113,14 @@ class PolicyStoreScheduler(Scheduler):
             policy=policy.name,
         )
 
-    def _enqueue(self, policies: list[PolicyStore], now: datetime) -> int:
+    def _enqueue(self, policies: list[PolicyStore], now: datetime) -> list[TrainingRun]:
         try:
-            return len(slots.enqueue_due(policies, now))
+            return slots.enqueue_due(policies, now)
         except (lifecycle.AlreadyActiveError, pydantic.ValidationError, ValidationError, IntegrityError) as error:
             if len(policies) > 1:
                 # The fault of one of them is found, and the others go on, when each is taken alone.
-                return sum(self._enqueue([policy], now) for policy in policies)
+                return [run for policy in policies for run in self._enqueue([policy], now)]
             if not isinstance(error, lifecycle.AlreadyActiveError):
                 slots.skip_due(policies[0], now, str(error))
                 log.error("Slot skipped", policy=policies[0].name, error=str(error))
-            return 0
+            return []

@@ -12,7 +12,8 @@ from rl_training.models import PolicyStore, TrainingRun
 
 
 def enqueue_due(policies: Sequence[PolicyStore], now: datetime) -> list[TrainingRun]:
-    """Take the due slots of these policies and enqueue their runs, in one transaction: of all of them or of none.
+    """Take the due slots of these policies and store their runs, in one transaction: of all of them or of none. No
+    worker is told yet.
 
     A slot that another beat took makes no run. All slots missed until now coalesce into one run; the next slot keeps
     the rhythm of the missed ones. Raises `AlreadyActiveError`; `ValidationError` when a config is invalid.

@@ -39,6 +39,21 @@ def test_many_due_policies_cost_few_queries(scheduler):
     assert TrainingRun.objects.count() == PolicyStore.objects.count()
 
 
+def test_workers_hear_of_the_runs_that_were_stored_before_the_database_went_away(streams, scheduler, monkeypatch):
+    PolicyStore.objects.create(name="second")
+
+    def enqueue_due(policies, now):
+        if TrainingRun.objects.exists():
+            raise OperationalError("database is away")
+        return [lifecycle.enqueue(policy, TrainingRun.Trigger.SCHEDULE, send_message=False) for policy in policies]
+
+    monkeypatch.setattr("rl_training.scheduler.ENQUEUED_TOGETHER", 1)
+    monkeypatch.setattr("rl_training.slots.enqueue_due", enqueue_due)
+    with pytest.raises(OperationalError):
+        scheduler.run_due(timezone.now())
+    assert TrainingRun.objects.get().sent_at is not None
+
+
 def test_a_policy_that_got_a_run_meanwhile_holds_up_no_other(policy, scheduler, monkeypatch):
     PolicyStore.objects.create(name="idle")
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)

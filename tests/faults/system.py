@@ -168,13 +168,14 @@ class System:
         return self.query("SELECT * FROM rl_training_trainingrun ORDER BY id")
 
     def wait_for_runs(self, count: int = 1, seconds: float = RECOVERY_SECONDS) -> list[Row]:
-        """The runs, once so many have ended."""
+        """The runs that have ended, once they are so many."""
+        wait_for(lambda: self.count("finished_at IS NOT NULL") >= count, f"{count} ended runs", seconds)
+        return [run for run in self.runs() if run["finished_at"] is not None]
 
-        def ended() -> list[Row]:
-            runs = [run for run in self.runs() if run["finished_at"] is not None]
-            return runs if len(runs) >= count else []
-
-        return wait_for(ended, f"{count} ended runs", seconds)
+    def count(self, condition: str) -> int:
+        """The number of runs of which that holds: asking for the rows themselves takes a processor from the system."""
+        [found] = self.query(f"SELECT COUNT(*) AS runs FROM rl_training_trainingrun WHERE {condition}")
+        return int(found["runs"])
 
     def wait_for_attempt(self, attempt: int) -> None:
         """Until a worker has taken up the only run for that time."""
