@@ -19,22 +19,27 @@ def imported_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "forbidden"),
     [
-        "import quantum_trader.asgi, quantum_trader.urls, rl_training.admin, dashboard.urls",
-        "import celery_app, rl_training.scheduler",
-        "import celery_app, rl_training.tasks",
-        "import celery_app, rl_training.alerts.tasks",
+        ("import quantum_trader.asgi, quantum_trader.urls, rl_training.admin, dashboard.urls", {"torch", "apprise"}),
+        ("import celery_app, rl_training.scheduler", {"torch", "apprise"}),
+        ("import celery_app, rl_training.tasks", {"torch", "apprise"}),
+        ("import celery_app, rl_training.alerts.tasks", {"torch"}),
     ],
     ids=["web", "beat", "parent of the worker's pool", "alerts"],
 )
-def test_only_the_process_that_trains_imports_torch(code):
-    assert "torch" not in imported_by(SET_UP + code)
+def test_torch_is_of_the_process_that_trains_and_apprise_of_the_one_that_sends_messages(code, forbidden):
+    assert not imported_by(SET_UP + code) & forbidden
 
 
 def test_the_core_knows_nothing_of_the_rest():
     forbidden = {"django", "celery", "kombu", "redis", "rest_framework", "dashboard", "quantum_trader"}
     assert not imported_by("\n".join(f"import rl_training.core.{module}" for module in CORE)) & forbidden
+
+
+def test_what_takes_seconds_to_import_does_not_keep_a_run_from_training():
+    needed_at_times = {"arch", "pandas", "statsmodels", "ccxt"}
+    assert not imported_by("import rl_training.core.training, rl_training.core.market") & needed_at_times
 
 
 def test_nothing_imports_the_dashboard():
@@ -43,11 +48,3 @@ def test_nothing_imports_the_dashboard():
         path.name for path in sources if "import dashboard" in (text := path.read_text()) or "from dashboard" in text
     ]
     assert importing == []
-
-
-@pytest.mark.parametrize(
-    "code",
-    ["import quantum_trader.asgi, quantum_trader.urls, rl_training.admin", "import celery_app, rl_training.scheduler"],
-)
-def test_only_the_process_that_sends_messages_imports_apprise(code):
-    assert "apprise" not in imported_by(SET_UP + code)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from arch.bootstrap import StationaryBootstrap
 
 from rl_training.core.accounting import FloatArray
 from rl_training.core.config import EnvironmentConfig
@@ -119,6 +118,10 @@ def sharpe_interval(returns: FloatArray, annualisation: float, seed: int = 0) ->
     Stationary bootstrap (Politis and Romano, 1994), which keeps the dependence between neighbouring bars: blocks of
     mean length bars^(1/3), 1,000 resamples, fewer (at least 100) beyond 10,000 bars.
     """
+    # Imported here, once a policy is trained: it brings pandas and statsmodels, seconds in which a run that is taken up
+    # after a fault would not train yet.
+    from arch.bootstrap import StationaryBootstrap
+
     resamples = int(np.clip(_BOOTSTRAP_BARS // len(returns), 100, 1000))
     bootstrap = StationaryBootstrap(int(np.ceil(len(returns) ** (1 / 3))), returns, seed=seed)
     scale = np.sqrt(annualisation)
