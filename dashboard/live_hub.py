@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import redis
 import redis.asyncio
@@ -20,6 +20,8 @@ from dashboard.stream_entries import Entry, Id, before, event, policy_of, read, 
 from rl_training.models import PolicyStore, TrainingRun
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 # How long a read waits for an entry: less than the socket's timeout.
 BLOCK_MILLISECONDS = 1000
@@ -133,9 +135,7 @@ class Hub:
             try:
                 await self._look_for_policies()
                 now = await self._now()
-                end_if_cancelled()
-                entries, _ = await read(self.client, self.positions, BLOCK_MILLISECONDS)
-                end_if_cancelled()
+                entries, _ = await remembering(read(self.client, self.positions, BLOCK_MILLISECONDS))
                 self._deliver(entries)
                 # What was added before the read began was read.
                 self.cursor = max(self.cursor, (now, 0))
@@ -173,13 +173,13 @@ class Hub:
             follower.put(everything if follower.policy is None else chunks.get(follower.policy, b""))
 
     async def _now(self) -> int:
-        seconds, microseconds = await self.client.time()
+        seconds, microseconds = await remembering(self.client.time())
         return seconds * 1000 + microseconds // 1000
 
     async def _leave_out_what_is_no_stream(self) -> None:
         """Until the next look for policies."""
         for stream in list(self.positions):
-            if await self.client.type(stream) not in ("stream", "none"):
+            if await remembering(self.client.type(stream)) not in ("stream", "none"):
                 del self.positions[stream]
 
     def _deliver(self, entries: list[Entry]) -> None:
@@ -207,11 +207,16 @@ class Hub:
             await asyncio.sleep(HEALTH_SECONDS)
 
 
-def end_if_cancelled() -> None:
-    """Python 3.11's `wait_for`, by which the client waits, may forget a cancellation that comes with its result."""
+async def remembering(answer: Awaitable[T]) -> T:
+    """What Redis answers, unless the task is cancelled: a reader that was must not touch what is the next one's.
+
+    Python 3.11's `wait_for`, by which the client waits, may forget a cancellation that comes with its result.
+    """
+    found = await answer
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+    return found
 
 
 def message(kind: str, data: Any) -> bytes:

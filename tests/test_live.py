@@ -173,6 +173,32 @@ def test_a_stream_that_ends_does_not_lead_past_what_it_has_sent(streams):
     assert re.findall(rb"id: (.*)", asyncio.run(until_the_end())) == [b"0-0"]
 
 
+def test_a_reader_whose_cancellation_was_forgotten_touches_nothing(streams):
+    """It would make the next one read on from where it was itself: entries would come twice."""
+
+    class Forgetful:
+        async def time(self):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                return 1, 0
+
+    async def in_thread(ask):
+        return {}
+
+    async def join_and_leave():
+        hub, follower = Hub(in_thread), Follower(None)
+        hub.client = Forgetful()
+        hub.join(follower)
+        tasks = hub._tasks
+        await asyncio.sleep(0)
+        hub.leave(follower)
+        await asyncio.wait(tasks, timeout=5)
+        return hub.ready.is_set()
+
+    assert not asyncio.run(join_and_leave())
+
+
 @pytest.mark.parametrize("payload", ["no JSON", "[" * 5000, '{"reward": NaN}', "</script><img src=x onerror=alert(1)>"])
 def test_an_entry_that_says_nothing_disturbs_nobody(site, listen, payload):
     listener = listen().ready()

@@ -39,7 +39,9 @@ def test_many_due_policies_cost_few_queries(scheduler):
     assert TrainingRun.objects.count() == PolicyStore.objects.count()
 
 
-def test_workers_hear_of_the_runs_that_were_stored_before_the_database_went_away(streams, scheduler, monkeypatch):
+def test_workers_hear_of_the_runs_that_were_stored_before_the_database_went_away(
+    policy, streams, scheduler, monkeypatch
+):
     PolicyStore.objects.create(name="second")
 
     def enqueue_due(policies, now):
