@@ -13,9 +13,10 @@ up: .venv/runtime .env
 demo: .venv/runtime .env
 	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py up --once
 
-# One torch thread for each of the two processes. By file: the tests of a file share what they start.
+# Three processes, since tests of other processes mostly wait, each with one torch thread. By file: the tests of a file
+# share what they start.
 test: export OMP_NUM_THREADS = 1
-test: PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: PYTEST = $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: .venv/development chromium
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
