@@ -259,6 +259,8 @@ def release(run: TrainingRun) -> bool:
 
 def reap() -> int:
     """Take runs whose worker is lost back to queued, or end them once MOST_LOST workers are. Returns how many."""
+    # An owner that still lives shows it again by the clock as it is.
+    TrainingRun.objects.heard_in_future().update(heartbeat_at=Now())
     lost = TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*_CONFIG_COLUMNS)
     return sum(_reap(run) for run in lost)
 

@@ -152,6 +152,10 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         """Running, but no sign of life for `timeout`, by the clock that wrote the last one: the database's."""
         return self.filter(status="running", heartbeat_at__lt=Now() - timeout)
 
+    def heard_in_future(self) -> TrainingRunQuerySet:
+        """Running, and the last sign of life is from before the database's clock was set back."""
+        return self.filter(status="running", heartbeat_at__gt=Now())
+
     def unheard(self, now: datetime, timeout: timedelta) -> TrainingRunQuerySet:
         """Queued, and no worker was told of it for `timeout`: the message may be lost.
 

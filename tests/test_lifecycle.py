@@ -139,6 +139,13 @@ def test_a_run_whose_worker_lives_is_not_reaped(claimed):
     assert status(claimed) == "running"
 
 
+def test_a_clock_that_is_set_back_keeps_no_lost_run_running_nor_takes_one_from_its_worker(claimed):
+    silent_for(-3600)
+    assert lifecycle.reap() == 0
+    assert status(claimed) == "running"
+    assert TrainingRun.objects.filter(heartbeat_at__range=(Now() - timedelta(seconds=10), Now())).exists()
+
+
 def test_a_released_run_waits_for_another_worker(claimed):
     lifecycle.release(claimed)
     assert status(claimed) == "queued"
