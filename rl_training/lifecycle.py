@@ -169,22 +169,31 @@ def cancel_requested(run: TrainingRun) -> bool:
 
 
 def succeed(run: TrainingRun, outcome: Outcome) -> PolicyVersion | None:
-    """running -> succeeded, with the policy version it made; None, and nothing written, when the run was lost."""
+    """running -> succeeded, with the policy version it made; None, and nothing written, when the run was lost.
+
+    None too where somebody asked until now that it be cancelled: then it is.
+    """
+    version = None
     with transaction.atomic():
         ended = _end(run, Status.SUCCEEDED, **outcome.run)
-        if ended is None:
-            return None
-        newest = run.policy.versions.order_by("-number").values_list("number", flat=True).first()
-        version = PolicyVersion.objects.create(
-            policy=run.policy, run=ended, number=(newest or 0) + 1, **outcome.version
-        )
-    _take_over(run, ended)
+        if ended is not None and ended.status == Status.SUCCEEDED:
+            newest = run.policy.versions.order_by("-number").values_list("number", flat=True).first()
+            version = PolicyVersion.objects.create(
+                policy=run.policy, run=ended, number=(newest or 0) + 1, **outcome.version
+            )
+    if ended is not None:
+        _take_over(run, ended)
     return version
 
 
 def fail(run: TrainingRun, error: str, traceback: str = "") -> bool:
-    """running -> failed; False, and nothing written, when the run was lost."""
-    return _finish(run, Status.FAILED, error=error, traceback=traceback)
+    """running -> failed, or cancelled where that was asked; False, and nothing written, when the run was lost."""
+    return _finish(run, Status.FAILED, error=_storable(error), traceback=_storable(traceback))
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL stores no NUL, and nothing stores half a character; an error may quote either from a file."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
 def end_cancelled(run: TrainingRun) -> bool:
@@ -212,8 +221,12 @@ def _end(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> Traini
     # A clock that was set back must not make a negative duration.
     duration = max(0.0, (now - (run.started_at or now)).total_seconds())
     columns |= {"status": status, "finished_at": now, "duration_seconds": duration}
-    if not TrainingRun.objects.held_by(run).update(**columns):
-        return None
+    held = TrainingRun.objects.held_by(run)
+    if status != Status.CANCELLED:
+        held = held.filter(cancel_requested_at=None)
+    if not held.update(**columns):
+        cancelled = status != Status.CANCELLED and cancel_requested(run)
+        return _end(run, Status.CANCELLED, error=CANCELLED) if cancelled else None
     ended = copy.copy(run)
     for name, value in columns.items():
         setattr(ended, name, value)
@@ -267,9 +280,13 @@ def reap() -> int:
 
 def _reap(run: TrainingRun) -> bool:
     workers = run.workers_lost + 1
-    if workers >= MOST_LOST and not cancel_requested(run):
-        return fail(run, f"worker lost in {workers} attempts")
-    return _requeue(run, "worker lost", workers_lost=workers)
+    with transaction.atomic():
+        # One that has shown itself since it was looked for is none.
+        if not TrainingRun.objects.lost(LOST_AFTER).filter(pk=run.pk).select_for_update().values_list("pk"):
+            return False
+        if workers >= MOST_LOST:
+            return fail(run, f"worker lost in {workers} attempts")
+        return _requeue(run, "worker lost", workers_lost=workers)
 
 
 def _requeue(run: TrainingRun, reason: str, **columns: Any) -> bool:

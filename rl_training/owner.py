@@ -11,7 +11,7 @@ import structlog
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection
 
-from rl_training import events, lifecycle, pool
+from rl_training import events, lifecycle
 from rl_training.models import TrainingRun
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,6 @@ class Owner(threading.Thread):
 
     def run(self) -> None:
         while not self._done.wait(TICK_SECONDS):
-            pool.show_that_it_runs()
             try:
                 self._tick(time.monotonic())
             except DatabaseError as error:
@@ -87,7 +86,7 @@ class Owner(threading.Thread):
         give_up_at = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                if not write(*given):
+                if not write(*given) and self.training_run.status == self.training_run.Status.RUNNING:
                     log.warning("The run is another's by now, its end is not written", what=write.__name__)
                 return
             except (OperationalError, InterfaceError) as error:
@@ -115,11 +114,9 @@ class Owner(threading.Thread):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def __enter__(self) -> "Owner":
-        pool.show_that_it_runs()
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._done.set()
         self.join()
-        pool.show_that_it_is_idle()

@@ -7,7 +7,10 @@ run is taken up elsewhere after as long; without this its place in the pool woul
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import billiard
@@ -17,6 +20,7 @@ from rl_training.lifecycle import LOST_AFTER
 
 log = structlog.get_logger(__name__)
 
+SHOWN_EVERY_SECONDS = 1.0
 MOST_PROCESSES = 1024
 # Made before the pool forks, hence shared by the worker and its children. By a process's index in the pool: its number
 # while it has a run, else 0, and when it last showed that it runs.
@@ -24,15 +28,31 @@ _busy = multiprocessing.Array("q", MOST_PROCESSES, lock=False)
 _seen = multiprocessing.Array("d", MOST_PROCESSES, lock=False)
 
 
-def show_that_it_runs() -> None:
-    """Called every second by a process that has a run."""
-    index = _index()
-    _seen[index] = time.monotonic()
-    _busy[index] = os.getpid()
+@contextmanager
+def shown() -> Iterator[None]:
+    """While a process has a run, it shows each second that it runs.
 
+    From a thread that does nothing else: whoever asks the database may wait for longer than a process may be silent.
+    """
+    index, done = _index(), threading.Event()
 
-def show_that_it_is_idle() -> None:
-    _busy[_index()] = 0
+    def show() -> None:
+        _seen[index] = time.monotonic()
+        _busy[index] = os.getpid()
+
+    def go_on() -> None:
+        while not done.wait(SHOWN_EVERY_SECONDS):
+            show()
+
+    show()
+    thread = threading.Thread(target=go_on, name="shown", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        _busy[index] = 0
 
 
 def end_stuck(**_: Any) -> None:

@@ -29,6 +29,8 @@ SUMMARY_COLUMNS = (
     "error",
 )
 
+# What is dated further ahead than this is not of now.
+AHEAD_AT_MOST = timedelta(minutes=1)
 
 # Of a policy, as pydantic models: reading one that is invalid raises.
 TYPED_COLUMNS = ("market", "environment", "ppo")
@@ -203,5 +205,9 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
 
 class TrainingEventQuerySet(models.QuerySet["TrainingEvent"]):
     def unpublished(self, before: datetime) -> TrainingEventQuerySet:
-        """Not yet on their stream though written before that moment, oldest first."""
-        return self.filter(published_at=None, timestamp__lt=before).order_by("id")
+        """Not yet on their stream though written before that moment, oldest first.
+
+        One that is dated well after it was written before, by a clock that was set back since or is another's.
+        """
+        just_written = (before, before + AHEAD_AT_MOST)
+        return self.filter(published_at=None).exclude(timestamp__range=just_written).order_by("id")

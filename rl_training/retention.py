@@ -54,12 +54,22 @@ def look_after(now: datetime) -> None:
 
     Raises `redis.RedisError` when Redis cannot be reached.
     """
-    if not events.client().set(TURN, "1", nx=True, ex=TURN_SECONDS):
+    if not _is_first(TURN, TURN_SECONDS):
         return
     notice(now)
     replay()
-    if events.client().set(PURGED, "1", nx=True, ex=PURGE_EVERY_SECONDS):
+    if _is_first(PURGED, PURGE_EVERY_SECONDS):
         purge(now)
+
+
+def _is_first(key: str, seconds: int) -> bool:
+    """Whether nobody took the key in the last seconds; it is taken."""
+    if events.client().set(key, "1", nx=True, ex=seconds):
+        return True
+    # Redis keeps the moment at which a key expires: a clock that was set back since puts it off.
+    if events.client().ttl(key) > seconds:
+        events.client().delete(key)
+    return False
 
 
 def notice(now: datetime) -> None:
@@ -70,7 +80,7 @@ def notice(now: datetime) -> None:
         mark = cast(dict[str, str], pipe.hgetall(MARK))
         server = cast(dict[str, str], pipe.info("server"))["run_id"]
         seen: dict[Any, Any] = {"server": server, "seen": str(now.timestamp())}
-        if mark.get("server") != server and (lost := _first_lost(mark)) is not None:
+        if mark.get("server") != server and (lost := _first_lost(mark, now)) is not None:
             seen["replay"] = str(min(lost, int(mark.get("replay", lost))))
             log.warning("Redis may have lost events, replaying them", first=int(seen["replay"]), empty=not mark)
         pipe.multi()
@@ -78,11 +88,15 @@ def notice(now: datetime) -> None:
         pipe.execute()
 
 
-def _first_lost(mark: dict[str, str]) -> int | None:
-    """The oldest event that was added since the mark was written; what is not published may be under way."""
+def _first_lost(mark: dict[str, str], now: datetime) -> int | None:
+    """The oldest event that was added since the mark was written; what is not published may be under way.
+
+    A mark from the future, of before the clock was set back, says nothing of when.
+    """
     published = TrainingEvent.objects.all()
-    if mark:
-        since = datetime.fromtimestamp(float(mark["seen"]), UTC) - CLOCKS_DIFFER_BY
+    seen = datetime.fromtimestamp(float(mark["seen"]), UTC) if mark else None
+    if seen is not None and seen <= now + CLOCKS_DIFFER_BY:
+        since = seen - CLOCKS_DIFFER_BY
         published = published.filter(Q(published_at__gte=since) | Q(published_at=None))
     first: int | None = published.aggregate(first=Min("pk"))["first"]
     return first
@@ -132,6 +146,11 @@ def purge(now: datetime) -> int:
         events.remove(old, before=cutoff)
         TrainingEvent.objects.filter(pk__in=[event.pk for event in old]).delete()
         log.info("Deleted old events", number=len(old), older_than=cutoff.isoformat())
-    if files := workspace.remove_old(cutoff, set(TrainingRun.objects.active().values_list("run_id", flat=True))):
-        log.info("Deleted old files of runs", number=files, older_than=cutoff.isoformat())
+    try:
+        files = workspace.remove_old(cutoff, set(TrainingRun.objects.active().values_list("run_id", flat=True)))
+    except OSError as error:
+        log.error("Old files of runs cannot be deleted", error=str(error))
+    else:
+        if files:
+            log.info("Deleted old files of runs", number=files, older_than=cutoff.isoformat())
     return len(old)

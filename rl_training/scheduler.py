@@ -46,6 +46,7 @@ class PolicyStoreScheduler(Scheduler):
         self._housekeeping_at = 0.0
         self._relayed_to = 0
         self._database_since = time.monotonic()
+        self._came_round = timezone.now()
         super().__init__(*args, **kwargs)
 
     def setup_schedule(self) -> None:
@@ -54,19 +55,26 @@ class PolicyStoreScheduler(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Do what is due now; returns the seconds to wait until the next tick."""
         started = time.monotonic()
+        redis_answers = True
         try:
             with messages.until_one_fails():
                 self.run_due(timezone.now())
                 if started >= self._housekeeping_at:
-                    self._housekeeping_at = started + HOUSEKEEPING_SECONDS
-                    self.look_after(timezone.now())
+                    try:
+                        self.look_after(timezone.now())
+                    finally:
+                        self._housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
         except DatabaseError as error:
             self._database_since = time.monotonic()
             log.error("Database error, trying again", error=str(error))
             connection.close()
         except redis.RedisError as error:
+            redis_answers = False
             log.error("Redis error, trying again", error=str(error))
-        signs_of_life.record("beat")
+        self._came_round = timezone.now()
+        # One that stalls has cost seconds already, and slots come due.
+        if redis_answers:
+            signs_of_life.record("beat")
         return max(0.0, TICK_SECONDS - (time.monotonic() - started))
 
     def run_due(self, now: datetime) -> int:
@@ -91,7 +99,9 @@ class PolicyStoreScheduler(Scheduler):
 
     def look_after(self, now: datetime) -> None:
         """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
-        # While the database was away nobody could show that he lives.
+        # While the database, or this machine, was away nobody could show that he lives.
+        if abs(now - self._came_round) > timedelta(seconds=OWNERS_HEARD_AFTER_SECONDS):
+            self._database_since = time.monotonic()
         if time.monotonic() - self._database_since >= OWNERS_HEARD_AFTER_SECONDS:
             lifecycle.reap()
         self._relayed_to = events.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)

@@ -62,7 +62,7 @@ def train_policy(run_id: str) -> None:
 
 def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
     """Train a claimed run and record how it ended. What went wrong is recorded and raised again."""
-    with structlog.contextvars.bound_contextvars(run_id=run.run_id), Owner(run) as owner:
+    with structlog.contextvars.bound_contextvars(run_id=run.run_id), pool.shown(), Owner(run) as owner:
         try:
             result, parent = train(run, owner, lambda: should_stop() or owner.stop.is_set())
             outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))

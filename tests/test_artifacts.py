@@ -1,3 +1,5 @@
+import os
+
 import pytest
 from django.conf import settings
 
@@ -32,3 +34,12 @@ def test_artifacts_are_readable_by_their_owner_alone(folder):
     artifacts.store(folder, "rl_v3/0123456789ab-3")
     file = settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-3/policy.safetensors"
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_what_is_stored_is_on_the_disk(folder, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    artifacts.store(folder, "rl_v3/0123456789ab-4")
+    stored = settings.ARTIFACT_ROOT.resolve() / "rl_v3/0123456789ab-4"
+    files = {str(stored / name) for name in ("manifest.json", "policy.safetensors")}
+    assert {*files, str(stored), str(stored.parent)} == set(synced)

@@ -50,6 +50,13 @@ def test_an_event_of_a_run_that_is_rolled_back_is_never_announced(policy, stream
     assert streams.xlen(STARTED) == 0
 
 
+def test_what_is_dated_ahead_by_a_clock_that_was_set_back_is_relayed_as_soon(policy, streams):
+    lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+    TrainingEvent.objects.update(published_at=None, timestamp=timezone.now() + timedelta(hours=1))
+    events.relay_unpublished(before=timezone.now())
+    assert not TrainingEvent.objects.filter(published_at=None).exists()
+
+
 def test_what_could_not_be_relayed_is_relayed_later(policy, streams, monkeypatch):
     dead = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
     with monkeypatch.context() as patch:

@@ -139,6 +139,14 @@ def test_a_run_whose_worker_lives_is_not_reaped(claimed):
     assert status(claimed) == "running"
 
 
+def test_a_worker_that_shows_itself_in_the_moment_in_which_it_is_looked_for_keeps_its_run(claimed):
+    silent_for(31)
+    [lost] = TrainingRun.objects.lost(lifecycle.LOST_AFTER)
+    assert lifecycle.heartbeat(claimed)
+    assert not lifecycle._reap(lost)
+    assert status(claimed) == "running"
+
+
 def test_a_clock_that_is_set_back_keeps_no_lost_run_running_nor_takes_one_from_its_worker(claimed):
     silent_for(-3600)
     assert lifecycle.reap() == 0
@@ -202,6 +210,20 @@ def test_a_cancelled_run_whose_worker_is_lost_ends(claimed):
     silent_for(31)
     lifecycle.reap()
     assert status(claimed) == "cancelled"
+
+
+@pytest.mark.parametrize("end", [lambda run: lifecycle.succeed(run, OUTCOME), lambda run: lifecycle.fail(run, "late")])
+def test_a_run_that_was_cancelled_after_its_last_iteration_ends_cancelled(claimed, end):
+    assert lifecycle.cancel(TrainingRun.objects.get(pk=claimed.pk))
+    end(claimed)
+    assert (claimed.status, status(claimed), PolicyVersion.objects.count()) == ("cancelled", "cancelled", 0)
+    assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload["error"] == "cancelled"
+
+
+def test_what_no_database_stores_fails_a_run_all_the_same(claimed):
+    assert lifecycle.fail(claimed, "row 7: a\0b", "cell \udcff")
+    claimed.refresh_from_db()
+    assert (claimed.error, claimed.traceback) == (r"row 7: a\x00b", r"cell \udcff")
 
 
 def test_what_has_ended_cannot_be_cancelled(claimed):

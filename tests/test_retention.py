@@ -225,3 +225,23 @@ def test_a_redis_that_is_away_is_an_error_that_beat_reports_and_survives(policy,
     server.kill()
     assert PolicyStoreScheduler(app).tick() <= 1
     assert "Redis error, trying again" in caplog.text
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_looking_after_the_streams(policy, streams):
+    run(policy)
+    retention.look_after(timezone.now() + timedelta(days=1))
+    streams.expire(retention.TURN, 86400)
+    streams.delete(STARTED)
+    streams.hset(retention.MARK, "server", "another")
+    for _ in range(2):
+        retention.look_after(timezone.now())
+    assert (streams.xlen(STARTED), streams.xlen(COMPLETED)) == (1, 1)
+
+
+def test_files_that_cannot_be_deleted_are_told_of_and_end_nothing(policy, monkeypatch, caplog):
+    def fail(*_):
+        raise PermissionError(13, "Permission denied", "checkpoints")
+
+    monkeypatch.setattr(retention.workspace, "remove_old", fail)
+    assert retention.purge(timezone.now()) == 0
+    assert "Permission denied" in caplog.text

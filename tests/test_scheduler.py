@@ -150,3 +150,17 @@ def test_a_database_error_ends_the_tick_and_is_logged(scheduler, caplog, monkeyp
     monkeypatch.setattr(scheduler, "run_due", fail)
     assert scheduler.tick() <= 1
     assert "database is away" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_beat_that_was_away_itself_gives_owners_time_to_show_themselves(policy, streams, scheduler):
+    run = lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=40))
+    scheduler._database_since -= 3600
+    scheduler._came_round -= timedelta(seconds=40)
+    scheduler.look_after(timezone.now())
+    assert TrainingRun.objects.get().status == "running"
+    scheduler._database_since -= 15
+    scheduler._came_round = timezone.now()
+    scheduler.look_after(timezone.now())
+    assert TrainingRun.objects.get(pk=run.pk).status == "queued"
