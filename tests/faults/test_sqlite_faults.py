@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults.conftest import SERVER
 from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
-from tests.faults.system import ROOT, System
+from tests.faults.system import RECOVERY_SECONDS, ROOT, System
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(bool(SERVER), reason="of SQLite")
@@ -21,16 +21,19 @@ LOCKED = "database is locked"
 # Reads before it writes, as most transactions do: where that is not done under the lock, it fails at once. The pause
 # is a quarter of that between two writes of a run: without any, SQLite, which keeps no queue, lets some wait for ever.
 WRITER = """
-import time
+import pathlib, sys, time
 import django; django.setup()
 from django.db import transaction
 from rl_training.models import PolicyStore
-for _ in range(50):
+written = 0
+while not pathlib.Path(sys.argv[1]).exists():
     time.sleep(0.25)
     with transaction.atomic():
         policy = PolicyStore.objects.get(name="rl_v3")
         policy.stall_limit_minutes = policy.stall_limit_minutes + 1
         policy.save(update_fields=["stall_limit_minutes"])
+    written += 1
+print(written)
 """
 
 
@@ -63,16 +66,27 @@ def test_another_process_holds_the_write_lock_for_10_seconds(system, recovery):
 
 @pytest.mark.long
 def test_8_writers_at_once_while_runs_train(system, recovery):
-    launch_and_stop_at(system, 10, policies=3)
-    [before] = system.query("SELECT stall_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
-    command = [sys.executable, "-c", WRITER]
-    writers = [subprocess.Popen(command, cwd=ROOT, env=system.environment) for _ in range(8)]
+    before, enough = stall_limit(system), system.folder / "enough"
+    command = [sys.executable, "-c", WRITER, str(enough)]
+    writers = [
+        subprocess.Popen(command, cwd=ROOT, env=system.environment, stdout=subprocess.PIPE, start_new_session=True)
+        for _ in range(8)
+    ]
+    system.processes |= {f"writer{number}": writer for number, writer in enumerate(writers)}
+    wait_for(lambda: stall_limit(system) > before, "the first of them to write", RECOVERY_SECONDS)
     recovery.begins()
-    os.kill(child_of(system, "worker"), signal.SIGCONT)
-    system.wait_for_runs(3)
+    system.schedule(policies=3)
+    for kind in ("worker", "beat"):
+        system.launch(kind)
+    system.wait_for_runs(1)
     recovery.ends()
     all_end_as_if_nothing_had_happened(system, [1, 1, 1])
-    assert [writer.wait(60) for writer in writers] == [0] * 8
-    [after] = system.query("SELECT stall_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
-    assert after["stall_limit_minutes"] - before["stall_limit_minutes"] == 400
+    enough.touch()
+    written = sum(int(writer.communicate(timeout=60)[0]) for writer in writers)
+    assert stall_limit(system) - before == written
     nobody_hears_of_a_lock(system)
+
+
+def stall_limit(system: System) -> int:
+    [policy] = system.query("SELECT stall_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
+    return int(policy["stall_limit_minutes"])
