@@ -27,6 +27,8 @@ LOOK_SECONDS = 1.0
 # Of a policy that is due each minute, between two successes. On two cores, which start a worker anew every few seconds,
 # the 20 of them wait two minutes for each other, and one that loses its worker for five.
 LONGEST_PAUSE_SECONDS = 600.0
+# Of a run's owner. Recovery may take RECOVERY_SECONDS from the last fault, and beats are killed too while it goes on.
+LONGEST_SILENCE_SECONDS = 3 * RECOVERY_SECONDS
 # Of the runs: those that lost three workers one after another.
 MOST_FAILED = 0.02
 OUTAGE_SECONDS = 10.0
@@ -198,7 +200,7 @@ def test_faults_come_at_random(system, recovery, request):
         return not system.count("finished_at IS NULL")
 
     wait_for(all_ended, "all runs to end", 4 * RECOVERY_SECONDS)
-    recovery.seconds.append(storm.longest_silence)
+    log.info("longest silence of an owner %.1f s", storm.longest_silence)
     system.wait_until_all_holds(RECOVERY_SECONDS)
     runs = system.runs()
     failed = [run["error"] for run in runs if run["status"] != "succeeded"]
@@ -207,4 +209,4 @@ def test_faults_come_at_random(system, recovery, request):
     pauses = longest_pauses(system)
     assert len(pauses) == POLICIES
     assert max(pauses) <= LONGEST_PAUSE_SECONDS
-    assert storm.longest_silence <= RECOVERY_SECONDS
+    assert storm.longest_silence <= LONGEST_SILENCE_SECONDS
