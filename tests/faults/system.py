@@ -164,6 +164,13 @@ class System:
         wait_for(happened.exists, f"the fault at {point}", 3 * RECOVERY_SECONDS)
         wait_for(lambda: has_come_about(happened.read_text()), f"what the fault at {point} does")
 
+    def launch_until(self, fault: str, policies: int = 1) -> None:
+        """A worker that the fault will happen to, runs for it and a beat, until the fault has happened."""
+        self.launch("worker", fault=fault)
+        self.schedule(policies)
+        self.launch("beat")
+        self.wait_for_fault(fault.split(":")[0])
+
     def runs(self) -> list[Row]:
         return self.query("SELECT * FROM rl_training_trainingrun ORDER BY id")
 

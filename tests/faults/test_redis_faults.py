@@ -16,14 +16,6 @@ CONSUMING_WITHIN_SECONDS = 30
 DELIVERED_WITHIN_SECONDS = 10
 
 
-def launch_and_stop_at(system: System, iteration: int, policies: int = 1) -> None:
-    """So many runs, and the only worker in the middle of one: its training process stands still."""
-    system.launch("worker", fault=f"iteration:{iteration}:SIGSTOP")
-    system.schedule(policies)
-    system.launch("beat")
-    system.wait_for_fault("iteration")
-
-
 def go_on(system: System) -> None:
     os.kill(child_of(system, "worker"), signal.SIGCONT)
 
@@ -50,7 +42,7 @@ def wait_for_runs_in_database(system: System, status: str, count: int, seconds: 
 
 
 def test_redis_restarts_with_its_append_only_file_while_a_run_trains(system, recovery):
-    launch_and_stop_at(system, 50, policies=2)
+    system.launch_until("iteration:50:SIGSTOP", policies=2)
     system.redis.restart()
     recovery.begins()
     go_on(system)
@@ -62,7 +54,7 @@ def test_redis_restarts_with_its_append_only_file_while_a_run_trains(system, rec
 
 @pytest.mark.long
 def test_redis_restarts_empty_while_one_run_has_ended_one_trains_and_one_waits(system, recovery):
-    launch_and_stop_at(system, 300, policies=3)
+    system.launch_until("iteration:300:SIGSTOP", policies=3)
     system.redis.restart(keeping=0)
     recovery.begins()
     go_on(system)
@@ -74,7 +66,7 @@ def test_redis_restarts_empty_while_one_run_has_ended_one_trains_and_one_waits(s
 
 @pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
 def test_redis_is_down_while_a_run_finishes(system, recovery, seconds):
-    launch_and_stop_at(system, 150)
+    system.launch_until("iteration:150:SIGSTOP")
     system.redis.kill()
     back_at = time.monotonic() + seconds
     go_on(system)
@@ -89,7 +81,7 @@ def test_redis_is_down_while_a_run_finishes(system, recovery, seconds):
 
 @pytest.mark.long
 def test_redis_accepts_connections_and_never_answers_while_a_run_trains_and_finishes(system, recovery):
-    launch_and_stop_at(system, 20)
+    system.launch_until("iteration:20:SIGSTOP")
     system.redis.process.send_signal(signal.SIGSTOP)
     go_on(system)
     # A time-out of 5 s in each place where Redis is asked, and not one for each of the episodes.
@@ -105,7 +97,7 @@ def test_redis_accepts_connections_and_never_answers_while_a_run_trains_and_fini
 def test_the_network_to_redis_stalls_while_a_run_trains_and_finishes(system, recovery):
     with closing(Proxy(system.redis.socket)) as proxy:
         system.redis_url = proxy.url
-        launch_and_stop_at(system, 20, policies=2)
+        system.launch_until("iteration:20:SIGSTOP", policies=2)
         proxy.stall()
         go_on(system)
         wait_for_runs_in_database(system, "succeeded", 1, 20)

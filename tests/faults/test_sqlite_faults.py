@@ -37,20 +37,13 @@ print(written)
 """
 
 
-def launch_and_stop_at(system: System, iteration: int, policies: int) -> None:
-    system.launch("worker", fault=f"iteration:{iteration}:SIGSTOP")
-    system.schedule(policies)
-    system.launch("beat")
-    system.wait_for_fault("iteration")
-
-
 def nobody_hears_of_a_lock(system: System) -> None:
     assert not logged(system, "worker", LOCKED)
     assert not logged(system, "beat", LOCKED)
 
 
 def test_another_process_holds_the_write_lock_for_10_seconds(system, recovery):
-    launch_and_stop_at(system, 150, policies=3)
+    system.launch_until("iteration:150:SIGSTOP", policies=3)
     with closing(sqlite3.connect(system.folder / "db.sqlite3", timeout=20, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         free_at = time.monotonic() + 10

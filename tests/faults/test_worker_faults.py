@@ -17,16 +17,8 @@ EPISODE = 4  # iterations from one episode's end, and checkpoint, to the next
 FILES = 40  # that it writes at least
 
 
-def launch_with(system: System, fault: str) -> None:
-    """A worker that the fault will happen to, a run for it, and the moment at which it has happened."""
-    system.launch("worker", fault=fault)
-    system.schedule()
-    system.launch("beat")
-    system.wait_for_fault(fault.split(":")[0])
-
-
 def recovers(system: System, recovery: Recovery, fault: str, attempts: int) -> None:
-    launch_with(system, fault)
+    system.launch_until(fault)
     recovery.begins()
     system.wait_for_attempt(attempts)
     recovery.ends()
@@ -61,7 +53,7 @@ def test_a_training_process_is_killed(system, recovery, fault, attempts, resumed
 
 
 def test_a_training_process_is_killed_between_its_commit_and_its_event(system, recovery):
-    launch_with(system, "before_relay:2:SIGKILL")
+    system.launch_until("before_relay:2:SIGKILL")
     recovery.begins()
     wait_for(lambda: not system.violations(), "the event to be on its stream", RECOVERY_SECONDS)
     recovery.ends()
@@ -82,7 +74,7 @@ def test_a_training_process_is_killed_while_it_writes_a_random_file(system, reco
 @pytest.mark.long
 def test_a_whole_worker_is_killed_at_a_random_iteration(system, recovery, chance):
     iteration = chance.randrange(1, ITERATIONS)
-    launch_with(system, f"iteration:{iteration}:SIGSTOP")
+    system.launch_until(f"iteration:{iteration}:SIGSTOP")
     system.send_signal("worker", signal.SIGKILL)
     recovery.begins()
     system.launch("worker", "other")
@@ -94,7 +86,7 @@ def test_a_whole_worker_is_killed_at_a_random_iteration(system, recovery, chance
 
 @pytest.mark.long
 def test_a_training_process_that_stands_still_loses_its_run_and_its_place(system, recovery):
-    launch_with(system, "iteration:50:SIGSTOP")
+    system.launch_until("iteration:50:SIGSTOP")
     recovery.begins()
     system.wait_for_attempt(2)
     recovery.ends()
@@ -104,7 +96,7 @@ def test_a_training_process_that_stands_still_loses_its_run_and_its_place(system
 
 @pytest.mark.long
 def test_a_worker_sleeps_for_45_seconds_and_wakes_while_another_has_its_run(system, recovery):
-    launch_with(system, "iteration:50:SIGSTOP")
+    system.launch_until("iteration:50:SIGSTOP")
     system.send_signal("worker", signal.SIGSTOP)
     awake_at = time.monotonic() + 45
     recovery.begins()
@@ -147,7 +139,7 @@ def trains(system: System, attempt: int) -> bool:
 
 def test_a_worker_that_is_told_to_stop_at_a_random_iteration_hands_its_run_over(system, recovery, chance):
     iteration = chance.randrange(1, ITERATIONS - 50)
-    launch_with(system, f"iteration:{iteration}:SIGSTOP")
+    system.launch_until(f"iteration:{iteration}:SIGSTOP")
     worker = system.processes["worker"]
     worker.send_signal(signal.SIGTERM)
     system.send_signal("worker", signal.SIGCONT)
