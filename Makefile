@@ -4,6 +4,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Python keeps what it compiles, whatever the shell says: many processes are started.
+export PYTHONDONTWRITEBYTECODE =
 # Whatever .env says, the demo and the tests touch nothing but what they make.
 OF_ITS_OWN := DATABASE_URL= REDIS_URL= MARKET_DATA_ROOT= ARTIFACT_ROOT= CHECKPOINT_ROOT= FLOWER_URL= HTTPS=0
 
