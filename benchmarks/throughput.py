@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads: at least 1")
     if options.device == "cuda":
-        choose_device("cuda")
+        choose_device("cuda", parameters=0)
     return options
 
 

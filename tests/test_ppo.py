@@ -26,6 +26,8 @@ PROBE = PPOConfig(
     device="cpu",
 )
 NORMALISING = PROBE.model_copy(update={"normalize_observations": True, "normalize_rewards": True, "gamma": 0.9})
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+ON_CUDA = pytest.param(NORMALISING.model_copy(update={"device": "cuda"}), marks=needs_cuda)
 
 
 def solve(reward, length=1, steps=10_000):
@@ -213,7 +215,7 @@ def same(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("config", [PROBE, NORMALISING])
+@pytest.mark.parametrize("config", [PROBE, NORMALISING, ON_CUDA])
 def test_the_same_seed_gives_the_same_weights_to_the_bit(config):
     first = trained(config, seed=7).state_dict()
     assert same(first, trained(config, seed=7).state_dict())
@@ -231,7 +233,7 @@ def test_global_random_state_is_neither_used_nor_altered():
     assert same(first, trained(PROBE, seed=7).state_dict())
 
 
-@pytest.mark.parametrize("config", [PROBE, NORMALISING])
+@pytest.mark.parametrize("config", [PROBE, NORMALISING, ON_CUDA])
 @pytest.mark.parametrize("stopped_after", [1, 2, 3, 4])
 def test_stopped_after_any_iteration_and_resumed_it_ends_as_if_never_stopped(config, stopped_after):
     whole = trained(config, seed=7).state_dict()
@@ -337,9 +339,17 @@ def test_environments_that_do_not_fit_are_refused():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_device_that_is_not_there_is_refused():
-    assert choose_device("auto") == torch.device("cpu")
+    assert choose_device("auto", parameters=2**16) == torch.device("cpu")
     with pytest.raises(ValueError, match="use auto or cpu"):
-        choose_device("cuda")
+        choose_device("cuda", parameters=2**16)
+
+
+@needs_cuda
+def test_small_networks_are_trained_on_the_processor_unless_told_otherwise():
+    assert choose_device("auto", parameters=2**16 - 1) == torch.device("cpu")
+    assert choose_device("auto", parameters=2**16) == torch.device("cuda")
+    assert choose_device("cuda", parameters=1) == torch.device("cuda")
+    assert choose_device("cpu", parameters=2**16) == torch.device("cpu")
 
 
 def test_observations_of_any_shape_and_type_are_flattened():

@@ -131,6 +131,13 @@ def test_stopped_and_resumed_it_ends_as_if_never_stopped(tmp_path, whole, iterat
     assert same(train(CONFIG, MARKET, checkpoint=tmp_path / "run"), whole)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+def test_on_cuda_too_a_stopped_run_ends_as_if_never_stopped(tmp_path):
+    on_cuda = changed(CONFIG, ppo__device="cuda")
+    train(on_cuda, MARKET, checkpoint=tmp_path / "run", should_stop=stop_at_once)
+    assert same(train(on_cuda, MARKET, checkpoint=tmp_path / "run"), train(on_cuda, MARKET))
+
+
 def test_asked_to_stop_after_the_last_iteration_it_is_finished(whole):
     asked = []
     assert same(train(CONFIG, MARKET, should_stop=lambda: asked.append(1) or len(asked) == 8), whole)

@@ -260,7 +260,8 @@ class PPOConfig(Config):
     )
     normalize_rewards: bool = Field(default=True, description="Scale rewards by the running deviation of returns.")
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto: CUDA where there is one, else CPU."
+        default="auto",
+        description="auto: CUDA where there is one and the networks are large enough to gain by it, else CPU.",
     )
 
     @model_validator(mode="after")

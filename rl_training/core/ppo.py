@@ -26,6 +26,8 @@ from rl_training.core.objective import Batch, explained_variance, generalised_ad
 from rl_training.core.policy import Policy, PolicyShape, part_of
 from rl_training.core.rollout import EpisodeRecord, Rollout, Sampler
 
+# Of actor and critic together. With fewer, a few cores of a processor are as fast as a large GPU (docs/performance.md).
+LEAST_CUDA_PARAMETERS = 2**16
 EPISODES_AVERAGED = 100  # as in stable-baselines3's rollout/ep_rew_mean
 # What update() reports of each minibatch, in the order in which it collects them.
 MINIBATCH_METRICS = (
@@ -77,7 +79,6 @@ class PPO:
         actions = check_environment(env, config)
         self.config = config
         self.generator = torch.Generator().manual_seed(seed)
-        self.device = choose_device(config.device)
         self.sampler = Sampler(env, config.rollout_length)
         shape = PolicyShape(
             observation_size=self.sampler.size,
@@ -88,6 +89,7 @@ class PPO:
             normalises_rewards=config.normalize_rewards,
         )
         self.policy = Policy.create(shape, self.generator)
+        self.device = choose_device(config.device, sum(part.numel() for part in self.policy.network.parameters()))
         self.policy.network.to(self.device)
         self.parameters = flatten_parameters(self.policy.network)
         self.compute = compute_for(self.policy.network, self.parameters, config, threads)
@@ -256,8 +258,12 @@ def check_environment(env: gymnasium.vector.VectorEnv[Any, Any, Any], config: PP
     return env.single_action_space
 
 
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. ValueError where CUDA is asked for and there is none."""
+def choose_device(name: str, parameters: int) -> torch.device:
+    """The device `name` for networks of so many parameters; `auto` is CUDA where there is one and they gain by it.
+
+    ValueError where CUDA is asked for and there is none.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: cuda was asked for, but torch finds none here; use auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    gains = name == "auto" and parameters >= LEAST_CUDA_PARAMETERS and torch.cuda.is_available()
+    return torch.device("cuda" if name == "cuda" or gains else "cpu")

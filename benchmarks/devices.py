@@ -1,0 +1,56 @@
+"""How many environment steps per second PPO makes on a processor and on CUDA, by the size of its networks.
+
+python -m benchmarks.devices [--rounds N]
+
+What `device: auto` chooses is chosen by this. Everything is measured in turn in each round; figures are medians.
+"""
+
+import argparse
+import os
+import statistics
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from benchmarks.markdown import aligned
+from benchmarks.throughput import TimedPPO, learnt, trainer
+from rl_training.core.config import MarketConfig, PPOConfig
+from rl_training.core.market import load_market
+from rl_training.core.ppo import choose_device
+
+WIDTHS = (64, 96, 128, 192, 256, 512)
+PROCESSOR_THREADS = tuple(threads for threads in (2, 4, 8, 16) if threads <= (os.cpu_count() or 1))
+# Two rollouts of the defaults: on a processor a wide network takes a second for that.
+STEPS = 16_384
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.devices", description="Steps a second by device.")
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured in turn; 5 by default")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1:
+        parser.error("--rounds: at least 1")
+    choose_device("cuda", parameters=0)
+    lines = [("hidden layers", "parameters", "CUDA", *(f"{threads} threads" for threads in PROCESSOR_THREADS))]
+    for width in tqdm(WIDTHS, unit="width", disable=None):
+        lines.append(measured(width, options.rounds))
+    print(aligned(lines))
+
+
+def measured(width: int, rounds: int) -> tuple[str, ...]:
+    """The line of the table for two hidden layers of this width."""
+    market = load_market(MarketConfig())
+
+    def prepared(device: str, threads: int) -> tuple[TimedPPO, PPOConfig]:
+        config = PPOConfig.model_validate({"device": device, "hidden_sizes": [width, width]})
+        return trainer(market, config, threads), config
+
+    trainers = [prepared("cuda", 1), *(prepared("cpu", threads) for threads in PROCESSOR_THREADS)]
+    found = [[learnt(*one, STEPS)["steps_per_second"] for one in trainers] for _ in range(rounds)]
+    medians = [f"{statistics.median(figures):,.0f}" for figures in zip(*found, strict=True)]
+    parameters = len(trainers[0][0].parameters.values)
+    return (f"{width}, {width}", f"{parameters:,}", *medians)
+
+
+if __name__ == "__main__":
+    main()
