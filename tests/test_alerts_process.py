@@ -97,7 +97,7 @@ def test_it_tells_of_what_it_finds_whether_redis_is_there_or_not(system, receive
         assert receiver.titles[1] == "Resolved: rl_v3: a run failed"
         # Sending takes apprise, which alone is 45 MB.
         assert process.memory_info().rss < 200e6
-        assert not any("torch" in mapped.path for mapped in process.memory_maps())
+        assert not any("libtorch" in mapped.path for mapped in process.memory_maps())
     finally:
         process.terminate()
         process.wait(20)
