@@ -6,7 +6,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Python keeps what it compiles, whatever the shell says: many processes are started.
 export PYTHONDONTWRITEBYTECODE =
-# Whatever .env says, the demo and the tests touch nothing but what they make.
+# Whatever .env says, the demo touches nothing but what it makes.
 OF_ITS_OWN := DATABASE_URL= REDIS_URL= MARKET_DATA_ROOT= ARTIFACT_ROOT= CHECKPOINT_ROOT= FLOWER_URL= HTTPS=0
 
 up: .venv/runtime .env
@@ -37,7 +37,7 @@ chromium:
 screenshots: .venv/development chromium
 	$(BIN)/python -m tests.browser.screenshots
 
-# Every fault that must not matter, on SQLite and on PostgreSQL: an hour or two, most of which is waiting.
+# Every fault that must not matter, on SQLite and on PostgreSQL: two hours or so, most of which is waiting.
 faults: export OMP_NUM_THREADS = 1
 faults: PYTEST = $(BIN)/pytest -n 6 tests/faults -m "long or not long" --repetitions 50 --storm-minutes 30
 faults: .venv/development
@@ -74,7 +74,7 @@ clean:
 .venv/runtime: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one, as in: make up PYTHON=/usr/bin/python3.12" >&2; exit 1; }
-	@echo "Installing the requirements into .venv: a minute or two, this once." >&2
+	@echo "Installing the requirements into .venv: a few minutes, this once." >&2
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements.txt >&2
 	@touch $@

@@ -15,7 +15,7 @@ from dashboard.pages import VIEW, Page
 from rl_training import lifecycle
 from rl_training.core.problems import problems
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.querysets import TYPED_COLUMNS
+from rl_training.querysets import TYPED_COLUMNS, typed_columns
 
 CHANGE_POLICY = "rl_training.change_policystore"
 
@@ -139,8 +139,8 @@ class CancelRun(Action):
     run: TrainingRun
 
     def find(self, run_id: str) -> None:
-        deferred = ("policy__market", "policy__environment", "policy__ppo")
-        found = TrainingRun.objects.select_related("policy").defer(*deferred).filter(run_id=run_id).first()
+        runs = TrainingRun.objects.select_related("policy").defer(*typed_columns("policy"))
+        found = runs.filter(run_id=run_id).first()
         if found is None:
             raise Http404("There is no such run.")
         self.run, self.policy = found, found.policy

@@ -78,7 +78,7 @@ def backlog() -> dict[str, Any]:
 
 
 def last_signs() -> dict[Kind, float | None]:
-    """Seconds since the newest sign of any beat and of any worker."""
+    """Seconds since the newest sign of each kind of process; None where there is none."""
     return {kind: min(signs_of_life.ages(kind).values(), default=None) for kind in SILENT_AFTER_SECONDS}
 
 

@@ -1,6 +1,6 @@
 """What `/metrics` tells of the whole system, read from the database and Redis at the time of asking.
 
-No process keeps a number for another: what any process did is in the rows and in Redis. A scrape makes ten queries,
+No process keeps a number for another: what any process did is in the rows and in Redis. A scrape makes eleven queries,
 whose costs do not grow with the runs. What is away is left out, and said to be away.
 """
 

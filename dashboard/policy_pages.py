@@ -14,12 +14,11 @@ from dashboard.active_runs import active_runs, moment_of_streams
 from dashboard.evaluations import ACCOUNTS, shown
 from dashboard.pages import Page
 from dashboard.policy_states import RECORD, add_states, state_of
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import SECTIONS
 from rl_training.core.problems import problems
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.querysets import PolicyStoreQuerySet
 
-CONFIGS = {"market": MarketConfig, "environment": EnvironmentConfig, "ppo": PPOConfig}
 POLICIES_PER_PAGE = 50
 RUNS_LISTED = 10
 # Under way at once and shown at the top; a list of all is one click away.
@@ -129,8 +128,8 @@ def standing(policy: PolicyStore) -> dict[str, Any]:
 
 def settings_of(policy: PolicyStore) -> list[dict[str, Any]]:
     """The typed columns, each with its settings, or with what is wrong with it."""
-    stored = PolicyStore.objects.filter(pk=policy.pk).values(*CONFIGS).get()
-    return [{"name": name, **_settings(config, stored[name])} for name, config in CONFIGS.items()]
+    stored = PolicyStore.objects.filter(pk=policy.pk).values(*SECTIONS).get()
+    return [{"name": name, **_settings(config, stored[name])} for name, config in SECTIONS.items()]
 
 
 def _settings(config: Any, stored: Any) -> dict[str, Any]:

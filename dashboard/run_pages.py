@@ -13,19 +13,18 @@ from dashboard.active_runs import active_runs, moment_of_streams
 from dashboard.evaluations import ACCOUNTS, shown
 from dashboard.pages import Page
 from rl_training.admin.policy_history import changes
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import SECTIONS
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
-from rl_training.querysets import TrainingRunQuerySet
+from rl_training.querysets import TrainingRunQuerySet, large_run_columns, typed_columns
 
 RUNS_PER_PAGE = 50
 # To choose from; the name of another policy can be typed.
 POLICIES_OFFERED = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-CONFIG_GROUPS: dict[str, Any] = {"market": MarketConfig, "environment": EnvironmentConfig, "ppo": PPOConfig}
 CONFIG_KEYS = (
     "episodes",
     "seed",
-    *(f"{name}.{field}" for name, of in CONFIG_GROUPS.items() for field in of.model_fields),
+    *(f"{name}.{field}" for name, of in SECTIONS.items() for field in of.model_fields),
 )
 MARKET_KEYS = ("name", "digest", "first", "last", "bars", "gaps")
 
@@ -109,9 +108,8 @@ class RunPage(Page):
     def get_context_data(self, run_id: str = "", **kwargs: Any) -> dict[str, Any]:
         # Before anything is read: what is announced from then on comes as a live event.
         after = moment_of_streams()
-        of_policy = [f"policy__{name}" for name in CONFIG_GROUPS]
         related = TrainingRun.objects.select_related("policy", "version", "initial_version")
-        large = [*of_policy, "version__evaluation", "initial_version__evaluation"]
+        large = [*typed_columns("policy"), "version__evaluation", "initial_version__evaluation"]
         run = related.defer(*large).filter(run_id=run_id).first()
         if run is None:
             raise Http404(f"There is no run {run_id}.")
@@ -190,10 +188,9 @@ class VersionPage(Page):
     template_name = "dashboard/version.html"
 
     def get_context_data(self, name: str = "", number: int = 0, **kwargs: Any) -> dict[str, Any]:
-        of_policy = [f"policy__{group}" for group in CONFIG_GROUPS]
-        of_run = [f"run__{column}" for column in ("config", "traceback", "episode_rewards")]
         versions = PolicyVersion.objects.filter(policy__name=name)
-        related = versions.select_related("policy", "run", "parent").defer(*of_policy, *of_run, "parent__evaluation")
+        large = [*typed_columns("policy"), *large_run_columns("run"), "parent__evaluation"]
+        related = versions.select_related("policy", "run", "parent").defer(*large)
         version = related.filter(number=number).first()
         if version is None:
             raise Http404(f"There is no version {number} of a policy {name}.")

@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     # Gossip and mingle are talk between workers that nothing here listens to; mingle costs a second at the start.
     "worker": (
-        *("celery", "--quiet", "-A", "celery_app", "worker", "-Q", "training", "-E", "--hostname", WORKER_NODE),
+        *("celery", "--quiet", "-A", "celery_app", "worker", "-Q", "training", "--hostname", WORKER_NODE),
         *("--without-gossip", "--without-mingle"),
     ),
     "beat": ("celery", "--quiet", "-A", "celery_app", "beat"),

@@ -91,7 +91,6 @@ MIDDLEWARE = [
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
 ROOT_URLCONF = "quantum_trader.urls"
-ASGI_APPLICATION = "quantum_trader.asgi.application"
 WSGI_APPLICATION = "quantum_trader.wsgi.application"
 TEMPLATES = [
     {
@@ -113,7 +112,9 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         # A server that is away, slow or cut off from this machine ends in an error, in seconds; migrations may take
         # their time. An address with options of its own, as `?connect_timeout=2`, has the last word.
         "connect_timeout": 5,
-        "options": "-c statement_timeout=30s",
+        # The server ends what a client left open that sleeps or is gone: its locks would hold up everybody.
+        "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=20s "
+        "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
         "tcp_user_timeout": 10_000,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
@@ -141,7 +142,7 @@ STORAGES = {
 }
 STATIC_URL = "static/"
 SERVESTATIC_USE_FINDERS = True  # the packages' own files are served in place: no collectstatic step to forget
-# The files are served beside Django (quantum_trader/static_files.py) and say what SecurityMiddleware says of each page.
+# The files are served beside Django (quantum_trader/static_files.py), past its SecurityMiddleware.
 SERVESTATIC_ADD_HEADERS_FUNCTION = static_file_headers
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -198,6 +199,8 @@ TRAINING_QUEUE = "training"
 ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# For as long as it takes: after Celery's hundred tries, three quarters of an hour, a worker would end.
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 # Publishing must not hold up a page or beat when Redis is away: the run is in the database all the same, and beat
 # sends the message later.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -225,7 +228,6 @@ CORES = os.cpu_count() or 1
 TRAINING_THREADS = whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKER_CONCURRENCY), 1, 1024)
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
-CELERY_TASK_TRACK_STARTED = True
 CELERY_BEAT_SCHEDULER = "rl_training.scheduler:PolicyStoreScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 

@@ -13,18 +13,34 @@ def store(folder: Path, name: str) -> str:
     """Save the files of `folder` under `name`, which must be new; returns `name`.
 
     In a storage of files they are on the disk then: a run that has ended has no checkpoint any more to fall back on.
+    Where one cannot be saved, none is.
     """
-    for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            saved = storages["artifacts"].save(f"{name}/{path.name}", File(file))
-        if saved != f"{name}/{path.name}":
-            storages["artifacts"].delete(saved)
-            raise FileExistsError(f"artifact {name}/{path.name} exists already; an artifact is never overwritten")
-    with suppress(NotImplementedError):
-        stored = Path(storages["artifacts"].path(name))
-        for path in [*stored.iterdir(), stored, stored.parent]:
-            sync(path)
+    storage = storages["artifacts"]
+    names = {path: f"{name}/{path.name}" for path in sorted(folder.iterdir())}
+    for stored in names.values():
+        if storage.exists(stored):
+            raise FileExistsError(f"artifact {stored} exists already; an artifact is never overwritten")
+    try:
+        for path, stored in names.items():
+            with path.open("rb") as file:
+                storage.save(stored, File(file))
+        with suppress(NotImplementedError):
+            there = Path(storage.path(name))
+            for path in [*there.iterdir(), there, there.parent]:
+                sync(path)
+    except OSError:
+        remove(name)
+        raise
     return name
+
+
+def remove(name: str) -> None:
+    """Delete what is stored under `name`, as far as it is there."""
+    storage = storages["artifacts"]
+    with suppress(FileNotFoundError):
+        for file_name in storage.listdir(name)[1]:
+            storage.delete(f"{name}/{file_name}")
+        storage.delete(name)
 
 
 def fetch(name: str, folder: Path) -> None:

@@ -8,16 +8,11 @@ import pydantic
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import SECTIONS
 from rl_training.core.problems import problems
 from rl_training.models import PolicyStore
 
 TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run", "stall_limit_minutes", "run_limit_minutes")
-SECTIONS: dict[str, type[pydantic.BaseModel]] = {
-    "market": MarketConfig,
-    "environment": EnvironmentConfig,
-    "ppo": PPOConfig,
-}
 
 
 class SettingError(Exception):

@@ -10,6 +10,7 @@ that it claimed, so that a worker which lost its run changes nothing. Messages a
 
 import copy
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from django.utils import timezone
 from rl_training import events, messages, totals, workspace
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
+from rl_training.querysets import typed_columns
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +71,14 @@ def enqueue(
     It starts from `initial_version`, by default the newest. Without `seed` a random one is drawn and recorded.
     Raises `AlreadyActiveError`; pydantic's `ValidationError` when the config is invalid.
     """
-    if initial_version is None and not from_scratch:
-        initial_version = policy.versions.order_by("-number").first()
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
     run.initial_version = initial_version
-    insert([run])
+    with transaction.atomic():
+        insert([run])
+        if initial_version is None and not from_scratch:
+            # Only now: the run that was active until now may have made one while this one waited to be stored.
+            run.initial_version = policy.versions.order_by("-number").first()
+            TrainingRun.objects.filter(pk=run.pk).update(initial_version=run.initial_version)
     if send_message:
         events.after_commit(lambda: messages.send([run]))
     return run
@@ -126,7 +131,9 @@ def claim(run_id: str) -> TrainingRun | None:
         )
         if not claimed:
             return None
-        run = TrainingRun.objects.select_related("policy", "initial_version").defer(*_CONFIG_COLUMNS).get(run_id=run_id)
+        related = TrainingRun.objects.select_related("policy", "initial_version")
+        # The run has its own snapshot: a policy edited into an invalid state must not stop it.
+        run = related.defer(*typed_columns("policy")).get(run_id=run_id)
         events.after_commit(lambda: _log_start(run))
         if run.started_at is None:
             run.started_at = now
@@ -272,9 +279,13 @@ def release(run: TrainingRun) -> bool:
 
 def reap() -> int:
     """Take runs whose worker is lost back to queued, or end them once MOST_LOST workers are. Returns how many."""
+    asked = time.monotonic()
     # An owner that still lives shows it again by the clock as it is.
     TrainingRun.objects.heard_in_future().update(heartbeat_at=Now())
-    lost = TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*_CONFIG_COLUMNS)
+    lost = list(TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*typed_columns("policy")))
+    if time.monotonic() - asked > HEARTBEAT_SECONDS:
+        # The database kept everybody waiting: the owners are heard first, and looked for the next time.
+        return 0
     return sum(_reap(run) for run in lost)
 
 
@@ -317,7 +328,3 @@ def cancel(run: TrainingRun) -> bool:
         # Claimed, released or ended since it was read.
         run.refresh_from_db(fields=["status", "attempt", "started_at"])
     return False
-
-
-# Of the policy of a run: the run has its own snapshot, and a policy edited into an invalid state must not stop it.
-_CONFIG_COLUMNS = ("policy__market", "policy__environment", "policy__ppo")

@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
+from rl_training.core.config import SECTIONS
+
 if TYPE_CHECKING:
     from rl_training.models import PolicyStore, TrainingEvent, TrainingRun  # noqa: F401
 
@@ -33,16 +35,21 @@ SUMMARY_COLUMNS = (
 AHEAD_AT_MOST = timedelta(minutes=1)
 
 # Of a policy, as pydantic models: reading one that is invalid raises.
-TYPED_COLUMNS = ("market", "environment", "ppo")
+TYPED_COLUMNS = tuple(SECTIONS)
 # What a chart of a run is made of.
 CHART_COLUMNS = ("pk", "status", "finished_at", "duration_seconds", "avg_reward", "episodes_done", "environment_steps")
 # What a run's row may hold much of; a list of runs leaves it in the database.
-LARGE_RUN_COLUMNS = ("config", "market_summary", "episode_rewards", "error", "traceback")
+LARGE_RUN_COLUMNS = ("config", "market_summary", "episode_rewards", "traceback")
 
 
 def typed_columns(relation: str) -> list[str]:
     """Those of a policy that a query reaches over `relation`, to be left in the database."""
     return [f"{relation}__{name}" for name in TYPED_COLUMNS]
+
+
+def large_run_columns(relation: str) -> list[str]:
+    """Those of a run that a query reaches over `relation`, likewise."""
+    return [f"{relation}__{name}" for name in LARGE_RUN_COLUMNS]
 
 
 class OneAfterAnother(Subquery):
@@ -190,8 +197,8 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
 
     def listed(self) -> TrainingRunQuerySet:
         """Newest first, with what a list shows of each."""
-        large = [name for name in LARGE_RUN_COLUMNS if name != "error"]
-        return self.order_by("-queued_at", "-pk").select_related("policy").defer(*large, *typed_columns("policy"))
+        listed = self.order_by("-queued_at", "-pk").select_related("policy")
+        return listed.defer(*LARGE_RUN_COLUMNS, *typed_columns("policy"))
 
     def of_policy(self, policy: str) -> TrainingRunQuerySet:
         """Of the policy of that name."""

@@ -55,13 +55,13 @@ def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
 def brought_forward(policy: PolicyStore, now: datetime) -> datetime:
     """The policy's next slot, no further away than an interval: a shortened one counts from the policy's last slot.
 
-    A clock that was set back strands no policy either.
+    After the clock was set back it is now: slots in the rhythm of before may have had their runs.
     """
     interval = timedelta(minutes=policy.interval_minutes)
     if policy.next_run_at <= now + interval:
         return policy.next_run_at
-    last = policy.runs.filter(scheduled_for__lte=now).aggregate(last=Max("scheduled_for"))["last"]
-    return max(now, last + interval) if last else now
+    last = policy.runs.aggregate(last=Max("scheduled_for"))["last"]
+    return max(now, last + interval) if last and last <= now else now
 
 
 def bring_forward(policy: PolicyStore, now: datetime) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from celery import shared_task
 from celery.platforms import set_pdeathsig
-from celery.signals import heartbeat_sent, worker_process_init, worker_shutting_down
+from celery.signals import heartbeat_sent, task_revoked, worker_process_init, worker_shutting_down
 from django.conf import settings
 from django.db import connection
 
@@ -20,6 +20,7 @@ from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.owner import Owner
+from rl_training.querysets import typed_columns
 
 if TYPE_CHECKING:
     from rl_training.core.checkpoint import SavedPolicy
@@ -30,13 +31,32 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 # Made before the pool forks, hence one for the worker and its children: the worker sets it, a run in a child sees it.
-stopping = multiprocessing.Event()
+# Without a lock, which a child that is killed while it holds it would leave to all others for good.
+stopping = multiprocessing.RawValue("b", 0)
 heartbeat_sent.connect(pool.end_stuck)
+
+
+class VersionsUnreadableError(Exception):
+    """Neither the version that a run is to continue from nor any before it can be read."""
 
 
 @worker_shutting_down.connect
 def ask_runs_to_stop(**_: Any) -> None:
-    stopping.set()
+    stopping.value = 1
+
+
+@task_revoked.connect
+def cancel_revoked(request: Any, **_: Any) -> None:
+    """In the worker: a run whose task was revoked or terminated, in Flower, is cancelled.
+
+    Workers remember such a task for hours: every message that it waits again would be thrown away.
+    """
+    try:
+        runs = TrainingRun.objects.select_related("policy").defer(*typed_columns("policy"))
+        for run in runs.filter(run_id=request.id):
+            lifecycle.cancel(run)
+    finally:
+        connection.close()
 
 
 @worker_process_init.connect
@@ -46,6 +66,7 @@ def prepare(**_: Any) -> None:
     from rl_training.core import training  # torch: see train()
 
     training.warm_up()
+    pool.show()
 
 
 @shared_task(name=messages.TASK, ignore_result=True)
@@ -57,26 +78,36 @@ def train_policy(run_id: str) -> None:
         log.info("Nothing to do, the run is not queued", run_id=run_id)
         return
     fault_points.reach("claimed")
-    execute(run, stopping.is_set)
+    execute(run, lambda: bool(stopping.value))
 
 
 def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
     """Train a claimed run and record how it ended. What went wrong is recorded and raised again."""
-    with structlog.contextvars.bound_contextvars(run_id=run.run_id), pool.shown(), Owner(run) as owner:
+    with structlog.contextvars.bound_contextvars(run_id=run.run_id), Owner(run) as owner:
         try:
-            result, parent = train(run, owner, lambda: should_stop() or owner.stop.is_set())
-            outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
-            fault_points.reach("artifact_stored")
-        except Exception as error:
-            fault_points.reach("before_failure")
-            owner.report()
-            owner.write(lifecycle.fail, run, explain(error), traceback.format_exc())
+            train_to_the_end(run, owner, lambda: should_stop() or owner.stop.is_set())
+        except SystemExit:
+            # SIGTERM to this process too, as service managers send it to all of a group.
+            connection.close()
+            owner.write(lifecycle.release, run)
             raise
-        if outcome is not None:
-            owner.write(lifecycle.succeed, run, outcome)
-            return
+
+
+def train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]) -> None:
+    try:
+        result, parent = train(run, owner, should_stop)
+        outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
+        fault_points.reach("artifact_stored")
+    except Exception as error:
+        fault_points.reach("before_failure")
         owner.report()
-        owner.write(lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release, run)
+        owner.write(lifecycle.fail, run, explain(error), traceback.format_exc())
+        raise
+    if outcome is not None:
+        owner.write(lifecycle.succeed, run, outcome)
+        return
+    owner.report()
+    owner.write(lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release, run)
 
 
 def train(
@@ -137,7 +168,11 @@ def train(
 
 
 def initial(run: TrainingRun, config: TrainingConfig) -> "tuple[PolicyVersion | None, SavedPolicy | None]":
-    """The newest usable version, from the run's initial one back through its parents; none: from scratch."""
+    """The newest usable version, from the run's initial one back through its parents; none: from scratch.
+
+    Raises `VersionsUnreadableError` where there are versions and none of them is there whole; `OSError` where the
+    storage does not answer: what was learnt is not thrown away because a disk is full or not mounted for a while.
+    """
     from rl_training.core import checkpoint, training  # torch: see train()
 
     version = run.initial_version
@@ -151,9 +186,14 @@ def initial(run: TrainingRun, config: TrainingConfig) -> "tuple[PolicyVersion | 
         except training.PolicyMismatchError as error:
             log.warning("Starting from scratch", version=version.number, reason=str(error))
             return None, None
-        except (OSError, checkpoint.CheckpointError) as error:
+        except (FileNotFoundError, checkpoint.CheckpointError) as error:
             log.error("Version cannot be read, trying its parent", version=version.number, error=str(error))
             version = version.parent
+    if run.initial_version is not None:
+        raise VersionsUnreadableError(
+            f"neither version {run.initial_version.number} of {run.policy.name} nor one that it came from can be read "
+            f"from {settings.ARTIFACT_ROOT}; put it back, or start anew: train_policy {run.policy.name} --from scratch"
+        )
     return None, None
 
 

@@ -261,6 +261,17 @@ def test_actions_need_the_permission_to_change(client, policy):
     assert client.post(change_url(policy), {"interval_minutes": 5}).status_code == 403
 
 
+def test_to_train_takes_the_permission_to_add_runs(client, policy):
+    user = User.objects.create_user("trainer", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__in=["view_policystore", "change_policystore"]))
+    client.force_login(user)
+    act(client, "train_now", policy)
+    assert not TrainingRun.objects.exists()
+    user.user_permissions.add(Permission.objects.get(codename="add_trainingrun"))
+    act(client, "train_now", policy)
+    assert TrainingRun.objects.count() == 1
+
+
 def test_a_policy_with_runs_is_not_deleted(admin, policy):
     finished_run(policy)
     page = admin.get(f"{LIST}{policy.pk}/delete/").content.decode()

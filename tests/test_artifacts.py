@@ -30,6 +30,13 @@ def test_an_artifact_is_never_overwritten(folder):
     assert (settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-2/manifest.json").read_text() == "{}"
 
 
+def test_of_what_cannot_be_stored_whole_nothing_is_left(folder):
+    (folder / "zoo").mkdir()
+    with pytest.raises(IsADirectoryError):
+        artifacts.store(folder, "rl_v3/0123456789ab-5")
+    assert not (settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-5").exists()
+
+
 def test_artifacts_are_readable_by_their_owner_alone(folder):
     artifacts.store(folder, "rl_v3/0123456789ab-3")
     file = settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-3/policy.safetensors"

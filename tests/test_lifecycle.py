@@ -98,7 +98,19 @@ def refuse(*_, **__):
 
 def test_the_next_run_continues_from_the_newest_version(policy, claimed):
     version = lifecycle.succeed(claimed, OUTCOME)
-    assert lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).initial_version == version
+    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+    assert run.initial_version == TrainingRun.objects.get(pk=run.pk).initial_version == version
+
+
+def test_a_run_that_waited_for_the_end_of_another_continues_from_what_that_made(policy, claimed, monkeypatch):
+    insert, made = lifecycle.insert, []
+
+    def wait_and_insert(runs):
+        made.append(lifecycle.succeed(claimed, OUTCOME))
+        insert(runs)
+
+    monkeypatch.setattr(lifecycle, "insert", wait_and_insert)
+    assert [lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).initial_version] == made
 
 
 def test_a_run_from_scratch_continues_from_nothing(policy, claimed):
@@ -152,6 +164,13 @@ def test_a_clock_that_is_set_back_keeps_no_lost_run_running_nor_takes_one_from_i
     assert lifecycle.reap() == 0
     assert status(claimed) == "running"
     assert TrainingRun.objects.filter(heartbeat_at__range=(Now() - timedelta(seconds=10), Now())).exists()
+
+
+def test_after_the_database_kept_everybody_waiting_owners_are_heard_first(claimed, monkeypatch):
+    silent_for(31)
+    moments = iter([0.0, 6.0, 10.0, 11.0])
+    monkeypatch.setattr(lifecycle.time, "monotonic", lambda: next(moments))
+    assert [lifecycle.reap(), lifecycle.reap()] == [0, 1]
 
 
 def test_a_released_run_waits_for_another_worker(claimed):

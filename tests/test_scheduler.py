@@ -124,6 +124,24 @@ def test_a_clock_that_was_set_back_strands_no_policy(policy, scheduler):
     assert scheduler.run_due(timezone.now()) == 1
 
 
+def test_after_the_clock_was_set_back_no_slot_is_one_that_had_its_run(policy, scheduler):
+    now = timezone.now()
+    for hours in (-1, 0, 1):
+        TrainingRun.objects.create(
+            policy=policy,
+            trigger="schedule",
+            status="failed",
+            episodes=1,
+            config={},
+            scheduled_for=now + timedelta(hours=hours, minutes=-5),
+        )
+    PolicyStore.objects.update(next_run_at=now + timedelta(hours=2, minutes=-5))
+    assert scheduler.run_due(now) == 1
+    policy.refresh_from_db()
+    assert policy.schedule_error == ""
+    assert policy.next_run_at == now + timedelta(hours=1)
+
+
 def test_a_running_beat_notices_that_the_clock_was_set_back(policy, scheduler):
     now = timezone.now()
     assert scheduler.run_due(now + timedelta(days=1)) == 1

@@ -1,8 +1,12 @@
+import errno
 import json
 import math
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from celery.signals import task_revoked
 from django.conf import settings
 
 from rl_training import lifecycle, tasks
@@ -76,6 +80,30 @@ def test_a_damaged_version_is_passed_over_for_its_parent(finished, small_policy)
     assert PolicyVersion.objects.get(number=3).parent == finished.version
 
 
+def test_where_no_version_is_whole_the_run_fails_and_says_what_to_do(finished, small_policy):
+    (settings.ARTIFACT_ROOT / finished.version.artifact / "policy.safetensors").unlink()
+    run = enqueue(small_policy)
+    with pytest.raises(tasks.VersionsUnreadableError):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert run.error == (
+        f"neither version 1 of rl_v3 nor one that it came from can be read from {settings.ARTIFACT_ROOT}; put it back, "
+        "or start anew: train_policy rl_v3 --from scratch"
+    )
+
+
+def test_what_was_learnt_is_not_thrown_away_because_a_disk_is_full(finished, small_policy, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tasks.artifacts, "fetch", fail)
+    run = enqueue(small_policy)
+    with pytest.raises(OSError, match="No space left"):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, PolicyVersion.objects.count()) == ("failed", 1)
+
+
 def test_the_same_seed_from_scratch_makes_the_same_weights(finished, small_policy):
     tasks.train_policy(enqueue(small_policy, seed=7, from_scratch=True).run_id)
     assert PolicyVersion.objects.get(number=2).sha256 == finished.version.sha256
@@ -134,6 +162,24 @@ def test_a_run_that_is_asked_to_stop_is_queued_again_and_resumed_to_the_same_wei
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("succeeded", 2)
     assert run.version.sha256 == finished.version.sha256
+
+
+def test_a_run_whose_process_is_told_to_end_is_queued_again(small_policy, streams):
+    run = enqueue(small_policy)
+    with pytest.raises(SystemExit):
+        tasks.execute(lifecycle.claim(run.run_id), should_stop=sys.exit)
+    run.refresh_from_db()
+    assert (run.status, run.attempt, run.workers_lost) == ("queued", 1, 0)
+
+
+@pytest.mark.parametrize(("claimed", "status"), [(False, "cancelled"), (True, "running")])
+def test_a_run_whose_task_is_revoked_is_cancelled(small_policy, streams, claimed, status):
+    run = enqueue(small_policy)
+    if claimed:
+        lifecycle.claim(run.run_id)
+    task_revoked.send(sender=tasks.train_policy, request=SimpleNamespace(id=run.run_id))
+    run.refresh_from_db()
+    assert (run.status, run.cancel_requested_at is not None) == (status, claimed)
 
 
 def test_a_message_for_a_run_that_is_not_queued_does_nothing(finished):

@@ -284,5 +284,10 @@ def test_too_few_bars_are_refused_before_anything_is_trained(count, fraction, na
     assert not seen
 
 
-def test_training_runs_on_one_thread(whole):
+def test_torch_has_threads_only_for_networks_whose_products_are_left_to_it(whole):
+    assert torch.get_num_threads() == 1
+    large = changed(CONFIG, ppo__hidden_sizes=[1024, 1024], ppo__device="cpu", ppo__epochs=1, episodes=1)
+    train(large, MARKET, threads=2, should_stop=stop_at_once)
+    assert torch.get_num_threads() == 2
+    train(CONFIG, MARKET, threads=2, should_stop=stop_at_once)
     assert torch.get_num_threads() == 1

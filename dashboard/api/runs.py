@@ -17,13 +17,13 @@ from dashboard.api.filters import RunFilters
 from dashboard.api.problems import InvalidInput, RunHasEnded
 from dashboard.api.triggering import TriggerRequest, key_of, trigger
 from dashboard.api.views import ListView, View, check_no_body
-from rl_training import idempotency, keys, lifecycle
+from rl_training import idempotency, lifecycle
 from rl_training.core.problems import problems
 from rl_training.models import TrainingRun
+from rl_training.querysets import LARGE_RUN_COLUMNS, typed_columns
 
 log = structlog.get_logger(__name__)
 
-LARGE_COLUMNS = ("config", "market_summary", "episode_rewards", "traceback")
 COLUMNS = (
     "pk",
     "run_id",
@@ -179,7 +179,7 @@ class RunCancel(View):
     )
     def post(self, request: Request, run_id: str) -> Response:
         check_no_body(request)
-        run = find(run_id).select_related("policy").defer("config", *(f"policy__{name}" for name in keys.SECTIONS))
+        run = find(run_id).select_related("policy").defer("config", *typed_columns("policy"))
         found = run.first()
         if found is None:
             raise no_run(run_id)
@@ -196,7 +196,7 @@ def find(run_id: str) -> Any:
 
 
 def described(run_id: str) -> Any:
-    row = find(run_id).values(*COLUMNS, *LARGE_COLUMNS, "version__number").first()
+    row = find(run_id).values(*COLUMNS, *LARGE_RUN_COLUMNS, "version__number").first()
     if row is None:
         raise no_run(run_id)
     return RunDetail(row).data

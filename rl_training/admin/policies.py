@@ -141,7 +141,10 @@ class PolicyStoreAdmin(PolicyHistoryAdmin):
     def episodes(self, policy: PolicyStore) -> str:
         return f"{policy.episodes_per_run:,}"
 
-    @admin.action(permissions=["change"], description="Train now")
+    def has_train_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("rl_training.add_trainingrun")
+
+    @admin.action(permissions=["train"], description="Train now")
     def train_now(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
         for policy in self._valid(request, queryset):
             try:

@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from rl_training.admin.config_field import ConfigField, repaired
-from rl_training.core.config import Config, EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import SECTIONS, EnvironmentConfig, MarketConfig, PPOConfig
 from rl_training.models import (
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     PolicyModelForm = forms.ModelForm[PolicyStore]
 else:
     PolicyModelForm = forms.ModelForm
-
-CONFIGS: dict[str, type[Config]] = {"market": MarketConfig, "environment": EnvironmentConfig, "ppo": PPOConfig}
 
 
 def _range_errors(field: str, maximum: int) -> dict[str, str]:
@@ -79,9 +77,9 @@ def load_settings(policy: PolicyStore) -> dict[str, dict[str, str]]:
 
     Returns, by column, the problems of what is stored, as `core.config.problems` returns them; empty as a rule.
     """
-    stored = PolicyStore.objects.filter(pk=policy.pk).values(*CONFIGS).get()
+    stored = PolicyStore.objects.filter(pk=policy.pk).values(*SECTIONS).get()
     found = {}
-    for name, config in CONFIGS.items():
+    for name, config in SECTIONS.items():
         value, refused = repaired(config, stored[name])
         setattr(policy, name, value)
         if refused:

@@ -13,7 +13,7 @@ from django.shortcuts import redirect
 from pydantic import BaseModel
 from simple_history.admin import SimpleHistoryAdmin
 
-from rl_training.admin.policy_form import CONFIGS
+from rl_training.core.config import SECTIONS
 from rl_training.models import PolicyStore
 
 
@@ -26,7 +26,7 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
         self, request: HttpRequest, history_manager: Any, pk_name: str, object_id: Any
     ) -> QuerySet[Any]:
         entries: QuerySet[Any] = super().get_history_queryset(request, history_manager, pk_name, object_id)
-        return entries.defer(*CONFIGS)
+        return entries.defer(*SECTIONS)
 
     def set_history_delta_changes(
         self, request: HttpRequest, historical_records: Sequence[Any], foreign_keys_are_objs: bool = True
@@ -54,7 +54,7 @@ def by_key(row: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in PolicyStore.SETTINGS:
         value = row[name].model_dump(mode="json") if isinstance(row[name], BaseModel) else row[name]
-        if name in CONFIGS and isinstance(value, dict):
+        if name in SECTIONS and isinstance(value, dict):
             found |= {f"{name}.{field}": setting for field, setting in value.items()}
         else:
             found[name] = value

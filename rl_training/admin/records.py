@@ -22,7 +22,7 @@ from rl_training.admin.display import (
     time_column,
 )
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
-from rl_training.querysets import typed_columns
+from rl_training.querysets import LARGE_RUN_COLUMNS, large_run_columns, typed_columns
 
 
 class PolicyFilter(admin.SimpleListFilter):
@@ -98,7 +98,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         runs: QuerySet[TrainingRun] = super().get_queryset(request)
-        large = ("config", "traceback", "episode_rewards", "market_summary", "version__evaluation")
+        large = (*LARGE_RUN_COLUMNS, "version__evaluation")
         return runs.select_related("policy", "version").defer(*large, *typed_columns("policy"))
 
     def get_fieldsets(self, request: HttpRequest, obj: TrainingRun | None = None) -> Any:
@@ -201,9 +201,8 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyVersion]:
         versions: QuerySet[PolicyVersion] = super().get_queryset(request)
-        of_run = [f"run__{name}" for name in ("config", "traceback", "episode_rewards", "market_summary")]
         return versions.select_related("policy", "run", "parent").defer(
-            "evaluation", "parent__evaluation", *of_run, *typed_columns("policy")
+            "evaluation", "parent__evaluation", *large_run_columns("run"), *typed_columns("policy")
         )
 
     @admin.display(ordering="number")
@@ -242,8 +241,7 @@ class TrainingEventAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingEvent]:
         events: QuerySet[TrainingEvent] = super().get_queryset(request)
-        of_run = [f"run__{name}" for name in ("config", "traceback", "episode_rewards", "market_summary")]
-        return events.select_related("run").defer(*of_run)
+        return events.select_related("run").defer(*large_run_columns("run"))
 
     @admin.display(description="run")
     def about(self, event: TrainingEvent) -> SafeString:

@@ -1,4 +1,4 @@
-"""What can be watched, and by which figures: the one table that the form, the rules and the migrations read."""
+"""What can be watched, and by which figures: the one table that the form and the rules read."""
 
 from dataclasses import dataclass, field
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from django.db import models
 from django.db.models import Q
 
-from rl_training.querysets import typed_columns
+from rl_training.querysets import large_run_columns, typed_columns
 
 if TYPE_CHECKING:
     from rl_training.alerts.models import Alert, AlertChannel, AlertMessage  # noqa: F401
-    from rl_training.models import PolicyStore
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -24,15 +23,11 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Open, and nobody has said that he knows."""
         return self.open().filter(acknowledged_at=None)
 
-    def for_policy(self, policy: PolicyStore) -> AlertQuerySet:
-        """The policy's alerts, newest first; those of the system are of no policy."""
-        return self.filter(policy=policy).order_by("-opened_at")
-
     def listed(self) -> AlertQuerySet:
         """Newest first, with the names that a list shows; the policy's typed columns are left in the database."""
         related = ("policy", "run", "acknowledged_by")
-        large = [f"run__{name}" for name in ("config", "traceback", "episode_rewards", "market_summary")]
-        return self.select_related(*related).defer(*large, *typed_columns("policy")).order_by("-opened_at")
+        large = (*large_run_columns("run"), *typed_columns("policy"))
+        return self.select_related(*related).defer(*large).order_by("-opened_at")
 
 
 class AlertChannelQuerySet(models.QuerySet["AlertChannel"]):

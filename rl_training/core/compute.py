@@ -52,9 +52,13 @@ class Compute(Protocol):
 
 
 def compute_for(network: ActorCritic, parameters: FlatParameters, config: PPOConfig, threads: int) -> Compute:
-    """The faster one where the network is; `parameters` are its own."""
+    """The faster one where the network is; `parameters` are its own.
+
+    Torch, where it computes, does so in as many threads too, to which it is set in this process.
+    """
     if network.device.type == "cpu" and len(parameters.values) <= MOST_COMPILED_PARAMETERS:
         return CompiledCompute(network, parameters, config, threads)
+    torch.set_num_threads(threads)
     return TorchCompute(network, parameters, config)
 
 

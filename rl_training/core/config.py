@@ -290,6 +290,10 @@ class PPOConfig(Config):
         return self
 
 
+# The parts of a policy's settings that are its columns, and of a run's config.
+SECTIONS: dict[str, type[Config]] = {"market": MarketConfig, "environment": EnvironmentConfig, "ppo": PPOConfig}
+
+
 class TrainingConfig(Config):
     """All that a training run depends on besides its starting weights: a run stores this snapshot."""
 

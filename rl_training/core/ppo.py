@@ -68,7 +68,8 @@ class PPO:
     config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
     seed    of weights, actions, minibatches and environments, all drawn from one torch.Generator; no global random
             state is used or altered
-    threads of a processor to compute with; the results are the same to the bit with any number of them
+    threads of a processor to compute with; the results are the same to the bit with any number of them, save for
+            networks that are left to torch (see compute.py)
 
     Raises TypeError or ValueError where environment and config do not fit.
     """

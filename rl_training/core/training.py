@@ -119,11 +119,12 @@ def train(
     log_dir             a folder for TensorBoard event files of each iteration's metrics; none without `tensorboard`
     on_progress         called after each episode; on_iteration after each iteration
     should_stop         asked after each iteration
-    threads             of a processor to compute with; the result is the same to the bit with any number of them
+    threads             of a processor to compute with; the result is the same to the bit with any number of them, save
+                        for networks of more than a million parameters
 
     Raises MarketDataError, before anything is trained, where there are too few bars.
 
-    Torch is set to one thread of its own in this process: it is left with operations that are too small for more.
+    Torch is set to one thread of its own in this process, where what is left to it is too small for more.
     """
     torch.set_num_threads(1)
     run = _Run(config, market, initial_policy, threads)

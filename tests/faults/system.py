@@ -27,7 +27,7 @@ PPO = {"num_envs": 4, "rollout_length": 16, "minibatch_size": 64, "hidden_sizes"
 ENVIRONMENT = {"episode_length": 64}
 EPISODES = 50
 COMMANDS = {
-    "worker": ("-m", "celery", "--quiet", "-A", "celery_app", "worker", "-Q", "training", "--concurrency", "1", "-E"),
+    "worker": ("-m", "celery", "--quiet", "-A", "celery_app", "worker", "-Q", "training", "--concurrency", "1"),
     "beat": ("-m", "celery", "--quiet", "-A", "celery_app", "beat"),
 }
 

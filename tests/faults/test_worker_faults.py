@@ -6,7 +6,9 @@ import time
 from functools import partial
 
 import pytest
+from celery import Celery
 
+from quantum_trader.redis_address import broker_url
 from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged, resumed_at
 from tests.faults.recovery import Recovery
 from tests.faults.system import RECOVERY_SECONDS, System
@@ -135,6 +137,42 @@ def trains(system: System, attempt: int) -> bool:
     return any(
         run["status"] == "running" and run["attempt"] == attempt and run["iterations_done"] for run in system.runs()
     )
+
+
+@pytest.mark.long
+def test_a_worker_is_told_to_stop_together_with_its_training_process(system, recovery):
+    system.launch_until("iteration:100:SIGSTOP")
+    system.send_signal("worker", signal.SIGTERM)
+    system.send_signal("worker", signal.SIGCONT)
+    assert system.processes["worker"].wait(20) == 0
+    [run] = system.runs()
+    assert (run["status"], run["workers_lost"]) == ("queued", 0)
+    recovery.begins()
+    system.launch("worker", "other")
+    system.wait_for_attempt(2)
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [2])
+
+
+@pytest.mark.long
+def test_a_training_process_is_stopped_before_it_has_claimed_a_run(system, recovery):
+    system.launch_until("before_claim:1:SIGSTOP")
+    recovery.begins()
+    system.wait_for_attempt(1)
+    recovery.ends()
+    all_end_as_if_nothing_had_happened(system, [1])
+
+
+@pytest.mark.long
+def test_a_task_is_terminated_as_flower_does_it(system, recovery):
+    system.launch_until("iteration:100:SIGSTOP")
+    [run] = system.runs()
+    with Celery(broker=broker_url(system.redis.url)) as app:
+        app.control.revoke(run["run_id"], terminate=True)
+    os.kill(child_of(system, "worker"), signal.SIGCONT)
+    [run] = system.wait_for_runs()
+    assert (run["status"], run["workers_lost"]) == ("cancelled", 0)
+    system.wait_until_all_holds()
 
 
 def test_a_worker_that_is_told_to_stop_at_a_random_iteration_hands_its_run_over(system, recovery, chance):

@@ -12,6 +12,7 @@ from rl_training.admin.records import PolicyFilter
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import AlertRule
 from rl_training.models import PolicyStore
+from rl_training.querysets import typed_columns
 
 
 class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -44,7 +45,7 @@ class AlertRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         rules: QuerySet[AlertRule] = super().get_queryset(request)
-        return rules.select_related("policy").defer("policy__market", "policy__environment", "policy__ppo")
+        return rules.select_related("policy").defer(*typed_columns("policy"))
 
     def get_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
         meaning = "condition" if obj else "conditions"

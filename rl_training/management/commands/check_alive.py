@@ -9,7 +9,7 @@ from rl_training import signs_of_life
 
 
 class Command(BaseCommand):
-    help = "Exit 0 while the beat or a worker of this machine, or container, gives signs of life, 1 when it is silent."
+    help = "Exit 0 while that process of this machine, or container, gives signs of life, 1 when it is silent."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("kind", choices=signs_of_life.SILENT_AFTER_SECONDS)
