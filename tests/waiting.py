@@ -7,9 +7,11 @@ T = TypeVar("T")
 
 def wait_for(condition: Callable[[], T], what: str, seconds: float = 30) -> T:
     """The condition's value, once it is true; an error that says what was waited for after `seconds`."""
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     while not (value := condition()):
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if waited > seconds:
             raise TimeoutError(f"waited {seconds} s for {what}")
-        time.sleep(0.02)  # between two looks at the condition
+        # Between two looks at the condition: a long wait is not to cost what others compute with.
+        time.sleep(min(0.02 + waited / 50, 0.2))
     return value
