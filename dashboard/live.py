@@ -26,7 +26,7 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 
-from dashboard.live_hub import AWAY_SECONDS, Follower, Hub
+from dashboard.live_hub import AWAY_SECONDS, Follower, Hub, message
 from dashboard.pages import VIEW
 from dashboard.stream_entries import Id, before, event, parse, read, streams_of, written
 from quantum_trader.threaded import close_what_was_hung_up, keep_connections
@@ -40,6 +40,8 @@ LOOK_AGAIN_SECONDS = 30.0
 # So that not all come, or are looked at, in the same moment.
 SPREAD = random.SystemRandom()
 FOLLOWERS = 1000
+# Who comes back after longer has the page fetched again, which costs less than a month of events.
+OLDEST_MILLISECONDS = 3_600_000
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -133,7 +135,10 @@ async def follow(hub: Hub, follower: Follower, cursor: Id | None, send: Any) -> 
     if cursor is not None:
         # From here on the hub gives what comes after its positions.
         follower.forget()
-        await catch_up(hub, follower.policy, cursor, dict(hub.positions), say)
+        if now[0] - cursor[0] > OLDEST_MILLISECONDS:
+            await say(message("changed", {}))
+        else:
+            await catch_up(hub, follower.policy, cursor, dict(hub.positions), say)
     await say(heartbeat(now))
     while not follower.ended.is_set():
         chunk = await follower.take(HEARTBEAT_SECONDS)

@@ -135,13 +135,15 @@ class Hub:
             try:
                 await self._look_for_policies()
                 now = await self._now()
-                entries, _ = await remembering(read(self.client, self.positions, BLOCK_MILLISECONDS))
-                self._deliver(entries)
-                # What was added before the read began was read.
-                self.cursor = max(self.cursor, (now, 0))
-            except redis.ResponseError as error:
-                log.error("A stream cannot be read", error=str(error))
-                await self._leave_out_what_is_no_stream()
+                try:
+                    entries, _ = await remembering(read(self.client, self.positions, BLOCK_MILLISECONDS))
+                except redis.ResponseError as error:
+                    log.error("A stream cannot be read", error=str(error))
+                    await self._leave_out_what_is_no_stream()
+                else:
+                    self._deliver(entries)
+                    # What was added before the read began was read.
+                    self.cursor = max(self.cursor, (now, 0))
             except (redis.RedisError, OSError, DatabaseError) as error:
                 log.warning("Live events wait", error=str(error))
                 await asyncio.sleep(AWAY_SECONDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.http import Http404, QueryDict
 
 from dashboard.active_runs import active_runs, moment_of_streams
@@ -29,14 +30,24 @@ CONFIG_KEYS = (
 MARKET_KEYS = ("name", "digest", "first", "last", "bars", "gaps")
 
 
+def check_moment(moment: datetime) -> None:
+    """Of the years that every database can hold."""
+    try:
+        year = moment.astimezone(UTC).year
+    except OverflowError:
+        year = 0
+    if not 1970 <= year <= 2999:
+        raise ValidationError("A moment of the years 1970 to 2999.")
+
+
 class RunFilter(forms.Form):
     """What the list shows, as its address says it. `before` is the run that the page follows: see `cursor`."""
 
     policy = forms.CharField(required=False, max_length=50)
     status = forms.ChoiceField(required=False, choices=[("", "any"), *TrainingRun.Status.choices])
     trigger = forms.ChoiceField(required=False, choices=[("", "any"), *TrainingRun.Trigger.choices])
-    since = forms.DateTimeField(required=False, label="Queued from (UTC)")
-    until = forms.DateTimeField(required=False, label="Queued until (UTC)")
+    since = forms.DateTimeField(required=False, label="Queued from (UTC)", validators=[check_moment])
+    until = forms.DateTimeField(required=False, label="Queued until (UTC)", validators=[check_moment])
     before = forms.RegexField(required=False, regex=r"\A[0-9]{1,17}-[0-9]{1,18}\Z", widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -40,7 +40,8 @@ class ConsoleRenderer:
             event["timestamp"] = timestamp
         pairs = str(self._pairs(logger, method, event))
         line = escape_control_characters(f"{line} {pairs}".rstrip())
-        return f"{line}\n{exception}" if exception else line
+        traceback = [escape_control_characters(part) for part in str(exception).split("\n")] if exception else []
+        return "\n".join([line, *traceback])
 
 
 def escape_control_characters(text: str) -> str:

@@ -8,7 +8,7 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from django.core import signals
-from django.core.exceptions import RequestAborted
+from django.core.exceptions import RequestAborted, RequestDataTooBig
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import connections
 from django.http import HttpResponseBase
@@ -16,6 +16,8 @@ from django.urls import set_script_prefix
 
 # Seconds for which a thread keeps its database connection at most.
 KEPT_CONNECTION = {"CONN_MAX_AGE": 60}
+# Of a request's body. No page takes files, and the longest forms are some ten thousand bytes.
+MOST_BYTES = 2_500_000
 
 
 class ThreadedHandler(ASGIHandler):
@@ -34,10 +36,26 @@ class ThreadedHandler(ASGIHandler):
         self._threads_apart = ThreadPoolExecutor(max(1, len(self._apart)), "request-apart")
 
     async def handle(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        size = 0
+
+        async def counted() -> Any:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MOST_BYTES:
+                raise RequestDataTooBig
+            return message
+
         try:
-            body = await self.read_body(receive)
+            body = await self.read_body(counted)
         except RequestAborted:
             return
+        except RequestDataTooBig:
+            await refuse(send)
+            return
+        if size and not any(name == b"content-length" for name, _ in scope["headers"]):
+            # Without it, as of what was sent in chunks, a body counts as empty.
+            scope = scope | {"headers": [*scope["headers"], (b"content-length", b"%d" % size)]}
         threads = self._threads_apart if scope["path"] in self._apart else self._threads
         loop = asyncio.get_running_loop()
         response = await loop.run_in_executor(threads, self._respond, scope, body)
@@ -59,6 +77,13 @@ class ThreadedHandler(ASGIHandler):
             if not response.streaming:
                 response.close()
             return response
+
+
+async def refuse(send: Any) -> None:
+    """A body that nothing here takes, whoever sends it, before more of it is kept."""
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": b"At most %d bytes are taken.\n" % MOST_BYTES})
 
 
 def keep_connections() -> None:

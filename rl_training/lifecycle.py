@@ -111,15 +111,19 @@ def unsaved(
 
 def insert(runs: Sequence[TrainingRun]) -> None:
     """Store queued runs, all or none; raises `AlreadyActiveError`. No worker is told yet."""
-    try:
-        with transaction.atomic():
-            TrainingRun.objects.bulk_create(runs)
-    except IntegrityError:
-        policies = [run.policy for run in runs]
-        active = TrainingRun.objects.active().filter(policy__in=policies).select_related("policy").first()
-        if active is None:
-            raise
-        raise AlreadyActiveError(active) from None
+    for again in (True, False):
+        try:
+            with transaction.atomic():
+                TrainingRun.objects.bulk_create(runs)
+            return
+        except IntegrityError:
+            policies = [run.policy for run in runs]
+            active = TrainingRun.objects.active().filter(policy__in=policies).select_related("policy").first()
+            if active is not None:
+                raise AlreadyActiveError(active) from None
+            # The run that was in the way may have ended since.
+            if not again:
+                raise
 
 
 def claim(run_id: str) -> TrainingRun | None:

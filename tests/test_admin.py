@@ -2,7 +2,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -172,6 +172,26 @@ def test_settings_are_taken_back(admin, policy):
     policy.refresh_from_db()
     assert (policy.interval_minutes, policy.ppo.gamma, policy.total_runs) == (60, 0.99, 3)
     assert PolicyStore.history.latest().history_user.username == "admin"
+
+
+def test_who_may_only_look_takes_nothing_back(client, admin, policy):
+    edit(admin, policy, interval_minutes=5)
+    url = f"{LIST}{policy.pk}/history/{PolicyStore.history.earliest().pk}/"
+    form = form_data(admin.get(url))
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.groups.add(Group.objects.get(name="viewer"))
+    client.force_login(user)
+    assert client.get(url).status_code == 200
+    assert client.post(url, form).status_code == 403
+    policy.refresh_from_db()
+    assert policy.interval_minutes == 5
+
+
+@pytest.mark.parametrize(
+    "address", ["abc/history/", "1/history/abc/", "1/history/0/", "9/history/9/", f"{9**30}/history/"]
+)
+def test_a_history_that_is_none_is_not_found(admin, policy, address):
+    assert admin.get(f"{LIST}{address}", follow=True).status_code in (200, 404)
 
 
 def test_settings_that_are_not_valid_any_more_are_listed_and_cannot_be_taken_back(admin, policy):

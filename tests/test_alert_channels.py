@@ -93,6 +93,26 @@ def test_a_message_is_given_up_after_a_day(receiver, policy):
     assert receiver.messages == []
 
 
+def test_what_waits_for_a_disabled_channel_is_given_up_after_a_day(receiver, policy):
+    channel = stored(receiver)
+    opened(policy)
+    AlertChannel.objects.update(enabled=False)
+    now = timezone.now()
+    for later, given_up in ((timedelta(hours=23), False), (timedelta(hours=25), True)):
+        delivery.send_due(now + later)
+        assert channel.messages.get().given_up == given_up
+    assert delivery.take(channel.pk, now + timedelta(days=2)) == []
+
+
+def test_what_was_sent_in_the_end_is_sent_whoever_has_it_in_hand_by_then(receiver, policy):
+    channel = stored(receiver)
+    opened(policy)
+    slow = delivery.take(channel.pk, timezone.now())
+    assert delivery.take(channel.pk, timezone.now() + timedelta(minutes=3))
+    delivery.note(slow, "")
+    assert channel.messages.get().sent_at
+
+
 def test_what_one_has_in_hand_nobody_else_sends_until_it_took_too_long(receiver, policy):
     channel = stored(receiver)
     opened(policy)

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from quantum_trader import threaded
 from quantum_trader.asgi import HEALTH, application
 from quantum_trader.threaded import ThreadedHandler
 
@@ -37,6 +38,7 @@ urlpatterns = [
     path("thread", thread),
     path("wait", wait),
     path("echo", csrf_exempt(lambda request: HttpResponse(request.body))),
+    path("length", csrf_exempt(lambda request: HttpResponse(request.META["CONTENT_LENGTH"]))),
     path("parts", lambda request: StreamingHttpResponse(iter([b"one ", b"two"]))),
     path("apart", lambda request: HttpResponse("apart")),
 ]
@@ -105,6 +107,26 @@ def test_what_is_apart_is_answered_while_all_others_wait(handler):
 def test_the_body_arrives_and_a_stream_leaves(handler):
     assert asyncio.run(ask(handler, "/echo", b"some text", method="PUT"))[2] == b"some text"
     assert asyncio.run(ask(handler, "/parts"))[2] == b"one two"
+
+
+def test_a_body_that_comes_in_chunks_has_a_length(handler):
+    async def send_chunks() -> bytes:
+        scope = {"type": "http", "http_version": "1.1", "method": "PUT", "path": "/length", "query_string": b""}
+        headers = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
+        asked = ApplicationCommunicator(handler, scope | {"headers": headers})
+        await asked.send_input({"type": "http.request", "body": b"some ", "more_body": True})
+        await asked.send_input({"type": "http.request", "body": b"text"})
+        await asked.receive_output(10)
+        return (await asked.receive_output(10))["body"]
+
+    assert asyncio.run(send_chunks()) == b"9"
+
+
+def test_a_body_that_nothing_takes_is_refused(handler, monkeypatch):
+    monkeypatch.setattr(threaded, "MOST_BYTES", 8)
+    status, _, content = asyncio.run(ask(handler, "/echo", b"some text", method="PUT"))
+    assert (status, content) == (413, b"At most 8 bytes are taken.\n")
+    assert asyncio.run(ask(handler, "/echo", b"eight by", method="PUT"))[0] == 200
 
 
 def test_a_query_that_is_no_text_is_a_bad_request(handler):

@@ -99,6 +99,11 @@ def test_training_status_shows_schedule_activity_and_outcome(policy):
     assert refusal_of("training_status", "rl_v4").returncode == 2
 
 
+def test_what_is_printed_drives_no_terminal(policy):
+    lifecycle.fail(lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id), "\x1b]0;title\x07")
+    assert "\\x1b]0;title\\x07" in output_of("training_status", "rl_v3")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_training_events_prints_the_streams_in_order(policy, streams):
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)

@@ -144,6 +144,13 @@ def test_a_page_hears_what_was_announced_since_it_was_made(site, listen):
         pass
 
 
+def test_one_that_comes_back_after_long_has_its_page_fetched_again(site, listen):
+    announce(site, PROGRESS, episode=1)
+    listener = listen("?after=0-0")
+    heard = [listener.block(), listener.block()]
+    assert [event.kind for event in heard if event.kind] == ["changed"]
+
+
 def test_a_heartbeat_holds_the_id_to_go_on_from(site, listen):
     listener = listen().ready()
     seconds = int(listener.last_id.split("-")[0]) / 1000

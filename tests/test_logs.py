@@ -48,6 +48,14 @@ def test_a_warning_says_so_and_control_characters_are_shown_not_obeyed(lines):
     assert lines[-1].startswith("[RLv3][TRAINING] odd error=a\\nb\\x1b[31m level=warning timestamp=")
 
 
+def test_a_traceback_drives_no_terminal(lines):
+    try:
+        raise ValueError("first\nsecond\x1b]0;title\x07")
+    except ValueError:
+        log.exception("odd")
+    assert lines[-1].splitlines()[-2:] == ["ValueError: first", "second\\x1b]0;title\\x07"]
+
+
 def test_lines_of_libraries_name_their_logger(lines):
     logging.getLogger("celery.worker").info("ready with %s", "rl_v3")
     assert lines[-1].startswith("celery.worker: ready with rl_v3 timestamp=")

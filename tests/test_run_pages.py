@@ -100,7 +100,18 @@ def test_filters(page, policy, query, found):
     assert listed(page(f"/runs/?{query}")) == [runs[index].run_id for index in found]
 
 
-@pytest.mark.parametrize("query", ["status=no", "since=never", "before=x", "policy=a%00b", f"before={'9' * 17}-1"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=no",
+        "since=never",
+        "since=0001-01-01T00:00:00%2B14:00",
+        "until=9999-12-31T23:59:00-23:59",
+        "before=x",
+        "policy=a%00b",
+        f"before={'9' * 17}-1",
+    ],
+)
 def test_a_filter_that_means_nothing_lists_nothing_and_is_no_error(page, policy, query):
     assert listed(page(f"/runs/?{query}")) == []
 

@@ -105,7 +105,7 @@ class PolicyView(View):
             policy = PolicyStore.objects.select_for_update().defer(*keys.SECTIONS).filter(name=name).first()
             if policy is None:
                 raise NotFound(unknown(name))
-            current = settings_change.tag(policy)
+            current = settings_change.tag(policy, settings_change.sections(policy))
             if not matches(expected, current):
                 raise SettingsChanged(
                     "The settings are not those that the change was made for; read the policy again.",
@@ -125,5 +125,6 @@ def described(name: str) -> Response:
     policy = PolicyStore.objects.with_outcome().filter(name=name).first()
     if policy is None:
         raise NotFound(unknown(name))
-    row = {column: getattr(policy, column) for column in LISTED} | settings_change.sections(policy)
-    return Response(PolicyDetail(row).data, headers={"ETag": settings_change.tag(policy)})
+    stored = settings_change.sections(policy)
+    row = {column: getattr(policy, column) for column in LISTED} | stored
+    return Response(PolicyDetail(row).data, headers={"ETag": settings_change.tag(policy, stored)})

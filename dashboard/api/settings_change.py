@@ -45,9 +45,9 @@ def sections(policy: PolicyStore) -> dict[str, Any]:
     }
 
 
-def tag(policy: PolicyStore) -> str:
-    """The entity tag of the settings: another one when any of them is changed, by whatever way."""
-    settings = {name: getattr(policy, name) for name in ("name", *keys.TRAINING_FIELDS)} | sections(policy)
+def tag(policy: PolicyStore, stored: dict[str, Any]) -> str:
+    """The entity tag of the settings, `stored` being the `sections()`: another one when any of them is changed."""
+    settings = {name: getattr(policy, name) for name in ("name", *keys.TRAINING_FIELDS)} | stored
     return f'"{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]}"'
 
 

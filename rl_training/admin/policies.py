@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from rl_training import lifecycle
+from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
 from rl_training.admin.policy_form import PolicyStoreForm, load_settings
 from rl_training.admin.policy_history import PolicyHistoryAdmin
@@ -27,7 +28,7 @@ STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
 
 @admin.register(PolicyStore)
-class PolicyStoreAdmin(PolicyHistoryAdmin):
+class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
     form = PolicyStoreForm
     list_display = (
         "name",

@@ -47,7 +47,7 @@ class PolicyStoreForm(PolicyModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.instance.pk and "seen" in self.fields:
+        if self.instance.updated_at and "seen" in self.fields:
             self.fields["seen"].initial = self.instance.updated_at.isoformat()
         if not self.is_bound:
             for name, found in getattr(self.instance, "stored_problems", {}).items():

@@ -1,14 +1,15 @@
 """Who changed which setting of a policy when, and back to how it was."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from pydantic import BaseModel
 from simple_history.admin import SimpleHistoryAdmin
@@ -28,6 +29,13 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
         entries: QuerySet[Any] = super().get_history_queryset(request, history_manager, pk_name, object_id)
         return entries.defer(*SECTIONS)
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        check_number(object_id)
+        response: HttpResponse = super().history_view(request, object_id, extra_context)
+        return response
+
     def set_history_delta_changes(
         self, request: HttpRequest, historical_records: Sequence[Any], foreign_keys_are_objs: bool = True
     ) -> None:
@@ -40,6 +48,11 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        check_number(object_id)
+        # simple_history lets whoever may view save, too.
+        if request.method == "POST" and not self.has_change_permission(request):
+            raise PermissionDenied
+        check_number(version_id)
         try:
             with transaction.atomic():
                 response: HttpResponse = super().history_form_view(request, object_id, version_id, extra_context)
@@ -47,6 +60,12 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
             self.message_user(request, f"These settings are not valid any more: {error.messages[0]}", messages.ERROR)
             return redirect("admin:rl_training_policystore_history", object_id)
         return response
+
+
+def check_number(text: str) -> None:
+    """Of a row, as an address gives it; anything else is none that there is."""
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise Http404(f"There is no {text}.")
 
 
 def by_key(row: dict[str, Any]) -> dict[str, Any]:

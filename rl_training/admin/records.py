@@ -4,12 +4,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from rl_training import lifecycle
+from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import (
     EMPTY,
     admin_link,
@@ -44,7 +44,7 @@ class PolicyOfRunFilter(PolicyFilter):
     column = "run__policy"
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     """Only the processes that own these rows write them."""
 
     # Counting all of a large table takes longer than showing a page of it.
@@ -62,12 +62,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        # A filter's value reaches the database as it was sent, and PostgreSQL knows no text that holds NUL.
-        if "%00" in request.META["QUERY_STRING"]:
-            return redirect(request.path)
-        return super().changelist_view(request, extra_context)
 
 
 @admin.register(TrainingRun)

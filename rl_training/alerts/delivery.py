@@ -35,7 +35,12 @@ LISTED = 20
 
 
 def send_due(now: datetime) -> None:
-    """Have what waits sent, by whoever serves the queue; at once and here when the broker is away."""
+    """Have what waits sent, by whoever serves the queue; at once and here when the broker is away.
+
+    What has waited for a day for a channel that is disabled is given up: nobody wants to hear of it later.
+    """
+    old = AlertMessage.objects.waiting().filter(created_at__lte=now - GIVEN_UP_AFTER)
+    old.filter(channel__enabled=False).update(given_up=True)
     waiting = AlertMessage.objects.due(now).order_by("channel").values_list("channel", flat=True).distinct()
     for channel in list(waiting):
         if not ask(DELIVER, channel):
@@ -67,7 +72,10 @@ def deliver(channel_id: int) -> int:
 def take(channel_id: int, now: datetime) -> list[AlertMessage]:
     """The channel's due messages, oldest first; until they are put off again nobody else has them."""
     mine = uuid.uuid4().hex
-    due = AlertMessage.objects.due(now).filter(channel=channel_id)
+    if not AlertChannel.objects.filter(pk=channel_id, enabled=True).exists():
+        return []
+    # Of the one table: PostgreSQL looks again at what such an UPDATE had to wait for.
+    due = AlertMessage.objects.waiting().filter(channel=channel_id, next_try_at__lte=now)
     if not due.update(taken_by=mine, next_try_at=now + IN_HAND_FOR, attempts=F("attempts") + 1):
         return []
     taken = AlertMessage.objects.filter(channel=channel_id, taken_by=mine)
@@ -87,7 +95,8 @@ def note(messages: Sequence[AlertMessage], problem: str) -> None:
     channel, mine = messages[0].channel, AlertMessage.objects.filter(taken_by=messages[0].taken_by)
     now = timezone.now()
     if not problem:
-        mine.update(sent_at=now, problem="")
+        # Whoever has them in hand by now: they were sent.
+        AlertMessage.objects.filter(pk__in=[message.pk for message in messages]).update(sent_at=now, problem="")
         log.info("Alert message sent", channel=channel.name, messages=len(messages))
         return
     attempts = max(message.attempts for message in messages)

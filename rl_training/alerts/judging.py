@@ -57,7 +57,7 @@ def run_failed(rule: Rule, runs: Sequence[Finished]) -> Verdict:
 def success_rate(rule: Rule, runs: Sequence[Finished]) -> Verdict:
     last = runs[: rule.window]
     succeeded = sum(run.succeeded for run in last)
-    if len(last) < rule.window or succeeded >= rule.threshold * rule.window:
+    if len(last) < rule.window or succeeded / rule.window >= rule.threshold:
         return State.GONE
     share = f"{succeeded} of the last {rule.window} runs succeeded"
     return Holds(f"{share}, {succeeded / rule.window:.0%}; at least {rule.threshold:.0%} should.", last[0].pk)

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import EMPTY
 from rl_training.alerts import delivery
 from rl_training.alerts.models import AlertChannel
@@ -56,7 +57,7 @@ class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AlertChannel)
-class AlertChannelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AlertChannelAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     form = AlertChannelForm
     list_display = ("name", "masked_address", "enabled", "every_alert", "last_test", "waiting")
     list_filter = ("enabled", "every_alert")

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
+from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.records import PolicyFilter
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import AlertRule
@@ -34,7 +35,7 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(AlertRule)
-class AlertRuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     form = AlertRuleForm
     list_display = ("kind", "of", "shown_threshold", "shown_window", "enabled", "open_since")
     list_editable = ("enabled",)

@@ -4,6 +4,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from quantum_trader.logs import escape_control_characters
 from rl_training.models import PolicyStore
 
 # Beat looks every second; a busy database or a restart may cost it some.
@@ -17,4 +18,5 @@ class Command(BaseCommand):
     def handle(self, **_: Any) -> None:
         due = PolicyStore.objects.due_or_changed(timezone.now() - OVERDUE_AFTER, changed_since=NO_EDITS)
         if overdue := ", ".join(policy.name for policy in due):
+            overdue = escape_control_characters(overdue)
             raise CommandError(f"Overdue by more than a minute: {overdue}. Is beat running?")

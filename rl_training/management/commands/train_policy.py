@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from quantum_trader.logs import escape_control_characters
 from rl_training import keys, lifecycle, tasks
 from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
 from rl_training.reports import describe_run
@@ -112,4 +113,4 @@ class Command(BaseCommand):
             return
         for field, value in described.items():
             if value not in (None, "", []):
-                self.stdout.write(f"{field}: {value}")
+                self.stdout.write(escape_control_characters(f"{field}: {value}"))

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.models import PolicyStore
 from rl_training.reports import describe_policy
@@ -29,12 +30,12 @@ class Command(BaseCommand):
             return
         for policy in described:
             schedule = f"every {policy['interval_minutes']} min" if policy["enabled"] else "disabled"
-            self.stdout.write(
-                f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
-                f"next {policy['next_run_at'] or '-'}, {policy['active'] or 'idle'}"
-            )
             outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
-            self.stdout.write(
+            lines = (
+                f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
+                f"next {policy['next_run_at'] or '-'}, {policy['active'] or 'idle'}",
                 f"  {policy['total_runs']} runs, {policy['succeeded_runs']} succeeded; "
-                f"last: {' '.join(part for part in outcome if part)}"
+                f"last: {' '.join(part for part in outcome if part)}",
             )
+            for line in lines:
+                self.stdout.write(escape_control_characters(line))
