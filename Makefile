@@ -39,7 +39,7 @@ screenshots: .venv/development chromium
 
 # Every fault that must not matter, on SQLite and on PostgreSQL: two hours or so, most of which is waiting.
 faults: export OMP_NUM_THREADS = 1
-faults: PYTEST = $(BIN)/pytest -n 6 tests/faults -m "long or not long" --repetitions 50 --storm-minutes 30
+faults: PYTEST = $(BIN)/pytest -n 6 tests/faults tests/test_api_schema.py -m "long or not long" --repetitions 50 --storm-minutes 30
 faults: .venv/development
 	$(PYTEST)
 	$(BIN)/python -m tests.postgres $(PYTEST)

@@ -71,6 +71,10 @@ class Owner(threading.Thread):
                 self.stop.set()
             self._beat_at, self._episodes = now, episodes
 
+    def moved(self) -> None:
+        """Something got done that is no iteration, as a page of bars."""
+        self._moved_at = time.monotonic()
+
     def report(self) -> None:
         """Write the progress now, if the database lets us."""
         try:
@@ -95,7 +99,7 @@ class Owner(threading.Thread):
                 log.warning("The database is away, trying again", error=str(error))
                 connection.close()
                 # To wait is not to be stuck.
-                self._moved_at = time.monotonic()
+                self.moved()
                 time.sleep(PAUSE_SECONDS)
 
     def announce(self, entry: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from rl_training.owner import Owner
 from rl_training.querysets import typed_columns
 
 if TYPE_CHECKING:
+    from rl_training.core.bars import MarketData
     from rl_training.core.checkpoint import SavedPolicy
     from rl_training.core.ppo import Iteration
     from rl_training.core.progress import Progress
@@ -121,10 +122,10 @@ def train(
 
     config = TrainingConfig.model_validate(run.config)
     # Bars up to the first start: every attempt of a run sees the same market.
-    market = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at)
+    market = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at, on_page=owner.moved)
     # A run that fails says of which bars.
     owner.progress["market_summary"] = market_summary(config.market, market)
-    parent, initial_policy = initial(run, config)
+    parent, initial_policy = initial(run, config, market)
 
     def on_progress(progress: "Progress") -> None:
         log.info(
@@ -167,7 +168,9 @@ def train(
     return result, parent
 
 
-def initial(run: TrainingRun, config: TrainingConfig) -> "tuple[PolicyVersion | None, SavedPolicy | None]":
+def initial(
+    run: TrainingRun, config: TrainingConfig, market: "MarketData"
+) -> "tuple[PolicyVersion | None, SavedPolicy | None]":
     """The newest usable version, from the run's initial one back through its parents; none: from scratch.
 
     Raises `VersionsUnreadableError` where there are versions and none of them is there whole; `OSError` where the
@@ -181,7 +184,7 @@ def initial(run: TrainingRun, config: TrainingConfig) -> "tuple[PolicyVersion | 
             with tempfile.TemporaryDirectory() as folder:
                 artifacts.fetch(version.artifact, Path(folder))
                 policy = checkpoint.load_policy(Path(folder))
-            training.check_fits(policy, config)
+            training.check_fits(policy, config, market)
             return version, policy
         except training.PolicyMismatchError as error:
             log.warning("Starting from scratch", version=version.number, reason=str(error))

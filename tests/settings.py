@@ -13,16 +13,19 @@ os.environ |= {
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
     "STATE_DIR": FOLDER,
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
-    **dict.fromkeys(
-        ["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "FLOWER_URL", "HTTPS", "METRICS_TOKEN"],
-        "",
-    ),
+    **dict.fromkeys(["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "METRICS_TOKEN"], ""),
+    **dict.fromkeys(["FLOWER_URL", "CSRF_TRUSTED_ORIGINS"], ""),
+    **dict.fromkeys(["WORKER_CONCURRENCY", "TRAINING_THREADS", "EVENT_RETENTION_DAYS"], ""),
+    "HTTPS": "0",
+    "WEB_HOST": "127.0.0.1",
+    "WEB_PORT": "8000",
+    "FLOWER_HOST": "127.0.0.1",
+    "FLOWER_PORT": "5555",
     # Every test's first user has the same key: together they ask more often than one person may.
     **dict.fromkeys(["API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "API_SUMMARIES_PER_MINUTE"], "1000000"),
     "LOG_FORMAT": "console",
     "LOG_LEVEL": "INFO",
 }
-os.environ["HTTPS"] = "0"
 
 from quantum_trader.settings import *  # noqa: E402, F403
 

@@ -2,7 +2,7 @@ import pytest
 import redis
 
 from rl_training import events
-from rl_training.consumer import Consumer
+from rl_training.consumer import BLOCK_MILLISECONDS, Consumer
 
 STREAMS = ["rl_v3.training.started", "rl_v3.training.completed"]
 STARTED, COMPLETED = STREAMS
@@ -93,7 +93,5 @@ def test_another_refusal_of_redis_is_an_error(streams):
 
 
 def test_a_wait_for_news_is_shorter_than_the_time_out_of_the_connection():
-    from rl_training import consumer
-
     assert events.client().get_connection_kwargs()["socket_timeout"] == 5
-    assert consumer.BLOCK_MILLISECONDS < 5000
+    assert BLOCK_MILLISECONDS < 5000

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,10 +93,13 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         up = subprocess.Popen(
             [sys.executable, "manage.py", "up"], cwd=ROOT, env=environment, stdout=console, stderr=subprocess.STDOUT
         )
-    system.token = re.search(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 120))[1]
-    yield system
-    up.send_signal(signal.SIGINT)
-    assert up.wait(timeout=15) == 0
+    try:
+        system.token = re.search(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 150))[1]
+        yield system
+    finally:
+        up.send_signal(signal.SIGINT)
+        status = up.wait(timeout=15)
+    assert status == 0
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,8 @@ def test_the_console_tells_the_run_in_order(system, first_run):
         f"{run} Published rl_v3.training.completed event",
     ]
     system.line_with(expected[-1])
-    shown = [next((start for start in expected if line.startswith(start)), None) for line in system.lines()]
+    lines = [line for line in system.lines() if "Config updated" not in line or "policy=rl_v3 " in line]
+    shown = [next((start for start in expected if line.startswith(start)), None) for line in lines]
     assert [start for start in shown if start] == expected
 
 
@@ -158,9 +161,7 @@ def test_the_streams_count_the_runs(system, first_run):
 
 def test_an_edit_reaches_beat_within_two_seconds(system, first_run):
     assert system.manage("policystore", "set", "rl_v3.training.interval_minutes", "45").returncode == 0
-    saved = time.monotonic()
     system.line_with("Config updated: enabled=True, interval=45min, episodes=2", seconds=2)
-    assert time.monotonic() - saved < 2
 
 
 def test_a_triggered_run_is_followed_to_its_end(system, triggered_run):

@@ -72,7 +72,8 @@ def test_check_env_of_stable_baselines3_accepts_it():
     checker.check_env(TradingEnv(ONE_EPISODE, rules()), warn=True)
 
 
-def test_ppo_of_stable_baselines3_trains_on_it():
+def test_ppo_of_stable_baselines3_trains_on_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("SB3_LOGDIR", str(tmp_path))
     library = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     model = library.PPO("MlpPolicy", TradingEnv(ONE_EPISODE, rules()), n_steps=64, batch_size=64, n_epochs=1, seed=0)
     assert model.learn(128).num_timesteps == 128

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -60,6 +61,7 @@ def test_loading_imports_neither_pandas_nor_arch(tmp_path):
     )
     run = subprocess.run(
         [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
         env=os.environ | {"MARKET_DATA_ROOT": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ import sys
 import threading
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -135,6 +136,26 @@ def test_kraken_which_answers_only_its_latest_720_bars_is_extended_from_what_is_
     exchange.trade(T + HOUR, T + 400 * HOUR)
     market = load(1000, now=T + 400 * HOUR + 120)
     assert (len(market), market.gaps) == (1000, 0)
+
+
+def test_a_hole_that_an_exchange_no_longer_reaches_back_over_is_no_bar(load, exchange, tmp_path):
+    load = partial(load, exchange_id="kraken", symbol="BTC/USD")
+    load(700)
+    exchange.trade(T + HOUR, T + 2000 * HOUR)
+    path = tmp_path / "exchange/kraken/BTC%2FUSD/1h.parquet"
+    with pytest.raises(MarketDataError) as error:
+        load(1000, now=T + 2000 * HOUR + 120)
+    assert str(error.value) == (
+        "kraken BTC/USD 1h: the exchange answers no bars before 2020-11-05T22:00:00, and those kept end at "
+        f"2020-09-13T12:00:00: what lies between is not to be had; remove {path} to go on with what it has"
+    )
+    path.unlink()
+    assert load(700, now=T + 2000 * HOUR + 120).gaps == 0
+
+
+def test_an_exchange_whose_first_bar_has_not_ended_has_none(load):
+    with pytest.raises(MarketDataError, match="1 bars that ended by .* are needed, the exchange has 0$"):
+        load(1, now=T - 2999 * HOUR + 120)
 
 
 @pytest.mark.parametrize(
@@ -399,6 +420,7 @@ def test_ccxt_is_imported_only_where_something_is_fetched(load, tmp_path):
     )
     run = subprocess.run(
         [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
         env=os.environ | {"MARKET_DATA_ROOT": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -65,6 +65,18 @@ def test_that_the_end_was_not_written_is_said(claimed, caplog):
     assert "The run is another's by now" in caplog.text
 
 
+def test_a_run_that_takes_longer_than_its_policy_allows_fails(claimed):
+    owner = Owner(claimed)
+    owner._began_at -= 60 * claimed.policy.run_limit_minutes + 1
+    with owner:
+        assert owner.stop.wait(10)
+    claimed.refresh_from_db()
+    assert (claimed.status, claimed.error) == (
+        "failed",
+        "took longer than 1440 minutes, the policy's run_limit_minutes",
+    )
+
+
 def test_another_owner_is_noticed(claimed):
     TrainingRun.objects.update(attempt=2)
     with Owner(claimed) as owner:

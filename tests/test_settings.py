@@ -6,6 +6,8 @@ import pytest
 
 from quantum_trader.redis_address import LONGEST_SOCKET_PATH, broker_url, private_socket
 
+ROOT = Path(__file__).parents[1]
+
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
 def test_the_project_refuses_to_start_without_its_secrets(missing, environment_of_processes):
@@ -15,10 +17,13 @@ def test_the_project_refuses_to_start_without_its_secrets(missing, environment_o
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
     }
     check = [sys.executable, "manage.py", "check"]
-    refused = subprocess.run(check, env=environment, capture_output=True, text=True, check=False)
+    refused = subprocess.run(check, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert refused.returncode != 0
     assert f"{missing} is not set" in refused.stderr
-    assert subprocess.run(check, env=environment | {"DEBUG": "1"}, capture_output=True, check=False).returncode == 0
+    assert (
+        subprocess.run(check, cwd=ROOT, env=environment | {"DEBUG": "1"}, capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def test_celery_gets_the_same_redis_in_its_own_notation():
@@ -48,7 +53,7 @@ def test_a_state_directory_may_have_any_name(name, tmp_path, environment_of_proc
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
     }
     output = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     assert output.stdout.splitlines() == [
         str(tmp_path / name / "db.sqlite3"),
@@ -69,7 +74,7 @@ def test_a_state_directory_may_have_any_name(name, tmp_path, environment_of_proc
 def test_a_bad_setting_is_refused_by_its_name(setting, value, message, environment_of_processes):
     environment = environment_of_processes | {"DJANGO_SETTINGS_MODULE": "quantum_trader.settings", setting: value}
     refused = subprocess.run(
-        [sys.executable, "manage.py", "check"], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 1
     assert message in refused.stderr

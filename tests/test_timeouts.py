@@ -88,20 +88,26 @@ def test_a_worker_goes_on_when_a_redis_that_had_stopped_answering_answers_again(
         shutil.rmtree(folder)
 
 
-def at_most_30_seconds_a_statement() -> str:
+def setting(name: str) -> str:
     with connection.cursor() as cursor:
-        cursor.execute("SHOW statement_timeout")
+        cursor.execute(f"SHOW {name}")
         return str(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL")
 def test_a_statement_is_given_up_on_and_a_migration_is_not():
-    assert at_most_30_seconds_a_statement() == "30s"
+    assert setting("statement_timeout") == "30s"
     emit_pre_migrate_signal(verbosity=0, interactive=False, db="default")
-    assert at_most_30_seconds_a_statement() == "0"
+    assert setting("statement_timeout") == "0"
     emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
-    assert at_most_30_seconds_a_statement() == "30s"
+    assert setting("statement_timeout") == "30s"
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL")
+def test_who_is_gone_holds_no_transaction_open():
+    assert setting("idle_in_transaction_session_timeout") == "20s"
 
 
 def test_an_address_has_the_last_word_on_the_timeouts(environment_of_processes):
@@ -112,7 +118,7 @@ def test_an_address_has_the_last_word_on_the_timeouts(environment_of_processes):
         "DATABASE_URL": address,
     }
     output = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, check=True, text=True
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
     )
     options = ast.literal_eval(output.stdout)
     assert (options["connect_timeout"], options["options"]) == (2, "-c statement_timeout=60s")
@@ -134,6 +140,6 @@ def test_a_writer_waits_for_the_lock_of_sqlite_in_a_transaction_that_takes_it_at
         "DATABASE_URL": "",
     }
     output = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, check=True, text=True
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
     )
     assert output.stdout.split() == ["wal", "20000", "IMMEDIATE"]

@@ -263,9 +263,19 @@ def test_a_checkpoint_that_began_from_another_policy_is_not_used(tmp_path, whole
 def test_an_initial_policy_that_does_not_fit_is_refused(tmp_path, whole, other, named):
     whole.save(tmp_path / "policy")
     initial = load_policy(tmp_path / "policy")
-    check_fits(initial, changed(CONFIG, ppo__gamma=0.5, environment__fee=0.01))
+    check_fits(initial, changed(CONFIG, ppo__gamma=0.5, environment__fee=0.01), MARKET)
     with pytest.raises(PolicyMismatchError, match=named):
         train(changed(CONFIG, **other), MARKET, initial_policy=initial)
+
+
+def test_no_policy_is_evaluated_on_bars_that_it_was_trained_on_before(tmp_path, whole):
+    whole.save(tmp_path / "policy")
+    initial = load_policy(tmp_path / "policy")
+    assert initial.trained_until == MARKET.timestamp[209]
+    check_fits(initial, changed(CONFIG, market__train_fraction=0.75), MARKET)
+    until = r"bars: the policy was trained until 2020-01-09T17:00:00, evaluated is from 2020-01-07T06:00:00 on"
+    with pytest.raises(PolicyMismatchError, match=until):
+        train(changed(CONFIG, market__train_fraction=0.5), MARKET, initial_policy=initial)
 
 
 @pytest.mark.parametrize(

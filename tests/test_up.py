@@ -31,7 +31,7 @@ class Up:
     console: Path
     process: "subprocess.Popen[bytes]"
 
-    def says(self, pattern: str, seconds: float = 60) -> "re.Match[str]":
+    def says(self, pattern: str, seconds: float = 150) -> "re.Match[str]":
         def found() -> "re.Match[str] | None":
             assert self.process.poll() is None, self.console.read_text()
             return re.search(pattern, self.console.read_text(), re.MULTILINE)
@@ -92,9 +92,11 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first_start(state: Path) -> str:
     """What the first `up` said until it was killed with SIGKILL, a run under way. Nothing of it is left."""
     up = start(state, ADMIN_PASSWORD="of-the-first-start")
-    up.says("Authorization: Token")
-    up.says("Starting scheduled run")
-    up.end(signal.SIGKILL, seconds=1)
+    try:
+        up.says("Authorization: Token")
+        up.says("Starting scheduled run")
+    finally:
+        up.end(signal.SIGKILL, seconds=1)
     return up.console.read_text()
 
 
@@ -102,9 +104,12 @@ def first_start(state: Path) -> str:
 def up(state: Path, first_start: str) -> Iterator[Up]:
     """The running system, started for the second time. SIGTERM ends all of it within 10 s."""
     up = start(state, ADMIN_PASSWORD="of-the-second-start")
-    up.says("Authorization: Token")
-    yield up
-    assert up.end(signal.SIGTERM, seconds=10) == 0
+    try:
+        up.says("Authorization: Token")
+        yield up
+    finally:
+        status = up.end(signal.SIGTERM, seconds=10)
+    assert status == 0
     assert not private_socket(state).parent.exists()
 
 

@@ -26,6 +26,8 @@ from rl_training.core.policy import Policy, PolicyShape
 POLICY_FORMAT = 1
 CHECKPOINT_FORMAT = 2
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
+# In the metadata of a policy; see SavedPolicy.trained_until.
+TRAINED_UNTIL = "trained_until"
 METADATA_KEY = "checkpoint"
 
 
@@ -45,6 +47,12 @@ class SavedPolicy:
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
         """Actions for observations; see Policy.predict."""
         return self.policy.predict(observations, deterministic)
+
+    @property
+    def trained_until(self) -> np.datetime64 | None:
+        """The last bar that it, or a policy that it came from, was trained on; None where that was not noted."""
+        noted = self.manifest["metadata"].get(TRAINED_UNTIL)
+        return None if noted is None else np.datetime64(noted)
 
     @property
     def digest(self) -> str:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from rl_training.core.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.exchange_series import Series
 
-# Longer than fetching a million bars takes.
-LOCK_SECONDS = 900.0
+# Who waits for longer says so, rather than to be taken for a process that is stuck.
+LOCK_SECONDS = 300.0
 SCHEMA = pa.schema([("timestamp", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in COLUMNS[1:])])
 
 logger = structlog.get_logger(__name__)

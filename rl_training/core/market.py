@@ -3,6 +3,7 @@
 import csv
 import gzip
 import os
+from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -22,12 +23,19 @@ __all__ = ["MarketData", "MarketDataError", "load_market", "market_summary", "sp
 logger = structlog.get_logger(__name__)
 
 
-def load_market(config: MarketConfig, *, root: Path | None = None, until: datetime | None = None) -> MarketData:
+def load_market(
+    config: MarketConfig,
+    *,
+    root: Path | None = None,
+    until: datetime | None = None,
+    on_page: Callable[[], None] = lambda: None,
+) -> MarketData:
     """Bars of the configured source.
 
     `root`, by default the environment's MARKET_DATA_ROOT, holds the files and what is kept of an exchange's bars.
     `until`, by default now, is the instant whose latest bars an exchange is asked for; the others' bars do not change
-    with time. Raises MarketDataError, which names file, row and rule.
+    with time. `on_page` is called after each of an exchange's answers. Raises MarketDataError, which names file, row
+    and rule.
     """
     match config.source:
         case "sp500" | "nasdaq":
@@ -35,7 +43,7 @@ def load_market(config: MarketConfig, *, root: Path | None = None, until: dateti
         case "file":
             market = load_file(config.path, root or _data_root(config))
         case "exchange":
-            market = load_exchange(config, root or _data_root(config), until=until)
+            market = load_exchange(config, root or _data_root(config), until=until, on_page=on_page)
         case "planted":
             market = planted_market(config)
         case _:

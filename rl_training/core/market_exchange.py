@@ -34,6 +34,7 @@ def load_exchange(
     *,
     until: datetime | None = None,
     connect: Callable[[str], Any] | None = None,
+    on_page: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> MarketData:
@@ -41,7 +42,8 @@ def load_exchange(
 
     Kept under `root`. Fetched are only bars before or after those kept; where a page overlaps them, it must agree. An
     exchange that does not answer is no error while enough bars are kept: they are used, and the log says how old they
-    are. Otherwise the same `until` gives the same bars, now and later. `connect` makes ccxt's client.
+    are. Otherwise the same `until` gives the same bars, now and later. `connect` makes ccxt's client; `on_page` is
+    called after each answer.
 
     Raises MarketDataError naming exchange, symbol, timeframe and rule.
     """
@@ -59,7 +61,7 @@ def load_exchange(
             from rl_training.core import exchange_pages
 
             pages = exchange_pages.ExchangePages(series, connect or exchange_pages.connect, sleep)
-            _extend(bars, pages, newest, config.bars)
+            _extend(bars, pages, newest, config.bars, on_page)
         except ExchangeUnavailable as error:
             if bars.count_until(newest) < config.bars:
                 raise
@@ -70,28 +72,36 @@ def load_exchange(
         return bars.latest(newest, config.bars)
 
 
-def _extend(bars: "_KeptBars", pages: "ExchangePages", newest: int, count: int) -> None:
+def _extend(bars: "_KeptBars", pages: "ExchangePages", newest: int, count: int, on_page: Callable[[], None]) -> None:
     """Fetch the bars after those kept, up to the one that opens at `newest`; then earlier ones, up to `count`."""
     stride = _stride(pages)
     since = bars.last if bars else newest - newest % pages.series.spacing - stride
     if since + pages.series.spacing <= newest:
-        answers = [bars.add(page, newest) for page in _walk(pages, since, newest)]
-        # At least the last of those kept is there to be answered again.
+        answers = 0
+        for page in _walk(pages, since, newest, on_page):
+            # The last of those kept is answered again, or what lies between is not known.
+            if bars and not answers:
+                bars.check_joined(page)
+            bars.add(page, newest)
+            answers += 1
         if not answers:
             raise ExchangeUnavailable(f"the exchange answers no bars from {_date(since)} on", file=str(pages.series))
+    if not bars:
+        return
     empty = 0
     while empty < EMPTY_PAGES and bars.count_until(newest) < count:
         since = max(bars.first - stride * (empty + 1), 0)
         # One that answers less than a page is asked on, until its bars join those kept.
-        added = sum(bars.add(page, newest) for page in reversed(list(_walk(pages, since, bars.first))))
+        added = sum(bars.add(page, newest) for page in reversed(list(_walk(pages, since, bars.first, on_page))))
         empty = 0 if added else empty + 1
 
 
-def _walk(pages: "ExchangePages", since: int, to: int) -> Iterator[MarketData]:
+def _walk(pages: "ExchangePages", since: int, to: int, on_page: Callable[[], None]) -> Iterator[MarketData]:
     """Pages from `since` on, each beginning with the last bar of the one before, until one reaches `to`."""
     spacing = pages.series.spacing
     while since + spacing <= to:
         page = pages.page(since)
+        on_page()
         if page is not None:
             yield page
         reached = since if page is None else int(_seconds(page)[-1])
@@ -160,6 +170,15 @@ class _KeptBars:
         if self._unwritten >= BARS_PER_WRITE:
             self.write()
         return added
+
+    def check_joined(self, page: MarketData) -> None:
+        """Raise MarketDataError where the page, asked for from the last bar on, begins after it."""
+        first = int(_seconds(page)[0])
+        if first > self.last:
+            raise self._error(
+                f"the exchange answers no bars before {_date(first)}, and those kept end at {_date(self.last)}: what "
+                f"lies between is not to be had; remove {self._cache.path} to go on with what it has"
+            )
 
     def write(self) -> None:
         if self._unwritten:

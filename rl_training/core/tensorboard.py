@@ -12,6 +12,8 @@ class MetricsLog(Protocol):
 
     def write(self, iteration: Iteration) -> None: ...
 
+    def flush(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -19,6 +21,9 @@ class NoLog:
     """Keeps nothing: no folder was named, or `tensorboard` is not installed."""
 
     def write(self, iteration: Iteration) -> None:
+        pass
+
+    def flush(self) -> None:
         pass
 
     def close(self) -> None:
@@ -40,6 +45,9 @@ class EventFile:
     def write(self, iteration: Iteration) -> None:
         for name, value in iteration.metrics.items():
             self._writer.add_scalar(name, value, iteration.timesteps)
+
+    def flush(self) -> None:
+        self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()

@@ -13,6 +13,7 @@ import torch
 
 from rl_training.core.atomic import previous
 from rl_training.core.checkpoint import (
+    TRAINED_UNTIL,
     CheckpointError,
     SavedPolicy,
     load_checkpoint,
@@ -50,6 +51,7 @@ class TrainingResult:
     environment: EnvironmentConfig
     statistics: FeatureStatistics
     market_summary: dict[str, Any]
+    trained_until: np.datetime64
     environment_steps: int
     episode_rewards: list[float]
     avg_policy_loss: float
@@ -73,12 +75,16 @@ class TrainingResult:
 
     def save(self, path: Path, **metadata: Any) -> str:
         """Write the policy's folder with its market, evaluation and `metadata` noted; see save_policy()."""
-        notes = {"market": self.market_summary, "evaluation": self.evaluation.as_dict(), **metadata}
+        notes = {"market": self.market_summary, TRAINED_UNTIL: str(self.trained_until)}
+        notes |= {"evaluation": self.evaluation.as_dict(), **metadata}
         return save_policy(path, self.policy, environment=self.environment, statistics=self.statistics, metadata=notes)
 
 
-def check_fits(policy: SavedPolicy, config: TrainingConfig) -> None:
-    """Raise PolicyMismatchError unless training under `config` can go on from `policy`."""
+def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) -> None:
+    """Raise PolicyMismatchError unless training under `config` can go on from `policy`.
+
+    It cannot where the policy, or one that it came from, was trained on bars of the time that it is to be evaluated on.
+    """
     shape, environment = policy.policy.shape, policy.environment
     pairs = {
         "features": (environment.features, config.environment.features),
@@ -89,6 +95,9 @@ def check_fits(policy: SavedPolicy, config: TrainingConfig) -> None:
         "normalize_rewards": (shape.normalises_rewards, config.ppo.normalize_rewards),
     }
     differing = [f"{name}: the policy's {was}, the config's {now}" for name, (was, now) in pairs.items() if was != now]
+    first = split_market(market, config.market.train_fraction)[1].timestamp[:1]
+    if policy.trained_until is not None and (first <= policy.trained_until).any():
+        differing.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first[0]} on")
     if differing:
         raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(differing)}")
 
@@ -141,6 +150,7 @@ def train(
             on_iteration(iteration)
         stop = should_stop is not None and should_stop()
         if checkpoint is not None and (stop or ended or time.monotonic() - saved_at >= checkpoint_seconds):
+            metrics_log.flush()
             run.save(checkpoint)
             saved_at = time.monotonic()
         return not stop
@@ -188,11 +198,14 @@ class _Run:
         training, self.later = split_market(market, config.market.train_fraction)
         check_enough(config, training, self.later)
         if initial_policy is not None:
-            check_fits(initial_policy, config)
+            check_fits(initial_policy, config, market)
         self.env = TradingVectorEnv(training, config.environment, config.ppo.num_envs, config.seed)
         self.ppo = PPO(self.env, config.ppo, config.seed, threads)
         if initial_policy is not None:
             self.ppo.start_from(initial_policy.policy)
+        self.trained_until = training.timestamp[-1]
+        if initial_policy is not None and initial_policy.trained_until is not None:
+            self.trained_until = max(self.trained_until, initial_policy.trained_until)
         self.tally = Tally(config.environment.episode_length)
         # What a checkpoint must be of to be resumed from.
         self.identity = {
@@ -246,6 +259,7 @@ class _Run:
             environment=self.config.environment,
             statistics=statistics,
             market_summary=market_summary(self.config.market, self.market),
+            trained_until=self.trained_until,
             environment_steps=self.ppo.timesteps,
             episode_rewards=list(self.tally.episode_rewards),
             avg_policy_loss=self.tally.mean_losses[0],

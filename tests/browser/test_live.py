@@ -1,6 +1,7 @@
 """What an operator does and sees while a real worker trains: nothing here reloads a page to see what changed."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
@@ -69,8 +70,17 @@ def test_a_run_progresses_live_to_its_end(open_page, system):
     assert is_the_same(page)
 
 
-def test_the_countdown_follows_the_interval(open_page):
-    # The policy's last slot was ten minutes ago.
+def last_slot_was_ten_minutes_ago(system):
+    last, following = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-10, 50))
+    policy = system.query("SELECT id FROM rl_training_policystore WHERE name = ?", LIVE)[0]["id"]
+    newest = "SELECT id FROM rl_training_trainingrun WHERE policy_id = ? ORDER BY scheduled_for DESC LIMIT 1"
+    statement = f"UPDATE rl_training_trainingrun SET scheduled_for = ? WHERE id = ({newest})"
+    system.query(statement, f"{last:%F %T.%f}", policy)
+    system.query("UPDATE rl_training_policystore SET next_run_at = ? WHERE id = ?", f"{following:%F %T.%f}", policy)
+
+
+def test_the_countdown_follows_the_interval(open_page, system):
+    last_slot_was_ten_minutes_ago(system)
     watched, page = open_page(POLICY), open_page(f"{POLICY}settings/")
     stays(watched)
     countdown = watched.locator("#state [data-countdown]")

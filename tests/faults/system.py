@@ -68,6 +68,8 @@ class System:
             "DEBUG": "0",
             "OMP_NUM_THREADS": "1",
             "TRAINING_THREADS": "1",
+            # What a process that is killed leaves there goes with the folder.
+            "TMPDIR": str(self.folder),
             **dict.fromkeys(["MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "FLOWER_URL", "FAULT"], ""),
         }
 

@@ -100,12 +100,24 @@ def test_100_triggers_at_once_with_one_key_are_one_request(system: System, web: 
     assert {answer["run_id"] for _, answer in answers} == {run["run_id"]}
 
 
-def test_a_program_that_goes_away_before_the_answer_leaves_a_run_or_none(system: System, web: Web):
+def request_of(web: Web) -> bytes:
     body = json.dumps({"policy": "rl_v3"})
     headers = f"Host: localhost\r\nAuthorization: Token {web.token}\r\nContent-Type: application/json\r\n"
-    request = f"POST {RUNS} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-    for length in (20, len(request) - len(body), len(request) - 1):
+    return f"POST {RUNS} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+def test_a_program_that_goes_away_before_it_has_asked_leaves_no_run(system: System, web: Web):
+    request = request_of(web)
+    for length in (20, request.index(b"{"), len(request) - 1):
         with socket.create_connection(("127.0.0.1", web.ports[0])) as connection:
             connection.sendall(request[:length])
     status, answer = web.ask(0, {"policy": "rl_v3"})
     assert (status, [run["run_id"] for run in system.runs()]) == (201, [answer["run_id"]])
+
+
+def test_a_program_that_goes_away_once_it_has_asked_leaves_one(system: System, web: Web):
+    with socket.create_connection(("127.0.0.1", web.ports[0])) as connection:
+        connection.sendall(request_of(web))
+    wait_for(system.runs, "the run")
+    status, answer = web.ask(0, {"policy": "rl_v3"})
+    assert (status, [run["run_id"] for run in system.runs()]) == (409, [answer["run_id"]])
