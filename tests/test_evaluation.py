@@ -133,6 +133,18 @@ def test_one_decision_has_a_return_and_no_ratio():
     assert evaluation.sharpe is None
 
 
+def test_equity_that_grows_out_of_all_bounds_is_refused():
+    class Reverts:
+        def predict(self, observations, deterministic=True):
+            return np.where(observations[:, 0] > 0, 0, 1)
+
+    closes = np.tile([100.0, 105.0], 1_000)
+    market = make_market(np.concatenate([[100.0], closes[:-1]]), closes)
+    config = rules(**FREE, features=["log_return_1"], positions=[-10.0, 10.0])
+    with pytest.raises(MarketDataError, match=r"after 1\d{3} of 1998 bars equity is more than a number can hold"):
+        evaluated(Reverts(), market, config)
+
+
 def test_too_few_bars_are_refused():
     config = EnvironmentConfig()
     statistics = FeatureStatistics.fit(random_market(200, seed=1), config)

@@ -60,7 +60,8 @@ def evaluate(
     """Run `policy` once through `market`, from the first bar with a full feature window to the last.
 
     Accounting and observations are those of `TradingEnv`, with `statistics` from the training bars; a ruined account
-    stays at its floor. Raises MarketDataError where there is no bar to decide at and one to trade at.
+    stays at its floor. Raises MarketDataError where there is no bar to decide at and one to trade at, or where equity
+    grows out of all bounds.
     """
     observer = Observer(market, config, statistics)
     needed = observer.first_bar + 2
@@ -70,6 +71,12 @@ def evaluate(
             "decision, its own and the one after"
         )
     passage = pass_through(policy, market, config, observer)
+    beyond = ~np.isfinite(passage.equity).all(axis=1)
+    if beyond.any():
+        raise MarketDataError(
+            f"evaluation: after {int(beyond.argmax())} of {len(passage.cost)} bars equity is more than a number can "
+            "hold; take fewer bars or smaller positions"
+        )
     points = np.linspace(0, len(passage.cost), min(len(passage.cost) + 1, CURVE_POINTS)).round().astype(np.int64)
     annualisation = market.bars_per_year
     closes = market.timestamp[observer.first_bar :][points]
