@@ -40,7 +40,7 @@ def store(hostile: bool) -> dict[str, Any]:
     # Off until a test wants it: the migration's policy is due from the first moment on.
     PolicyStore.objects.update(enabled=False, environment=SMALL, ppo=QUICK)
     history = PolicyStore.objects.create(name="trend_daily", environment=SMALL, ppo=QUICK)
-    version, failed = store_history(history, 60)
+    version, failed = store_history(history, 60, versions=3)
     live = PolicyStore.objects.create(name=LIVE, environment=SMALL, ppo=QUICK, episodes_per_run=LIVE_EPISODES)
     store_history(live, 12)
     long = PolicyStore.objects.create(
@@ -51,8 +51,11 @@ def store(hostile: bool) -> dict[str, Any]:
     return {"version": version, "failed": failed, "alert": alert, "hostile": store_hostile() if hostile else []}
 
 
-def store_history(policy: PolicyStore, hours: int) -> tuple[int, str]:
-    """A run in each hour, the last of them with a version; the newest version's number and a failed run's id."""
+def store_history(policy: PolicyStore, hours: int, versions: int = 0) -> tuple[int, str]:
+    """A run in each hour; the newest version's number and a failed run's id.
+
+    The last of them have a version, without its files: no worker can go on from it.
+    """
     chance = random.Random(5)
     now = timezone.now()
     failed, number = "", 0
@@ -86,7 +89,7 @@ def store_history(policy: PolicyStore, hours: int) -> tuple[int, str]:
         )
         announce(run)
         failed = run.run_id if failure else failed
-        if hour <= 3 and not failure:
+        if hour <= versions and not failure:
             number += 1
             PolicyVersion.objects.create(
                 policy=policy, number=number, run=run, artifact="a", sha256="ab" * 32, evaluation=evaluation(chance)
