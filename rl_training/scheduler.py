@@ -71,7 +71,7 @@ class PolicyStoreScheduler(Scheduler):
         except redis.RedisError as error:
             redis_answers = False
             log.error("Redis error, trying again", error=str(error))
-        self._came_round = timezone.now()
+        self._come_round()
         # One that stalls has cost seconds already, and slots come due.
         if redis_answers:
             signs_of_life.record("beat")
@@ -99,14 +99,19 @@ class PolicyStoreScheduler(Scheduler):
 
     def look_after(self, now: datetime) -> None:
         """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
-        # While the database, or this machine, was away nobody could show that he lives.
-        if abs(now - self._came_round) > timedelta(seconds=OWNERS_HEARD_AFTER_SECONDS):
-            self._database_since = time.monotonic()
+        self._come_round()
         if time.monotonic() - self._database_since >= OWNERS_HEARD_AFTER_SECONDS:
             lifecycle.reap()
         self._relayed_to = events.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)
         messages.resend_unheard(now)
         retention.look_after(now)
+
+    def _come_round(self) -> None:
+        """While the database, or this machine, was away nobody could show that he lives."""
+        now = timezone.now()
+        if abs(now - self._came_round) > timedelta(seconds=OWNERS_HEARD_AFTER_SECONDS):
+            self._database_since = time.monotonic()
+        self._came_round = now
 
     def _look_back(self, now: datetime) -> datetime:
         """At the start, and after the clock was set back, every row is news; else only what was edited lately."""

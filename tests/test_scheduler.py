@@ -1,3 +1,4 @@
+import math
 from datetime import timedelta
 
 import pytest
@@ -182,3 +183,19 @@ def test_a_beat_that_was_away_itself_gives_owners_time_to_show_themselves(policy
     scheduler._came_round = timezone.now()
     scheduler.look_after(timezone.now())
     assert TrainingRun.objects.get(pk=run.pk).status == "queued"
+
+
+def test_a_beat_that_was_answered_late_gives_owners_time_too(policy, streams, scheduler, monkeypatch):
+    lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=40))
+    scheduler._database_since -= 3600
+
+    def be_answered_late(now: object) -> None:
+        scheduler._came_round -= timedelta(seconds=40)
+
+    with monkeypatch.context() as late:
+        late.setattr(scheduler, "run_due", be_answered_late)
+        late.setattr(scheduler, "_housekeeping_at", math.inf)
+        scheduler.tick()
+    scheduler.tick()
+    assert TrainingRun.objects.get().status == "running"
