@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, QueryDict
 
 from dashboard.active_runs import active_runs, moment_of_streams
+from dashboard.api.moments import in_utc
 from dashboard.evaluations import ACCOUNTS, shown
 from dashboard.pages import Page
 from rl_training.admin.policy_history import changes
@@ -31,12 +32,7 @@ MARKET_KEYS = ("name", "digest", "first", "last", "bars", "gaps")
 
 
 def check_moment(moment: datetime) -> None:
-    """Of the years that every database can hold."""
-    try:
-        year = moment.astimezone(UTC).year
-    except OverflowError:
-        year = 0
-    if not 1970 <= year <= 2999:
+    if in_utc(moment) is None:
         raise ValidationError("A moment of the years 1970 to 2999.")
 
 

@@ -13,9 +13,18 @@ WRITTEN = re.compile(
 def moment_of(text: str) -> datetime:
     """In UTC. Raises `ValueError` for what is no moment, or one that not every database can hold."""
     try:
-        moment = datetime.fromisoformat(text.upper()).astimezone(UTC) if WRITTEN.fullmatch(text) else None
-    except (ValueError, OverflowError):
+        moment = in_utc(datetime.fromisoformat(text.upper())) if WRITTEN.fullmatch(text) else None
+    except ValueError:
         moment = None
-    if moment is None or not 1970 <= moment.year <= 2999:
+    if moment is None:
         raise ValueError(WANTED)
     return moment
+
+
+def in_utc(moment: datetime) -> datetime | None:
+    """None for one that not every database can hold."""
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        return None
+    return moment if 1970 <= moment.year <= 2999 else None
