@@ -73,16 +73,20 @@ def test_a_training_process_is_killed_while_it_writes_a_random_file(system, reco
     recovers(system, recovery, f"file_written:{chance.randrange(1, FILES)}:SIGKILL", 2)
 
 
-@pytest.mark.long
-def test_a_whole_worker_is_killed_at_a_random_iteration(system, recovery, chance):
-    iteration = chance.randrange(1, ITERATIONS)
-    system.launch_until(f"iteration:{iteration}:SIGSTOP")
-    system.send_signal("worker", signal.SIGKILL)
+def another_worker_takes_it_up(system: System, recovery: Recovery) -> None:
     recovery.begins()
     system.launch("worker", "other")
     system.wait_for_attempt(2)
     recovery.ends()
     all_end_as_if_nothing_had_happened(system, [2])
+
+
+@pytest.mark.long
+def test_a_whole_worker_is_killed_at_a_random_iteration(system, recovery, chance):
+    iteration = chance.randrange(1, ITERATIONS)
+    system.launch_until(f"iteration:{iteration}:SIGSTOP")
+    system.send_signal("worker", signal.SIGKILL)
+    another_worker_takes_it_up(system, recovery)
     little_was_repeated(system, iteration)
 
 
@@ -147,11 +151,7 @@ def test_a_worker_is_told_to_stop_together_with_its_training_process(system, rec
     assert system.processes["worker"].wait(20) == 0
     [run] = system.runs()
     assert (run["status"], run["workers_lost"]) == ("queued", 0)
-    recovery.begins()
-    system.launch("worker", "other")
-    system.wait_for_attempt(2)
-    recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [2])
+    another_worker_takes_it_up(system, recovery)
 
 
 @pytest.mark.long
@@ -183,9 +183,5 @@ def test_a_worker_that_is_told_to_stop_at_a_random_iteration_hands_its_run_over(
     system.send_signal("worker", signal.SIGCONT)
     assert worker.wait(20) == 0
     assert [run["status"] for run in system.runs()] == ["queued"]
-    recovery.begins()
-    system.launch("worker", "other")
-    system.wait_for_attempt(2)
-    recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [2])
+    another_worker_takes_it_up(system, recovery)
     assert resumed_at(system) >= iteration
