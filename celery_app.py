@@ -6,14 +6,14 @@ from typing import Any
 from celery import Celery
 from celery.signals import heartbeat_sent, setup_logging
 
-from rl_training import signs_of_life
+from rl_training.presence import heartbeats
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 
 app = Celery("quantum_trader")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["rl_training", "rl_training.alerts"])
-heartbeat_sent.connect(signs_of_life.record_worker)
+heartbeat_sent.connect(heartbeats.record_worker)
 
 
 @setup_logging.connect

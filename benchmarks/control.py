@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gymnasium
 
 from rl_training.core.config import PPOConfig
-from rl_training.core.ppo import PPO
+from rl_training.core.ppo.ppo import PPO
 
 # https://github.com/vwxyzjn/cleanrl/blob/master/cleanrl/ppo.py. Its value coefficient is 0.5 of half the mean square.
 CLEANRL = PPOConfig(

@@ -15,8 +15,8 @@ from tqdm import tqdm
 from benchmarks.markdown import aligned
 from benchmarks.throughput import TimedPPO, learnt, trainer
 from rl_training.core.config import MarketConfig, PPOConfig
-from rl_training.core.market import load_market
-from rl_training.core.ppo import choose_device
+from rl_training.core.market.sources import load_market
+from rl_training.core.ppo.ppo import choose_device
 
 WIDTHS = (64, 96, 128, 192, 256, 512)
 PROCESSOR_THREADS = tuple(threads for threads in (2, 4, 8, 16) if threads <= (os.cpu_count() or 1))

@@ -101,7 +101,7 @@ async def follow_a_run(port: int, cookie: str, browsers: int, seconds: int, web:
 
 
 def announce(kind: str, episode: int, episodes: int) -> str:
-    from rl_training import events
+    from rl_training.streams import events
 
     payload = {"episode": episode, "episodes": episodes, "reward": 0.0123456, "avg_reward": 0.0123456}
     fields = {"run_id": "0123456789ab", "payload": json.dumps(payload | {"environment_steps": 131072 * episode})}

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.markets import EvaluationBars, PlantedMarket
 from rl_training.core.config import PPOConfig
-from rl_training.core.ppo import PPO
+from rl_training.core.ppo.ppo import PPO
 
 # Of the best policy's reward, on which the clock stops.
 GOAL = 0.97

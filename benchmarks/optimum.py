@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from rl_training.core.config import MarketConfig
-from rl_training.core.market_planted import VOLATILITY
+from rl_training.core.market.planted import VOLATILITY
 
 FloatArray = NDArray[np.float64]
 Shares = list[tuple[NDArray[np.int64], FloatArray]]
@@ -24,8 +24,8 @@ Shares = list[tuple[NDArray[np.int64], FloatArray]]
 # How a position p earns the log return r at cost c per unit of turnover.
 # profit: p r - c |change of p|, summed.
 # rebalanced: log(1 + p (exp(r) - 1)) - c |change of p|: log-equity, with the exposure brought back to p for free.
-# held: rl_training.core.accounting with fee = c and no other cost. An unchanged position keeps its units, so that the
-#     exposure of a short drifts with the price: it shrinks as the short wins.
+# held: rl_training.core.trading.accounting with fee = c and no other cost. An unchanged position keeps its units, so
+#     that the exposure of a short drifts with the price: it shrinks as the short wins.
 Accounting = Literal["profit", "rebalanced", "held"]
 
 POSITIONS = np.array([-1.0, 0.0, 1.0])

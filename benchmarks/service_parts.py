@@ -19,10 +19,11 @@ from rest_framework.authtoken.models import Token
 from tqdm import tqdm
 
 from benchmarks.running_system import LOCAL, Console, RunningSystem
-from rl_training import events, lifecycle
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.scheduler import EDITS_SEEN_WITHIN
+from rl_training.runs import lifecycle
+from rl_training.schedule.scheduler import EDITS_SEEN_WITHIN
+from rl_training.streams import events
 from tests.waiting import wait_for
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"

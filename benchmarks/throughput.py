@@ -24,13 +24,13 @@ from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 from benchmarks.stable_baselines import SteppedTogether, make
-from rl_training.core.bars import MarketData
 from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
-from rl_training.core.environment import TradingEnv, TradingVectorEnv
-from rl_training.core.evaluation import evaluate
-from rl_training.core.features import FeatureStatistics
-from rl_training.core.market import load_market
-from rl_training.core.ppo import PPO, choose_device
+from rl_training.core.evaluation.evaluation import evaluate
+from rl_training.core.market.bars import MarketData
+from rl_training.core.market.sources import load_market
+from rl_training.core.ppo.ppo import PPO, choose_device
+from rl_training.core.trading.environment import TradingEnv, TradingVectorEnv
+from rl_training.core.trading.features import FeatureStatistics
 
 ENVIRONMENT = EnvironmentConfig()
 # A setting for speed, that of other implementations' published figures, beside the product's defaults.

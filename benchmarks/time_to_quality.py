@@ -23,7 +23,7 @@ from benchmarks.market_learning import GOAL, Race
 from benchmarks.rows import RACE
 
 # What every training process does before its first rollout is under way.
-START = "from rl_training.core.training import warm_up; warm_up()"
+START = "from rl_training.core.run.training import warm_up; warm_up()"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ from rest_framework import authentication
 from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed
 
-from dashboard.compiled import CompiledQuery
+from dashboard.compiled_queries import CompiledQuery
 
 
 def columns(model: type[models.Model]) -> list[str]:

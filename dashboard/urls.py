@@ -1,12 +1,12 @@
 from django.urls import path, register_converter
 
-from dashboard.actions import CancelRun, Disable, Enable, TrainNow
-from dashboard.alert_pages import AcknowledgeAlert, AlertListPage
-from dashboard.chart_views import PolicyChart, VersionChart
-from dashboard.policy_name import PolicyName
-from dashboard.policy_pages import OverviewPage, PolicyPage
-from dashboard.run_pages import RunListPage, RunPage, VersionPage
-from dashboard.settings_page import SettingsPage
+from dashboard.charts.chart_views import PolicyChart, VersionChart
+from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
+from dashboard.pages.alert_pages import AcknowledgeAlert, AlertListPage
+from dashboard.pages.policy_pages import OverviewPage, PolicyPage
+from dashboard.pages.run_pages import RunListPage, RunPage, VersionPage
+from dashboard.pages.settings_page import SettingsPage
+from dashboard.url_names import PolicyName
 
 register_converter(PolicyName, "policy")
 

@@ -17,7 +17,7 @@ THREADS = 3
 # An answer to those who watch must not wait for pages that wait for a database.
 HEALTH = ("/healthz", "/readyz")
 
-live_events = import_string("dashboard.live.LiveEvents")
+live_events = import_string("dashboard.live.app.LiveEvents")
 application = StaticFiles(live_events(ThreadedHandler(THREADS, apart=HEALTH)))
 
 # What is there from now to the end need not be looked through for garbage, which holds up the requests of that moment.

@@ -80,7 +80,7 @@ INSTALLED_APPS = [
     "dashboard",
 ]
 MIDDLEWARE = [
-    "dashboard.request_metrics.RequestMetrics",
+    "dashboard.monitoring.request_metrics.RequestMetrics",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -169,8 +169,8 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "dashboard.api.openapi.Schema",
-    "EXCEPTION_HANDLER": "dashboard.api.problems.handle",
+    "DEFAULT_SCHEMA_CLASS": "dashboard.api.protocol.openapi.Schema",
+    "EXCEPTION_HANDLER": "dashboard.api.protocol.problem_details.handle",
     # Of one user in one process, a minute. The summary is asked by monitors and must not be in anybody's way.
     "DEFAULT_THROTTLE_RATES": {
         "reads": whole_number("API_READS_PER_MINUTE", 1_200, 1, 1_000_000_000),
@@ -228,7 +228,7 @@ CORES = os.cpu_count() or 1
 TRAINING_THREADS = whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKER_CONCURRENCY), 1, 1024)
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
-CELERY_BEAT_SCHEDULER = "rl_training.scheduler:PolicyStoreScheduler"
+CELERY_BEAT_SCHEDULER = "rl_training.schedule.scheduler:PolicyStoreScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 
 # What Prometheus sends as its bearer token; none is right while it is empty.

@@ -3,11 +3,11 @@ from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("accounts/", include("dashboard.accounts")),
+    path("accounts/", include("dashboard.pages.accounts")),
     path("api/", include("dashboard.api.urls")),
     path("", include("dashboard.urls")),
-    path("", include("dashboard.health")),
-    path("", include("dashboard.metrics")),
+    path("", include("dashboard.monitoring.readiness")),
+    path("", include("dashboard.monitoring.metrics")),
 ]
 
 # Programs are answered in the API's one shape of errors.

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 
 from rl_training.core.config import SECTIONS
-from rl_training.core.problems import problems
+from rl_training.core.config_problems import problems
 from rl_training.models import PolicyStore
 
 TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run", "stall_limit_minutes", "run_limit_minutes")

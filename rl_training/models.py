@@ -13,7 +13,7 @@ from simple_history.models import HistoricalRecords
 
 from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
 from rl_training.querysets import PolicyStoreQuerySet, TrainingEventQuerySet, TrainingRunQuerySet
-from rl_training.totals import RunTotal as RunTotal
+from rl_training.runs.totals import RunTotal as RunTotal
 
 MAX_INTERVAL_MINUTES = 366 * 24 * 60
 MAX_EPISODES = 1_000_000

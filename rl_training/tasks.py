@@ -15,19 +15,21 @@ from celery.signals import heartbeat_sent, task_revoked, worker_process_init, wo
 from django.conf import settings
 from django.db import connection
 
-from rl_training import artifacts, lifecycle, messages, pool, workspace
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
+from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
-from rl_training.owner import Owner
 from rl_training.querysets import typed_columns
+from rl_training.runs import lifecycle, task_messages
+from rl_training.worker import pool
+from rl_training.worker.ownership import Owner
 
 if TYPE_CHECKING:
-    from rl_training.core.bars import MarketData
-    from rl_training.core.checkpoint import SavedPolicy
-    from rl_training.core.ppo import Iteration
-    from rl_training.core.progress import Progress
-    from rl_training.core.training import TrainingResult
+    from rl_training.core.market.bars import MarketData
+    from rl_training.core.ppo.ppo import Iteration
+    from rl_training.core.run.checkpoint import SavedPolicy
+    from rl_training.core.run.progress import Progress
+    from rl_training.core.run.training import TrainingResult
 
 log = structlog.get_logger(__name__)
 
@@ -64,13 +66,13 @@ def cancel_revoked(request: Any, **_: Any) -> None:
 def prepare(**_: Any) -> None:
     """Before a process of the pool takes its first run: it ends with its worker, and is warm for that run."""
     set_pdeathsig("SIGKILL")
-    from rl_training.core import training  # torch: see train()
+    from rl_training.core.run import training  # torch: see train()
 
     training.warm_up()
     pool.show()
 
 
-@shared_task(name=messages.TASK, ignore_result=True)
+@shared_task(name=task_messages.TASK, ignore_result=True)
 def train_policy(run_id: str) -> None:
     """Execute a queued run; a message for a run that is not queued (any more) does nothing."""
     fault_points.reach("before_claim")
@@ -117,8 +119,8 @@ def train(
     """Train as the run's snapshot says; returns the result and the version that it continued from."""
     # torch is imported here, in the process that trains: neither web and beat nor the worker's parent process,
     # whose OpenMP and CUDA state would not survive the fork, ever import it.
-    from rl_training.core import training
-    from rl_training.core.market import load_market, market_summary
+    from rl_training.core.market.sources import load_market, market_summary
+    from rl_training.core.run import training
 
     config = TrainingConfig.model_validate(run.config)
     # Bars up to the first start: every attempt of a run sees the same market.
@@ -151,7 +153,7 @@ def train(
 
     # None is held while nothing is written: training may take hours.
     connection.close()
-    path, *before = workspace.checkpoint_paths(run)
+    path, *before = checkpoints.checkpoint_paths(run)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     result = training.train(
         config,
@@ -159,7 +161,7 @@ def train(
         initial_policy=initial_policy,
         checkpoint=path,
         earlier_checkpoints=before,
-        log_dir=workspace.log_path(run),
+        log_dir=checkpoints.log_path(run),
         on_progress=on_progress,
         on_iteration=on_iteration,
         should_stop=should_stop,
@@ -176,7 +178,7 @@ def initial(
     Raises `VersionsUnreadableError` where there are versions and none of them is there whole; `OSError` where the
     storage does not answer: what was learnt is not thrown away because a disk is full or not mounted for a while.
     """
-    from rl_training.core import checkpoint, training  # torch: see train()
+    from rl_training.core.run import checkpoint, training  # torch: see train()
 
     version = run.initial_version
     while version is not None:
@@ -205,8 +207,8 @@ def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "Train
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy"
         result.save(path, run_id=run.run_id, policy=run.policy.name)
-        if workspace.log_path(run).exists():
-            shutil.copytree(workspace.log_path(run), path, dirs_exist_ok=True)
+        if checkpoints.log_path(run).exists():
+            shutil.copytree(checkpoints.log_path(run), path, dirs_exist_ok=True)
         # Named by attempt: what a lost attempt left half-written is in nobody's way.
         artifact = artifacts.store(path, f"{run.policy.name}/{run.run_id}-{run.attempt}")
     return {

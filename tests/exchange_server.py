@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from rl_training.core import exchange_pages
+from rl_training.core.market import exchange_pages
 
 HOUR = 3600
 BINANCE_SYMBOL = {

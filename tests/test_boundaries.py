@@ -22,7 +22,7 @@ def imported_by(code: str) -> set[str]:
     ("code", "forbidden"),
     [
         ("import quantum_trader.asgi, quantum_trader.urls, rl_training.admin, dashboard.urls", {"torch", "apprise"}),
-        ("import celery_app, rl_training.scheduler", {"torch", "apprise"}),
+        ("import celery_app, rl_training.schedule.scheduler", {"torch", "apprise"}),
         ("import celery_app, rl_training.tasks", {"torch", "apprise"}),
         ("import celery_app, rl_training.alerts.tasks", {"torch"}),
     ],
@@ -39,7 +39,7 @@ def test_the_core_knows_nothing_of_the_rest():
 
 def test_what_takes_seconds_to_import_does_not_keep_a_run_from_training():
     needed_at_times = {"arch", "pandas", "statsmodels", "ccxt"}
-    assert not imported_by("import rl_training.core.training, rl_training.core.market") & needed_at_times
+    assert not imported_by("import rl_training.core.run.training, rl_training.core.market.sources") & needed_at_times
 
 
 def test_nothing_imports_the_dashboard():

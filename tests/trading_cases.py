@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.market import MarketData
+from rl_training.core.market.bars import MarketData
 
 FREE = {"fee": 0.0, "slippage": 0.0, "borrow_rate": 0.0, "funding_rate": 0.0}
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from rl_training.core.accounting import Accounts
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.environment import TradingEnv, TradingVectorEnv
-from rl_training.core.features import FeatureStatistics
-from rl_training.core.market import MarketData, MarketDataError
+from rl_training.core.market.bars import MarketData, MarketDataError
+from rl_training.core.trading.accounting import Accounts
+from rl_training.core.trading.environment import TradingEnv, TradingVectorEnv
+from rl_training.core.trading.features import FeatureStatistics
 from tests.trading_cases import FREE, Case, make_market, random_market, rules
 
 

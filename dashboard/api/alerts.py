@@ -10,9 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.filters import AlertFilters
-from dashboard.api.problems import AlertIsOver
-from dashboard.api.views import ListView, View, check_no_body
-from rl_training.alerts import lifecycle
+from dashboard.api.protocol.problem_details import AlertIsOver
+from dashboard.api.protocol.views import ListView, View, check_no_body
+from rl_training.alerts import state_changes
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert as AlertRow
 
@@ -83,7 +83,7 @@ class AlertAcknowledge(View):
         alert = AlertRow.objects.filter(pk=alert_id).first()
         if alert is None:
             raise no_alert(alert_id)
-        if lifecycle.acknowledge(alert, request.user):
+        if state_changes.acknowledge(alert, request.user):
             log.info("Alert acknowledged", alert=alert_id, user=str(request.user))
         elif alert.acknowledged_at is None:
             raise AlertIsOver(

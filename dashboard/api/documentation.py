@@ -12,7 +12,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.views import AnyMethodFirst
+from dashboard.api.protocol.views import AnyMethodFirst
 
 # Swagger UI draws its icons from data: addresses. Nothing else is let in beyond what the pages are.
 CONTENT_SECURITY_POLICY = (

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from dashboard.api.problems import answer
+from dashboard.api.protocol.problem_details import answer
 
 API = "/api/"
 

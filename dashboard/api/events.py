@@ -9,9 +9,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.fields import StoredObject
 from dashboard.api.filters import EventFilters
-from dashboard.api.views import ListView, View
+from dashboard.api.protocol.fields import StoredObject
+from dashboard.api.protocol.views import ListView, View
 from rl_training.models import TrainingEvent
 
 COLUMNS = ("pk", "event_id", "event_type", "run__run_id", "timestamp", "published_at", "payload")

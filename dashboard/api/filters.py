@@ -11,9 +11,9 @@ from django_filters.constants import EMPTY_VALUES
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import NotFound
 
-from dashboard.api.moments import WANTED, moment_of
-from dashboard.api.problems import InvalidInput
-from dashboard.api.views import pk_of
+from dashboard.api.protocol.problem_details import InvalidInput
+from dashboard.api.protocol.views import pk_of
+from dashboard.timestamps import WANTED, moment_of
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert
 from rl_training.models import TrainingEvent, TrainingRun

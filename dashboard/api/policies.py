@@ -10,10 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api import settings_change
-from dashboard.api.fields import StoredJSON
 from dashboard.api.filters import PolicyFilters
-from dashboard.api.problems import PreconditionRequired, SettingsChanged
-from dashboard.api.views import ListView, View, check_name, unknown
+from dashboard.api.protocol.fields import StoredJSON
+from dashboard.api.protocol.problem_details import PreconditionRequired, SettingsChanged
+from dashboard.api.protocol.views import ListView, View, check_name, unknown
 from rl_training import keys
 from rl_training.models import PolicyStore
 

@@ -12,15 +12,15 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.fields import Figure, StoredFigures, StoredObject
 from dashboard.api.filters import RunFilters
-from dashboard.api.problems import InvalidInput, RunHasEnded
+from dashboard.api.protocol.fields import Figure, StoredFigures, StoredObject
+from dashboard.api.protocol.problem_details import InvalidInput, RunHasEnded
+from dashboard.api.protocol.views import ListView, View, check_no_body
 from dashboard.api.triggering import TriggerRequest, key_of, trigger
-from dashboard.api.views import ListView, View, check_no_body
-from rl_training import idempotency, lifecycle
-from rl_training.core.problems import problems
+from rl_training.core.config_problems import problems
 from rl_training.models import TrainingRun
 from rl_training.querysets import LARGE_RUN_COLUMNS, typed_columns
+from rl_training.runs import idempotency, lifecycle
 
 log = structlog.get_logger(__name__)
 

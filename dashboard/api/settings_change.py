@@ -7,9 +7,9 @@ from typing import Any
 import pydantic
 from django.core.exceptions import ValidationError
 
-from dashboard.api.problems import InvalidInput
+from dashboard.api.protocol.problem_details import InvalidInput
 from rl_training import keys
-from rl_training.core.problems import problems
+from rl_training.core.config_problems import problems
 from rl_training.models import (
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,

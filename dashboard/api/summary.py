@@ -15,9 +15,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.fields import Figure, finite
-from dashboard.api.views import AnyMethodFirst, check_name, unknown
-from dashboard.compiled import CompiledQuery
+from dashboard.api.protocol.fields import Figure, finite
+from dashboard.api.protocol.views import AnyMethodFirst, check_name, unknown
+from dashboard.compiled_queries import CompiledQuery
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.querysets import POLICY_SUMMARY_COLUMNS
 

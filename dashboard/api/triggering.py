@@ -6,11 +6,11 @@ from django.db import IntegrityError
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
-from dashboard.api.problems import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
-from dashboard.api.views import check_name, unknown
-from rl_training import idempotency, lifecycle
+from dashboard.api.protocol.problem_details import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
+from dashboard.api.protocol.views import check_name, unknown
 from rl_training.core.config import Config
 from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
+from rl_training.runs import idempotency, lifecycle
 
 LAST_VERSION = 2**31 - 1
 

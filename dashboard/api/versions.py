@@ -9,8 +9,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.fields import StoredObject
-from dashboard.api.views import ListView, View, pk_of
+from dashboard.api.protocol.fields import StoredObject
+from dashboard.api.protocol.views import ListView, View, pk_of
 from rl_training.models import PolicyVersion
 
 COLUMNS = ("pk", "policy__name", "number", "run__run_id", "parent__number", "created_at", "sha256")

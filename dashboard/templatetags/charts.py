@@ -4,8 +4,8 @@ from django import template
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from dashboard.chart_data import Chart
-from dashboard.chart_views import charts_of
+from dashboard.charts.chart_data import Chart
+from dashboard.charts.chart_views import charts_of
 
 register = template.Library()
 register.simple_tag(charts_of)

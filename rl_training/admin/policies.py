@@ -14,13 +14,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
-from rl_training import lifecycle
 from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
 from rl_training.admin.policy_form import PolicyStoreForm, load_settings
 from rl_training.admin.policy_history import PolicyHistoryAdmin
-from rl_training.core.problems import problems
+from rl_training.core.config_problems import problems
 from rl_training.models import PolicyStore, TrainingRun
+from rl_training.runs import lifecycle
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")

@@ -8,7 +8,6 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from rl_training import lifecycle
 from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import (
     EMPTY,
@@ -23,6 +22,7 @@ from rl_training.admin.display import (
 )
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
 from rl_training.querysets import LARGE_RUN_COLUMNS, large_run_columns, typed_columns
+from rl_training.runs import lifecycle
 
 
 class PolicyFilter(admin.SimpleListFilter):

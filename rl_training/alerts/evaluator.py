@@ -9,17 +9,17 @@ import redis
 from django.db.models import Q
 from django.utils import timezone
 
-from rl_training import signs_of_life
-from rl_training.alerts import facts, judging, lifecycle
+from rl_training.alerts import facts, judging, state_changes
 from rl_training.alerts.facts import PolicyFacts
 from rl_training.alerts.judging import Holds, Rule, State, Verdict
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import Alert, AlertRule, Round
+from rl_training.presence import heartbeats
 
 EVERY_SECONDS = 10.0
 # Of two processes that evaluate, the second finds the round taken; a little less than their pause.
 ROUND_TAKEN_FOR = timedelta(seconds=EVERY_SECONDS - 2)
-SILENT: dict[str, tuple[signs_of_life.Kind, str]] = {
+SILENT: dict[str, tuple[heartbeats.Kind, str]] = {
     Kind.BEAT_SILENT: ("beat", "a beat"),
     Kind.WORKERS_SILENT: ("worker", "a worker"),
 }
@@ -49,9 +49,9 @@ class Evaluator:
         kept = {rule.pk for rule, found in verdicts if found is not State.GONE}
         gone = [alert for rule, alert in open_alerts.items() if rule not in kept]
         if opened:
-            lifecycle.open_alerts(opened)
+            state_changes.open_alerts(opened)
         if gone:
-            lifecycle.resolve(gone)
+            state_changes.resolve(gone)
         return True
 
     def _verdicts(self, now: datetime) -> list[tuple[Rule, Verdict]]:
@@ -89,7 +89,7 @@ class Evaluator:
         """Without Redis nobody can be heard; silence counts from when one could have been."""
         kind, who = SILENT[rule.kind]
         try:
-            age = min(signs_of_life.ages(kind).values(), default=None)
+            age = min(heartbeats.ages(kind).values(), default=None)
         except redis.RedisError:
             self._listening_since = time.monotonic()
             return State.UNKNOWN

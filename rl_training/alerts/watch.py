@@ -20,9 +20,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
 
-from rl_training import signs_of_life
 from rl_training.alerts import delivery
 from rl_training.alerts.evaluator import EVERY_SECONDS, Evaluator
+from rl_training.presence import heartbeats
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ class Watch(threading.Thread):
         while not self._stopped.is_set():
             started = time.monotonic()
             self.once()
-            signs_of_life.record("alerts")
+            heartbeats.record("alerts")
             self._stopped.wait(max(0.0, EVERY_SECONDS - (time.monotonic() - started)))
 
     def once(self) -> None:

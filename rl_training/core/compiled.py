@@ -18,7 +18,7 @@ def keep_by_source() -> None:
     of the project, would go on with the old one.
     """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     config: Any = numba.config
     root = Path(config.CACHE_DIR or Path(__file__).parent / "__pycache__")

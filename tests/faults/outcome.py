@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl_training.core.config import TrainingConfig
-from rl_training.core.market import load_market
-from rl_training.core.training import train
+from rl_training.core.market.sources import load_market
+from rl_training.core.run.training import train
 from tests.faults.system import PPO, RECOVERY_SECONDS, Row, System
 from tests.waiting import wait_for
 

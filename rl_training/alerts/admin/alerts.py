@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from rl_training.admin.display import EMPTY, admin_link, preformatted, run_link, time_column
 from rl_training.admin.records import PolicyFilter, ReadOnlyAdmin
-from rl_training.alerts import lifecycle
+from rl_training.alerts import state_changes
 from rl_training.alerts.models import Alert
 
 
@@ -53,7 +53,7 @@ class AlertAdmin(ReadOnlyAdmin):
     @admin.action(permissions=["acknowledge"], description="Acknowledge")
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Alert]) -> None:
         for alert in queryset:
-            if lifecycle.acknowledge(alert, request.user):
+            if state_changes.acknowledge(alert, request.user):
                 self.log_change(request, alert, "Acknowledged.")
                 self.message_user(request, f"Acknowledged: {alert}")
             else:

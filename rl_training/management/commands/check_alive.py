@@ -5,22 +5,22 @@ from typing import Any
 import redis
 from django.core.management.base import BaseCommand, CommandError
 
-from rl_training import signs_of_life
+from rl_training.presence import heartbeats
 
 
 class Command(BaseCommand):
     help = "Exit 0 while that process of this machine, or container, gives signs of life, 1 when it is silent."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("kind", choices=signs_of_life.SILENT_AFTER_SECONDS)
+        parser.add_argument("kind", choices=heartbeats.SILENT_AFTER_SECONDS)
 
-    def handle(self, *, kind: signs_of_life.Kind, **_: Any) -> None:
+    def handle(self, *, kind: heartbeats.Kind, **_: Any) -> None:
         try:
-            ages = signs_of_life.ages(kind)
+            ages = heartbeats.ages(kind)
         except redis.RedisError as error:
             raise CommandError(f"Redis, which keeps the signs of life, does not answer: {error}") from None
         here = [age for name, age in ages.items() if name.rpartition(":")[0] == socket.gethostname()]
-        limit = signs_of_life.SILENT_AFTER_SECONDS[kind]
+        limit = heartbeats.SILENT_AFTER_SECONDS[kind]
         if not here or min(here) > limit:
             last = f"the last was {min(here):.0f} s ago" if here else "there was none in the last hour"
             raise CommandError(f"No sign of life of a {kind} on {socket.gethostname()} within {limit:.0f} s: {last}.")

@@ -9,9 +9,10 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
-from rl_training import keys, lifecycle, tasks
+from rl_training import keys, tasks
 from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
-from rl_training.reports import describe_run
+from rl_training.runs import lifecycle
+from rl_training.runs.reports import describe_run
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
 POLL_SECONDS = 0.2

@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from rl_training import lifecycle
 from rl_training.models import TrainingRun
+from rl_training.runs import lifecycle
 
 
 class Command(BaseCommand):

@@ -12,9 +12,10 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from quantum_trader.processes import Signals
-from rl_training import events, keys
-from rl_training.consumer import BLOCK_MILLISECONDS, Consumer
+from rl_training import keys
 from rl_training.models import PolicyStore
+from rl_training.streams import events
+from rl_training.streams.consumer import BLOCK_MILLISECONDS, Consumer
 
 EVENTS = ("started", "completed")
 WITH_PROGRESS = ("started", "progress", "completed")

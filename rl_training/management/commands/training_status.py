@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.models import PolicyStore
-from rl_training.reports import describe_policy
+from rl_training.runs.reports import describe_policy
 
 
 class Command(BaseCommand):

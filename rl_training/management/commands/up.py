@@ -27,7 +27,7 @@ from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
 from quantum_trader.redis_address import private_socket
-from rl_training.watchdog import Watchdog
+from rl_training.presence.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
 LOCAL = "127.0.0.1"

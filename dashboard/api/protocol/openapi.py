@@ -1,0 +1,52 @@
+"""How the API is described in OpenAPI: what its views do not say of themselves."""
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from rest_framework import serializers
+
+from dashboard.api.protocol.problem_details import CONTENT_TYPE
+
+# What any operation may answer.
+ANY_TIME = (400, 401, 403, 406, 429)
+
+
+class FieldError(serializers.Serializer):  # type: ignore[type-arg]
+    field = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class Problem(serializers.Serializer):  # type: ignore[type-arg]
+    """Problem details, RFC 9457."""
+
+    type = serializers.CharField(help_text="about:blank: the status says it all.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField(help_text="The path that was asked for.")
+    errors = FieldError(many=True, required=False, help_text="What is wrong with which field of the input.")
+    run_id = serializers.CharField(required=False, help_text="The run that is in the way.")
+
+
+class Schema(AutoSchema):
+    """Adds the problems that each operation may answer, and the permission that it needs."""
+
+    def get_operation(self, *args: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args)
+        if operation is None:
+            return None
+        permission = getattr(self.view, "permissions_of_methods", {}).get(self.method)
+        needs = f"Needs the permission `{permission}`." if permission else "Needs a signed-in user."
+        operation["description"] = f"{operation.get('description', '')}\n\n{needs}".strip()
+        problem = {CONTENT_TYPE: {"schema": self.resolve_serializer(Problem, "response").ref}}
+        for status in sorted({*ANY_TIME, *getattr(self.view, "problems_of_methods", {}).get(self.method, ())}):
+            found = {"description": HTTPStatus(status).phrase, "content": problem}
+            if status == HTTPStatus.TOO_MANY_REQUESTS:
+                found["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+            operation["responses"].setdefault(str(status), found)
+        return operation
+
+    def get_description(self) -> str:
+        # What an operation does is said where it is defined; a docstring speaks to who reads the code.
+        return ""

@@ -1,0 +1,134 @@
+"""Pages of a list, by cursor: each begins where the one before ended, however long the list is and grows meanwhile."""
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import DateTimeField, Field, IntegerField, Q, QuerySet
+from rest_framework.pagination import BasePagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
+
+from dashboard.api.protocol.problem_details import InvalidInput
+from dashboard.timestamps import moment_of
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 100
+MAX_KEY = 2**63 - 1
+PARAMETERS = ("cursor", "limit", "ordering")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """A place in a list: before or after the row with that value in the column that orders it, and that key."""
+
+    ordering: str
+    backward: bool
+    value: Any
+    pk: int
+
+    def __str__(self) -> str:
+        value = self.value.isoformat() if isinstance(self.value, datetime) else self.value
+        return base64.urlsafe_b64encode(json.dumps([self.ordering, self.backward, value, self.pk]).encode()).decode()
+
+
+def read_cursor(text: str, ordering: str, column: "Field[Any, Any]") -> Cursor:
+    """Raises `ValueError` for what this API has not made."""
+    try:
+        said, backward, value, pk = json.loads(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
+    except (binascii.Error, UnicodeError, RecursionError, TypeError) as error:
+        raise ValueError(str(error)) from None
+    expected = int if isinstance(column, IntegerField) else str
+    if said != ordering or type(backward) is not bool or type(pk) is not int or type(value) is not expected:
+        raise ValueError("of another list")
+    if not 0 <= pk <= MAX_KEY or (expected is int and not 0 <= value <= MAX_KEY):
+        raise ValueError("of no row")
+    if expected is str and ("\0" in value or not value.isprintable()):
+        raise ValueError("of no row")
+    return Cursor(ordering, backward, moment_of(value) if isinstance(column, DateTimeField) else value, pk)
+
+
+class CursorPages(BasePagination):
+    """Of querysets of dicts (`values`) that hold `pk` and the columns of the view's `orderings`, the default first.
+
+    The order is made whole by the primary key, so that rows of one moment are neither left out nor shown twice.
+    """
+
+    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+        self._url = request.build_absolute_uri()
+        self._ordering = ordering = self._read_ordering(request, view)
+        self._column = name = ordering.removeprefix("-")
+        limit = self._read_limit(request)
+        self._cursor = cursor = self._read_cursor(request, queryset)
+        descending = ordering.startswith("-") != (cursor is not None and cursor.backward)
+        if cursor is not None:
+            how = "lt" if descending else "gt"
+            # The first condition says nothing new; it is the one that a database finds its place in the index by.
+            queryset = queryset.filter(
+                Q(**{f"{name}__{how}e": cursor.value}),
+                Q(**{f"{name}__{how}": cursor.value}) | Q(**{name: cursor.value, f"pk__{how}": cursor.pk}),
+            )
+        sign = "-" if descending else ""
+        rows = list(queryset.order_by(f"{sign}{name}", f"{sign}pk")[: limit + 1])
+        self._more, self._rows = len(rows) > limit, rows[:limit]
+        if cursor is not None and cursor.backward:
+            self._rows.reverse()
+        return self._rows
+
+    def _read_ordering(self, request: Request, view: Any) -> str:
+        orderings = view.orderings_for(request.query_params)
+        ordering = str(request.query_params.get("ordering", orderings[0]))
+        if ordering not in orderings:
+            raise InvalidInput({"ordering": f"One of {', '.join(orderings)}."})
+        return ordering
+
+    def _read_limit(self, request: Request) -> int:
+        text = request.query_params.get("limit", str(DEFAULT_LIMIT))
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MAX_LIMIT):
+            raise InvalidInput({"limit": f"A whole number from 1 to {MAX_LIMIT}."})
+        return int(text)
+
+    def _read_cursor(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
+        text = request.query_params.get("cursor")
+        if text is None:
+            return None
+        try:
+            return read_cursor(text, self._ordering, queryset.model._meta.get_field(self._column))
+        except ValueError:
+            wanted = "Not a cursor of this list in this order; follow `next` and `previous` as they are."
+            raise InvalidInput({"cursor": wanted}) from None
+
+    def _link(self, row: Any, backward: bool) -> str:
+        cursor = Cursor(self._ordering, backward, row[self._column], row["pk"])
+        return str(replace_query_param(self._url, "cursor", str(cursor)))
+
+    def get_paginated_response(self, data: Any) -> Response:
+        backward = self._cursor is not None and self._cursor.backward
+        # Where one came from there is a page, as long as its rows are there.
+        has_next = self._more if not backward else True
+        has_previous = self._more if backward else self._cursor is not None
+        following = self._link(self._rows[-1], False) if self._rows and has_next else None
+        previous = self._link(self._rows[0], True) if self._rows and has_previous else None
+        return Response({"next": following, "previous": previous, "results": data})
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        link = {"type": ["string", "null"], "format": "uri", "description": "None at that end of the list."}
+        properties = {"next": link, "previous": link, "results": schema}
+        return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        ordering = {"type": "string", "enum": list(view.orderings)}
+        cursor = {"type": "string", "minLength": 1}
+        return [
+            query_parameter("cursor", cursor, "Where the page begins; taken from `next` or `previous`."),
+            query_parameter("limit", limit, "How many at most."),
+            query_parameter("ordering", ordering, f"`-` is newest or last first; {view.orderings[0]} when not given."),
+        ]
+
+
+def query_parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}

@@ -1,0 +1,134 @@
+"""A version's stored evaluation as a page shows it.
+
+It is read with tolerance: what an older or newer version of the backtest left out is shown as missing.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import Any, Literal
+
+from dashboard.charts.chart_data import Chart, Series, drawable
+from dashboard.templatetags.figures import MISSING, figure, percent
+
+# Key, label and form of each figure, in the words of `rl_training.core.evaluation.evaluation.Performance`.
+FIGURES = (
+    ("total_return", "Total return", percent),
+    ("sharpe", "Sharpe ratio", figure),
+    ("sharpe_interval", "Its 95 % interval", None),
+    ("sortino", "Sortino ratio", figure),
+    ("max_drawdown", "Maximum drawdown", percent),
+    ("time_in_market", "Time in the market", percent),
+    ("hit_rate", "Bars gained, of those", percent),
+    ("turnover", "Turnover, times equity", figure),
+    ("costs_paid", "Costs paid", percent),
+)
+# The colour of each account's line, and its name.
+ACCOUNTS: tuple[tuple[Literal["policy", "reference", "quiet"], str], ...] = (
+    ("policy", "Policy"),
+    ("reference", "Buy and hold"),
+    ("quiet", "Flat"),
+)
+
+
+@dataclass(frozen=True)
+class ShownEvaluation:
+    """`rows` hold a label and a text for each of `ACCOUNTS`, `charts` are by the last part of their address."""
+
+    rows: tuple[tuple[str, ...], ...]
+    charts: dict[str, Chart]
+    span: str
+    bars: int | None
+
+
+def shown(evaluation: Any) -> ShownEvaluation | None:
+    """What there is to show of a stored evaluation; None when it holds nothing."""
+    if not isinstance(evaluation, dict) or not evaluation:
+        return None
+    accounts = _accounts(evaluation)
+    rows = [(label, *(_text(account.get(key), form) for account in accounts)) for key, label, form in FIGURES]
+    dates = [time[:10] for time in _list(evaluation.get("timestamps")) if isinstance(time, str)]
+    bars = evaluation.get("bars")
+    return ShownEvaluation(
+        rows=tuple(row for row in rows if any(text != MISSING for text in row[1:])),
+        charts=charts(evaluation),
+        span=f"{dates[0]} to {dates[-1]}" if dates else "",
+        bars=bars if isinstance(bars, int) else None,
+    )
+
+
+def charts(evaluation: Any) -> dict[str, Chart]:
+    """Equity and drawdown of the policy beside buy and hold; nothing where the policy's own curve is missing."""
+    if not isinstance(evaluation, dict):
+        return {}
+    times = _times(evaluation.get("timestamps"))
+    curves = [_numbers(account.get("equity_curve")) for account in _accounts(evaluation)]
+    shown = [
+        (label, colour, curve)
+        for (colour, label), curve in zip(ACCOUNTS, curves, strict=True)
+        if len(curve) == len(times) > 1
+    ]
+    if not shown or shown[0][0] != "Policy":
+        return {}
+    falls = [(label, colour, drawdown(curve)) for label, colour, curve in shown if label != "Flat"]
+    at_the_end = ", ".join(f"{label.lower()} {curve[-1]:.3f}" for label, _, curve in shown)
+    deepest = ", ".join(f"{label.lower()} {percent(min(fall))}" for label, _, fall in falls)
+    span = f"{len(times):,} closes, {datetime.fromtimestamp(times[0], UTC):%Y-%m-%d} to "
+    span += f"{datetime.fromtimestamp(times[-1], UTC):%Y-%m-%d}."
+    return {
+        "equity": Chart(
+            "Equity, multiples of the initial equity",
+            f"{span} At the end: {at_the_end}.",
+            "Close",
+            times,
+            tuple(Series(label, curve, colour=colour) for label, colour, curve in shown),
+            time=True,
+        ),
+        "drawdown": Chart(
+            "Drawdown, below the highest equity before",
+            f"{span} Deepest at these closes: {deepest}.",
+            "Close",
+            times,
+            tuple(Series(label, fall, colour=colour) for label, colour, fall in falls),
+            "percent",
+            time=True,
+        ),
+    }
+
+
+def drawdown(curve: list[float]) -> list[float]:
+    """Equity over the highest equity so far, - 1."""
+    return [value / peak - 1 if peak > 0 else 0.0 for value, peak in zip(curve, accumulate(curve, max), strict=True)]
+
+
+def _accounts(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_mapping(account) for account in (evaluation, evaluation.get("buy_and_hold"), evaluation.get("flat"))]
+
+
+def _times(stamps: Any) -> list[float]:
+    """Seconds since 1970 of the timestamps; none where one cannot be read."""
+    try:
+        return [datetime.fromisoformat(stamp).timestamp() for stamp in _list(stamps)]
+    except (TypeError, ValueError, OverflowError):
+        return []
+
+
+def _text(value: Any, form: Any) -> str:
+    if form is not None:
+        return str(form(value))
+    bounds = _numbers(value)
+    return f"{figure(bounds[0])} to {figure(bounds[1])}" if len(bounds) == 2 else MISSING
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _numbers(value: Any) -> list[float]:
+    """The list's numbers; none of them when one cannot be drawn."""
+    found = _list(value)
+    return found if all(drawable(number) for number in found) else []

@@ -1,0 +1,150 @@
+"""What `/metrics` tells of the whole system, read from the database and Redis at the time of asking.
+
+No process keeps a number for another: what any process did is in the rows and in Redis. A scrape makes eleven queries,
+whose costs do not grow with the runs. What is away is left out, and said to be away.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import django.db
+import redis
+from django.conf import settings
+from django.db.models import Count, Min, Sum
+from django.utils import timezone
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from dashboard.monitoring.histograms import histogram
+from rl_training.alerts.models import Alert, AlertMessage, Round
+from rl_training.models import PolicyStore, RunTotal, TrainingEvent, TrainingRun
+from rl_training.presence import heartbeats
+from rl_training.runs.totals import Measure
+
+PREFIX = "quantum_trader_"
+
+
+class SystemCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        now = timezone.now()
+        yield from _if_there("database", lambda: of_database(now), django.db.Error)
+        yield from _if_there("redis", of_redis, redis.RedisError)
+
+
+def _if_there(what: str, read: Any, away: type[Exception]) -> list[Metric]:
+    try:
+        found = list(read())
+    except away:
+        found = []
+    return [*found, gauge(f"{what}_up", f"Whether {what} answered this scrape.", bool(found))]
+
+
+def of_database(now: datetime) -> Iterator[Metric]:
+    names = dict(PolicyStore.objects.values_list("pk", "name"))
+    yield runs_by_status(names)
+    yield from histograms()
+    yield from active_runs(names, now)
+    yield from outbox(now)
+    yield from alerts(now)
+    yield from policies()
+
+
+def runs_by_status(names: dict[int, str]) -> Metric:
+    found = CounterMetricFamily(PREFIX + "runs", "Runs that ended, by policy and status.", labels=["policy", "status"])
+    ended = RunTotal.objects.filter(measure=Measure.DURATION).order_by().values_list("policy", "status")
+    for policy, status, runs in ended.annotate(Sum("runs")):
+        if policy in names:
+            found.add_sample(f"{found.name}_total", {"policy": names[policy], "status": status}, runs)
+    return found
+
+
+def histograms() -> Iterator[Metric]:
+    rows = RunTotal.objects.order_by().values_list("measure", "status", "bound").annotate(Sum("runs"), Sum("total"))
+    found: dict[str, dict[str, dict[str, tuple[int, float]]]] = {Measure.DURATION: {}, Measure.REWARD: {}}
+    for measure, status, bound, runs, total in rows:
+        found[measure].setdefault(status, {})[bound] = runs, total
+    durations, rewards = found[Measure.DURATION], found[Measure.REWARD]
+    yield histogram(PREFIX + "run_duration_seconds", "Durations of runs that ended.", Measure.DURATION, durations)
+    yield histogram(
+        PREFIX + "run_reward",
+        "Average rewards of runs; they may be negative, so may their sum.",
+        Measure.REWARD,
+        rewards,
+    )
+
+
+def active_runs(names: dict[int, str], now: datetime) -> Iterator[Metric]:
+    active = TrainingRun.objects.active().order_by()
+    states = dict(active.values_list("status").annotate(Count("pk")))
+    oldest = active.filter(status=TrainingRun.Status.QUEUED).aggregate(oldest=Min("queued_at"))["oldest"]
+    yield gauge("queued_runs", "Runs that wait for a worker.", states.get("queued", 0))
+    yield gauge("running_runs", "Runs that a worker holds.", states.get("running", 0))
+    yield gauge("oldest_queued_seconds", "For how long the oldest queued run has waited.", _age(oldest, now))
+    speed = family("run_steps_per_second", "Environment steps of a running run over its time so far.", "policy")
+    steps = family("run_environment_steps", "Environment steps that a running run has reported.", "policy")
+    running = active.filter(status=TrainingRun.Status.RUNNING)
+    for policy, done, started in running.values_list("policy", "environment_steps", "started_at"):
+        if policy in names:
+            seconds = _age(started, now)
+            steps.add_metric([names[policy]], done)
+            speed.add_metric([names[policy]], done / seconds if seconds else 0.0)
+    yield from (speed, steps)
+
+
+def outbox(now: datetime) -> Iterator[Metric]:
+    waiting = TrainingEvent.objects.filter(published_at=None).order_by()
+    found = waiting.aggregate(number=Count("pk"), oldest=Min("timestamp"))
+    yield gauge("outbox_events", "Events that are not on their Redis stream yet.", found["number"])
+    yield gauge("outbox_lag_seconds", "Age of the oldest of them.", _age(found["oldest"], now))
+
+
+def alerts(now: datetime) -> Iterator[Metric]:
+    opened = family("open_alerts", "Alerts whose condition holds.", "kind", "acknowledged")
+    counted = Alert.objects.open().order_by("kind").values_list("kind")
+    for kind, number, acknowledged in counted.annotate(Count("pk"), Count("acknowledged_at")):
+        opened.add_metric([kind, "true"], acknowledged)
+        opened.add_metric([kind, "false"], number - acknowledged)
+    yield opened
+    waiting = AlertMessage.objects.waiting().count()
+    yield gauge("alert_messages_waiting", "Messages about alerts that are not sent yet.", waiting)
+    began = Round.objects.values_list("began_at", flat=True).first()
+    if began is not None:
+        yield gauge(
+            "alert_round_age_seconds", "Time since the rules of the alerts were last evaluated.", _age(began, now)
+        )
+
+
+def policies() -> Iterator[Metric]:
+    shown = family("policies", "Policies, by whether the schedule starts runs of them.", "enabled")
+    counted = dict(PolicyStore.objects.order_by().values_list("enabled").annotate(Count("pk")))
+    for enabled in (True, False):
+        shown.add_metric([str(enabled).lower()], counted.get(enabled, 0))
+    yield shown
+
+
+def of_redis() -> Iterator[Metric]:
+    ages = {kind: heartbeats.ages(kind) for kind in heartbeats.SILENT_AFTER_SECONDS}
+    alive = family("processes_seen", "Processes that gave a sign of life lately.", "kind")
+    for kind, limit in heartbeats.SILENT_AFTER_SECONDS.items():
+        alive.add_metric([kind], sum(age <= limit for age in ages[kind].values()))
+    yield alive
+    if ages["beat"]:
+        yield gauge("beat_tick_age_seconds", "Time since the last tick of any beat.", min(ages["beat"].values()))
+    length = family("queue_length", "Messages that wait in a Celery queue.", "queue")
+    for queue in (settings.TRAINING_QUEUE, settings.ALERTS_QUEUE):
+        length.add_metric([queue], heartbeats.client().llen(queue))
+    yield length
+
+
+def family(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
+
+
+def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, meaning, value=value)
+
+
+def _age(moment: datetime | None, now: datetime) -> float:
+    return 0.0 if moment is None else max(0.0, (now - moment).total_seconds())

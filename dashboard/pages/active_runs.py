@@ -1,0 +1,124 @@
+"""The runs that are under way, as a page shows them: how far, how well, how fast, how long still."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import redis
+import structlog
+from django.utils import timezone
+
+from dashboard.live.entries import Id, parse, written
+from rl_training.models import TrainingRun
+from rl_training.presence import heartbeats
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ActiveRun:
+    """`share` of its steps done, 0 to 1; `reward` the mean of its episodes so far; None where that is not known.
+
+    `steps` is what it takes altogether, `at` the moment of what is shown.
+    """
+
+    run: TrainingRun
+    episodes_done: int
+    share: float
+    reward: float | None
+    steps: int | None
+    steps_per_second: float | None
+    seconds_left: float | None
+    at: datetime
+
+    @property
+    def waits(self) -> bool:
+        return self.run.status == TrainingRun.Status.QUEUED
+
+    @property
+    def percent(self) -> int:
+        return math.floor(100 * self.share)
+
+
+def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:
+    """Of runs as `watched` reads them, with what the progress streams say beyond the database."""
+    found = list(runs)
+    announced = last_progress([run for run in found if run.status == TrainingRun.Status.RUNNING])
+    return [shown(run, *announced.get(run.run_id, (None, {}))) for run in found]
+
+
+def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
+    now = timezone.now()
+    done = max(run.episodes_done, whole(progress.get("episode")))
+    at = run.heartbeat_at or now
+    if entry is not None:
+        at = max(at, datetime.fromtimestamp(entry[0] / 1000, tz=at.tzinfo))
+    sizes = [whole(size) for size in (run.num_envs, run.episode_length, run.rollout_length)]
+    envs, episode_length, rollout_length = sizes
+    steps = run.episodes * envs * episode_length
+    steps_done = max(run.environment_steps, done * envs * episode_length, run.iterations_done * envs * rollout_length)
+    share = min(1.0, steps_done / steps if steps else done / run.episodes)
+    taken = (at - run.started_at).total_seconds() if run.started_at else 0.0
+    moving = run.status == TrainingRun.Status.RUNNING and taken > 0 and share > 0
+    left = taken * (1 - share) / share - (now - at).total_seconds() if moving else None
+    return ActiveRun(
+        run=run,
+        episodes_done=done,
+        share=share,
+        reward=number(progress.get("avg_reward")),
+        steps=steps or None,
+        steps_per_second=steps_done / taken if moving and steps_done else None,
+        seconds_left=max(0.0, left) if left is not None else None,
+        at=at,
+    )
+
+
+def last_progress(runs: Sequence[TrainingRun]) -> dict[str, tuple[Id, dict[str, Any]]]:
+    """By the run's id: the newest entry of its progress, where Redis has one."""
+    if not runs:
+        return {}
+    pipe = heartbeats.client().pipeline(transaction=False)
+    for run in runs:
+        pipe.xrevrange(f"{run.policy.name}.training.progress", count=1)
+    try:
+        answers = pipe.execute(raise_on_error=False)
+    except redis.RedisError as error:
+        log.warning("Progress is shown as the database has it", error=str(error))
+        return {}
+    found = {}
+    for run, answer in zip(runs, answers, strict=True):
+        for name, fields in answer if isinstance(answer, list) else []:
+            entry = parse(name)
+            if entry is not None and fields.get("run_id") == run.run_id:
+                found[run.run_id] = (entry, progress_of(fields))
+    return found
+
+
+def progress_of(fields: dict[str, str]) -> dict[str, Any]:
+    try:
+        found = json.loads(fields.get("payload", ""))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def moment_of_streams() -> str | None:
+    """An id that everything that is announced from now on comes after; None without Redis."""
+    try:
+        seconds, microseconds = heartbeats.client().time()
+    except redis.RedisError:
+        return None
+    return written((seconds * 1000 + microseconds // 1000, 0))
+
+
+def whole(value: Any) -> int:
+    """The value where it is a count, else 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def number(value: Any) -> float | None:
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if ok else None

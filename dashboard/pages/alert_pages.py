@@ -1,0 +1,63 @@
+"""The alerts that are open, and the question whether somebody takes note of one."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import Http404
+from django.urls import reverse
+
+from dashboard.access import VIEW, Page
+from dashboard.pages.actions import Action
+from rl_training.alerts import state_changes
+from rl_training.alerts.models import Alert
+
+ALERTS_PER_PAGE = 50
+VIEW_ALERT, CHANGE_ALERT = "alerts.view_alert", "alerts.change_alert"
+
+
+class AlertListPage(Page):
+    """The open alerts of all policies and of the system, acknowledged or not, newest first."""
+
+    permission_required = VIEW_ALERT
+    template_name = "dashboard/alerts.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        page = Paginator(Alert.objects.open().listed(), ALERTS_PER_PAGE).get_page(self.request.GET.get("page"))
+        return super().get_context_data(
+            page=page, may_acknowledge=self.request.user.has_perms((*VIEW, CHANGE_ALERT)), **kwargs
+        )
+
+
+class AcknowledgeAlert(Action):
+    permission_required = (*VIEW, CHANGE_ALERT)
+    question = "Acknowledge this alert?"
+    yes, no = "Acknowledge", "Not now"
+    alert: Alert
+
+    def find(self, alert_id: int) -> None:
+        found = Alert.objects.listed().filter(pk=alert_id).first()
+        if found is None:
+            raise Http404("There is no such alert.")
+        self.alert = found
+
+    @property
+    def consequence(self) -> str:  # type: ignore[override]
+        if self.alert.state != "open":
+            return f"It is {self.alert.state} already: {self.alert}"
+        return f"The overview names it no more; it closes by itself once its condition is gone. {said_of(self.alert)}"
+
+    def home(self) -> str:
+        return reverse("dashboard:alerts")
+
+    def act(self) -> None:
+        if not state_changes.acknowledge(self.alert, self.request.user):
+            messages.info(self.request, f"Not acknowledged, it is {self.alert.state} already: {self.alert}")
+            return
+        self.note("Acknowledged.", self.alert)
+        messages.success(self.request, f"Acknowledged: {self.alert}")
+
+
+def said_of(alert: Alert) -> str:
+    """The alert's message, after whose it is."""
+    return f"Alert of {alert.policy.name}: {alert}" if alert.policy else f"Alert: {alert}"

@@ -1,0 +1,93 @@
+"""Editing how often and for how long a policy trains, with what follows from it shown before it is saved."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+
+from dashboard.access import VIEW
+from dashboard.pages.actions import CHANGE_POLICY, Action
+from rl_training.admin.policy_form import PolicyStoreForm
+from rl_training.models import PolicyStore
+from rl_training.schedule import slots
+
+DUE_TIMES = 5
+
+
+class SettingsForm(PolicyStoreForm):
+    """The admin's form of these two settings, its refusal of what was changed meanwhile included."""
+
+    market = environment = ppo = None  # type: ignore[assignment]
+    seen = forms.CharField(widget=forms.HiddenInput)
+
+    class Meta(PolicyStoreForm.Meta):
+        fields = ("interval_minutes", "episodes_per_run")  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What saving would do: the settings that change with old and new value, the next due times, and whether now."""
+
+    changes: list[tuple[str, Any, Any]]
+    due: list[datetime]
+    sentence: str
+
+
+class SettingsPage(Action):
+    permission_required = (*VIEW, CHANGE_POLICY)
+    template_name = "dashboard/settings.html"
+
+    def get_template_names(self) -> list[str]:
+        return ["dashboard/preview.html" if "HX-Request" in self.request.headers else self.template_name]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        form = kwargs.pop("form", None) or SettingsForm(instance=self.policy)
+        shown = preview(form, self.policy) if not form.is_bound or form.is_valid() else None
+        return super().get_context_data(form=form, policy=self.policy, preview=shown, **kwargs)
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """`action` is preview, review or save."""
+        action = request.POST.get("action")
+        with transaction.atomic():
+            form = SettingsForm(request.POST, instance=self.policy)
+            if action != "save" or not form.is_valid():
+                return self.render_to_response(self.get_context_data(form=form, review=action == "review", **kwargs))
+            changed = [name for name in form.changed_data if name != "seen"]
+            try:
+                form.save(commit=False).save_settings()
+            except ValidationError as error:
+                form.add_error(None, f"What is stored of this policy is invalid; repair it in the admin first. {error}")
+                return self.render_to_response(self.get_context_data(form=form, **kwargs))
+        values = ", ".join(f"{name} {getattr(self.policy, name):,}" for name in changed)
+        self.note(f"Changed {values}." if values else "Saved unchanged.")
+        messages.success(request, f"Saved: {values}." if values else "Saved; nothing was changed.")
+        return HttpResponseRedirect(self.back())
+
+
+def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
+    """Of a valid form, or of one that shows what is set."""
+    stored = {name: form.get_initial_for_field(form.fields[name], name) for name in SettingsForm.Meta.fields}
+    values = {name: form.cleaned_data[name] if form.is_bound else stored[name] for name in stored}
+    for name, value in values.items():
+        setattr(policy, name, value)
+    now = timezone.now()
+    due = slots.upcoming(policy, now, DUE_TIMES)
+    changes = [(name, stored[name], value) for name, value in values.items() if value != stored[name]]
+    return Preview(changes, due if policy.enabled else [], sentence(policy, due[0], now))
+
+
+def sentence(policy: PolicyStore, first: datetime, now: datetime) -> str:
+    """Whether saving starts a run now."""
+    if not policy.enabled:
+        return "The policy is disabled: saving starts no run."
+    if first > now:
+        return "Saving starts no run now."
+    if policy.runs.active().exists():
+        return "Saving starts no run now: one is queued or running, and the next one follows it."
+    return "Saving starts a run now."

@@ -1,0 +1,198 @@
+"""Columns of a market file: which of them hold the bars, and their cells as numbers and instants."""
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import COLUMNS, MarketDataError
+
+# In order of preference: an epoch is UTC by definition, a date may be local time.
+TIMESTAMP_NAMES = (
+    *("unix", "epoch", "unix_time", "unix_timestamp", "timestamp"),
+    *("open_time", "datetime", "date_time", "date", "time"),
+)
+
+# An earlier epoch is more likely a date without dashes (20200131, 202001311200) or a row number.
+EARLIEST_EPOCH = int(np.datetime64("1980-01-01", "s").astype(np.int64))
+# The size of an epoch tells its unit: as seconds, 10^11 is the year 5138; as milliseconds, 1973.
+MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM = 10**11, 10**14, 10**17
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
+EPOCH = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
+OFFSET = re.compile(r":\d\d.*?(Z|[+-]\d\d(:?\d\d)?)$")
+
+
+def locate_columns(names: Sequence[str]) -> dict[str, int]:
+    """Position of each of timestamp, open, high, low, close and volume in a file's header; other columns are ignored.
+
+    Case, and spaces or dashes for underscores, do not matter. Raises MarketDataError naming the columns that are
+    missing or there more than once.
+    """
+    plain = [re.sub(r"[\s-]", "_", name.strip().casefold()) for name in names]
+    timestamp = next((name for name in TIMESTAMP_NAMES if name in plain), "timestamp")
+    wanted = {"timestamp": timestamp} | {field: field for field in COLUMNS[1:]}
+    found = f"the header has {', '.join(shown(name) for name in names[:20]) or 'no columns'}"
+    if missing := [field for field, name in wanted.items() if name not in plain]:
+        if "timestamp" in missing:
+            missing[0] = f"timestamp (or {', '.join(name for name in TIMESTAMP_NAMES if name != 'timestamp')})"
+        separator = next((sign for sign in ";\t|" if len(names) == 1 and sign in names[0]), "")
+        hint = f"; columns are to be separated by commas, not {separator!r}" if separator else ""
+        raise MarketDataError(f"no column is named {', '.join(missing)}; {found}{hint}")
+    for name in wanted.values():
+        if plain.count(name) > 1:
+            raise MarketDataError(f"{plain.count(name)} columns are named {name}; {found}")
+    return {field: plain.index(name) for field, name in wanted.items()}
+
+
+def to_numbers(column: pa.Array, field: str, first_row: int) -> NDArray[np.float64]:
+    """Cells as float64. `first_row` is the row of the first cell in the file, for the error."""
+    column = _plain(column, field, first_row)
+    if not (pa.types.is_string(column.type) or _is_number(column.type)):
+        raise MarketDataError(f"column {field} holds {column.type}; numbers are needed")
+    return _numpy(_cast(column, pa.float64(), field, first_row))
+
+
+@dataclass(frozen=True)
+class TimestampFormat:
+    """How a file writes its timestamps, as its first cell shows: one file, one format.
+
+    epoch: since 1970, in seconds, milliseconds, microseconds or nanoseconds, told apart by size. Else ISO 8601, at
+    `offset` from UTC. Times without an offset are taken as UTC.
+    """
+
+    epoch: bool = False
+    offset: str = ""
+
+    @classmethod
+    def of(cls, column: pa.Array) -> "TimestampFormat":
+        text = _text(_plain(column, "timestamp", 1), 0)
+        offset = OFFSET.search(text)
+        return cls(epoch=EPOCH.fullmatch(text) is not None, offset=offset.group(1) if offset else "")
+
+    def seconds(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
+        """Cells as whole seconds since 1970, UTC. `first_row` is the row of the first cell, for the error."""
+        column = _plain(column, "timestamp", first_row)
+        kind = column.type
+        if pa.types.is_date(kind):
+            return _whole_seconds(column.cast(pa.timestamp("s")), "s", first_row)
+        if pa.types.is_timestamp(kind):
+            return _whole_seconds(column, kind.unit, first_row)
+        if _is_number(kind) or (self.epoch and pa.types.is_string(kind)):
+            return _epoch_seconds(column, first_row)
+        if not pa.types.is_string(kind):
+            raise MarketDataError(f"column timestamp holds {kind}; an epoch or a date is needed")
+        if self.offset:
+            self._refuse_other_offsets(column, first_row)
+        # Without an offset the cast itself refuses a cell that has one.
+        instants = _cast(column, pa.timestamp("us", "UTC" if self.offset else None), "timestamp", first_row)
+        return _whole_seconds(instants, "us", first_row)
+
+    def _refuse_other_offsets(self, column: pa.Array, first_row: int) -> None:
+        other = ~_numpy(pc.ends_with(column, pattern=self.offset))
+        if other.any():
+            cell = int(other.argmax())
+            rule = f"timestamp {shown(_text(column, cell))} is not at offset {self.offset} like the first row's"
+            raise MarketDataError(f"{rule}; write all of them in UTC", row=first_row + cell)
+
+
+def shown(text: str) -> str:
+    """A piece of a file as an error may quote it: short, control characters escaped."""
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
+
+
+def _plain(column: pa.Array, field: str, first_row: int) -> pa.Array:
+    """The column without dictionary encoding, nulls or blanks around text."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if column.null_count:
+        empty = _numpy(column.is_null())
+        raise MarketDataError(f"{field} is empty", row=first_row + int(empty.argmax()))
+    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    return pc.ascii_trim_whitespace(column) if pa.types.is_string(column.type) else column
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _cast(column: pa.Array, target: pa.DataType, field: str, first_row: int) -> pa.Array:
+    try:
+        # Integers above 2^53 lose their last digits as float64, which no price or volume misses.
+        return column.cast(target, safe=False)
+    except pa.ArrowInvalid as error:
+        cell = bisect_left(range(1, len(column)), True, key=lambda cells: not _can_cast(column[:cells], target))
+        raise MarketDataError(_cell_rule(field, _text(column, cell), target), row=first_row + cell) from error
+
+
+def _can_cast(column: pa.Array, target: pa.DataType) -> bool:
+    try:
+        column.cast(target, safe=False)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _cell_rule(field: str, text: str, target: pa.DataType) -> str:
+    if not text:
+        return f"{field} is empty"
+    if field != "timestamp":
+        hint = "; decimals are written with a point, thousands without a comma" if "," in text else ""
+        return f"{field} {shown(text)} is not a number{hint}"
+    if not pa.types.is_timestamp(target):
+        return f"timestamp {shown(text)} is no epoch, as the first row's is"
+    if OFFSET.search(text):
+        return f"timestamp {shown(text)} has a timezone, the first row's has none; write all of them in UTC"
+    return f"timestamp {shown(text)} is not an ISO 8601 date, such as 2020-01-31 or 2020-01-31 12:00"
+
+
+def _epoch_seconds(column: pa.Array, first_row: int) -> NDArray[np.int64]:
+    if pa.types.is_integer(column.type) or (pa.types.is_string(column.type) and _can_cast(column, pa.int64())):
+        epoch = _numpy(column.cast(pa.int64(), safe=False))
+    else:
+        written = _numpy(_cast(column, pa.float64(), "timestamp", first_row))
+        _refuse(~(np.abs(written) < 2**53) | (written != np.rint(written)), written, "is not a whole number", first_row)
+        epoch = written.astype(np.int64)
+    units = (MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM)
+    per_second = np.array(list(PER_SECOND.values()))[np.searchsorted(units, epoch, side="right")]
+    seconds, rest = np.divmod(epoch, per_second)
+    _refuse(rest != 0, epoch, "is not a whole second", first_row)
+    _refuse(seconds < EARLIEST_EPOCH, epoch, "is no epoch from 1980 on; write dates as 2020-01-31", first_row)
+    return seconds
+
+
+def _whole_seconds(instants: pa.Array, unit: str, first_row: int) -> NDArray[np.int64]:
+    """Of a column of timestamps in `unit`, which Arrow counts from 1970 UTC, with and without a timezone."""
+    ticks = _numpy(instants.cast(pa.int64()))
+    seconds, rest = np.divmod(ticks, PER_SECOND[unit])
+    _refuse(rest != 0, ticks.astype(f"datetime64[{unit}]"), "is not a whole second", first_row)
+    return seconds
+
+
+def _refuse(broken: NDArray[np.bool_], values: NDArray[Any], rule: str, first_row: int) -> None:
+    if broken.any():
+        cell = int(broken.argmax())
+        raise MarketDataError(f"timestamp {values[cell]} {rule}", row=first_row + cell)
+
+
+def _text(column: pa.Array, cell: int) -> str:
+    value = column[cell]
+    if pa.types.is_string(column.type):
+        # Nothing has checked that a CSV's cells are UTF-8.
+        written: bytes = value.cast(pa.binary()).as_py()
+        return written.decode("utf-8", errors="replace")
+    return str(value)
+
+
+def _numpy(column: pa.Array) -> NDArray[Any]:
+    # Not column.to_numpy(), which imports pandas.
+    if pa.types.is_boolean(column.type):
+        return np.from_dlpack(column.cast(pa.uint8())).astype(np.bool_)
+    return np.from_dlpack(column)

@@ -1,0 +1,109 @@
+"""Bars of an exchange, kept as Parquet: what has once been fetched is not fetched again."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import structlog
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
+from rl_training.core.market.exchange_series import Series
+
+# Who waits for longer says so, rather than to be taken for a process that is stuck.
+LOCK_SECONDS = 300.0
+SCHEMA = pa.schema([("timestamp", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in COLUMNS[1:])])
+
+logger = structlog.get_logger(__name__)
+
+
+class ExchangeCache:
+    """The file of one series: `<root>/exchange/<exchange>/<symbol, percent-encoded>/<timeframe>.parquet`.
+
+    The file says which series it is of and carries checksums. It is replaced as a whole, so that a reader finds either
+    the old bars or the new.
+    """
+
+    def __init__(self, series: Series, root: Path) -> None:
+        self.series = series
+        # A dot is encoded too: no symbol, not even "..", names any other folder than its own.
+        folder = quote(series.symbol, safe="").replace(".", "%2E")
+        self.path = root / "exchange" / series.exchange / folder / f"{series.timeframe}.parquet"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Only one process at a time reads and extends the bars; a second one waits and finds them extended."""
+        lock = FileLock(self.path.with_suffix(".lock"), timeout=LOCK_SECONDS)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            rule = f"another process has been fetching these bars for {LOCK_SECONDS:g} s, {lock.lock_file} says"
+            raise MarketDataError(rule, file=str(self.series)) from error
+        except OSError as error:
+            raise MarketDataError(f"its bars cannot be kept: {error}", file=str(self.series)) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def read(self) -> MarketData | None:
+        """The bars held; None before the first. A damaged file is renamed, with a warning, and counts as none."""
+        try:
+            with self.path.open("rb") as file:
+                return self._parse(file)
+        except FileNotFoundError:
+            return None
+        except (pa.ArrowException, ValueError, OSError) as error:
+            # Arrow raises OSError for what it finds in a file, too, but without a number.
+            if isinstance(error, OSError) and error.errno:
+                raise MarketDataError(f"{self.path} cannot be read: {error}", file=str(self.series)) from error
+            damaged = self.path.with_suffix(".parquet.damaged")
+            os.replace(self.path, damaged)
+            logger.warning(
+                "The cached bars are damaged: set aside, and fetched again", file=str(damaged), reason=str(error)
+            )
+            return None
+
+    def write(self, market: MarketData) -> None:
+        """Replace the bars held."""
+        columns = [market.timestamp.astype("datetime64[ms]"), *(getattr(market, name) for name in COLUMNS[1:])]
+        # Not pa.array, which imports pandas.
+        arrays = [
+            pa.Array.from_buffers(field.type, len(market), [None, pa.py_buffer(np.ascontiguousarray(column))])
+            for field, column in zip(SCHEMA, columns, strict=True)
+        ]
+        table = pa.table(arrays, schema=SCHEMA.with_metadata({"series": str(self.series)}))
+        partial = self.path.with_suffix(".parquet.partial")
+        try:
+            with partial.open("wb") as file:
+                parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        except OSError as error:
+            raise MarketDataError(f"{self.path} cannot be written: {error}", file=str(self.series)) from error
+
+    def _parse(self, file: Any) -> MarketData:
+        reader = parquet.ParquetFile(file, page_checksum_verification=True, pre_buffer=False)
+        schema = reader.schema_arrow
+        found = (schema.metadata or {}).get(b"series", b"no series").decode(errors="replace")
+        if found != str(self.series):
+            raise MarketDataError(f"the file is of {found}, not of {self.series}")
+        if not schema.equals(SCHEMA):
+            raise MarketDataError("the file has other columns than the cache writes")
+        table = reader.read(use_threads=False)
+        seconds = _numpy(table["timestamp"].cast(pa.int64())) // 1000
+        return MarketData(seconds.view("datetime64[s]"), *(_numpy(table[name]) for name in COLUMNS[1:]))
+
+
+def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+    # Not column.to_numpy(), which imports pandas.
+    return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])

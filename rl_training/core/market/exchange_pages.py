@@ -1,0 +1,140 @@
+"""Public bars from an exchange, a page at a time, through ccxt. No credentials are used.
+
+Importing this takes over a second and 80 MB, ccxt's: only what fetches imports it.
+"""
+
+import difflib
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import ccxt  # type: ignore[import-untyped]
+import numpy as np
+import structlog
+
+from rl_training.core.market.bars import MarketData, MarketDataError
+from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
+
+# Seconds before each new attempt. With a time-out of 10 s an exchange that hangs is given up after about a minute.
+RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
+TIMEOUT_MILLISECONDS = 10_000
+# Where ccxt knows no limit of the exchange, few enough for all; where it does, not more than all give at once.
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+LONGEST_REASON = 200
+
+logger = structlog.get_logger(__name__)
+
+Connect = Callable[[str], Any]
+T = TypeVar("T")
+
+
+class MalformedAnswer(Exception):
+    """An answer that is not what the exchange's interface promises."""
+
+
+def connect(exchange: str) -> Any:
+    """ccxt's client of an exchange. Raises MarketDataError if ccxt does not know it."""
+    if exchange not in ccxt.exchanges:
+        near = difflib.get_close_matches(exchange, ccxt.exchanges)
+        raise MarketDataError(f"exchange {exchange!r} is none that ccxt {ccxt.__version__} knows{_such_as(near)}")
+    return getattr(ccxt, exchange)(
+        {
+            # Waits before a request that would come sooner than the exchange allows.
+            "enableRateLimit": True,
+            "timeout": TIMEOUT_MILLISECONDS,
+            # HTTPS_PROXY and the machine's certificates count, as for other programs.
+            "requests_trust_env": True,
+            "enableLastJsonResponse": True,
+        }
+    )
+
+
+class ExchangePages:
+    """Pages of one series, in at most `limit` bars each."""
+
+    def __init__(self, series: Series, connect: Connect = connect, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Raises MarketDataError where the exchange does not have the symbol or the timeframe."""
+        self.series = series
+        self._sleep = sleep
+        self._client = connect(series.exchange)
+        # "emulated" is made of the latest trades, which give a few bars only.
+        if self._client.has["fetchOHLCV"] is not True:
+            raise self._error("the exchange offers no bars")
+        if series.timeframe not in self._client.timeframes:
+            raise self._error(f"the exchange has no such timeframe; it has {', '.join(self._client.timeframes)}")
+        symbols = self._ask(self._client.load_markets)
+        if series.symbol not in symbols:
+            near = difflib.get_close_matches(series.symbol, symbols)
+            raise self._error(f"the exchange has no such symbol{_such_as(near)}")
+        limit = self._client.feature_value(series.symbol, "fetchOHLCV", "limit") or DEFAULT_LIMIT
+        self.limit = min(int(limit), MAX_LIMIT)
+
+    def page(self, since: int) -> MarketData | None:
+        """Bars that open at `since`, in seconds since 1970, or later; None if there are none.
+
+        The exchange may answer later bars than the first `limit`. The last may not have ended. Raises
+        ExchangeUnavailable after RETRY_DELAYS; MarketDataError where it answers an error, or bars that cannot be.
+        """
+        symbol, timeframe = self.series.symbol, self.series.timeframe
+        rows = self._ask(lambda: _columns(self._client.fetch_ohlcv(symbol, timeframe, since * 1000, self.limit)))
+        if not len(rows):
+            return None
+        milliseconds = rows[:, 0].astype(np.int64)
+        try:
+            return MarketData(milliseconds.view("datetime64[ms]"), *rows[:, 1:6].T)
+        except MarketDataError as error:
+            where = f" of {np.datetime64(int(milliseconds[error.row - 1]), 'ms')}" if error.row else ""
+            raise self._error(f"the exchange answers a bar{where} that cannot be: {error.rule}") from error
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        for delay in (*RETRY_DELAYS, None):
+            try:
+                answer = request()
+                # ccxt takes a page of HTML for an answer without bars.
+                if not isinstance(self._client.last_json_response, dict | list):
+                    raise MalformedAnswer("the answer is not JSON")
+                return answer
+            except (ccxt.OperationFailed, MalformedAnswer) as error:
+                if delay is None:
+                    raise self._given_up(error) from error
+                logger.warning(
+                    "Asking the exchange again", series=str(self.series), seconds=delay, reason=_reason(error)
+                )
+                self._sleep(delay)
+            except ccxt.BaseError as error:
+                raise self._error(f"the exchange refuses: {_reason(error)}") from error
+            # What ccxt raises where an answer lacks what it looks for, or holds something else there.
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                raise self._error(f"the exchange's answer is not understood: {_reason(error)}") from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _given_up(self, error: Exception) -> MarketDataError:
+        attempts = len(RETRY_DELAYS) + 1
+        if isinstance(error, ccxt.NetworkError):
+            rule = f"the exchange does not answer, {attempts} times asked: {_reason(error)}"
+            return ExchangeUnavailable(rule, file=str(self.series))
+        return self._error(f"the exchange's answer is not understood, {attempts} times asked: {_reason(error)}")
+
+    def _error(self, rule: str) -> MarketDataError:
+        return MarketDataError(rule, file=str(self.series))
+
+
+def _columns(answer: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """[bars, 6]: milliseconds since 1970, open, high, low, close, volume."""
+    try:
+        rows = np.array([row[:6] for row in answer], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise MalformedAnswer(f"the bars are not rows of numbers: {error}") from error
+    if len(rows) and (rows.ndim != 2 or rows.shape[1] != 6 or not np.isfinite(rows[:, 0]).all()):
+        raise MalformedAnswer("the bars are not rows of time, open, high, low, close and volume")
+    return rows
+
+
+def _reason(error: Exception) -> str:
+    """What an error says, in one short line: an exchange may answer a page of HTML."""
+    text = " ".join(f"{type(error).__name__} {error}".split())
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
+
+
+def _such_as(names: list[str]) -> str:
+    return f"; did you mean {' or '.join(names)}?" if names else ""

@@ -1,0 +1,219 @@
+"""Bars from a CSV or Parquet file that someone else wrote."""
+
+import csv
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+import structlog
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
+from rl_training.core.market.columns import TimestampFormat, locate_columns, shown, to_numbers
+
+# 19 years of one-minute bars. Their columns take 480 MB, and as much again for a moment while they are put together.
+MAX_BARS = 10_000_000
+# A header that is longer is something else than a header.
+MAX_HEADER_BYTES = 65_536
+# Read at a time: enough to outweigh the cost of a call and for memory to be given back, and a few MB.
+ROWS_PER_BATCH = 65_536
+BYTES_PER_BLOCK = 4 * 2**20
+# What Arrow says of a row that has more or fewer columns than the header.
+RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+PARQUET_MAGIC = b"PAR1"
+# The year 1 and the like stand for "no date" in many programs; no exchange has prices this old.
+EARLIEST = np.datetime64("1800-01-01", "s")
+# A time without a zone may be local, which is at most 14 hours ahead of UTC.
+LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
+
+logger = structlog.get_logger(__name__)
+
+Batch = dict[str, pa.Array]
+Columns = dict[str, NDArray[Any]]
+
+
+def load_file(path: str, root: Path) -> MarketData:
+    """Bars of the CSV or Parquet file `path`, relative to `root`, which it must not lead out of.
+
+    Whether it is Parquet shows in its first bytes. CSV is UTF-8, separated by commas, with one header row. Columns are
+    found by name (see locate_columns), timestamps read as TimestampFormat says. Rows in another order than that of
+    time are sorted, and the log says so. Raises MarketDataError naming the file, the rule and the row, counted from 1
+    after the header, without blank lines.
+    """
+    try:
+        with _open_under(root, path) as file, unchanged_while_read(file):
+            columns = _read_columns(_batches(file))
+        return _in_time_order(columns, path)
+    except MarketDataError as error:
+        error.file = path
+        raise
+
+
+@contextmanager
+def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
+    """Raises MarketDataError if the file is written to inside the block, in place of any error that this caused."""
+
+    def state() -> tuple[int, int]:
+        now = os.fstat(file.fileno())
+        return now.st_size, now.st_mtime_ns
+
+    before = state()
+    changed = MarketDataError("changed while it was read; load it again once it is complete")
+    try:
+        yield
+    except MarketDataError as error:
+        if state() != before:
+            raise changed from error
+        raise
+    if state() != before:
+        raise changed
+
+
+def _open_under(root: Path, path: str) -> BufferedReader:
+    if Path(path).is_absolute():
+        raise MarketDataError("is an absolute path; name the file relative to MARKET_DATA_ROOT")
+    try:
+        file = (root / path).resolve()
+        if not file.is_relative_to(root.resolve()):
+            raise MarketDataError(f"leads outside MARKET_DATA_ROOT, {root}")
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except FileNotFoundError as error:
+        raise MarketDataError(f"there is no such file under MARKET_DATA_ROOT, {root}") from error
+    # RuntimeError: symlinks in a circle, until Python 3.13.
+    except (OSError, RuntimeError) as error:
+        raise MarketDataError(f"cannot be opened: {error}") from error
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise MarketDataError("is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _batches(file: BufferedReader) -> Iterator[Batch]:
+    head = file.read(len(PARQUET_MAGIC))
+    if not head:
+        raise MarketDataError("is empty")
+    file.seek(0)
+    return _parquet_batches(file) if head == PARQUET_MAGIC else _csv_batches(file)
+
+
+def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
+    try:
+        # Without pre_buffer, only the pages in use are held.
+        reader = parquet.ParquetFile(file, pre_buffer=False)
+        if reader.metadata.num_rows > MAX_BARS:
+            raise MarketDataError(f"has {reader.metadata.num_rows} rows; at most {MAX_BARS} are read")
+        names = reader.schema_arrow.names
+        found = {field: names[position] for field, position in locate_columns(names).items()}
+        for batch in reader.iter_batches(ROWS_PER_BATCH, columns=list(found.values()), use_threads=False):
+            yield {field: batch.column(name) for field, name in found.items()}
+    # UnicodeDecodeError: in the names of columns.
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise MarketDataError(f"cannot be read as Parquet: {error}") from error
+
+
+def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
+    header = _csv_header(file)
+    positions = locate_columns(header)
+    if not file.peek(1):
+        return
+    # The names of the file may repeat where they do not matter; these do not.
+    names = [str(position) for position in range(len(header))]
+    wanted = [names[position] for position in positions.values()]
+    try:
+        reader = arrow_csv.open_csv(
+            pa.PythonFile(file, mode="r"),
+            # One thread: several do not know which row they are at.
+            read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), check_utf8=False
+            ),
+        )
+        for batch in reader:
+            yield {field: batch.column(names[position]) for field, position in positions.items()}
+    except (pa.ArrowException, OSError) as error:
+        # The message, because Arrow does not call an invalid_row_handler where the row is not UTF-8.
+        ragged = RAGGED_ROW.search(str(error))
+        if not ragged:
+            raise MarketDataError(f"cannot be read as CSV: {error}") from error
+        row, expected, actual, text = ragged.groups()
+        rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
+        raise MarketDataError(rule, row=int(row)) from error
+
+
+def _csv_header(file: BufferedReader) -> list[str]:
+    line = file.readline(MAX_HEADER_BYTES)
+    if b"\0" in line or line.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise MarketDataError("is not text in UTF-8, but UTF-16 or binary; save it as CSV in UTF-8, or as Parquet")
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MarketDataError("is not text in UTF-8; save it as CSV in UTF-8, or as Parquet") from error
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise MarketDataError(f"has no readable header in its first line: {error}") from error
+
+
+def _read_columns(batches: Iterator[Batch]) -> Columns:
+    chunks: dict[str, list[NDArray[Any]]] = {field: [] for field in COLUMNS}
+    rows = 0
+    times = TimestampFormat()
+    for batch in batches:
+        cells = len(batch["timestamp"])
+        if not cells:
+            continue
+        if not rows:
+            times = TimestampFormat.of(batch["timestamp"])
+        chunks["timestamp"].append(times.seconds(batch["timestamp"], rows + 1))
+        for field in COLUMNS[1:]:
+            chunks[field].append(to_numbers(batch[field], field, rows + 1))
+        rows += cells
+        if rows > MAX_BARS:
+            raise MarketDataError(f"has more than {MAX_BARS} rows, the most that are read", row=MAX_BARS + 1)
+    if not rows:
+        raise MarketDataError("has a header and no rows")
+    return {field: np.concatenate(chunks.pop(field)) for field in COLUMNS}
+
+
+def _in_time_order(columns: Columns, path: str) -> MarketData:
+    time = columns["timestamp"] = columns["timestamp"].view("datetime64[s]")
+    _refuse_impossible_times(time)
+    order = np.arange(len(time))
+    if (time[1:] < time[:-1]).any():
+        order = np.argsort(time, kind="stable")
+        for field in COLUMNS:
+            columns[field] = columns[field][order]
+        logger.info("Rows of the market file were not in time order: sorted", file=path, rows=len(order))
+    for column in columns.values():
+        # MarketData copies what can still be written to.
+        column.setflags(write=False)
+    try:
+        market = MarketData(**columns)
+    except MarketDataError as error:
+        error.row = int(order[error.row - 1]) + 1 if error.row else None
+        raise
+    if len(market) > 1 and (market.close == market.close[0]).all():
+        raise MarketDataError(
+            f"close is {market.close[0]} in every row: there is nothing to learn from a constant price"
+        )
+    return market
+
+
+def _refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
+    latest = np.datetime64((datetime.now(UTC) + LOCAL_AHEAD_OF_UTC).replace(tzinfo=None), "s")
+    for impossible, rule in ((time > latest, "is in the future"), (time < EARLIEST, f"is before {EARLIEST}")):
+        if impossible.any():
+            row = int(impossible.argmax())
+            raise MarketDataError(f"timestamp {time[row]} {rule}", row=row + 1)

@@ -1,0 +1,192 @@
+"""Policies and training states on disk: safetensors and JSON, written atomically, checked when read, no pickle.
+
+A policy is a folder with `policy.safetensors` and `manifest.json`, so that other programs can read it. A checkpoint is
+one file, with JSON in the metadata of the safetensors format. Each carries SHA-256 digests of its content.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from rl_training.core.atomic import write_file, write_folder
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.ppo.policy import Policy, PolicyShape
+from rl_training.core.trading.features import FeatureStatistics
+
+POLICY_FORMAT = 1
+CHECKPOINT_FORMAT = 2
+TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
+# In the metadata of a policy; see SavedPolicy.trained_until.
+TRAINED_UNTIL = "trained_until"
+METADATA_KEY = "checkpoint"
+
+
+class CheckpointError(RuntimeError):
+    """A policy or checkpoint that cannot be written or read; names the file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class SavedPolicy:
+    """A policy as it was loaded: the rules it was trained under, what its features are standardised by, and notes."""
+
+    policy: Policy
+    environment: EnvironmentConfig
+    statistics: FeatureStatistics
+    manifest: dict[str, Any]
+
+    def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
+        """Actions for observations; see Policy.predict."""
+        return self.policy.predict(observations, deterministic)
+
+    @property
+    def trained_until(self) -> np.datetime64 | None:
+        """The last bar that it, or a policy that it came from, was trained on; None where that was not noted."""
+        noted = self.manifest["metadata"].get(TRAINED_UNTIL)
+        return None if noted is None else np.datetime64(noted)
+
+    @property
+    def digest(self) -> str:
+        """tensor_digest() of the policy's tensors."""
+        return str(self.manifest["digest"])
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hex, of names, types, shapes and values, in the order of the names.
+
+    Of the tensors and not of the file, in whose header the entries stand in no fixed order.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode() + b"\n")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_policy(
+    path: Path,
+    policy: Policy,
+    *,
+    environment: EnvironmentConfig,
+    statistics: FeatureStatistics,
+    metadata: Mapping[str, Any],
+) -> str:
+    """Write the folder `path`, replacing one that is there, and return the digest of the tensors.
+
+    `metadata` is noted in the manifest as it is: only what JSON holds. Raises CheckpointError; what was there stands.
+    """
+    tensors = policy.tensors()
+    digest = tensor_digest(tensors)
+    manifest = _sealed(
+        path,
+        POLICY_FORMAT,
+        {
+            "digest": digest,
+            "shape": asdict(policy.shape),
+            "environment": environment.model_dump(),
+            "statistics": statistics.as_dict(),
+            "metadata": dict(metadata),
+        },
+    )
+    files = {
+        TENSORS_FILE: safetensors.torch.save(tensors),
+        MANIFEST_FILE: json.dumps(manifest, indent=2).encode(),
+    }
+    try:
+        write_folder(path, files)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
+    return digest
+
+
+def load_policy(path: Path) -> SavedPolicy:
+    """Read what save_policy() wrote. Raises CheckpointError where it is missing, damaged or of another format."""
+    manifest = _unsealed(path / MANIFEST_FILE, POLICY_FORMAT, _read(path / MANIFEST_FILE))
+    tensors, _ = _tensors(path / TENSORS_FILE)
+    if tensor_digest(tensors) != manifest["digest"]:
+        raise CheckpointError(f"{path / TENSORS_FILE}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
+    try:
+        shape = manifest["shape"]
+        policy = Policy.create(PolicyShape(**{**shape, "hidden_sizes": tuple(shape["hidden_sizes"])}))
+        policy.load_tensors(tensors)
+        environment = EnvironmentConfig.model_validate(manifest["environment"])
+        statistics = FeatureStatistics.from_dict(manifest["statistics"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path / MANIFEST_FILE}: does not describe a policy: {error}") from error
+    return SavedPolicy(policy, environment, statistics, manifest)
+
+
+def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write one file with `tensors` and `state`, which is what JSON holds; the one before is kept at
+    atomic.previous(path).
+
+    Raises CheckpointError; what was there stands, at one of the two.
+    """
+    content = _sealed(path, CHECKPOINT_FORMAT, {"digest": tensor_digest(tensors), "state": dict(state)})
+    data = safetensors.torch.save(dict(tensors), metadata={METADATA_KEY: json.dumps(content)})
+    try:
+        write_file(path, data, keep_previous=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error}") from error
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and state that save_checkpoint() wrote. CheckpointError where missing, damaged or of another format."""
+    tensors, metadata = _tensors(path)
+    content = _unsealed(path, CHECKPOINT_FORMAT, metadata.get(METADATA_KEY, "").encode())
+    if tensor_digest(tensors) != content["digest"]:
+        raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
+    return tensors, content["state"]
+
+
+def _sealed(path: Path, number: int, content: dict[str, Any]) -> dict[str, Any]:
+    content = {"format": number, **content}
+    try:
+        return {"sha256": _json_digest(content), **content}
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be written: not what JSON holds: {error}") from error
+
+
+def _unsealed(path: Path, number: int, text: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: not JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("format") != number:
+        found = content.get("format") if isinstance(content, dict) else None
+        raise CheckpointError(f"{path}: format {found!r}; this program reads format {number}")
+    if content.pop("sha256", None) != _json_digest(content):
+        raise CheckpointError(f"{path}: damaged: SHA-256 of its content is not the one that was saved with it")
+    return content
+
+
+def _json_digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file, read once so that both are of the same file."""
+    data = _read(path)
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    return tensors, header.get("__metadata__", {})

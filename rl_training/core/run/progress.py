@@ -1,0 +1,104 @@
+"""How far a run is, episode by episode, and what a checkpoint of it holds."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rl_training.core.ppo.policy import part_of
+from rl_training.core.ppo.ppo import PPO, Iteration
+from rl_training.core.trading.environment import TradingVectorEnv
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An episode that was finished: `episode` of `episodes`, counted from 1.
+
+    `avg_reward` is the mean over this and the episodes before it; the losses are means over the iterations so far.
+    """
+
+    episode: int
+    episodes: int
+    episode_reward: float
+    avg_reward: float
+    environment_steps: int
+    policy_loss: float
+    value_loss: float
+
+
+@dataclass
+class Tally:
+    """Sums over a run that is under way.
+
+    An episode is `episode_length` steps in every environment, and its reward the mean over environments of the sum of
+    rewards in it: where an account is ruined before that, its next episode counts on.
+    """
+
+    episode_length: int
+    episode_rewards: list[float] = field(default_factory=list)
+    reward: float = 0.0
+    steps: int = 0
+    iterations: int = 0
+    policy_loss: float = 0.0
+    value_loss: float = 0.0
+
+    def add(self, iteration: Iteration) -> None:
+        self.iterations += 1
+        self.policy_loss += iteration.metrics["train/policy_gradient_loss"]
+        self.value_loss += iteration.metrics["train/value_loss"]
+        for reward in iteration.rewards.mean(axis=1).tolist():
+            self.reward += reward
+            self.steps += 1
+            if self.steps == self.episode_length:
+                self.episode_rewards.append(self.reward)
+                self.reward, self.steps = 0.0, 0
+
+    @property
+    def mean_losses(self) -> tuple[float, float]:
+        """Of the policy and of the critic, over iterations; 0 before the first."""
+        iterations = max(self.iterations, 1)
+        return self.policy_loss / iterations, self.value_loss / iterations
+
+
+def capture(ppo: PPO, env: TradingVectorEnv, tally: Tally) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All that a bit-identical continuation needs: tensors, and the rest as JSON holds it."""
+    tensors, rest = split_arrays("environment", env.state_dict())
+    tensors |= {f"ppo.{name}": tensor for name, tensor in ppo.state_dict().items()}
+    return tensors, {"environment": rest, "tally": asdict(tally)}
+
+
+def restore(ppo: PPO, env: TradingVectorEnv, tensors: dict[str, Tensor], state: Mapping[str, Any]) -> Tally:
+    """Put `ppo` and `env` into the state that capture() took."""
+    ppo.load_state_dict(part_of(tensors, "ppo"))
+    env.load_state_dict(join_arrays("environment", tensors, state["environment"]))
+    return Tally(**state["tally"])
+
+
+def split_arrays(name: str, value: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The arrays anywhere in a nested mapping, as tensors named by their path, and the mapping without them."""
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, Any] = {}
+    for key, entry in value.items():
+        if isinstance(entry, np.ndarray):
+            tensors[f"{name}.{key}"] = torch.from_numpy(entry.copy())
+        elif isinstance(entry, Mapping):
+            inner, rest[key] = split_arrays(f"{name}.{key}", entry)
+            tensors |= inner
+        else:
+            rest[key] = entry
+    return tensors, rest
+
+
+def join_arrays(name: str, tensors: dict[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping that split_arrays() took apart."""
+    whole = {
+        key: join_arrays(f"{name}.{key}", tensors, entry) if isinstance(entry, Mapping) else entry
+        for key, entry in rest.items()
+    }
+    for key, tensor in part_of(tensors, name).items():
+        if "." not in key:
+            whole[key] = tensor.numpy()
+    return whole

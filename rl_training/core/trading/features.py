@@ -1,0 +1,234 @@
+"""Market features that a policy observes: causal, and the same from whichever bar a slice starts.
+
+A feature at bar t is a fixed sequence of floating-point operations on the bars t - window to t. Nothing is carried
+along from earlier bars (no cumulative sums, no recursive averages): the row of bar t is the same, bit for bit, from
+the whole history and from its last window + 1 bars. So training, evaluation and live decisions observe the same, and
+a gap of `longest_window` bars between two slices separates them entirely.
+
+All features are free of units: multiplying all prices by a constant changes none of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_training.core.config import EnvironmentConfig, FeatureName
+from rl_training.core.market.bars import MarketData, MarketDataError
+
+FloatArray = npt.NDArray[np.float64]
+
+CLIP = 5.0
+"""Standardised features are clipped to plus or minus this."""
+
+# Rows worked on at a time: the intermediate arrays then stay in the processor's cache.
+_CHUNK = 16_384
+
+# A deviation below this is the rounding of a constant: the features are free of units and vary by 1e-6 or more.
+_NO_DEVIATION = 1e-12
+
+_DAY = 86_400
+_WEEK = 7 * _DAY
+_MONDAY = 4 * _DAY  # 1970-01-01, second 0, was a Thursday
+
+
+def _rolling_sum(values: FloatArray, window: int) -> FloatArray:
+    """Sums of `window` neighbours, oldest added first, [n - window + 1]."""
+    count = len(values) - window + 1
+    total = values[:count].copy()
+    for offset in range(1, window):
+        total += values[offset : offset + count]
+    return total
+
+
+def _moving_average(values: FloatArray, span: int) -> FloatArray:
+    """Exponential moving average with alpha = 2 / (span + 1), cut off after 3 x span bars, [n - 3 span + 1].
+
+    The weights (1 - alpha)^i are normalised to sum to 1; those cut off hold 0.25 % of an endless average.
+    """
+    window, keep = 3 * span, 1.0 - 2.0 / (span + 1)
+    count = len(values) - window + 1
+    total = values[:count].copy()
+    for offset in range(1, window):
+        total *= keep
+        total += values[offset : offset + count]
+    total *= (1.0 - keep) / (1.0 - keep**window)
+    return total
+
+
+def _log_return(bars: MarketData, horizon: int) -> FloatArray:
+    """log(close[t] / close[t - horizon])."""
+    return np.log(bars.close[horizon:] / bars.close[:-horizon])
+
+
+def _volatility(bars: MarketData, window: int) -> FloatArray:
+    """Realised volatility a bar: sqrt(mean of r^2 over the last `window` log returns r), no mean subtracted."""
+    returns = _log_return(bars, 1)
+    return np.sqrt(_rolling_sum(returns * returns, window) / window)
+
+
+def _rsi(bars: MarketData, window: int) -> FloatArray:
+    """Cutler's RSI / 100: rises / (rises + falls), sums over the last `window` changes of close; 0.5 without change.
+
+    Wilder's original smooths recursively and so depends on all bars before.
+    """
+    change = np.diff(bars.close)
+    rises = _rolling_sum(np.maximum(change, 0.0), window)
+    moves = _rolling_sum(np.abs(change), window)
+    share: FloatArray = np.divide(rises, moves, out=np.full(len(moves), 0.5), where=moves > 0)
+    return share
+
+
+def _macd(bars: MarketData, fast: int, slow: int, signal: int) -> FloatArray:
+    """MACD histogram by price: (line - average(line, signal)) / close, line = average(fast) - average(slow) of close.
+
+    The averages are exponential, each cut off after three times its span.
+    """
+    slow_average = _moving_average(bars.close, slow)
+    line = _moving_average(bars.close, fast)[3 * (slow - fast) :] - slow_average
+    histogram: FloatArray = line[3 * signal - 1 :] - _moving_average(line, signal)
+    return histogram / bars.close[-len(histogram) :]
+
+
+def _range(bars: MarketData) -> FloatArray:
+    """(high - low) / close."""
+    return (bars.high - bars.low) / bars.close
+
+
+def _volume_zscore(bars: MarketData, window: int) -> FloatArray:
+    """(volume - mean) / deviation of the last `window` volumes, this bar's included; 0 where they are all equal."""
+    count = len(bars.volume) - window + 1
+    mean = _rolling_sum(bars.volume, window) / window
+    scale = np.where(mean > 0, mean, 1.0)  # so that what counts as no deviation does not depend on the unit
+    squares = np.zeros(count)
+    for offset in range(window):
+        relative = (bars.volume[offset : offset + count] - mean) / scale
+        squares += relative * relative
+    deviation = np.sqrt(squares / window)
+    relative = (bars.volume[window - 1 :] - mean) / scale
+    return np.divide(relative, deviation, out=np.zeros(count), where=deviation > _NO_DEVIATION)
+
+
+def _time(bars: MarketData, period: int, origin: int) -> FloatArray:
+    """sin and cos of 2 pi x (seconds since the period began, UTC) / period."""
+    seconds = bars.timestamp.astype("datetime64[s]").astype(np.int64)
+    angle = ((seconds - origin) % period) * (2.0 * np.pi / period)
+    return np.stack((np.sin(angle), np.cos(angle)), axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Feature:
+    window: int  # earlier bars that the formula needs
+    formula: Callable[[MarketData], FloatArray]  # [n - window] or [n - window, len(columns)]
+    columns: tuple[str, ...] = ("",)  # suffixes of the feature's name
+
+
+_FEATURES: dict[FeatureName, _Feature] = {
+    "log_return_1": _Feature(1, partial(_log_return, horizon=1)),
+    "log_return_5": _Feature(5, partial(_log_return, horizon=5)),
+    "log_return_20": _Feature(20, partial(_log_return, horizon=20)),
+    "volatility_20": _Feature(20, partial(_volatility, window=20)),
+    "rsi_14": _Feature(14, partial(_rsi, window=14)),
+    "macd": _Feature(3 * 26 + 3 * 9 - 2, partial(_macd, fast=12, slow=26, signal=9)),
+    "range": _Feature(0, _range),
+    "volume_zscore_20": _Feature(19, partial(_volume_zscore, window=20)),
+    "time_of_day": _Feature(0, partial(_time, period=_DAY, origin=0), ("_sin", "_cos")),
+    "time_of_week": _Feature(0, partial(_time, period=_WEEK, origin=_MONDAY), ("_sin", "_cos")),
+}
+
+
+def feature_names(features: Sequence[FeatureName]) -> tuple[str, ...]:
+    """Names of the columns of `market_features`: the features' own, with _sin and _cos for the times."""
+    return tuple(name + suffix for name in features for suffix in _FEATURES[name].columns)
+
+
+def longest_window(features: Sequence[FeatureName]) -> int:
+    """Earlier bars that the features of one bar depend on, at most."""
+    return max(_FEATURES[name].window for name in features)
+
+
+def market_features(market: MarketData, features: Sequence[FeatureName]) -> FloatArray:
+    """Features of every bar, [T, F] with the columns of `feature_names`; NaN where there are too few earlier bars."""
+    window = longest_window(features)
+    values = np.full((len(market), len(feature_names(features))), np.nan)
+    for first in range(0, len(market), _CHUNK):
+        start = max(first - window, 0)
+        bars = market[start : first + _CHUNK]
+        column = 0
+        for name in features:
+            feature = _FEATURES[name]
+            width = len(feature.columns)
+            warm = max(first, start + feature.window)
+            if warm < start + len(bars):
+                block = feature.formula(bars)[warm - start - feature.window :]
+                values[warm : first + _CHUNK, column : column + width] = block.reshape(-1, width)
+            column += width
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStatistics:
+    """Mean and scale of each feature column, saved with a policy and used wherever it decides."""
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]  # standard deviation, 1 for a constant feature
+
+    def __post_init__(self) -> None:
+        if not len(self.names) == len(self.mean) == len(self.scale):
+            raise ValueError(
+                f"feature statistics: {len(self.names)} names, {len(self.mean)} means and {len(self.scale)} scales; "
+                "there must be one of each per feature"
+            )
+        for field, values in (("mean", self.mean), ("scale", self.scale)):
+            for name, value in zip(self.names, values, strict=True):
+                if not np.isfinite(value) or (field == "scale" and value <= 0):
+                    raise ValueError(
+                        f"feature statistics: the {field} of {name} is {value}; it must be finite"
+                        + (" and above 0" if field == "scale" else "")
+                    )
+
+    @classmethod
+    def fit(cls, market: MarketData, config: EnvironmentConfig) -> Self:
+        """Statistics of `config.features` over the bars of `market` that have a full window.
+
+        Raises MarketDataError if there is no such bar.
+        """
+        window = longest_window(config.features)
+        if len(market) <= window:
+            raise MarketDataError(
+                f"feature statistics: {len(market)} bars, but the features need at least {window + 1}"
+            )
+        columns = market_features(market, config.features)[window:].T
+        mean = tuple(float(np.mean(column)) for column in columns)
+        scale = tuple(float(np.std(column)) for column in columns)
+        return cls(
+            names=feature_names(config.features),
+            mean=mean,
+            scale=tuple(value if value > _NO_DEVIATION else 1.0 for value in scale),
+        )
+
+    def standardise(self, values: FloatArray) -> npt.NDArray[np.float32]:
+        """(values - mean) / scale, clipped to +-CLIP, [..., F]; NaN stays NaN."""
+        scaled = values - np.asarray(self.mean)
+        scaled /= np.asarray(self.scale)
+        standardised: npt.NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP, out=scaled).astype(np.float32)
+        return standardised
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a JSON manifest; `from_dict` restores the same statistics exactly."""
+        return {"names": list(self.names), "mean": list(self.mean), "scale": list(self.scale)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Statistics as written by `as_dict`. Raises ValueError naming what is missing or wrong."""
+        if missing := [key for key in ("names", "mean", "scale") if key not in values]:
+            raise ValueError(f"feature statistics: {', '.join(missing)} missing")
+        return cls(
+            names=tuple(str(name) for name in values["names"]),
+            mean=tuple(float(value) for value in values["mean"]),
+            scale=tuple(float(value) for value in values["scale"]),
+        )

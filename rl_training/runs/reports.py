@@ -1,0 +1,59 @@
+"""Runs and policies as the commands print them."""
+
+from datetime import datetime
+from typing import Any
+
+from rl_training.models import PolicyStore, TrainingRun
+from rl_training.streams.events import utc
+
+RUN_COLUMNS = (
+    "run_id",
+    "status",
+    "trigger",
+    "scheduled_for",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "attempt",
+    "episodes",
+    "episodes_done",
+    "duration_seconds",
+    "avg_reward",
+    "final_reward",
+    "avg_policy_loss",
+    "avg_value_loss",
+    "environment_steps",
+    "episode_rewards",
+    "error",
+)
+
+
+def describe_run(run: TrainingRun) -> dict[str, Any]:
+    """The run as JSON can hold it, with the version that it made."""
+    columns = {name: getattr(run, name) for name in RUN_COLUMNS}
+    version = getattr(run, "version", None)
+    return {
+        "policy": run.policy.name,
+        **{name: utc(value) if isinstance(value, datetime) else value for name, value in columns.items()},
+        "seed": run.config.get("seed"),
+        "market": run.market_summary,
+        "version": version.number if version else None,
+        "sha256": version.sha256 if version else None,
+    }
+
+
+def describe_policy(policy: PolicyStore) -> dict[str, Any]:
+    """The policy's schedule and outcome; needs the annotations of `with_outcome()`."""
+    return {
+        "policy": policy.name,
+        "enabled": policy.enabled,
+        "interval_minutes": policy.interval_minutes,
+        "episodes_per_run": policy.episodes_per_run,
+        "next_run_at": utc(policy.next_run_at) if policy.enabled else None,
+        "active": policy.active_status,  # type: ignore[attr-defined]
+        "total_runs": policy.total_runs,
+        "succeeded_runs": policy.succeeded_runs,
+        "last_status": policy.last_status,  # type: ignore[attr-defined]
+        "last_finished_at": utc(policy.last_finished_at) if policy.last_finished_at else None,  # type: ignore[attr-defined]
+        "last_error": policy.last_error or policy.schedule_error or None,  # type: ignore[attr-defined]
+    }

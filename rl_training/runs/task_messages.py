@@ -1,0 +1,78 @@
+"""Messages to the workers: hints that a run waits. The database is the truth; one that is lost is sent again."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime, timedelta
+from typing import cast
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+
+from rl_training.core import fault_points
+from rl_training.models import TrainingRun
+from rl_training.streams import events
+
+log = structlog.get_logger(__name__)
+
+TASK = "rl_training.tasks.train_policy"
+UNHEARD_AFTER = timedelta(seconds=30)
+
+# Of one turn of beat: the broker's failures in it. None elsewhere.
+_failures: ContextVar[list[Exception] | None] = ContextVar("failures", default=None)
+
+
+@contextmanager
+def until_one_fails() -> Iterator[None]:
+    """Once a message could not be sent in here, no other is tried: with a broker that stalls each takes seconds."""
+    token = _failures.set([])
+    try:
+        yield
+    finally:
+        _failures.reset(token)
+
+
+def send(runs: Sequence[TrainingRun]) -> int:
+    """Tell a worker that the runs wait; returns of how many. What cannot be sent now is sent by beat later."""
+    sent = 0
+    failures = _failures.get()
+    if failures or not runs:
+        return 0
+    fault_points.reach("before_send")
+    try:
+        for run in runs:
+            # The run's id is the task's id: that is how the admin finds it in Flower.
+            current_app.send_task(
+                TASK, kwargs={"run_id": run.run_id}, task_id=run.run_id, queue=settings.TRAINING_QUEUE
+            )
+            sent += 1
+        fault_points.reach("sent")
+    except (BrokerError, OSError) as error:
+        if failures is not None:
+            failures.append(error)
+        waiting = [run.run_id for run in runs[sent:]]
+        log.warning("Runs stay queued until the broker is back", run_ids=waiting, error=str(error))
+    TrainingRun.objects.filter(pk__in=[run.pk for run in runs[:sent]]).update(sent_at=timezone.now())
+    return sent
+
+
+def resend_unheard(now: datetime) -> int:
+    """Tell a worker again of runs whose message is lost; returns how many.
+
+    A message that still waits in the queue is not: the workers are merely busy.
+    """
+    unheard = list(TrainingRun.objects.unheard(now, UNHEARD_AFTER))
+    if not unheard:
+        return 0
+    waiting = set(_waiting())
+    return send([run for run in unheard if run.run_id not in waiting])
+
+
+def _waiting() -> Iterator[str]:
+    """The runs whose messages are in the queue."""
+    for message in cast(list[str], events.client().lrange(settings.TRAINING_QUEUE, 0, -1)):
+        yield json.loads(message)["headers"]["id"]

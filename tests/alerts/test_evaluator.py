@@ -1,0 +1,275 @@
+"""Each rule from its condition to the message at a real receiver, and back."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from rl_training.alerts import delivery
+from rl_training.alerts.evaluator import Evaluator
+from rl_training.alerts.kinds import SPECS, Kind
+from rl_training.alerts.models import Alert, AlertChannel, AlertMessage, AlertRule, Round
+from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
+from rl_training.presence import heartbeats
+from rl_training.runs import lifecycle
+from tests.receiver import Receiver, receiving
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+class Watched:
+    """A policy with one rule, and a channel that is told of it."""
+
+    def __init__(self, receiver: Receiver, policy: PolicyStore) -> None:
+        self.receiver, self.policy, self.evaluator = receiver, policy, Evaluator()
+        self.now = timezone.now()
+        self.channel = AlertChannel(name="receiver")
+        self.channel.address = receiver.address()
+        self.channel.save()
+        AlertRule.objects.all().delete()
+
+    def rule(self, kind: str, **figures: float) -> AlertRule:
+        policy = self.policy if SPECS[kind].of_policy else None
+        return AlertRule.objects.create(kind=kind, policy=policy, **figures)
+
+    def round(self) -> list[str]:
+        """States of the alerts after a round whose messages were sent, oldest first."""
+        Round.objects.all().delete()
+        assert self.evaluator.round(self.now)
+        for channel in AlertChannel.objects.values_list("pk", flat=True):
+            delivery.deliver(channel)
+        return [alert.state for alert in Alert.objects.order_by("pk")]
+
+    def finish(self, **columns: object) -> TrainingRun:
+        """A finished run, as the end of a run leaves it, a minute after the one before it."""
+        self.now += timedelta(minutes=1)
+        columns = {"status": "succeeded", "duration_seconds": 60.0, "avg_reward": 0.5, "episodes": 2} | columns
+        run = TrainingRun.objects.create(
+            policy=self.policy, trigger="schedule", config={}, finished_at=self.now, **columns
+        )
+        PolicyStore.objects.filter(pk=self.policy.pk).update(total_runs=self.policy.runs.count())
+        return run
+
+    def opens_and_resolves(self, title: str, text: str, make_true, make_false) -> None:
+        assert self.round() == []
+        make_true()
+        assert self.round() == ["open"]
+        assert self.round() == ["open"]
+        assert self.receiver.titles == [title]
+        assert text in self.receiver.messages[0]["message"]
+        make_false()
+        assert self.round() == ["resolved"]
+        assert self.round() == ["resolved"]
+        assert self.receiver.titles == [title, f"Resolved: {title}"]
+
+
+@pytest.fixture
+def watched(receiver: Receiver, policy: PolicyStore) -> Watched:
+    return Watched(receiver, policy)
+
+
+def test_a_failed_run(watched):
+    watched.rule(Kind.RUN_FAILED)
+    watched.finish()
+    watched.opens_and_resolves(
+        "rl_v3: a run failed",
+        "failed: prices.csv, row 7: close is above high",
+        lambda: watched.finish(status="failed", error="prices.csv, row 7: close is above high"),
+        watched.finish,
+    )
+    watched.finish(status="failed", error="again")
+    assert watched.round() == ["resolved", "open"]
+
+
+def test_a_success_rate_under_the_threshold(watched):
+    watched.rule(Kind.SUCCESS_RATE, threshold=0.7, window=5)
+    for status in ("failed", "succeeded", "succeeded", "succeeded", "succeeded"):
+        watched.finish(status=status)
+    watched.opens_and_resolves(
+        "rl_v3: too few runs succeed",
+        "3 of the last 5 runs succeeded, 60%; at least 70% should.",
+        lambda: [watched.finish(status="failed"), watched.finish(status="failed")],
+        lambda: [watched.finish() for _ in range(4)],
+    )
+
+
+def test_a_duration_far_from_its_usual(watched):
+    watched.rule(Kind.DURATION)
+    for seconds in (58, 62, 60, 59, 61, 60, 63, 57, 60, 60, 61):
+        watched.finish(duration_seconds=seconds)
+    watched.opens_and_resolves(
+        "rl_v3: a run's duration is unusual",
+        "took 120.0 s; 60.0 s is usual: the robust z-score of 9.6 is beyond 3.5.",
+        lambda: watched.finish(duration_seconds=120),
+        lambda: watched.finish(duration_seconds=64),
+    )
+
+
+def test_a_duration_is_judged_after_ten_runs_of_as_many_episodes(watched):
+    watched.rule(Kind.DURATION)
+    for _ in range(9):
+        watched.finish(duration_seconds=60)
+    watched.finish(duration_seconds=600)
+    assert watched.round() == []
+    watched.finish(duration_seconds=6000, episodes=200)
+    assert watched.round() == []
+    watched.finish(duration_seconds=5)
+    assert watched.round() == ["open"]
+
+
+def test_a_reward_that_fell(watched):
+    watched.rule(Kind.REWARD, threshold=0.2, window=5)
+    for reward in (0.1, 0.5, 0.6, 0.5, 0.4, 0.31):
+        watched.finish(avg_reward=reward)
+    watched.opens_and_resolves(
+        "rl_v3: the reward fell",
+        "0.29, is 0.21 under the median of the 5 runs before it, 0.5; 0.2 is allowed.",
+        lambda: watched.finish(avg_reward=0.29),
+        lambda: watched.finish(avg_reward=0.4),
+    )
+
+
+def test_no_run_finished_for_three_intervals(watched):
+    watched.rule(Kind.OVERDUE)
+    watched.policy.interval_minutes = 10
+    watched.policy.save_settings()
+
+    def pass_time() -> None:
+        watched.now += timedelta(minutes=30, seconds=1)
+
+    watched.finish()
+    watched.opens_and_resolves(
+        "rl_v3: no run finishes",
+        "No run finished for 30 minutes; one is due every 10 minutes.",
+        pass_time,
+        watched.finish,
+    )
+    pass_time()
+    assert watched.round() == ["resolved", "open"]
+    PolicyStore.objects.update(enabled=False)
+    assert watched.round() == ["resolved", "resolved"]
+
+
+def test_a_policy_that_is_due_every_minute(watched):
+    watched.rule(Kind.OVERDUE)
+    watched.policy.interval_minutes = 1
+    watched.policy.save_settings()
+    watched.finish()
+    watched.now += timedelta(minutes=4)
+    assert watched.round() == ["open"]
+    assert Alert.objects.get().message == "No run finished for 4 minutes; one is due every minute."
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "title"),
+    [
+        (Kind.BEAT_SILENT, "beat", "system: beat is silent"),
+        (Kind.WORKERS_SILENT, "worker", "system: all workers are silent"),
+    ],
+)
+def test_beat_or_all_workers_silent(watched, streams, monkeypatch, rule, kind, title):
+    limit = watched.rule(rule).effective_threshold
+    heartbeats.record(kind)
+    watched.evaluator._listening_since -= 2 * limit
+
+    def fall_silent() -> None:
+        [name] = streams.zrange(heartbeats.key(kind), 0, -1)
+        streams.zincrby(heartbeats.key(kind), -limit - 1, name)
+
+    text = f"for more than {limit:g} s: the last was {limit + 1:.0f} s ago."
+    watched.opens_and_resolves(title, text, fall_silent, lambda: heartbeats.record(kind))
+
+
+def test_nobody_is_silent_who_could_not_have_been_heard_yet(watched, streams):
+    rule = watched.rule(Kind.BEAT_SILENT)
+    assert watched.round() == []
+    watched.evaluator._listening_since -= rule.effective_threshold + 1
+    assert watched.round() == ["open"]
+    # Another process takes over: it has heard nothing yet, and leaves the alert as it is.
+    watched.evaluator = Evaluator()
+    assert watched.round() == ["open"]
+
+
+def test_events_that_wait_for_redis(watched, monkeypatch):
+    watched.rule(Kind.OUTBOX_LAG)
+    run = watched.finish()
+
+    def leave_waiting() -> None:
+        TrainingEvent.objects.create(
+            event_type="rl_v3.training.started", run=run, payload={}, timestamp=watched.now - timedelta(seconds=61)
+        )
+
+    watched.opens_and_resolves(
+        "system: events wait for Redis",
+        "The oldest event waits for its Redis stream for 61 s.",
+        leave_waiting,
+        lambda: TrainingEvent.objects.update(published_at=timezone.now()),
+    )
+
+
+def test_a_rule_that_is_disabled_holds_no_alert_open(watched):
+    rule = watched.rule(Kind.RUN_FAILED)
+    watched.finish(status="failed")
+    assert watched.round() == ["open"]
+    AlertRule.objects.filter(pk=rule.pk).update(enabled=False)
+    assert watched.round() == ["resolved"]
+
+
+def test_an_edited_rule_is_judged_anew(watched):
+    rule = watched.rule(Kind.SUCCESS_RATE, threshold=0.5, window=2)
+    watched.finish(status="failed")
+    watched.finish()
+    assert watched.round() == []
+    AlertRule.objects.filter(pk=rule.pk).update(threshold=0.6)
+    assert watched.round() == ["open"]
+
+
+def test_of_two_processes_one_takes_the_round(watched):
+    watched.rule(Kind.RUN_FAILED)
+    watched.finish(status="failed")
+    assert watched.round() == ["open"]
+    assert Evaluator().round(watched.now) is False
+    assert Evaluator().round(watched.now + timedelta(seconds=10)) is True
+    # A clock that was an hour ahead has been set back.
+    assert Evaluator().round(watched.now - timedelta(hours=1)) is True
+    assert Alert.objects.count() == 1
+
+
+def test_whoever_opens_an_alert_second_opens_and_tells_nothing(watched):
+    from rl_training.alerts import state_changes as alerts
+    from rl_training.alerts.judging import Holds, Rule
+
+    rule = watched.rule(Kind.RUN_FAILED)
+    found = [(Rule(rule.pk, rule.kind, watched.policy.pk, 0, 1), Holds("failed"))]
+    assert len(alerts.open_alerts(found)) == 1
+    assert alerts.open_alerts(found) == []
+    assert AlertMessage.objects.count() == 1
+
+
+def test_the_last_runs_of_many_policies_take_few_queries(watched, django_assert_num_queries):
+    policies = [PolicyStore(name=f"policy_{number}") for number in range(250)]
+    PolicyStore.objects.bulk_create(policies)
+    AlertRule.objects.bulk_create(AlertRule(policy=policy, kind=Kind.RUN_FAILED) for policy in policies)
+    watched.evaluator.round(watched.now)
+    PolicyStore.objects.update(total_runs=1)
+    # The round, open alerts, rules, policies, outbox; the runs of 250 policies, a hundred at a time.
+    with django_assert_num_queries(5 + 3):
+        watched.evaluator.round(watched.now + timedelta(seconds=10))
+    with django_assert_num_queries(5):
+        watched.evaluator.round(watched.now + timedelta(seconds=20))
+
+
+def test_a_real_end_of_a_run_is_seen(watched, policy, streams):
+    watched.rule(Kind.RUN_FAILED)
+    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
+    lifecycle.fail(lifecycle.claim(run.run_id), "no bars")
+    assert watched.round() == ["open"]
+    assert Alert.objects.get().run == run
+    assert Alert.objects.get().message == f"Run {run.run_id} failed: no bars"

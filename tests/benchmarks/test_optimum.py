@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+
+from benchmarks.optimum import optimum, upward_probability
+from rl_training.core.config import EnvironmentConfig, MarketConfig
+from rl_training.core.market.planted import planted_returns
+from rl_training.core.trading.accounting import open_accounts, trade_bar
+
+
+def planted(kind="ar1", **given):
+    return MarketConfig(source="planted", planted_kind=kind, **given)
+
+
+def profit_per_bar(returns, targets, cost):
+    """Additive profit in basis points a bar of targets, [T], that earn the return after them."""
+    turnover = np.abs(np.diff(targets, prepend=0.0))
+    return 1e4 * np.mean(targets[:-1] * returns[1:] - cost * turnover[:-1])
+
+
+@pytest.mark.parametrize(
+    ("config", "cost", "accounting", "reward"),
+    [
+        (planted(planted_phi=0.2), 0.0, "profit", 15.96),
+        (planted(planted_phi=0.2), 0.0005, "profit", 12.07),
+        (planted(planted_phi=0.2), 0.001, "profit", 9.01),
+        (planted(planted_phi=0.3), 0.001, "profit", 17.06),
+        (planted("regime"), 0.0005, "profit", 11.32),
+        (planted("independent"), 0.0005, "profit", 0.0),
+        (planted(planted_phi=0.2), 0.001, "rebalanced", 8.53),
+        (planted("independent"), 0.0005, "rebalanced", 0.0),
+    ],
+)
+def test_the_best_possible_is_as_published_for_these_markets(config, cost, accounting, reward):
+    assert optimum(config, cost, accounting).reward == pytest.approx(reward, abs=0.006)
+
+
+def test_without_cost_the_best_is_to_follow_the_sign_of_the_last_return():
+    best = optimum(planted(planted_phi=0.2), 0.0, "profit")
+    # E |phi r| of a normal r, in basis points.
+    assert best.reward == pytest.approx(0.2 * 100 * np.sqrt(2 / np.pi), abs=0.002)
+    assert best.decide(np.array([-0.001, 0.001]), np.array([1.0, -1.0])).tolist() == [-1.0, 1.0]
+
+
+def test_with_cost_a_small_return_changes_nothing():
+    best = optimum(planted(planted_phi=0.2), 0.001, "profit")
+    held = np.array([-1.0, 0.0, 1.0])
+    assert best.decide(np.zeros(3), held).tolist() == [-1.0, 0.0, 1.0]
+    assert best.decide(np.full(3, 0.03), held).tolist() == [1.0, 1.0, 1.0]
+    assert best.decide(np.full(3, -0.03), held).tolist() == [-1.0, -1.0, -1.0]
+
+
+def test_without_structure_the_best_is_to_stay_flat():
+    config = planted("independent", bars=1000)
+    for accounting in ("profit", "held"):
+        assert not optimum(config, 0.0005, accounting).targets(planted_returns(config)).any()
+
+
+def test_following_the_best_policy_earns_its_reward():
+    config = planted(bars=250_000, planted_seed=1)
+    returns = planted_returns(config)
+    best = optimum(config, 0.001, "profit")
+    targets = best.targets(returns)
+    # What is earned beyond its expectation, given the last return, is noise of mean 0.
+    noise = 1e4 * np.mean(targets[:-1] * (returns[1:] - 0.2 * returns[:-1]))
+    assert profit_per_bar(returns, targets, 0.001) - noise == pytest.approx(best.reward, abs=0.15)
+    naive = profit_per_bar(returns, np.sign(returns), 0.001)
+    assert naive / profit_per_bar(returns, targets, 0.001) == pytest.approx(0.80, abs=0.04)
+
+
+def test_the_regime_is_told_by_all_returns_so_far():
+    config = planted("regime", bars=250_000, planted_seed=1)
+    returns = planted_returns(config)
+    best = optimum(config, 0.0005, "profit")
+    signals = upward_probability(returns, config)
+    assert 0.01 <= signals.min() < 0.1 < 0.9 < signals.max() <= 0.99
+    targets = best.targets(signals)
+    noise = 1e4 * np.mean(targets[:-1] * (returns[1:] - config.planted_drift * (2 * signals[:-1] - 1)))
+    assert profit_per_bar(returns, targets, 0.0005) - noise == pytest.approx(best.reward, abs=0.5)
+
+
+def test_held_units_are_accounted_for_as_the_environment_does():
+    """The best policy, followed through trade_bar by many accounts at once, earns what the program says."""
+    best = optimum(planted(planted_phi=0.2), 0.001, "held")
+    config = EnvironmentConfig(fee=0.001, slippage=0.0)
+    random = np.random.default_rng(3)
+    accounts = open_accounts(4000)
+    last, price = np.zeros(4000), np.ones(4000)
+    rewards = []
+    for _ in range(400):
+        target = best.decide(last, accounts.target)
+        new = 0.2 * last + 0.01 * np.sqrt(1 - 0.2**2) * random.standard_normal(4000)
+        close = price * np.exp(new)
+        accounts, outcome = trade_bar(accounts, target, price, close, config)
+        rewards.append(1e4 * np.mean(outcome.reward - target * (new - 0.2 * last)))
+        last, price = new, close
+    assert best.reward == pytest.approx(8.33, abs=0.01)
+    # Below it by what a rule that sees only the last return and the position loses.
+    assert np.mean(rewards[20:]) == pytest.approx(best.reward - 0.01, abs=0.06)

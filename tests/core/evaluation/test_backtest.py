@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+
+from rl_training.core.evaluation.backtest import pass_through
+from rl_training.core.ppo.policy import Policy, PolicyShape
+from rl_training.core.trading.features import FeatureStatistics
+from rl_training.core.trading.observation import Observer, observation_names
+from tests.trading_cases import random_market, rules
+
+
+class AskedAtEachBar:
+    def __init__(self, policy):
+        self.predict = policy.predict
+
+
+def policy_for(config, normalises_observations=False, hidden_sizes=(16, 8)):
+    shape = PolicyShape(
+        observation_size=len(observation_names(config)),
+        action_count=len(config.positions),
+        first_action=0,
+        hidden_sizes=hidden_sizes,
+        normalises_observations=normalises_observations,
+        normalises_rewards=False,
+    )
+    policy = Policy.create(shape, torch.Generator().manual_seed(5))
+    for parameter in policy.network.actor.parameters():
+        parameter.data *= 4
+    if policy.observations is not None:
+        policy.observations.update(np.random.default_rng(1).normal(0.3, 2, (50, shape.observation_size)))
+    return policy
+
+
+@pytest.mark.parametrize("normalises_observations", [False, True])
+@pytest.mark.parametrize("ruin_fraction", [0.01, 0.9])
+def test_a_network_is_followed_as_if_it_were_asked_at_each_bar(normalises_observations, ruin_fraction):
+    market = random_market(600, seed=2)
+    config = rules(features=["log_return_5", "range"], ruin_fraction=ruin_fraction, borrow_rate=1e-5)
+    observer = Observer(market, config, FeatureStatistics.fit(market, config))
+    policy = policy_for(config, normalises_observations)
+    compiled = pass_through(policy, market, config, observer)
+    asked = pass_through(AskedAtEachBar(policy), market, config, observer)
+    assert np.unique(compiled.turnover[:, 0]).size > 10
+    for name in ("equity", "cost", "turnover", "held"):
+        assert np.array_equal(getattr(compiled, name), getattr(asked, name)), name

@@ -1,0 +1,83 @@
+"""2.6 million one-minute bars, five years of a market that never closes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+
+ROOT = Path(__file__).parents[3]
+BARS = 2_600_000
+# Each in a Python of its own: what it prints is its own time and memory.
+LOAD = """
+import sys, time
+from pathlib import Path
+from rl_training.core.config import MarketConfig
+from rl_training.core.market.sources import load_market
+root, path = Path(sys.argv[1]), sys.argv[2]
+started = time.process_time()
+market = load_market(MarketConfig(source="file", path=path), root=root)
+print(len(market), time.process_time() - started)
+"""
+TRAIN = """
+import resource, sys
+from pathlib import Path
+from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
+from rl_training.core.market.sources import load_market
+from rl_training.core.run.training import train
+market_config = MarketConfig(source="file", path=sys.argv[2])
+config = TrainingConfig(
+    market=market_config,
+    environment=EnvironmentConfig(episode_length=64),
+    ppo=PPOConfig(num_envs=32, rollout_length=64, minibatch_size=512, hidden_sizes=[16]),
+    episodes=2,
+)
+# Stopped before the evaluation, which would go through half a million bars one by one.
+result = train(config, load_market(market_config, root=Path(sys.argv[1])), should_stop=lambda: True)
+print(result.environment_steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`bars.parquet` and `bars.csv`: the same random walk."""
+    folder = tmp_path_factory.mktemp("minutes")
+    generator = np.random.default_rng(0)
+    close = 100 * np.exp(np.cumsum(generator.normal(0, 2e-4, BARS)))
+    opened = np.concatenate([[100.0], close[:-1]])
+    table = pa.table(
+        {
+            "timestamp": np.arange(1_577_836_800, 1_577_836_800 + 60 * BARS, 60),
+            "open": opened,
+            "high": np.maximum(opened, close) * 1.0001,
+            "low": np.minimum(opened, close) * 0.9999,
+            "close": close,
+            "volume": generator.uniform(1, 100, BARS),
+        }
+    )
+    parquet.write_table(table, folder / "bars.parquet")
+    csv.write_csv(table, folder / "bars.csv")
+    return folder
+
+
+def figures_of(program: str, folder: Path, name: str) -> list[float]:
+    command = [sys.executable, "-c", program, str(folder), name]
+    output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [float(figure) for figure in output.splitlines()[-1].split()]
+
+
+# Processor seconds: what else the machine does meanwhile is not the loader's.
+@pytest.mark.parametrize(("name", "seconds"), [("bars.parquet", 3), ("bars.csv", 10)])
+def test_minute_bars_of_five_years_load_in_seconds(folder, name, seconds):
+    bars, took = figures_of(LOAD, folder, name)
+    assert bars == BARS
+    assert took < seconds
+
+
+def test_minute_bars_of_five_years_are_trained_on_in_moderate_memory(folder):
+    steps, mebibytes = figures_of(TRAIN, folder, "bars.parquet")
+    assert steps == 32 * 64
+    assert mebibytes < 1500

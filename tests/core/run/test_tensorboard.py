@@ -1,0 +1,53 @@
+import importlib.util
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rl_training.core.run.training import train
+from tests.core.run.test_training import CONFIG, MARKET
+
+
+def logged(folder):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
+
+
+def test_every_iteration_is_logged_at_its_environment_steps(tmp_path):
+    iterations = []
+    train(CONFIG, MARKET, log_dir=tmp_path, on_iteration=iterations.append)
+    events = logged(tmp_path)
+    assert {"train/approx_kl", "train/explained_variance", "rollout/ep_rew_mean", "time/fps"} <= set(
+        events.Tags()["scalars"]
+    )
+    kl = events.Scalars("train/approx_kl")
+    assert [event.step for event in kl] == [64, 128, 192, 256, 320, 384, 448, 480]
+    expected = [iteration.metrics["train/approx_kl"] for iteration in iterations]
+    assert [event.value for event in kl] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_resumed_run_logs_each_iteration_once(tmp_path):
+    log, checkpoint = tmp_path / "log", tmp_path / "checkpoint"
+    made = []
+    train(
+        CONFIG,
+        MARKET,
+        log_dir=log,
+        checkpoint=checkpoint,
+        on_iteration=made.append,
+        should_stop=lambda: len(made) == 3,
+    )
+    train(CONFIG, MARKET, log_dir=log, checkpoint=checkpoint)
+    assert len(list(log.iterdir())) == 2
+    assert [event.step for event in logged(log).Scalars("train/approx_kl")] == [64, 128, 192, 256, 320, 384, 448, 480]
+
+
+def test_logging_does_not_alter_the_weights(tmp_path):
+    assert train(CONFIG, MARKET, log_dir=tmp_path).weights_digest == train(CONFIG, MARKET).weights_digest
+
+
+def test_without_tensorboard_training_works_and_logs_nothing(tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else found(name))
+    assert not train(CONFIG, MARKET, log_dir=tmp_path).stopped
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,70 @@
+import pytest
+
+from dashboard.api.protocol import throttling
+from dashboard.api.protocol.throttling import RateLimit
+from tests.api_clients import RUNS, client_of, problem, trigger
+
+pytestmark = pytest.mark.django_db
+SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Stands still until a test moves it."""
+
+    class Clock:
+        now = 1000.0
+
+        def monotonic(self):
+            return self.now
+
+    monkeypatch.setattr(throttling, "time", Clock())
+    return throttling.time
+
+
+@pytest.fixture
+def rates(monkeypatch, clock):
+    """Three of each a minute."""
+    RateLimit.forget()
+    monkeypatch.setattr(
+        throttling.api_settings, "DEFAULT_THROTTLE_RATES", dict.fromkeys(["reads", "writes", "summary"], 3)
+    )
+    yield
+    RateLimit.forget()
+
+
+def test_a_minutes_allowance_may_be_spent_at_once_and_is_earned_back_evenly(policy, rates, clock):
+    client = client_of("viewer")
+    assert [client.get(RUNS).status_code for _ in range(4)] == [200, 200, 200, 429]
+    clock.now += 19
+    refused = client.get(RUNS)
+    assert problem(refused, 429)["title"] == "Too Many Requests"
+    assert refused.headers["Retry-After"] == "1"
+    clock.now += 1
+    assert [client.get(RUNS).status_code for _ in range(2)] == [200, 429]
+
+
+def test_reads_writes_and_summaries_are_counted_apart_and_users_too(policy, rates):
+    operator = client_of("operator")
+    for _ in range(3):
+        operator.get(RUNS)
+    problem(operator.get(RUNS), 429)
+    assert operator.get(SUMMARY).status_code == 200
+    assert trigger(operator).status_code == 201
+    assert client_of("viewer").get(RUNS).status_code == 200
+
+
+def test_a_refused_trigger_starts_nothing(policy, rates):
+    operator = client_of("operator")
+    for _ in range(3):
+        trigger(operator, seed=-1)
+    problem(trigger(operator), 429)
+    assert not policy.runs.exists()
+
+
+def test_counting_asks_no_database(policy, django_assert_num_queries):
+    client = client_of("viewer")
+    client.get(SUMMARY)
+    # The token with its user, the runs, and where there are none the policy and the runs again.
+    with django_assert_num_queries(4):
+        client.get(SUMMARY)

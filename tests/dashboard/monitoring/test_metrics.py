@@ -1,0 +1,196 @@
+"""`/metrics` as Prometheus sees it."""
+
+import shutil
+import subprocess
+from datetime import timedelta
+
+import pytest
+import redis
+from django.contrib.auth.models import Group, Permission
+from django.utils import timezone
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from rest_framework.authtoken.models import Token
+
+from dashboard.monitoring.exposition import text
+from dashboard.monitoring.measurements import SystemCollector
+from rl_training.alerts.models import Alert, AlertRule
+from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
+from rl_training.presence import heartbeats
+from rl_training.runs import lifecycle
+from tests.runs.test_totals import VERSION, started
+
+pytestmark = pytest.mark.django_db
+
+TOKEN = "a token for tests"
+
+
+@pytest.fixture
+def scrape(client, settings):
+    settings.METRICS_TOKEN = TOKEN
+    return lambda: client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+def values(response) -> dict[str, float]:
+    """Each sample by its name and labels, as `name{label=value}`."""
+    assert response.status_code == 200
+    found = {}
+    for family in text_string_to_metric_families(response.content.decode()):
+        for name, labels, value, *_ in family.samples:
+            shown = ",".join(f"{label}={labels[label]}" for label in sorted(labels))
+            found[name.removeprefix("quantum_trader_") + (f"{{{shown}}}" if shown else "")] = value
+    return found
+
+
+@pytest.fixture
+def history(policy, streams) -> PolicyStore:
+    """Two runs that succeeded, one that failed, and one that waits."""
+    for reward in (-0.3, 0.04):
+        run = started(policy)
+        outcome = lifecycle.Outcome({"avg_reward": reward}, VERSION | {"artifact": run.run_id})
+        lifecycle.succeed(run, outcome)
+    lifecycle.fail(started(policy), "no bars")
+    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
+    TrainingRun.objects.active().update(queued_at=timezone.now() - timedelta(minutes=5))
+    return policy
+
+
+def test_runs_by_policy_and_status_with_their_durations_and_rewards(history, scrape):
+    found = values(scrape())
+    assert found["runs_total{policy=rl_v3,status=succeeded}"] == 2
+    assert found["runs_total{policy=rl_v3,status=failed}"] == 1
+    assert found["run_duration_seconds_bucket{le=+Inf,status=failed}"] == 1
+    assert found["run_duration_seconds_count{status=succeeded}"] == 2
+    rewards = {
+        bound: found[f"run_reward_bucket{{le={bound},status=succeeded}}"] for bound in ("-0.5", "-0.2", "0.05", "+Inf")
+    }
+    assert rewards == {"-0.5": 0, "-0.2": 1, "0.05": 2, "+Inf": 2}
+    assert found["run_reward_sum{status=succeeded}"] == pytest.approx(-0.26)
+    assert found["run_reward_count{status=succeeded}"] == 2
+
+
+def test_what_waits_and_what_runs(history, scrape):
+    other = PolicyStore.objects.create(name="other", enabled=False)
+    lifecycle.heartbeat(started(other), environment_steps=5000)
+    TrainingRun.objects.filter(policy=other).update(started_at=timezone.now() - timedelta(seconds=10))
+    TrainingEvent.objects.update(published_at=timezone.now())
+    TrainingEvent.objects.filter(run__policy=other).update(
+        published_at=None, timestamp=timezone.now() - timedelta(seconds=30)
+    )
+    found = values(scrape())
+    assert (found["queued_runs"], found["running_runs"]) == (1, 1)
+    assert 300 <= found["oldest_queued_seconds"] < 330
+    assert found["run_steps_per_second{policy=other}"] == pytest.approx(500, rel=0.5)
+    assert found["run_environment_steps{policy=other}"] == 5000
+    assert found["outbox_events"] == 1
+    assert 30 <= found["outbox_lag_seconds"] < 60
+    assert (found["policies{enabled=true}"], found["policies{enabled=false}"]) == (1, 1)
+
+
+def test_what_redis_knows(policy, scrape, streams):
+    heartbeats.record("beat")
+    heartbeats.record("alerts")
+    streams.rpush("training", "message")
+    found = values(scrape())
+    assert 0 <= found["beat_tick_age_seconds"] < 10
+    seen = [found[f"processes_seen{{kind={kind}}}"] for kind in ("beat", "worker", "alerts")]
+    assert seen == [1, 0, 1]
+    assert (found["queue_length{queue=training}"], found["queue_length{queue=alerts}"]) == (1, 0)
+    assert (found["redis_up"], found["database_up"]) == (1, 1)
+
+
+def test_open_alerts(policy, scrape, streams):
+    rule = AlertRule.objects.get_or_create(policy=policy, kind="overdue")[0]
+    Alert.objects.create(rule=rule, policy=policy, kind="overdue", message="late", resolved_at=timezone.now())
+    Alert.objects.create(rule=rule, policy=policy, kind="overdue", message="late", acknowledged_at=timezone.now())
+    assert values(scrape())["open_alerts{acknowledged=true,kind=overdue}"] == 1
+
+
+def test_without_redis_the_rest_is_told(history, scrape, monkeypatch):
+    away = redis.Redis.from_url("unix:///nonexistent/redis.sock")
+    monkeypatch.setattr(heartbeats, "client", lambda: away)
+    found = values(scrape())
+    assert (found["redis_up"], found["database_up"]) == (0, 1)
+    assert "beat_tick_age_seconds" not in found
+    assert found["queued_runs"] == 1
+
+
+def test_requests_are_counted_by_view_and_never_by_address(client, scrape):
+    before = values(scrape())
+    client.get("/healthz")
+    client.get("/no/such/page/s3cret")
+    client.generic("BREW", "/healthz")
+    found = values(scrape())
+
+    def more(name: str) -> float:
+        return found[name] - before.get(name, 0)
+
+    assert more("http_requests_total{method=GET,status=200,view=dashboard.monitoring.readiness.healthz}") == 1
+    assert more("http_requests_total{method=GET,status=404,view=none}") == 1
+    assert more("http_requests_total{method=other,status=405,view=dashboard.monitoring.readiness.healthz}") == 1
+    assert more("http_request_duration_seconds_count{method=GET,view=dashboard.monitoring.readiness.healthz}") == 1
+    assert not [name for name in found if "s3cret" in name or "BREW" in name]
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Bearer ", 401),
+        ("Token wrong", 401),
+        ("Token", 401),
+        (f"Bearer {TOKEN}", 200),
+    ],
+)
+def test_who_may_see_the_metrics(authorization, status, client, settings, streams):
+    settings.METRICS_TOKEN = TOKEN
+    response = client.get("/metrics", headers={"Authorization": authorization} if authorization else {})
+    assert response.status_code == status
+    assert "WWW-Authenticate" in response if status == 401 else response["Cache-Control"]
+
+
+def test_without_a_token_in_the_environment_no_bearer_token_is_right(client, settings):
+    settings.METRICS_TOKEN = ""
+    for token in ("", "x"):
+        assert client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 401
+
+
+def test_a_user_sees_them_by_permission(client, django_user_model, streams):
+    user = django_user_model.objects.create_user("monitor")
+    authorization = {"Authorization": f"Token {Token.objects.create(user=user).key}"}
+    assert client.get("/metrics", headers=authorization).status_code == 403
+    group = Group.objects.get_or_create(name="viewer")[0]
+    group.permissions.add(Permission.objects.get(codename="view_trainingrun"))
+    user.groups.add(group)
+    assert client.get("/metrics", headers=authorization).status_code == 200
+    client.force_login(user)
+    assert client.get("/metrics").status_code == 200
+    assert client.post("/metrics").status_code in (403, 405)
+
+
+def test_a_scrape_takes_few_queries(history, scrape, django_assert_max_num_queries):
+    with django_assert_max_num_queries(11):
+        scrape()
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
+def test_promtool_finds_nothing_to_complain_of(history, scrape):
+    scrape()
+    lifecycle.heartbeat(started(PolicyStore.objects.create(name="other")), environment_steps=5000)
+    heartbeats.record("beat")
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=scrape().content, capture_output=True, timeout=30, check=False
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_the_text_is_that_of_prometheus_client(history, streams):
+    heartbeats.record("beat")
+    PolicyStore.objects.filter(pk=history.pk).update(name='not a "name"\n\\')
+    families = list(SystemCollector().collect())
+    registry = CollectorRegistry(auto_describe=False)
+    collector = SystemCollector()
+    collector.collect = lambda: families
+    registry.register(collector)
+    assert text(families) == generate_latest(registry)

