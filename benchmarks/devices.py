@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from benchmarks.markdown import aligned
 from benchmarks.throughput import TimedPPO, learnt, trainer
-from rl_training.core.config import MarketConfig, PPOConfig
+from rl_training.core.config import PPOConfig
 from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ppo import choose_device
 
 WIDTHS = (64, 96, 128, 192, 256, 512)

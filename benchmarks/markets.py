@@ -12,9 +12,10 @@ from gymnasium.vector import VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from benchmarks.optimum import POSITIONS, Optimum, optimum, upward_probability
-from rl_training.core.config import EnvironmentConfig, MarketConfig
+from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import split_market
 from rl_training.core.market.planted import planted_market, planted_returns
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.trading.environment import TradingVectorEnv
 
 FloatArray = npt.NDArray[np.float64]

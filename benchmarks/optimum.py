@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.market.planted import VOLATILITY
+from rl_training.core.market_config import MarketConfig
 
 FloatArray = NDArray[np.float64]
 Shares = list[tuple[NDArray[np.int64], FloatArray]]

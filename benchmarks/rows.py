@@ -11,7 +11,8 @@ from benchmarks.control import CLEANRL, RL_ZOO_MOUNTAIN_CAR, ControlTask
 from benchmarks.market_learning import MarketTask, Race, stable_baselines_installed
 from benchmarks.markets import PlantedMarket
 from benchmarks.targets import Row, Target, interquartile_mean, share_from
-from rl_training.core.config import MarketConfig, PPOConfig
+from rl_training.core.config import PPOConfig
+from rl_training.core.market_config import MarketConfig
 
 CARTPOLE = ControlTask("CartPole-v1", CLEANRL, 500_000)
 ACROBOT = ControlTask("Acrobot-v1", CLEANRL, 500_000)

@@ -24,10 +24,11 @@ from threadpoolctl import threadpool_info
 from tqdm import tqdm
 
 from benchmarks.stable_baselines import SteppedTogether, make
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.evaluation.evaluation import evaluate
 from rl_training.core.market.bars import MarketData
 from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ppo import PPO, choose_device
 from rl_training.core.trading.environment import TradingEnv, TradingVectorEnv
 from rl_training.core.trading.features import FeatureStatistics

@@ -11,7 +11,8 @@ from django.utils import timezone
 from django_pydantic_field import SchemaField
 from simple_history.models import HistoricalRecords
 
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig
+from rl_training.core.market_config import MarketConfig
 from rl_training.querysets import PolicyStoreQuerySet, TrainingEventQuerySet, TrainingRunQuerySet
 from rl_training.runs.totals import RunTotal as RunTotal
 

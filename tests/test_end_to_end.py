@@ -180,7 +180,7 @@ def test_flower_shows_the_run_as_a_task_that_succeeded(system, triggered_run):
 
 def test_a_policy_without_its_market_file_fails_alone_and_keeps_its_schedule(system, first_run):
     create = (
-        "from rl_training.core.config import MarketConfig;"
+        "from rl_training.core.market_config import MarketConfig;"
         "PolicyStore.objects.create(name='fileless', market=MarketConfig(source='file', path='absent.csv'))"
     )
     assert system.manage("shell", "-c", create).returncode == 0

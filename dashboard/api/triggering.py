@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from dashboard.api.protocol.problem_details import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
 from dashboard.api.protocol.views import check_name, unknown
-from rl_training.core.config import Config
+from rl_training.core.base_config import Config
 from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
 from rl_training.runs import idempotency, lifecycle
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django_jsonform.utils import join_coords  # type: ignore[import-untyped]
 from django_jsonform.widgets import JSONFormWidget  # type: ignore[import-untyped]
 
-from rl_training.core.config import Config
+from rl_training.core.base_config import Config
 from rl_training.core.config_problems import problems
 
 # A config has some dozens of short settings.

@@ -6,7 +6,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from rl_training.admin.config_field import ConfigField, repaired
-from rl_training.core.config import SECTIONS, EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig
+from rl_training.core.market_config import MarketConfig
 from rl_training.models import (
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,

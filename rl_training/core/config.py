@@ -8,7 +8,10 @@ key is an error.
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from rl_training.core.base_config import Config
+from rl_training.core.market_config import MarketConfig
 
 FeatureName = Literal[
     "log_return_1",
@@ -23,132 +26,10 @@ FeatureName = Literal[
     "time_of_week",
 ]
 
-# 28 years of hourly bars, from 1990 on. Over many more, a walk of 1% a bar leaves the range of prices.
-MAX_PLANTED_BARS = 250_000
-
-
 # Steps of one rollout: about half a gigabyte with the default features.
 MAX_ROLLOUT = 4_000_000
 # Between the hidden layers of actor and critic together: with gradients and Adam's moments, half a gigabyte.
 MAX_WEIGHTS = 34_000_000
-
-
-class Config(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class MarketConfig(Config):
-    """Which bars to train and evaluate on."""
-
-    source: Literal["sp500", "nasdaq", "file", "exchange", "planted"] = Field(
-        default="sp500",
-        description=(
-            "sp500 and nasdaq: daily bars of 1999-2018. file: a CSV or Parquet file. exchange: public bars of a crypto "
-            "exchange. planted: a synthetic market whose best policy is known."
-        ),
-    )
-    path: str = Field(
-        default="",
-        max_length=500,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$",
-        description="For source=file: the file, relative to MARKET_DATA_ROOT.",
-    )
-    exchange: str = Field(
-        default="",
-        max_length=32,
-        pattern=r"^[a-z0-9_]*$",
-        description="For source=exchange: its id in ccxt, such as kraken or binance.",
-    )
-    symbol: str = Field(
-        default="",
-        max_length=64,
-        pattern=r"^[!-~]*$",
-        description="For source=exchange: what is traded there, as ccxt writes it, such as BTC/USD.",
-    )
-    timeframe: str = Field(
-        default="1h",
-        pattern=r"^[1-9][0-9]{0,2}[smhdw]$",
-        description=(
-            "For source=exchange: length of a bar that the exchange offers, a number and s, m, h, d or w, such as 15m."
-        ),
-    )
-    bars: int = Field(
-        default=10_000,
-        ge=1,
-        le=10_000_000,
-        description=(
-            "For source=exchange: how many of the latest bars to use, 1 to 10,000,000. For source=planted: how many to "
-            "make, 1 to 250,000."
-        ),
-    )
-    planted_kind: Literal["ar1", "regime", "independent"] = Field(
-        default="ar1",
-        description=(
-            "For source=planted, returns that deviate by 1% a bar. ar1: each depends on the one before. regime: around "
-            "a hidden drift, up or down. independent: no structure."
-        ),
-    )
-    planted_phi: float = Field(
-        default=0.2,
-        ge=-0.9,
-        le=0.9,
-        description="For planted_kind=ar1: correlation of successive returns. -0.9 to 0.9.",
-    )
-    planted_drift: float = Field(
-        default=0.002,
-        ge=0,
-        le=0.01,
-        description="For planted_kind=regime: log return per bar, up or down. 0 to 0.01; 0.002 is 20 bp.",
-    )
-    planted_switching: float = Field(
-        default=0.01,
-        gt=0,
-        le=0.5,
-        description="For planted_kind=regime: probability per bar that the drift turns. Above 0, at most 0.5.",
-    )
-    planted_seed: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="For source=planted: seed of the bars. 0 to 4,294,967,295."
-    )
-    train_fraction: float = Field(
-        default=0.8,
-        ge=0.1,
-        le=0.95,
-        description="Share of the bars, from the first on, to train on; the rest is for evaluation. 0.1 to 0.95.",
-    )
-
-    @model_validator(mode="after")
-    def fields_go_with_the_source(self) -> Self:
-        if self.source == "file" and not self.path:
-            raise ValueError("path: required when source is file; name a file under MARKET_DATA_ROOT")
-        if self.source == "exchange" and not self.exchange:
-            raise ValueError("exchange: required when source is exchange; an id that ccxt knows, such as kraken")
-        if self.source == "exchange" and not self.symbol:
-            raise ValueError("symbol: required when source is exchange; what is traded there, such as BTC/USD")
-        if self.source == "planted" and self.bars > MAX_PLANTED_BARS:
-            raise ValueError(f"bars: a planted market has at most {MAX_PLANTED_BARS:,} bars, got {self.bars:,}")
-        return self
-
-    @property
-    def label(self) -> str:
-        """The market in a few words, for people; says so where it is synthetic."""
-        match self.source:
-            case "file":
-                return self.path
-            case "exchange":
-                return f"{self.exchange} {self.symbol} {self.timeframe}"
-            case "planted":
-                return f"synthetic: {self._planted_label}"
-        return self.source
-
-    @property
-    def _planted_label(self) -> str:
-        match self.planted_kind:
-            case "ar1":
-                return f"AR(1) phi={self.planted_phi:g}"
-            case "regime":
-                bp = self.planted_drift * 1e4
-                return f"hidden regime of {bp:g} bp up or down, switching with {self.planted_switching:.2%}"
-        return "no structure"
 
 
 class EnvironmentConfig(Config):

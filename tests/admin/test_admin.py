@@ -7,7 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rl_training.admin.config_field import form_schema
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig
+from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore, TrainingRun
 from tests.stored import MARKUP, finished_run, store_raw
 

@@ -4,7 +4,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from rl_training.admin.config_field import ConfigField, form_schema
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig
+from rl_training.core.market_config import MarketConfig
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from benchmarks.market_learning import MarketTask
 from benchmarks.markets import PlantedMarket
 from benchmarks.rows import ROWS
 from benchmarks.targets import Row, Target, interquartile_mean, share_from
-from rl_training.core.config import MarketConfig, PPOConfig
+from rl_training.core.config import PPOConfig
+from rl_training.core.market_config import MarketConfig
 
 
 def figures(*values):

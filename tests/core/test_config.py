@@ -1,8 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.config_problems import problems
+from rl_training.core.market_config import MarketConfig
 
 
 def test_an_episode_counts_its_bars_in_every_parallel_environment():

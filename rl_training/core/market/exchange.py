@@ -10,10 +10,10 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_cache import ExchangeCache
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
+from rl_training.core.market_config import MarketConfig
 
 if TYPE_CHECKING:
     from rl_training.core.market.exchange_pages import ExchangePages

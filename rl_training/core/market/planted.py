@@ -5,8 +5,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.market.bars import MAX_PRICE, MIN_PRICE, MarketData, MarketDataError
+from rl_training.core.market_config import MarketConfig
 
 # Standard deviation of a bar's log return; with a hidden regime, around its drift.
 VOLATILITY = 0.01

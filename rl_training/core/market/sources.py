@@ -12,11 +12,11 @@ from typing import Any, assert_never
 import numpy as np
 import structlog
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market.exchange import load_exchange
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market.price_file import load_file
+from rl_training.core.market_config import MarketConfig
 
 logger = structlog.get_logger(__name__)
 

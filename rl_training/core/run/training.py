@@ -12,11 +12,12 @@ import structlog
 import torch
 
 from rl_training.core.atomic import previous
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.evaluation.evaluation import Evaluation, evaluate
 from rl_training.core.market.bars import MarketData, MarketDataError, split_market
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market.sources import market_summary
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.policy import Policy
 from rl_training.core.ppo.ppo import PPO, Iteration
 from rl_training.core.run.checkpoint import (

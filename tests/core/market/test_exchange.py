@@ -12,13 +12,13 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.config_problems import problems
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.exchange import load_exchange
 from rl_training.core.market.exchange_cache import ExchangeCache
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
 from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
 from tests.exchange_server import HOUR, exchange_server
 
 # The hour that the exchange's newest bar opens at.
@@ -414,7 +414,7 @@ def test_ccxt_is_imported_only_where_something_is_fetched(load, tmp_path):
     load(10)
     program = (
         "import sys; from datetime import *; from rl_training.core.market.sources import load_market;"
-        "from rl_training.core.config import MarketConfig;"
+        "from rl_training.core.market_config import MarketConfig;"
         "config = MarketConfig(source='exchange', exchange='binance', symbol='BTC/USDT', bars=10);"
         f"load_market(config, until=datetime.fromtimestamp({T + 120}, UTC));"
         "sys.exit(', '.join({'ccxt', 'pandas'} & set(sys.modules)) or 0)"

@@ -15,7 +15,7 @@ BARS = 2_600_000
 LOAD = """
 import sys, time
 from pathlib import Path
-from rl_training.core.config import MarketConfig
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.market.sources import load_market
 root, path = Path(sys.argv[1]), sys.argv[2]
 started = time.process_time()
@@ -25,7 +25,8 @@ print(len(market), time.process_time() - started)
 TRAIN = """
 import resource, sys
 from pathlib import Path
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.market.sources import load_market
 from rl_training.core.run.training import train
 market_config = MarketConfig(source="file", path=sys.argv[2])

@@ -3,11 +3,11 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.config_problems import problems
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.planted import planted_market, planted_returns
 from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
 
 KINDS = ["ar1", "regime", "independent"]
 

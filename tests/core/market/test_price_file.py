@@ -9,11 +9,11 @@ import pyarrow.parquet as parquet
 import pytest
 from structlog.testing import capture_logs
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.market import price_file
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.price_file import load_file, unchanged_while_read
 from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from rl_training.core.config import MarketConfig
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_loading_imports_neither_pandas_nor_arch(tmp_path):
     (tmp_path / "m.csv").write_text("unix,open,high,low,close,volume\n1600000000,1,2,1,2,5\n")
     program = (
         "import sys; from rl_training.core.market.sources import load_market;"
-        "from rl_training.core.config import MarketConfig;"
+        "from rl_training.core.market_config import MarketConfig;"
         "load_market(MarketConfig()); load_market(MarketConfig(source='file', path='m.csv'));"
         "sys.exit(', '.join({'arch', 'pandas', 'torch', 'django'} & set(sys.modules)) or 0)"
     )

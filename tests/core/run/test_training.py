@@ -3,8 +3,9 @@ import pytest
 import structlog
 import torch
 
-from rl_training.core.config import EnvironmentConfig, MarketConfig, PPOConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.market.bars import MarketData, MarketDataError, split_market
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.run.checkpoint import load_policy, tensor_digest
 from rl_training.core.run.training import PolicyMismatchError, check_fits, train
 from rl_training.core.trading.features import FeatureStatistics
