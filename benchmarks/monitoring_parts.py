@@ -11,10 +11,9 @@ from django.db.models import F
 from benchmarks.running_system import LOCAL, RunningSystem
 from benchmarks.service_parts import INSERT_RUNS, Figure, busy, empty, resident
 from quantum_trader import health
-from rl_training.alerts.defaults import add_default_rules
 from rl_training.alerts.evaluator import Evaluator
 from rl_training.alerts.kinds import SYSTEM_KINDS
-from rl_training.alerts.models import Alert, AlertRule, Round
+from rl_training.alerts.models import Alert, AlertRule, Round, add_default_rules
 from rl_training.models import PolicyStore, RunTotal, TrainingRun
 from rl_training.runs import totals
 

@@ -1,1 +1,1 @@
-"""Alerts: rules say what is wrong, a row stands open while it is, and channels are told when it begins and ends."""
+"""Alerts: rules describe conditions, an alert is open while its rule's condition holds, channels receive messages."""

@@ -1,4 +1,4 @@
-"""What the rules are judged by, read with few queries, each on an index."""
+"""The facts that conditions are evaluated on, read with few queries, each of which uses an index."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from django.db.models.functions import Left
 
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 
-# Policies whose runs are asked for in one query; SQLite takes 500 parts of a compound one.
-POLICIES_AT_ONCE = 100
+# Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
+POLICIES_PER_QUERY = 100
 ERROR_LENGTH = 300
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A finished run, as the rules look at it."""
+class FinishedRun:
+    """The columns of a finished run that conditions use."""
 
     pk: int
     run_id: str
@@ -31,7 +31,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class PolicyFacts:
-    """`total_runs`, the number of finished ones, tells whether there is something new about the runs."""
+    """The columns of a policy that conditions use.
+
+    `total_runs` is the number of finished runs: while it stays the same, verdicts about runs stay the same.
+    """
 
     pk: int
     name: str
@@ -43,7 +46,7 @@ class PolicyFacts:
 
 
 def policies() -> dict[int, PolicyFacts]:
-    """All policies, by their ids."""
+    """Return all policies by their ids."""
     newest = TrainingRun.objects.filter(policy=OuterRef("pk")).finished().order_by("-finished_at")
     rows = PolicyStore.objects.annotate(last_finished_at=Subquery(newest.values("finished_at")[:1])).values_list(
         "pk", "name", "enabled", "interval_minutes", "updated_at", "total_runs", "last_finished_at"
@@ -54,15 +57,16 @@ def policies() -> dict[int, PolicyFacts]:
     }
 
 
-def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[Finished]]]:
-    """Each policy with its last `number` finished runs, newest first; one query for a hundred policies.
+def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[FinishedRun]]]:
+    """Yield each policy's id with its last `number` finished runs, newest first.
 
-    It is one SELECT with its own LIMIT for each policy: ranking them all, as a window function does, reads all runs.
+    One query reads a hundred policies. It has one SELECT with its own LIMIT for each policy, because a window function
+    that ranks the runs would read all of them.
     """
     sql, before, after = _select_last(number)
-    for first in range(0, len(policies), POLICIES_AT_ONCE):
-        rows: dict[int, list[Any]] = {pk: [] for pk in policies[first : first + POLICIES_AT_ONCE]}
-        # The statement is Django's own, put together many times over.
+    for first in range(0, len(policies), POLICIES_PER_QUERY):
+        rows: dict[int, list[Any]] = {pk: [] for pk in policies[first : first + POLICIES_PER_QUERY]}
+        # Every part is a statement that Django compiled, with placeholders for its parameters.
         parts = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{index}" for index in range(len(rows)))  # noqa: S608
         with connection.cursor() as cursor:
             cursor.execute(parts, [value for pk in rows for value in (*before, pk, *after)])
@@ -73,12 +77,12 @@ def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[
             yield policy, [_finished(*row) for row in of_policy]
 
 
-def _finished(finished_at: Any, pk: int, run_id: str, status: str, *figures: Any) -> Finished:
-    return Finished(pk, run_id, status == TrainingRun.Status.SUCCEEDED, *figures)
+def _finished(finished_at: Any, pk: int, run_id: str, status: str, *columns: Any) -> FinishedRun:
+    return FinishedRun(pk, run_id, status == TrainingRun.Status.SUCCEEDED, *columns)
 
 
 def _select_last(number: int) -> tuple[str, list[Any], list[Any]]:
-    """The SELECT for one policy, and its parameters before and after the policy's id."""
+    """Return the SELECT for one policy, and its parameters before and after the policy's id."""
     no_policy = -1
     runs = TrainingRun.objects.filter(policy_id=no_policy).finished().order_by("-finished_at")
     columns = runs.annotate(shown_error=Left("error", ERROR_LENGTH)).values_list(
@@ -98,6 +102,6 @@ def _select_last(number: int) -> tuple[str, list[Any], list[Any]]:
 
 
 def outbox_lag(now: datetime) -> float:
-    """Seconds for which the oldest event has waited to be put on its stream."""
+    """Return the age in seconds of the oldest event that is not on its stream yet; 0 when there is none."""
     oldest = TrainingEvent.objects.filter(published_at=None).order_by("id").values_list("timestamp", flat=True).first()
     return (now - oldest).total_seconds() if oldest else 0.0

@@ -1,10 +1,10 @@
-"""What can be watched, and by which figures: the one table that the form and the rules read."""
+"""The kinds of alerts with their parameters: the one table that the admin form and the evaluator read."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db import models
 
-# A z-score of fewer says more of chance than of the run.
+# With fewer earlier runs, a z-score depends more on chance than on the run.
 DURATION_RUNS = 10
 
 
@@ -21,7 +21,7 @@ class Kind(models.TextChoices):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A figure of a rule: what it is when none is given, its range, and what it means."""
+    """A parameter of a rule: its default, its range and its meaning."""
 
     default: float
     minimum: float
@@ -37,12 +37,24 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Spec:
-    """`threshold` and `window` are None where a kind has no such figure; `of_policy`: not of the whole system."""
+    """A kind's condition in words and its parameters.
 
-    says: str
+    `threshold` and `window` are None where the kind has no such parameter. `of_policy` is False for a kind that
+    concerns the whole system.
+    """
+
+    condition: str
     threshold: Parameter | None = None
     window: Parameter | None = None
-    of_policy: bool = field(default=True)
+    of_policy: bool = True
+
+    def effective_threshold(self, value: float | None) -> float:
+        """Return the rule's threshold, or the default where it has none."""
+        return value if value is not None else self.threshold.default if self.threshold else 0.0
+
+    def effective_window(self, value: int | None) -> int:
+        """Return the rule's window, or the default where it has none."""
+        return value if value is not None else int(self.window.default) if self.window else 1
 
 
 SPECS: dict[str, Spec] = {
@@ -72,12 +84,12 @@ SPECS: dict[str, Spec] = {
         threshold=Parameter(3, 1, 1000, "the number of intervals"),
     ),
     Kind.BEAT_SILENT: Spec(
-        "No beat gave a sign of life; a beat gives one every second.",
+        "No beat process wrote a heartbeat; beat writes one every second.",
         threshold=Parameter(60, 15, 3600, "seconds of silence"),
         of_policy=False,
     ),
     Kind.WORKERS_SILENT: Spec(
-        "No worker gave a sign of life; a worker gives one every two seconds, while it trains too.",
+        "No worker wrote a heartbeat; a worker writes one every two seconds, also while it trains.",
         threshold=Parameter(120, 30, 3600, "seconds of silence"),
         of_policy=False,
     ),

@@ -1,25 +1,26 @@
-"""An alert's life: opened once while its rule's condition holds, acknowledged by somebody, resolved when it is gone.
+"""The state changes of an alert: opened while its rule's condition holds, acknowledged by a user, resolved afterwards.
 
-The only code that writes alerts. Messages are written in the same transaction and sent by the queue `alerts`.
+No other code writes alerts. Each change writes its messages in the same transaction; the queue `alerts` sends them.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
 import structlog
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from rl_training.alerts.judging import Holds, Rule
+from rl_training.alerts.conditions import Holds, Rule
 from rl_training.alerts.models import Alert, AlertChannel, AlertMessage, AlertRule
 
 log = structlog.get_logger(__name__)
 
 
 def open_alerts(found: Sequence[tuple[Rule, Holds]]) -> list[Alert]:
-    """Open an alert of each rule, with a message to each of its channels; none where one is open already.
+    """Open an alert for each rule, with a message to each of its channels.
 
-    Five queries, however many there are.
+    Returns the opened alerts; none when one of the rules already has an open alert. Takes five queries, however many
+    alerts there are.
     """
     alerts = [
         Alert(rule_id=rule.pk, policy_id=rule.policy, kind=rule.kind, run_id=holds.run, message=holds.message)
@@ -28,10 +29,10 @@ def open_alerts(found: Sequence[tuple[Rule, Holds]]) -> list[Alert]:
     try:
         with transaction.atomic():
             Alert.objects.bulk_create(alerts)
-            told = channels([alert.rule_id for alert in alerts])
-            _tell(((alert.pk, channel) for alert in alerts for channel in told[alert.rule_id]), "opened")
+            channels = channels_of_rules([alert.rule_id for alert in alerts])
+            _write_messages(((alert.pk, channel) for alert in alerts for channel in channels[alert.rule_id]), "opened")
     except IntegrityError:
-        # Another process opened one of them, or a rule was deleted; the next round reads what is there now.
+        # Another process opened one of the alerts, or a rule was deleted. The next round reads the rows again.
         log.info("Alerts were opened by another process", number=len(alerts))
         return []
     for alert in alerts:
@@ -40,37 +41,43 @@ def open_alerts(found: Sequence[tuple[Rule, Holds]]) -> list[Alert]:
 
 
 def resolve(alerts: Collection[int]) -> int:
-    """Close the open ones of these alerts; those who were told of one are told of its end. Returns how many."""
+    """Resolve the alerts with these ids that are open; return their number.
+
+    Each enabled channel with a message about an alert's beginning gets a message about its end.
+    """
     with transaction.atomic():
         resolved = Alert.objects.open().filter(pk__in=alerts).update(resolved_at=timezone.now())
-        told = AlertMessage.objects.filter(alert__in=alerts, event="opened", channel__enabled=True)
-        _tell(told.order_by("pk").values_list("alert", "channel"), "resolved")
+        notified = AlertMessage.objects.filter(alert__in=alerts, event="opened", channel__enabled=True)
+        _write_messages(notified.order_by("pk").values_list("alert", "channel"), "resolved")
     if resolved:
         log.info("Alerts resolved", alerts=sorted(alerts))
     return resolved
 
 
-def acknowledge(alert: Alert, user: Any) -> bool:
-    """Note that `user` knows of the alert; False when somebody did before, or it is over."""
-    done = (
-        Alert.objects.unacknowledged().filter(pk=alert.pk).update(acknowledged_at=timezone.now(), acknowledged_by=user)
-    )
+def acknowledge(alert: Alert, user: AbstractBaseUser | AnonymousUser) -> bool:
+    """Record that `user` has seen the alert; return False when it is resolved or acknowledged already.
+
+    Refreshes the given alert from the database.
+    """
+    unacknowledged = Alert.objects.unacknowledged().filter(pk=alert.pk)
+    done = unacknowledged.update(acknowledged_at=timezone.now(), acknowledged_by=user)
     alert.refresh_from_db(fields=["acknowledged_at", "acknowledged_by", "resolved_at"])
     return bool(done)
 
 
-def channels(rules: Collection[int]) -> dict[int, list[int]]:
-    """The ids of the enabled channels that are told of an alert of each rule."""
-    everywhere = list(AlertChannel.objects.enabled().filter(every_alert=True).values_list("pk", flat=True))
+def channels_of_rules(rules: Collection[int]) -> dict[int, list[int]]:
+    """Map each rule's id to the ids of the enabled channels that receive its alerts."""
+    receive_all = list(AlertChannel.objects.enabled().filter(every_alert=True).values_list("pk", flat=True))
     named = AlertRule.channels.through.objects.filter(
         alertrule__in=rules, alertchannel__enabled=True, alertchannel__every_alert=False
     )
-    found = {rule: list(everywhere) for rule in rules}
+    found = {rule: list(receive_all) for rule in rules}
     for rule, channel in named.values_list("alertrule", "alertchannel"):
         found[rule].append(channel)
     return found
 
 
-def _tell(whom: Iterable[tuple[int, int]], event: str) -> None:
-    messages = [AlertMessage(alert_id=alert, channel_id=channel, event=event) for alert, channel in whom]
+def _write_messages(recipients: Iterable[tuple[int, int]], event: str) -> None:
+    """Write a message of this event for each pair of alert id and channel id."""
+    messages = [AlertMessage(alert_id=alert, channel_id=channel, event=event) for alert, channel in recipients]
     AlertMessage.objects.bulk_create(messages, ignore_conflicts=True)

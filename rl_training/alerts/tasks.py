@@ -1,15 +1,16 @@
-"""The Celery tasks of the queue `alerts`: their one argument is a channel's id."""
+"""The Celery tasks of the queue `alerts`. Each takes the id of a channel."""
 
 from celery import shared_task
 
-from rl_training.alerts import delivery, watch
+from rl_training.alerts import delivery, evaluation_loop
 
-__all__ = ["deliver", "send_test", "watch"]  # importing `watch` connects it to the worker's signals
+# Importing `evaluation_loop` connects it to the worker's signals.
+__all__ = ["deliver", "evaluation_loop", "send_test"]
 
 
 @shared_task(name=delivery.DELIVER, ignore_result=True)
 def deliver(channel_id: int) -> None:
-    """Send what is due to the channel; nothing when somebody else has it in hand."""
+    """Send the messages that are due to the channel, except those that another process has claimed."""
     delivery.deliver(channel_id)
 
 

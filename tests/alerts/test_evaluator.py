@@ -1,31 +1,25 @@
-"""Each rule from its condition to the message at a real receiver, and back."""
+"""Each kind of rule, from its condition to the message at a real receiver, until the alert is resolved."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from rl_training.alerts import delivery
+from rl_training.alerts import delivery, state_changes
+from rl_training.alerts.conditions import Holds, Rule
 from rl_training.alerts.evaluator import Evaluator
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import Alert, AlertChannel, AlertMessage, AlertRule, Round
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
 class Watched:
-    """A policy with one rule, and a channel that is told of it."""
+    """A policy with one rule, and a channel that receives its alerts."""
 
     def __init__(self, receiver: Receiver, policy: PolicyStore) -> None:
         self.receiver, self.policy, self.evaluator = receiver, policy, Evaluator()
@@ -40,7 +34,7 @@ class Watched:
         return AlertRule.objects.create(kind=kind, policy=policy, **figures)
 
     def round(self) -> list[str]:
-        """States of the alerts after a round whose messages were sent, oldest first."""
+        """Evaluate the rules, deliver the messages, and return the states of all alerts, oldest first."""
         Round.objects.all().delete()
         assert self.evaluator.round(self.now)
         for channel in AlertChannel.objects.values_list("pk", flat=True):
@@ -48,7 +42,7 @@ class Watched:
         return [alert.state for alert in Alert.objects.order_by("pk")]
 
     def finish(self, **columns: object) -> TrainingRun:
-        """A finished run, as the end of a run leaves it, a minute after the one before it."""
+        """Store a finished run that ended a minute after the run before it."""
         self.now += timedelta(minutes=1)
         columns = {"status": "succeeded", "duration_seconds": 60.0, "avg_reward": 0.5, "episodes": 2} | columns
         run = TrainingRun.objects.create(
@@ -75,7 +69,7 @@ def watched(receiver: Receiver, policy: PolicyStore) -> Watched:
     return Watched(receiver, policy)
 
 
-def test_a_failed_run(watched):
+def test_failed_run_opens_alert_until_next_success(watched):
     watched.rule(Kind.RUN_FAILED)
     watched.finish()
     watched.opens_and_resolves(
@@ -88,7 +82,7 @@ def test_a_failed_run(watched):
     assert watched.round() == ["resolved", "open"]
 
 
-def test_a_success_rate_under_the_threshold(watched):
+def test_success_rate_below_threshold_opens_alert(watched):
     watched.rule(Kind.SUCCESS_RATE, threshold=0.7, window=5)
     for status in ("failed", "succeeded", "succeeded", "succeeded", "succeeded"):
         watched.finish(status=status)
@@ -100,7 +94,7 @@ def test_a_success_rate_under_the_threshold(watched):
     )
 
 
-def test_a_duration_far_from_its_usual(watched):
+def test_unusual_duration_opens_alert(watched):
     watched.rule(Kind.DURATION)
     for seconds in (58, 62, 60, 59, 61, 60, 63, 57, 60, 60, 61):
         watched.finish(duration_seconds=seconds)
@@ -112,7 +106,7 @@ def test_a_duration_far_from_its_usual(watched):
     )
 
 
-def test_a_duration_is_judged_after_ten_runs_of_as_many_episodes(watched):
+def test_duration_needs_ten_earlier_runs_with_equal_episodes(watched):
     watched.rule(Kind.DURATION)
     for _ in range(9):
         watched.finish(duration_seconds=60)
@@ -124,7 +118,7 @@ def test_a_duration_is_judged_after_ten_runs_of_as_many_episodes(watched):
     assert watched.round() == ["open"]
 
 
-def test_a_reward_that_fell(watched):
+def test_reward_far_below_median_opens_alert(watched):
     watched.rule(Kind.REWARD, threshold=0.2, window=5)
     for reward in (0.1, 0.5, 0.6, 0.5, 0.4, 0.31):
         watched.finish(avg_reward=reward)
@@ -136,7 +130,7 @@ def test_a_reward_that_fell(watched):
     )
 
 
-def test_no_run_finished_for_three_intervals(watched):
+def test_no_finished_run_for_three_intervals_opens_alert(watched):
     watched.rule(Kind.OVERDUE)
     watched.policy.interval_minutes = 10
     watched.policy.save_settings()
@@ -157,7 +151,7 @@ def test_no_run_finished_for_three_intervals(watched):
     assert watched.round() == ["resolved", "resolved"]
 
 
-def test_a_policy_that_is_due_every_minute(watched):
+def test_overdue_message_of_policy_due_every_minute(watched):
     watched.rule(Kind.OVERDUE)
     watched.policy.interval_minutes = 1
     watched.policy.save_settings()
@@ -174,10 +168,10 @@ def test_a_policy_that_is_due_every_minute(watched):
         (Kind.WORKERS_SILENT, "worker", "system: all workers are silent"),
     ],
 )
-def test_beat_or_all_workers_silent(watched, streams, monkeypatch, rule, kind, title):
+def test_missing_heartbeats_open_alert(watched, streams, monkeypatch, rule, kind, title):
     limit = watched.rule(rule).effective_threshold
     heartbeats.record(kind)
-    watched.evaluator._listening_since -= 2 * limit
+    watched.evaluator._observing_since -= 2 * limit
 
     def fall_silent() -> None:
         [name] = streams.zrange(heartbeats.key(kind), 0, -1)
@@ -187,17 +181,17 @@ def test_beat_or_all_workers_silent(watched, streams, monkeypatch, rule, kind, t
     watched.opens_and_resolves(title, text, fall_silent, lambda: heartbeats.record(kind))
 
 
-def test_nobody_is_silent_who_could_not_have_been_heard_yet(watched, streams):
+def test_silence_counts_from_the_start_of_observation(watched, streams):
     rule = watched.rule(Kind.BEAT_SILENT)
     assert watched.round() == []
-    watched.evaluator._listening_since -= rule.effective_threshold + 1
+    watched.evaluator._observing_since -= rule.effective_threshold + 1
     assert watched.round() == ["open"]
-    # Another process takes over: it has heard nothing yet, and leaves the alert as it is.
+    # A second process has not observed long enough, so it leaves the alert open.
     watched.evaluator = Evaluator()
     assert watched.round() == ["open"]
 
 
-def test_events_that_wait_for_redis(watched, monkeypatch):
+def test_unpublished_events_open_alert(watched):
     watched.rule(Kind.OUTBOX_LAG)
     run = watched.finish()
 
@@ -214,7 +208,7 @@ def test_events_that_wait_for_redis(watched, monkeypatch):
     )
 
 
-def test_a_rule_that_is_disabled_holds_no_alert_open(watched):
+def test_disabling_a_rule_resolves_its_alert(watched):
     rule = watched.rule(Kind.RUN_FAILED)
     watched.finish(status="failed")
     assert watched.round() == ["open"]
@@ -222,7 +216,7 @@ def test_a_rule_that_is_disabled_holds_no_alert_open(watched):
     assert watched.round() == ["resolved"]
 
 
-def test_an_edited_rule_is_judged_anew(watched):
+def test_edited_rule_is_evaluated_again(watched):
     rule = watched.rule(Kind.SUCCESS_RATE, threshold=0.5, window=2)
     watched.finish(status="failed")
     watched.finish()
@@ -231,45 +225,44 @@ def test_an_edited_rule_is_judged_anew(watched):
     assert watched.round() == ["open"]
 
 
-def test_of_two_processes_one_takes_the_round(watched):
+def test_only_one_of_two_processes_evaluates_a_round(watched):
     watched.rule(Kind.RUN_FAILED)
     watched.finish(status="failed")
     assert watched.round() == ["open"]
     assert Evaluator().round(watched.now) is False
     assert Evaluator().round(watched.now + timedelta(seconds=10)) is True
-    # A clock that was an hour ahead has been set back.
+    # The clock was an hour ahead and has been set back.
     assert Evaluator().round(watched.now - timedelta(hours=1)) is True
     assert Alert.objects.count() == 1
 
 
-def test_whoever_opens_an_alert_second_opens_and_tells_nothing(watched):
-    from rl_training.alerts import state_changes as alerts
-    from rl_training.alerts.judging import Holds, Rule
-
+def test_opening_an_open_alert_again_writes_nothing(watched):
     rule = watched.rule(Kind.RUN_FAILED)
     found = [(Rule(rule.pk, rule.kind, watched.policy.pk, 0, 1), Holds("failed"))]
-    assert len(alerts.open_alerts(found)) == 1
-    assert alerts.open_alerts(found) == []
+    assert len(state_changes.open_alerts(found)) == 1
+    assert state_changes.open_alerts(found) == []
     assert AlertMessage.objects.count() == 1
 
 
-def test_the_last_runs_of_many_policies_take_few_queries(watched, django_assert_num_queries):
+def test_queries_of_a_round_do_not_grow_with_rules(watched, django_assert_num_queries):
     policies = [PolicyStore(name=f"policy_{number}") for number in range(250)]
     PolicyStore.objects.bulk_create(policies)
     AlertRule.objects.bulk_create(AlertRule(policy=policy, kind=Kind.RUN_FAILED) for policy in policies)
     watched.evaluator.round(watched.now)
     PolicyStore.objects.update(total_runs=1)
-    # The round, open alerts, rules, policies, outbox; the runs of 250 policies, a hundred at a time.
+    # Five for the round, open alerts, rules, policies and outbox; three for the runs of 250 policies.
     with django_assert_num_queries(5 + 3):
         watched.evaluator.round(watched.now + timedelta(seconds=10))
     with django_assert_num_queries(5):
         watched.evaluator.round(watched.now + timedelta(seconds=20))
 
 
-def test_a_real_end_of_a_run_is_seen(watched, policy, streams):
+def test_run_that_fails_in_lifecycle_opens_alert(watched, policy, streams):
     watched.rule(Kind.RUN_FAILED)
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
-    lifecycle.fail(lifecycle.claim(run.run_id), "no bars")
+    claimed = lifecycle.claim(run.run_id)
+    assert claimed is not None
+    lifecycle.fail(claimed, "no bars")
     assert watched.round() == ["open"]
     assert Alert.objects.get().run == run
     assert Alert.objects.get().message == f"Run {run.run_id} failed: no bars"

@@ -1,10 +1,10 @@
-"""Rules, alerts and channels as rows: what they are at first, and what the database refuses."""
+"""The tables of alerts: default rules, constraints, and the encryption of channels' URLs."""
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from rl_training.alerts import sealing
+from rl_training.alerts import encryption
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
 from rl_training.models import PolicyStore
@@ -14,14 +14,14 @@ pytestmark = pytest.mark.django_db
 POLICY_RULES = ["duration", "overdue", "reward", "run_failed", "success_rate"]
 
 
-def test_a_new_policy_is_watched_by_a_rule_of_each_kind():
+def test_new_policy_gets_a_rule_of_each_kind():
     policy = PolicyStore.objects.create(name="other")
     assert sorted(policy.alert_rules.values_list("kind", flat=True)) == POLICY_RULES
     policy.save_settings()
     assert policy.alert_rules.count() == 5
 
 
-def test_an_alert_opens_once_until_it_is_resolved(policy):
+def test_rule_has_at_most_one_open_alert(policy):
     rule = AlertRule.objects.get_or_create(policy=policy, kind=Kind.OVERDUE)[0]
     first = Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="late")
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -33,14 +33,14 @@ def test_an_alert_opens_once_until_it_is_resolved(policy):
 
 
 @pytest.mark.parametrize(("kind", "of_policy"), [("overdue", False), ("beat_silent", True), ("nothing", True)])
-def test_a_rule_is_of_what_its_kind_is_of(kind, of_policy, policy):
+def test_rule_whose_kind_does_not_fit_its_policy_is_refused(kind, of_policy, policy):
     AlertRule.objects.all().delete()
     with pytest.raises(IntegrityError), transaction.atomic():
         AlertRule.objects.create(kind=kind, policy=policy if of_policy else None)
 
 
 @pytest.mark.parametrize(
-    ("figures", "says"),
+    ("parameters", "says"),
     [
         ({"kind": "success_rate", "threshold": 1.5}, "threshold: 1.5 is not the share that must succeed: 0.01 to 1"),
         ({"kind": "success_rate", "window": 1}, "window: 1 is not the number of runs: 2 to 500, 20 when empty"),
@@ -48,21 +48,21 @@ def test_a_rule_is_of_what_its_kind_is_of(kind, of_policy, policy):
         ({"kind": "success_rate", "threshold": float("nan")}, "threshold: nan is not the share"),
     ],
 )
-def test_a_figure_out_of_range_is_refused_by_name(figures, says, policy):
+def test_parameter_out_of_range_is_refused_by_name(parameters, says, policy):
     AlertRule.objects.all().delete()
     with pytest.raises(ValidationError) as refused:
-        AlertRule(policy=policy, **figures).full_clean()
+        AlertRule(policy=policy, **parameters).full_clean()
     [(name, [message])] = refused.value.message_dict.items()
     assert f"{name}: {message}".startswith(says)
 
 
-def test_an_empty_figure_is_the_default():
+def test_empty_parameter_is_the_default():
     assert AlertRule(kind=Kind.SUCCESS_RATE).effective_threshold == 0.8
     assert AlertRule(kind=Kind.SUCCESS_RATE, threshold=0.5).effective_threshold == 0.5
     assert AlertRule(kind=Kind.DURATION).effective_window == 50
 
 
-def test_the_database_holds_no_address_that_can_be_read(settings):
+def test_database_holds_channel_url_only_encrypted(settings):
     channel = AlertChannel(name="pager")
     channel.address = "json://user:secret@pager.example/token"
     channel.save()
@@ -73,6 +73,6 @@ def test_the_database_holds_no_address_that_can_be_read(settings):
     assert channel.address == "json://user:secret@pager.example/token"
     assert channel.masked_address == "json://..."
     settings.SECRET_KEY = "another"
-    with pytest.raises(sealing.UnreadableError):
+    with pytest.raises(encryption.UnreadableError):
         _ = channel.address
     assert channel.masked_address == "its address was stored with another SECRET_KEY: enter it again"

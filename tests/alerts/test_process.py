@@ -1,4 +1,4 @@
-"""The process that looks after alerts, as `make up` starts it: with Redis, and when Redis is gone."""
+"""The process `alerts` as `make up` starts it, with Redis and without."""
 
 import subprocess
 import sys
@@ -9,7 +9,6 @@ import psutil
 import pytest
 
 from quantum_trader.processes import BASE_DIR, COMMANDS
-from tests.receiver import Receiver, receiving
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
@@ -44,7 +43,7 @@ PolicyStore.objects.update(total_runs=2)
 
 
 class System:
-    """A migrated database, a Redis, and the process."""
+    """A migrated database, a Redis server, and the process `alerts`."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.redis, self.console = RedisServer(folder), folder / "console"
@@ -76,13 +75,7 @@ def system(tmp_path: Path, environment_of_processes: dict[str, str]) -> Iterator
     system.redis.kill()
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-def test_it_tells_of_what_it_finds_whether_redis_is_there_or_not(system, receiver):
+def test_process_sends_alerts_with_redis_and_without(system, receiver):
     system.manage("shell", "-c", FAIL.replace("ADDRESS", receiver.address("s3cret")))
     process = system.start()
     try:
@@ -95,13 +88,13 @@ def test_it_tells_of_what_it_finds_whether_redis_is_there_or_not(system, receive
         system.manage("shell", "-c", SUCCEED)
         wait_for(lambda: len(receiver.messages) > 1, "the second message", 60)
         assert receiver.titles[1] == "Resolved: rl_v3: a run failed"
-        # Sending takes apprise, which alone is 45 MB.
+        # The process has imported apprise, which takes 45 MB.
         assert process.memory_info().rss < 200e6
         assert not any("libtorch" in mapped.path for mapped in process.memory_maps())
     finally:
         process.terminate()
         process.wait(20)
-    said = system.console.read_text()
-    assert "Alert message sent" in said
-    assert "Task rl_training.alerts.tasks.deliver" in said
-    assert "s3cret" not in said
+    output = system.console.read_text()
+    assert "Alert message sent" in output
+    assert "Task rl_training.alerts.tasks.deliver" in output
+    assert "s3cret" not in output

@@ -1,4 +1,4 @@
-"""Alerts in the Django admin: rules and channels are edited, alerts are looked at and acknowledged."""
+"""Alerts in the Django admin: users edit rules and channels, and read and acknowledge alerts."""
 
 from rl_training.alerts.admin.alerts import AlertAdmin
 from rl_training.alerts.admin.channels import AlertChannelAdmin

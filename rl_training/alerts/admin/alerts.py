@@ -1,4 +1,4 @@
-"""Alerts in the admin: to be looked at, and to be acknowledged."""
+"""The admin page of alerts: users read and acknowledge them."""
 
 from typing import Any
 
@@ -76,7 +76,7 @@ class AlertAdmin(ReadOnlyAdmin):
     def acknowledged(self, alert: Alert) -> str:
         if alert.acknowledged_at is None:
             return EMPTY
-        return f"{alert.acknowledged_at:%Y-%m-%d %H:%M:%S} by {alert.acknowledged_by or 'somebody who is gone'}"
+        return f"{alert.acknowledged_at:%Y-%m-%d %H:%M:%S} by {alert.acknowledged_by or 'a deleted user'}"
 
     @admin.display(description="messages")
     def told(self, alert: Alert) -> str | SafeString:

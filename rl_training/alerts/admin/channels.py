@@ -1,4 +1,4 @@
-"""Channels in the admin. Their addresses go in and never come out."""
+"""The admin page of alert channels: their URLs are entered here and never shown."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +18,7 @@ STATE = ("masked_address", "last_test", "waiting")
 
 
 class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The address is a field of the form alone: what the admin records of a change is a field's name."""
+    """A form with `address` as a field of its own, because the admin's history then records its name alone."""
 
     address = forms.CharField(
         required=False,
@@ -93,10 +93,10 @@ class AlertChannelAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg
     def send_test(self, request: HttpRequest, queryset: QuerySet[AlertChannel]) -> None:
         for channel in queryset:
             AlertChannel.objects.filter(pk=channel.pk).update(test_requested_at=timezone.now())
-            if delivery.ask(delivery.SEND_TEST, channel.pk):
+            if delivery.enqueue(delivery.SEND_TEST, channel.pk):
                 self.log_change(request, channel, "Sent a test message.")
                 text = f"A test message to {channel} is on its way; its outcome shows under “last test” on this page."
                 self.message_user(request, text)
             else:
-                text = f"No test message to {channel}: Redis, which takes the order, does not answer."
+                text = f"No test message to {channel}: Redis does not answer."
                 self.message_user(request, text, messages.ERROR)

@@ -1,4 +1,4 @@
-"""Rules in the admin: listed by policy, with their figures."""
+"""The admin page of alert rules: a list by policy, with thresholds and windows."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
             parameter = getattr(spec, name)
             self.fields[name].help_text = f"{str(parameter).capitalize()}." if parameter else "None: leave it empty."
         if "policy" in self.fields:
-            # A policy whose typed columns are invalid must not hide the others.
+            # The form shows the names alone.
             names = PolicyStore.objects.only("name")
             self.fields["policy"].queryset = names  # type: ignore[attr-defined]
 
@@ -53,7 +53,7 @@ class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
         return ("policy", "kind", meaning, "enabled", "threshold", "window", "channels")
 
     def get_readonly_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
-        # What an alert was opened by stays what it was.
+        # A stored alert refers to its rule, so the rule keeps its policy and its kind.
         return ("policy", "kind", "condition") if obj else ("conditions",)
 
     @admin.display(ordering="policy__name", description="policy")
@@ -75,11 +75,11 @@ class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description="it holds when")
     def condition(self, rule: AlertRule) -> str:
-        return SPECS[rule.kind].says
+        return SPECS[rule.kind].condition
 
     @admin.display(description="they hold when")
     def conditions(self, rule: AlertRule) -> str:
-        rows = ((Kind(kind).label, spec.says, _figures(kind)) for kind, spec in SPECS.items())
+        rows = ((Kind(kind).label, spec.condition, _parameters(kind)) for kind, spec in SPECS.items())
         return format_html_join("", "<p><b>{}</b>: {} {}</p>", rows)
 
     @admin.action(permissions=["change"], description="Enable")
@@ -98,7 +98,8 @@ class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
         self.message_user(request, f"The rules are {word}.")
 
 
-def _figures(kind: str) -> str:
+def _parameters(kind: str) -> str:
+    """Describe the kind's threshold and window for the form."""
     spec = SPECS[kind]
     named = (("Threshold", spec.threshold), ("Window", spec.window))
     return " ".join(f"{name}: {parameter}." for name, parameter in named if parameter)

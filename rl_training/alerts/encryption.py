@@ -1,4 +1,4 @@
-"""A channel's address as the database holds it: encrypted, so that no query log, dump or error text shows it."""
+"""Encryption of a channel's apprise URL, so that no query log, database dump or error text shows it."""
 
 import base64
 import hashlib
@@ -8,20 +8,20 @@ from django.conf import settings
 
 
 class UnreadableError(Exception):
-    """The address was sealed with another SECRET_KEY."""
+    """The text was encrypted with another SECRET_KEY."""
 
     def __init__(self) -> None:
         super().__init__("its address was stored with another SECRET_KEY: enter it again")
 
 
-def seal(text: str) -> str:
+def encrypt(text: str) -> str:
     return _fernet().encrypt(text.encode()).decode()
 
 
-def unseal(sealed: str) -> str:
-    """Raises `UnreadableError`."""
+def decrypt(encrypted: str) -> str:
+    """Return the plain text. Raises `UnreadableError`."""
     try:
-        return _fernet().decrypt(sealed.encode()).decode()
+        return _fernet().decrypt(encrypted.encode()).decode()
     except InvalidToken:
         raise UnreadableError from None
 

@@ -1,12 +1,12 @@
-"""Where and when rules are evaluated: in the process that serves the queue `alerts`, every ten seconds, in a thread.
+"""The thread that evaluates the rules every ten seconds, in the process that serves the queue `alerts`.
 
-That process (`celery_app worker -Q alerts`) neither schedules nor trains: it can tell that beat or all workers are
-silent, and the hours of a training run hold up no message. Any number of such processes may run. The one that takes a
-round does it, the others find it taken; and should two overlap, the database refuses a second open alert of a rule. The
-rows are the truth here as well: a process that starts finds out anew what holds, and sends what is not sent.
+That process (`celery_app worker -Q alerts`) neither schedules nor trains, so it notices when beat or all workers are
+silent, and a training run never delays its messages. Any number of such processes may run: one process claims a round,
+the others skip it, and the database refuses a second open alert of a rule if two rounds overlap. All state is in the
+database: a process that starts evaluates every rule again and sends every message that is not sent yet.
 
-Whether this process itself lives is watched from outside: by `make up` and compose, which start it again, by `/readyz`,
-which shows its last sign of life, and by Prometheus, from `/metrics`.
+Other programs watch this process itself: `make up` and compose restart it, `/readyz` shows its last heartbeat, and
+Prometheus reads that heartbeat from `/metrics`.
 """
 
 import threading
@@ -27,8 +27,8 @@ from rl_training.presence import heartbeats
 log = structlog.get_logger(__name__)
 
 
-class Watch(threading.Thread):
-    """Evaluates the rules and has messages sent until the process ends."""
+class EvaluationLoop(threading.Thread):
+    """Evaluates the rules and enqueues the due messages until the process ends."""
 
     def __init__(self) -> None:
         super().__init__(name="alerts", daemon=True)
@@ -43,7 +43,7 @@ class Watch(threading.Thread):
             self._stopped.wait(max(0.0, EVERY_SECONDS - (time.monotonic() - started)))
 
     def once(self) -> None:
-        """A round, and what is left to send of this and earlier ones."""
+        """Evaluate the rules once and enqueue all due messages. A database error is logged and ends the pass."""
         try:
             self._evaluator.round()
             delivery.send_due(timezone.now())
@@ -58,8 +58,8 @@ class Watch(threading.Thread):
 
 @celeryd_after_setup.connect
 def start(instance: Any, **_: Any) -> None:
-    """Before the worker connects to its broker: a Redis that is away is a thing to tell people of."""
+    """Start the loop before the worker connects to its broker, so that alerts are also sent while Redis is down."""
     if settings.ALERTS_QUEUE in instance.app.amqp.queues.consume_from:
-        watch = Watch()
-        worker_shutting_down.connect(lambda **_: watch.stop(), weak=False)
-        watch.start()
+        loop = EvaluationLoop()
+        worker_shutting_down.connect(lambda **_: loop.stop(), weak=False)
+        loop.start()

@@ -1,4 +1,4 @@
-"""Whether a rule's condition holds: pure functions of the figures that the rule is about."""
+"""The conditions of the rules: pure functions from facts to a verdict."""
 
 import math
 import statistics
@@ -7,23 +7,25 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from rl_training.alerts.facts import Finished, PolicyFacts
+from rl_training.alerts.facts import FinishedRun, PolicyFacts
 from rl_training.alerts.kinds import DURATION_RUNS, Kind
 
-# Of the logarithm of the duration: 5 %. Runs that all take the same time must not make a blink unusual.
-LEAST_DEVIATION = math.log(1.05)
-# So that the z-score of a normal distribution is that of mean and standard deviation (Iglewicz and Hoaglin, 1993).
-NORMAL = 0.6745
+# In the logarithm of the duration, 5 %: runs that all take the same time must not make a small delay unusual.
+SMALLEST_DEVIATION = math.log(1.05)
+# Scales the MAD so that the score equals the z-score for a normal distribution (Iglewicz and Hoaglin, 1993).
+MAD_SCALE = 0.6745
 
 
 class State(Enum):
+    """A verdict without a message."""
+
     GONE = "gone"
-    UNKNOWN = "unknown"  # an open alert stays open, and none opens
+    UNKNOWN = "unknown"  # An open alert stays open and no alert opens.
 
 
 @dataclass(frozen=True)
 class Holds:
-    """The condition holds: what to tell people, and the id of the run's row where it is about one."""
+    """The verdict that the condition holds: the message for users, and the primary key of the run that caused it."""
 
     message: str
     run: int | None = None
@@ -34,7 +36,7 @@ Verdict = Holds | State
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule's row, with its defaults filled in."""
+    """The columns of a rule, with the defaults of its kind filled in."""
 
     pk: int
     kind: str
@@ -43,18 +45,18 @@ class Rule:
     window: int
 
 
-def of_runs(rule: Rule, runs: Sequence[Finished]) -> Verdict:
-    """The verdict of a rule about a policy's last finished runs, newest first."""
-    return OF_RUNS[rule.kind](rule, runs)
+def evaluate_runs(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
+    """Evaluate a rule of a kind in `RUN_CONDITIONS` on a policy's last finished runs, newest first."""
+    return RUN_CONDITIONS[rule.kind](rule, runs)
 
 
-def run_failed(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+def run_failed(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     if not runs or runs[0].succeeded:
         return State.GONE
     return Holds(f"Run {runs[0].run_id} failed: {runs[0].error or 'no reason is known'}", runs[0].pk)
 
 
-def success_rate(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+def success_rate(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     last = runs[: rule.window]
     succeeded = sum(run.succeeded for run in last)
     if len(last) < rule.window or succeeded / rule.window >= rule.threshold:
@@ -63,22 +65,22 @@ def success_rate(rule: Rule, runs: Sequence[Finished]) -> Verdict:
     return Holds(f"{share}, {succeeded / rule.window:.0%}; at least {rule.threshold:.0%} should.", last[0].pk)
 
 
-def duration(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+def duration(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     timed = [run for run in runs if run.succeeded and run.duration_seconds is not None and run.duration_seconds > 0]
     earlier = [run for run in timed[1:] if run.episodes == timed[0].episodes][: rule.window]
     if len(earlier) < DURATION_RUNS:
         return State.GONE
     logs = [math.log(run.duration_seconds or 1.0) for run in (timed[0], *earlier)]
     usual = statistics.median(logs[1:])
-    deviation = max(LEAST_DEVIATION, statistics.median(abs(log - usual) for log in logs[1:]))
-    score = NORMAL * (logs[0] - usual) / deviation
+    deviation = max(SMALLEST_DEVIATION, statistics.median(abs(log - usual) for log in logs[1:]))
+    score = MAD_SCALE * (logs[0] - usual) / deviation
     if abs(score) <= rule.threshold:
         return State.GONE
     took = f"Run {timed[0].run_id} took {timed[0].duration_seconds:,.1f} s; {math.exp(usual):,.1f} s is usual"
     return Holds(f"{took}: the robust z-score of {score:.1f} is beyond {rule.threshold:g}.", timed[0].pk)
 
 
-def reward(rule: Rule, runs: Sequence[Finished]) -> Verdict:
+def reward(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     rewarded = [(run, run.avg_reward) for run in runs if run.succeeded and run.avg_reward is not None]
     earlier = [value for _, value in rewarded[1 : 1 + rule.window]]
     if len(earlier) < rule.window:
@@ -107,17 +109,21 @@ def outbox_lag(rule: Rule, seconds: float) -> Verdict:
     return Holds(f"The oldest event waits for its Redis stream for {seconds:,.0f} s.")
 
 
-def silent(rule: Rule, who: str, age: float | None, listened: float) -> Verdict:
-    """`age`: of the newest sign, None when there is none; `listened`: for how long one would have been heard."""
+def silent(rule: Rule, process: str, age: float | None, observed: float) -> Verdict:
+    """Evaluate a rule about missing heartbeats.
+
+    `age` is the age in seconds of the newest heartbeat, None without one. `observed` is the number of seconds during
+    which a heartbeat would have been seen.
+    """
     if age is not None and age <= rule.threshold:
         return State.GONE
-    if listened <= rule.threshold:
+    if observed <= rule.threshold:
         return State.UNKNOWN
-    last = "none was heard" if age is None else f"the last was {age:,.0f} s ago"
-    return Holds(f"No sign of life of {who} for more than {rule.threshold:g} s: {last}.")
+    last = "none was seen" if age is None else f"the last was {age:,.0f} s ago"
+    return Holds(f"No heartbeat of {process} for more than {rule.threshold:g} s: {last}.")
 
 
-OF_RUNS = {
+RUN_CONDITIONS = {
     Kind.RUN_FAILED.value: run_failed,
     Kind.SUCCESS_RATE.value: success_rate,
     Kind.DURATION.value: duration,
