@@ -19,7 +19,8 @@ from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
 from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
-from rl_training.querysets import typed_columns
+from rl_training.models.columns import RESULT_COLUMNS
+from rl_training.models.policies import typed_columns
 from rl_training.runs import lifecycle, task_messages
 from rl_training.worker import pool
 from rl_training.worker.ownership import Owner
@@ -221,16 +222,7 @@ def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "Train
 
 def columns(result: "TrainingResult") -> dict[str, Any]:
     """The columns of a training run that its result fills."""
-    names = (
-        "avg_reward",
-        "final_reward",
-        "avg_policy_loss",
-        "avg_value_loss",
-        "environment_steps",
-        "episode_rewards",
-        "market_summary",
-    )
-    return {name: getattr(result, name) for name in names} | {"episodes_done": len(result.episode_rewards)}
+    return {name: getattr(result, name) for name in RESULT_COLUMNS} | {"episodes_done": len(result.episode_rewards)}
 
 
 def explain(error: Exception) -> str:

@@ -19,35 +19,11 @@ from dashboard.api.protocol.views import ListView, View, check_no_body
 from dashboard.api.triggering import TriggerRequest, key_of, trigger
 from rl_training.core.config_problems import problems
 from rl_training.models import TrainingRun
-from rl_training.querysets import LARGE_RUN_COLUMNS, typed_columns
+from rl_training.models.columns import LARGE_RUN_COLUMNS, LISTED_COLUMNS
+from rl_training.models.policies import typed_columns
 from rl_training.runs import idempotency, lifecycle
 
 log = structlog.get_logger(__name__)
-
-COLUMNS = (
-    "pk",
-    "run_id",
-    "policy__name",
-    "status",
-    "trigger",
-    "scheduled_for",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "cancel_requested_at",
-    "attempt",
-    "initial_version__number",
-    "episodes",
-    "episodes_done",
-    "iterations_done",
-    "environment_steps",
-    "duration_seconds",
-    "avg_reward",
-    "final_reward",
-    "avg_policy_loss",
-    "avg_value_loss",
-    "error",
-)
 
 
 class Run(serializers.Serializer):  # type: ignore[type-arg]
@@ -104,7 +80,7 @@ REPLAYED = OpenApiParameter(
 
 
 class RunList(ListView):
-    queryset = TrainingRun.objects.values(*COLUMNS)
+    queryset = TrainingRun.objects.values(*LISTED_COLUMNS)
     serializer_class = Run
     filterset_class = RunFilters
     orderings = ("-queued_at", "queued_at", "-finished_at", "finished_at")
@@ -196,7 +172,7 @@ def find(run_id: str) -> Any:
 
 
 def described(run_id: str) -> Any:
-    row = find(run_id).values(*COLUMNS, *LARGE_RUN_COLUMNS, "version__number").first()
+    row = find(run_id).values(*LISTED_COLUMNS, *LARGE_RUN_COLUMNS, "version__number").first()
     if row is None:
         raise no_run(run_id)
     return RunDetail(row).data

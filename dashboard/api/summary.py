@@ -19,7 +19,7 @@ from dashboard.api.protocol.fields import Figure, finite
 from dashboard.api.protocol.views import AnyMethodFirst, check_name, unknown
 from dashboard.compiled_queries import CompiledQuery
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.querysets import POLICY_SUMMARY_COLUMNS
+from rl_training.models.columns import POLICY_SUMMARY_COLUMNS
 
 DEFAULT_POLICY = "rl_v3"
 RECENT_RUNS = 10

@@ -19,9 +19,8 @@ from prometheus_client.registry import Collector
 
 from dashboard.monitoring.histograms import histogram
 from rl_training.alerts.models import Alert, AlertMessage, Round
-from rl_training.models import PolicyStore, RunTotal, TrainingEvent, TrainingRun
+from rl_training.models import Measure, PolicyStore, RunTotal, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
-from rl_training.runs.totals import Measure
 
 PREFIX = "quantum_trader_"
 

@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from dashboard.access import VIEW, Page
 from rl_training.core.config_problems import problems
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.querysets import TYPED_COLUMNS, typed_columns
+from rl_training.models.policies import TYPED_COLUMNS, typed_columns
 from rl_training.runs import lifecycle
 
 CHANGE_POLICY = "rl_training.change_policystore"

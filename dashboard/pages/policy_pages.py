@@ -16,8 +16,7 @@ from dashboard.pages.active_runs import active_runs, moment_of_streams
 from dashboard.pages.policy_states import RECORD, add_states, state_of
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import problems
-from rl_training.models import PolicyStore, TrainingRun
-from rl_training.querysets import PolicyStoreQuerySet
+from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
 
 POLICIES_PER_PAGE = 50
 RUNS_LISTED = 10

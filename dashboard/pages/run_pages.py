@@ -16,8 +16,9 @@ from dashboard.pages.active_runs import active_runs, moment_of_streams
 from dashboard.timestamps import in_utc
 from rl_training.admin.policy_history import changes
 from rl_training.core.config import SECTIONS
-from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
-from rl_training.querysets import TrainingRunQuerySet, large_run_columns, typed_columns
+from rl_training.models import PolicyStore, PolicyVersion, TrainingRun, TrainingRunQuerySet
+from rl_training.models.columns import large_run_columns
+from rl_training.models.policies import typed_columns
 
 RUNS_PER_PAGE = 50
 # To choose from; the name of another policy can be typed.

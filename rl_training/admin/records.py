@@ -21,7 +21,8 @@ from rl_training.admin.display import (
     time_column,
 )
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
-from rl_training.querysets import LARGE_RUN_COLUMNS, large_run_columns, typed_columns
+from rl_training.models.columns import LARGE_RUN_COLUMNS, RUN_METRICS, large_run_columns
+from rl_training.models.policies import typed_columns
 from rl_training.runs import lifecycle
 
 
@@ -78,7 +79,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         ("Times", {"fields": ("slot", "queued", "sent", "started", "heartbeat", "finished")}),
         ("Attempt", {"fields": ("attempt", "progress", "iterations_done", "duration", "environment_steps")}),
         ("Outcome", {"fields": ("started_from", "made", "announced")}),
-        ("Rewards and losses", {"fields": ("avg_reward", "final_reward", "avg_policy_loss", "avg_value_loss")}),
+        ("Rewards and losses", {"fields": RUN_METRICS}),
         ("Details", {"fields": ("shown_episode_rewards", "shown_market", "shown_config")}),
     )
 

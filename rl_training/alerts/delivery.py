@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from rl_training.alerts import encryption, sending
 from rl_training.alerts.message_text import compose
 from rl_training.alerts.models import AlertChannel, AlertMessage
-from rl_training.querysets import typed_columns
+from rl_training.models.policies import typed_columns
 
 log = structlog.get_logger(__name__)
 

@@ -25,7 +25,7 @@ from django.utils import timezone
 from rl_training.core.config import TrainingConfig
 from rl_training.files import checkpoints
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
-from rl_training.querysets import typed_columns
+from rl_training.models.policies import typed_columns
 from rl_training.runs import task_messages, totals
 from rl_training.streams import events
 
@@ -287,7 +287,7 @@ def reap() -> int:
     """Take runs whose worker is lost back to queued, or end them once MOST_LOST workers are. Returns how many."""
     asked = time.monotonic()
     # An owner that still lives shows it again by the clock as it is.
-    TrainingRun.objects.heard_in_future().update(heartbeat_at=Now())
+    TrainingRun.objects.with_future_heartbeat().update(heartbeat_at=Now())
     lost = list(TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*typed_columns("policy")))
     if time.monotonic() - asked > HEARTBEAT_SECONDS:
         # The database kept everybody waiting: the owners are heard first, and looked for the next time.

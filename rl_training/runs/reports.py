@@ -4,33 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models.columns import REPORT_COLUMNS
 from rl_training.streams.events import utc
-
-RUN_COLUMNS = (
-    "run_id",
-    "status",
-    "trigger",
-    "scheduled_for",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "attempt",
-    "episodes",
-    "episodes_done",
-    "duration_seconds",
-    "avg_reward",
-    "final_reward",
-    "avg_policy_loss",
-    "avg_value_loss",
-    "environment_steps",
-    "episode_rewards",
-    "error",
-)
 
 
 def describe_run(run: TrainingRun) -> dict[str, Any]:
     """The run as JSON can hold it, with the version that it made."""
-    columns = {name: getattr(run, name) for name in RUN_COLUMNS}
+    columns = {name: getattr(run, name) for name in REPORT_COLUMNS}
     version = getattr(run, "version", None)
     return {
         "policy": run.policy.name,

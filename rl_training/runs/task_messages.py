@@ -65,7 +65,7 @@ def resend_unheard(now: datetime) -> int:
 
     A message that still waits in the queue is not: the workers are merely busy.
     """
-    unheard = list(TrainingRun.objects.unheard(now, UNHEARD_AFTER))
+    unheard = list(TrainingRun.objects.undelivered(now, UNHEARD_AFTER))
     if not unheard:
         return 0
     waiting = set(_waiting())

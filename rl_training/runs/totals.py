@@ -5,19 +5,12 @@ transaction that ends it. So the totals are those of the runs, at any moment.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models import Case, Count, F, Q, Sum, Value, When
 
-if TYPE_CHECKING:
-    from rl_training.models import TrainingRun
-
-
-class Measure(models.TextChoices):
-    DURATION = "duration"
-    REWARD = "reward"
-
+from rl_training.models import Measure, RunTotal, TrainingRun
 
 # Upper bounds. A bound that is taken out or added concerns the runs from then on; `count_anew` sorts the old ones too.
 BOUNDS: dict[str, tuple[float, ...]] = {
@@ -28,26 +21,7 @@ COLUMNS: dict[str, str] = {Measure.DURATION: "duration_seconds", Measure.REWARD:
 BEYOND = "+Inf"
 
 
-class RunTotal(models.Model):
-    """The ended runs of a policy, of one status, whose measure is in one bucket."""
-
-    policy = models.ForeignKey("rl_training.PolicyStore", on_delete=models.CASCADE, related_name="totals")
-    status = models.CharField(max_length=10)
-    measure = models.CharField(max_length=10, choices=Measure)
-    bound = models.CharField(max_length=10, help_text="The bucket's upper bound, as Prometheus writes it.")
-    runs = models.PositiveBigIntegerField(default=0)
-    total = models.FloatField(default=0.0, help_text="The sum of the measures.")
-
-    class Meta:
-        constraints = (
-            models.UniqueConstraint(fields=["policy", "status", "measure", "bound"], name="total_once_per_bucket"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.policy_id} {self.status} {self.measure} {self.bound}"
-
-
-def add(run: "TrainingRun") -> None:
+def add(run: TrainingRun) -> None:
     """Count a run that ends in the present transaction. Nobody else counts one of its policy: it was the active one."""
     for measure, column in COLUMNS.items():
         value = getattr(run, column)

@@ -7,8 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from celery_app import app
-from rl_training.models import PolicyStore, TrainingRun
-from rl_training.querysets import PolicyStoreQuerySet
+from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.schedule.scheduler import PolicyStoreScheduler
 

@@ -13,7 +13,7 @@ from rl_training.admin.records import PolicyFilter
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import AlertRule
 from rl_training.models import PolicyStore
-from rl_training.querysets import typed_columns
+from rl_training.models.policies import typed_columns
 
 
 class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]

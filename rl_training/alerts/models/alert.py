@@ -8,7 +8,8 @@ from django.utils import timezone
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models.rule import AlertRule
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.querysets import large_run_columns, typed_columns
+from rl_training.models.columns import large_run_columns
+from rl_training.models.policies import typed_columns
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):

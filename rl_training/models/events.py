@@ -1,0 +1,51 @@
+"""Events of training runs, as the outbox stores them before they are published."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from rl_training.models.runs import TrainingRun
+
+# The clocks of two machines differ by less. A time further in the future was written before a clock was set back.
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
+
+
+class TrainingEventQuerySet(models.QuerySet["TrainingEvent"]):
+    def unpublished(self, before: datetime) -> TrainingEventQuerySet:
+        """Select the events written before `before` that are not on their stream, oldest first.
+
+        Events with a timestamp more than a minute after `before` are selected too: a clock that was set back since, or
+        the clock of another machine, wrote them.
+        """
+        just_written = (before, before + MAX_CLOCK_DIFFERENCE)
+        return self.filter(published_at=None).exclude(timestamp__range=just_written).order_by("id")
+
+
+class TrainingEvent(models.Model):
+    """An event for a Redis stream, written in the transaction of the change that it announces."""
+
+    event_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    event_type = models.CharField(max_length=80, help_text="Also the name of the stream.")
+    run = models.ForeignKey(TrainingRun, on_delete=models.PROTECT, related_name="events")
+    timestamp = models.DateTimeField(default=timezone.now)
+    payload = models.JSONField()
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TrainingEventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["id"], condition=Q(published_at__isnull=True), name="event_unpublished"),
+            models.Index(fields=["-timestamp"], name="event_timestamp"),
+            models.Index(fields=["event_type", "-timestamp"], name="event_of_type"),
+        )
+        constraints = (models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),)
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.event_id}"

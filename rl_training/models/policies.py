@@ -1,0 +1,208 @@
+"""Policies: their settings, and named queries for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
+from django.utils import timezone
+from django_pydantic_field import SchemaField
+from simple_history.models import HistoricalRecords
+
+from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig
+from rl_training.core.market_config import MarketConfig
+
+MAX_INTERVAL_MINUTES = 366 * 24 * 60
+MAX_EPISODES = 1_000_000
+MAX_STALL_MINUTES = 24 * 60
+MAX_RUN_MINUTES = 31 * 24 * 60
+
+# Of a policy, as pydantic models: reading one that is invalid raises.
+TYPED_COLUMNS = tuple(SECTIONS)
+
+
+def typed_columns(relation: str) -> list[str]:
+    """Those of a policy that a query reaches over `relation`, to be left in the database."""
+    return [f"{relation}__{name}" for name in TYPED_COLUMNS]
+
+
+def range_validators(maximum: int) -> list[MinValueValidator | MaxValueValidator]:
+    """Return the validators of a whole number from 1 to `maximum`."""
+    return [MinValueValidator(1), MaxValueValidator(maximum)]
+
+
+def range_constraint(field: str, maximum: int) -> models.CheckConstraint:
+    """Return the constraint by which the database refuses a `field` of a policy outside 1 to `maximum`."""
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__gte": 1, f"{field}__lte": maximum}),
+        name=f"policy_{field}_range",
+        violation_error_message=f"{field}: 1 to {maximum:,}.",
+    )
+
+
+class Concatenated(Subquery):
+    """The column `text` of the rows of a query as one text, in the query's order; null when there is no row.
+
+    Neither database promises that an aggregate over an ordered subquery keeps the order, but both do.
+    """
+
+    output_field = models.TextField()
+    template = "(SELECT STRING_AGG(text, '') FROM (%(subquery)s) AS texts)"
+
+    def as_sqlite(self, compiler: Any, connection: Any) -> Any:
+        return self.as_sql(compiler, connection, "(SELECT GROUP_CONCAT(text, '') FROM (%(subquery)s) AS texts)")
+
+
+class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
+    def due_or_changed(self, now: datetime, changed_since: datetime) -> PolicyStoreQuerySet:
+        """Select what beat needs in a tick: policies that are due, and policies edited after `changed_since`.
+
+        A policy with an active run is not due: its slot waits until the run has ended.
+        """
+        due = Q(enabled=True, next_run_at__lte=now) & ~Exists(self._runs().active())
+        return self.filter(due | Q(updated_at__gt=changed_since)).only(
+            "name", "enabled", "interval_minutes", "episodes_per_run", "updated_at", "next_run_at"
+        )
+
+    def held_for_enqueue(self, pks: Collection[int]) -> PolicyStoreQuerySet:
+        """Select the enabled ones of these policies, and lock their rows until the transaction ends.
+
+        The rows are locked in the order of their ids, so that two beat processes cannot deadlock. A transaction of
+        SQLite locks the whole database anyway.
+        """
+        return self.filter(pk__in=pks, enabled=True).order_by("pk").select_for_update(no_key=True)
+
+    def newest_versions(self) -> dict[int, int | None]:
+        """Return the id of each policy's newest version by the policy's id; None for a policy without a version."""
+        versions = self.model._meta.get_field("versions").related_model._default_manager
+        newest = versions.filter(policy=OuterRef("pk")).order_by("-number").values("pk")[:1]
+        return dict(self.annotate(newest=Subquery(newest)).values_list("pk", "newest"))
+
+    def with_outcome(self) -> PolicyStoreQuerySet:
+        """Add `last_status`, `last_finished_at`, `last_error` of the newest finished run, and `active_status`."""
+        newest = self._runs().finished().order_by("-finished_at")
+        return self.defer(*TYPED_COLUMNS).annotate(
+            last_status=Subquery(newest.values("status")[:1]),
+            last_finished_at=Subquery(newest.values("finished_at")[:1]),
+            last_error=Subquery(newest.values("error")[:1]),
+            active_status=Subquery(self._runs().active().values("status")[:1]),
+        )
+
+    def with_record(self, runs: int) -> PolicyStoreQuerySet:
+        """Add `record`, one letter for each of the last `runs` finished runs, and `newest_run`, the newest one's id.
+
+        The letters are `s` (succeeded) and `f` (failed), newest first.
+        """
+        newest = self._runs().finished().order_by("-finished_at")
+        letter = Case(When(status="succeeded", then=Value("s")), default=Value("f"))
+        return self.defer(*TYPED_COLUMNS).annotate(
+            record=Concatenated(newest.annotate(text=letter).values("text")[:runs]),
+            newest_run=Subquery(newest.values("pk")[:1]),
+        )
+
+    def failing(self) -> PolicyStoreQuerySet:
+        """Select the policies whose newest finished run failed or whose last slot started no run."""
+        newest = self._runs().finished().order_by("-finished_at")
+        failed = self.alias(newest_status=Subquery(newest.values("status")[:1]))
+        return failed.filter(Q(newest_status="failed") | ~Q(schedule_error=""))
+
+    def _runs(self) -> Any:
+        """Return the runs of the policy in the outer query, as a `TrainingRunQuerySet`."""
+        runs = self.model._meta.get_field("runs").related_model
+        return runs._default_manager.filter(policy=OuterRef("pk"))
+
+
+class PolicyStore(models.Model):
+    """A policy's settings (whether and how often it trains, on which market, how) and the bookkeeping of its schedule.
+
+    Operators edit the settings; the scheduler and the workers write the bookkeeping at the same time. An edit is saved
+    by `save_settings`, which writes the settings alone.
+    """
+
+    SETTINGS = (
+        "name",
+        "enabled",
+        "interval_minutes",
+        "episodes_per_run",
+        "stall_limit_minutes",
+        "run_limit_minutes",
+        "market",
+        "environment",
+        "ppo",
+    )
+
+    name = models.CharField(
+        max_length=50,
+        unique=True,
+        validators=[
+            RegexValidator(
+                re.compile(r"\A[a-z][a-z0-9_]*\Z"),
+                "Lower-case letters, digits and underscores, starting with a letter.",
+            )
+        ],
+        help_text="Lower-case letters, digits and underscores. It names the policy's streams and keys.",
+    )
+    enabled = models.BooleanField(default=True, help_text="Whether the schedule starts runs of this policy.")
+    interval_minutes = models.PositiveIntegerField(
+        default=60,
+        validators=range_validators(MAX_INTERVAL_MINUTES),
+        help_text=f"Minutes from one scheduled run to the next. 1 to {MAX_INTERVAL_MINUTES:,} (a year).",
+    )
+    episodes_per_run = models.PositiveIntegerField(
+        default=2,
+        validators=range_validators(MAX_EPISODES),
+        help_text=f"Market episodes in every parallel environment. 1 to {MAX_EPISODES:,}.",
+    )
+    stall_limit_minutes = models.PositiveIntegerField(
+        default=10,
+        validators=range_validators(MAX_STALL_MINUTES),
+        help_text="A run that makes no iteration for so many minutes is taken from its process. "
+        f"1 to {MAX_STALL_MINUTES:,} (a day).",
+    )
+    run_limit_minutes = models.PositiveIntegerField(
+        default=24 * 60,
+        validators=range_validators(MAX_RUN_MINUTES),
+        help_text=f"A run that takes longer than so many minutes fails. 1 to {MAX_RUN_MINUTES:,} (a month).",
+    )
+    market = SchemaField(schema=MarketConfig, default=MarketConfig)
+    environment = SchemaField(schema=EnvironmentConfig, default=EnvironmentConfig)
+    ppo = SchemaField(schema=PPOConfig, default=PPOConfig)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    next_run_at = models.DateTimeField(default=timezone.now, editable=False)
+    total_runs = models.PositiveBigIntegerField(default=0, editable=False, help_text="Finished runs.")
+    succeeded_runs = models.PositiveBigIntegerField(default=0, editable=False)
+    schedule_error = models.TextField(
+        blank=True, editable=False, help_text="Why the last slot started no run; empty when it did."
+    )
+
+    history = HistoricalRecords(
+        excluded_fields=["updated_at", "next_run_at", "total_runs", "succeeded_runs", "schedule_error"]
+    )
+    objects = PolicyStoreQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "policy store"
+        ordering = ("name",)
+        indexes = (
+            models.Index(fields=["next_run_at"], condition=Q(enabled=True), name="policy_due"),
+            models.Index(fields=["updated_at"], name="policy_updated"),
+        )
+        constraints = (
+            range_constraint("interval_minutes", MAX_INTERVAL_MINUTES),
+            range_constraint("episodes_per_run", MAX_EPISODES),
+            range_constraint("stall_limit_minutes", MAX_STALL_MINUTES),
+            range_constraint("run_limit_minutes", MAX_RUN_MINUTES),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save_settings(self) -> None:
+        """Write the settings, and no bookkeeping: the scheduler or a worker may have changed that meanwhile."""
+        self.save(update_fields=[*self.SETTINGS, "updated_at"])

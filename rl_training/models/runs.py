@@ -1,0 +1,203 @@
+"""Training runs, and named queries for them."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import F, Q, Subquery
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from rl_training.models.columns import CHART_COLUMNS, LARGE_RUN_COLUMNS, POLICY_SUMMARY_COLUMNS, SUMMARY_COLUMNS
+from rl_training.models.policies import PolicyStore, typed_columns
+
+
+def new_run_id() -> str:
+    """Return a random run id: 12 lower-case hex digits."""
+    return uuid.uuid4().hex[:12]
+
+
+class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
+    def active(self) -> TrainingRunQuerySet:
+        """Select the queued and running runs."""
+        return self.filter(status__in=["queued", "running"])
+
+    def progress(self) -> TrainingRunQuerySet:
+        """Select the active runs with their progress."""
+        return self.active().only("policy_id", "run_id", "status", "episodes", "episodes_done", "started_at")
+
+    def watched(self) -> TrainingRunQuerySet:
+        """Select the active runs, the earliest started first, with the sizes from which their environment steps follow.
+
+        Adds `num_envs`, `rollout_length` and `episode_length` of the run's config.
+        """
+        sizes = {"num_envs": F("config__ppo__num_envs"), "rollout_length": F("config__ppo__rollout_length")}
+        sizes["episode_length"] = F("config__environment__episode_length")
+        runs = (
+            self.active().select_related("policy").defer(*LARGE_RUN_COLUMNS, *typed_columns("policy")).annotate(**sizes)
+        )
+        return runs.order_by(F("started_at").asc(nulls_last=True), "pk")
+
+    def finished(self) -> TrainingRunQuerySet:
+        """Select the succeeded and failed runs, which the summary counts.
+
+        A cancelled run says nothing about the quality of training.
+        """
+        return self.filter(finished_at__isnull=False, status__in=["succeeded", "failed"])
+
+    def held_by(self, run: TrainingRun) -> TrainingRunQuerySet:
+        """Select `run` while it is active and has the status and attempt that it was read with.
+
+        For a worker: while the attempt that it claimed still owns the run.
+        """
+        return self.active().filter(pk=run.pk, status=run.status, attempt=run.attempt)
+
+    def lost(self, timeout: timedelta) -> TrainingRunQuerySet:
+        """Select the running runs without a heartbeat for `timeout`.
+
+        The database's clock is the measure: it wrote the heartbeats.
+        """
+        return self.filter(status="running", heartbeat_at__lt=Now() - timeout)
+
+    def with_future_heartbeat(self) -> TrainingRunQuerySet:
+        """Select the running runs whose last heartbeat is later than now: the database's clock was set back since."""
+        return self.filter(status="running", heartbeat_at__gt=Now())
+
+    def undelivered(self, now: datetime, timeout: timedelta) -> TrainingRunQuerySet:
+        """Select the queued runs whose task message was last sent more than `timeout` ago: it may be lost.
+
+        A time of sending more than `timeout` in the future counts too: the clock was set back since.
+        """
+        sent = Coalesce("sent_at", "queued_at")
+        return self.filter(status="queued").alias(sent=sent).exclude(sent__range=(now - timeout, now + timeout))
+
+    def recent(self, policy: PolicyStore) -> TrainingRunQuerySet:
+        """Select the finished runs of a policy, newest first, with the columns of a summary."""
+        return self.filter(policy=policy).finished().order_by("-finished_at").only(*SUMMARY_COLUMNS)
+
+    def summary(self, policy: str) -> models.QuerySet[TrainingRun, dict[str, Any]]:
+        """Select the finished runs of the policy with this name, newest first, as dicts.
+
+        The keys are `SUMMARY_COLUMNS`, and `POLICY_SUMMARY_COLUMNS` after `policy__`. One statement reads both, so that
+        the policy's counts match the runs.
+        """
+        runs = self.of_policy(policy).finished()
+        columns = (f"policy__{column}" for column in POLICY_SUMMARY_COLUMNS)
+        found: models.QuerySet[TrainingRun, dict[str, Any]]
+        found = runs.order_by("-finished_at").values(*SUMMARY_COLUMNS, *columns)
+        return found
+
+    def charted(self, policy: str) -> models.QuerySet[TrainingRun, dict[str, Any]]:
+        """Select the finished runs of the policy with this name, newest first, as dicts of `CHART_COLUMNS`."""
+        runs = self.of_policy(policy).finished().order_by("-finished_at")
+        found: models.QuerySet[TrainingRun, dict[str, Any]] = runs.values(*CHART_COLUMNS)
+        return found
+
+    def listed(self) -> TrainingRunQuerySet:
+        """Select the runs for a list, newest first, with their policies."""
+        listed = self.order_by("-queued_at", "-pk").select_related("policy")
+        return listed.defer(*LARGE_RUN_COLUMNS, *typed_columns("policy"))
+
+    def of_policy(self, policy: str) -> TrainingRunQuerySet:
+        """Select the runs of the policy with this name."""
+        return self.filter(policy=Subquery(PolicyStore.objects.filter(name=policy).values("pk")))
+
+    def older_than(self, queued_at: datetime, pk: int) -> TrainingRunQuerySet:
+        """Select the runs that follow, in the order of `listed`, the run with this `queued_at` and `pk`.
+
+        The first condition alone bounds the scan of the index on `queued_at`.
+        """
+        return self.filter(queued_at__lte=queued_at).exclude(queued_at=queued_at, pk__gte=pk)
+
+
+class TrainingRun(models.Model):
+    """One execution of training. Only `runs/lifecycle.py` changes its status."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"  # waits for a worker
+        RUNNING = "running"  # a worker trains it and writes its heartbeat
+        SUCCEEDED = "succeeded"  # made a policy version
+        FAILED = "failed"  # `error` gives the reason
+        CANCELLED = "cancelled"  # at a user's request
+
+    class Trigger(models.TextChoices):
+        SCHEDULE = "schedule"
+        COMMAND = "command"
+        API = "api"
+        ADMIN = "admin"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    run_id = models.CharField(max_length=12, unique=True, default=new_run_id, editable=False)
+    policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="runs")
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The slot; none for a triggered run.")
+    queued_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was last told of it.")
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    workers_lost = models.PositiveSmallIntegerField(default=0, help_text="Attempts that ended without a word.")
+    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    initial_version = models.ForeignKey(
+        "PolicyVersion",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="None: from scratch.",
+    )
+    episodes = models.PositiveIntegerField()
+    episodes_done = models.PositiveIntegerField(default=0)
+    iterations_done = models.PositiveBigIntegerField(default=0, help_text="Rollouts with the update on each.")
+    # A run of an older release may have settings that the present models refuse. The snapshot stays readable, because
+    # it is validated only when the run starts.
+    config = models.JSONField()
+    market_summary = models.JSONField(null=True, blank=True)
+    duration_seconds = models.FloatField(null=True, blank=True)
+    avg_reward = models.FloatField(null=True, blank=True)
+    final_reward = models.FloatField(null=True, blank=True)
+    avg_policy_loss = models.FloatField(null=True, blank=True)
+    avg_value_loss = models.FloatField(null=True, blank=True)
+    environment_steps = models.PositiveBigIntegerField(default=0)
+    episode_rewards = models.JSONField(default=list, blank=True)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+
+    objects = TrainingRunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-queued_at",)
+        indexes = (
+            models.Index(
+                fields=["policy", "-finished_at"], condition=Q(finished_at__isnull=False), name="run_finished"
+            ),
+            # Lists are paged by cursor over one of these, so that a page costs the same at any number of runs.
+            models.Index(fields=["-queued_at"], name="run_queued_at"),
+            models.Index(fields=["policy", "-queued_at"], name="run_of_policy"),
+            models.Index(fields=["status", "-queued_at"], name="run_of_status"),
+            models.Index(fields=["trigger", "-queued_at"], name="run_of_trigger"),
+            models.Index(fields=["-finished_at"], condition=Q(finished_at__isnull=False), name="run_finished_at"),
+            models.Index(
+                fields=["status", "heartbeat_at"], condition=Q(status__in=["queued", "running"]), name="run_active"
+            ),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=["policy", "scheduled_for"], name="run_once_per_slot"),
+            models.UniqueConstraint(
+                fields=["policy"], condition=Q(status__in=["queued", "running"]), name="run_one_active_per_policy"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["queued", "running", "succeeded", "failed", "cancelled"]),
+                name="run_status_known",
+            ),
+            models.CheckConstraint(condition=Q(episodes__gte=1), name="run_episodes_minimum"),
+        )
+
+    def __str__(self) -> str:
+        return self.run_id
