@@ -101,11 +101,11 @@ async def follow_a_run(port: int, cookie: str, browsers: int, seconds: int, web:
 
 
 def announce(kind: str, episode: int, episodes: int) -> str:
-    from rl_training.streams import events
+    from quantum_trader.redis_clients import redis_client
 
     payload = {"episode": episode, "episodes": episodes, "reward": 0.0123456, "avg_reward": 0.0123456}
     fields = {"run_id": "0123456789ab", "payload": json.dumps(payload | {"environment_steps": 131072 * episode})}
-    return str(events.client().xadd(f"{POLICY}.training.{kind}", fields))
+    return str(redis_client().xadd(f"{POLICY}.training.{kind}", fields))
 
 
 async def follow(port: int, cookie: str, ready: asyncio.Event, arrived: dict[str, float]) -> list[str]:

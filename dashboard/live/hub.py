@@ -8,15 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import redis
-import redis.asyncio
 import structlog
-from django.conf import settings
 from django.db import Error as DatabaseError
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from dashboard.live.entries import Entry, Id, before, event, policy_of, read, streams_of
 from dashboard.monitoring import readiness
+from quantum_trader.redis_clients import asynchronous_redis_client
 from rl_training.models import PolicyStore, TrainingRun
 
 log = structlog.get_logger(__name__)
@@ -93,16 +90,7 @@ class Hub:
         self.late: dict[str, tuple[Id, Id]] = {}
         self.ready = asyncio.Event()
         self.closed = False
-        self.client = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            decode_responses=True,
-            encoding_errors="replace",
-            protocol=3,
-            legacy_responses=False,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
-            retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-        )
+        self.client = asynchronous_redis_client(SOCKET_SECONDS)
         self._tasks: list[asyncio.Task[None]] = []
         self._looked_at = -LOOK_SECONDS
         self._names_of = 0

@@ -9,13 +9,14 @@ them again within seconds.
 import json
 import os
 import socket
-from functools import cache
 from typing import Any, Literal, cast
 
 import redis
 import structlog
 from celery import current_app
 from django.conf import settings
+
+from quantum_trader.redis_clients import redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -50,17 +51,7 @@ return cjson.encode(ages)
 
 def client() -> redis.Redis:
     """Less patient than that of the events: a sign that comes late is of no use."""
-    return _client(settings.REDIS_URL)
-
-
-@cache
-def _client(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-    )
+    return redis_client(TIMEOUT_SECONDS)
 
 
 def name_of(pid: int) -> str:

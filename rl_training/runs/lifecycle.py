@@ -27,7 +27,8 @@ from rl_training.files import checkpoints
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
 from rl_training.models.policies import typed_columns
 from rl_training.runs import task_messages, totals
-from rl_training.streams import events
+from rl_training.streams import outbox
+from rl_training.transactions import after_commit
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +83,7 @@ def enqueue(
             run.initial_version = policy.versions.order_by("-number").first()
             TrainingRun.objects.filter(pk=run.pk).update(initial_version=run.initial_version)
     if send_message:
-        events.after_commit(lambda: task_messages.send([run]))
+        after_commit(lambda: task_messages.send([run]))
     return run
 
 
@@ -140,11 +141,11 @@ def claim(run_id: str) -> TrainingRun | None:
         related = TrainingRun.objects.select_related("policy", "initial_version")
         # The run has its own snapshot: a policy edited into an invalid state must not stop it.
         run = related.defer(*typed_columns("policy")).get(run_id=run_id)
-        events.after_commit(lambda: _log_start(run))
+        after_commit(lambda: _log_start(run))
         if run.started_at is None:
             run.started_at = now
             TrainingRun.objects.held_by(run).update(started_at=now)
-            events.write(run, "started", {"run_id": run.run_id, "policy": run.policy.name, "episodes": run.episodes})
+            outbox.write(run, "started", {"run_id": run.run_id, "policy": run.policy.name, "episodes": run.episodes})
     return run
 
 
@@ -250,8 +251,8 @@ def _end(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> Traini
             total_runs=F("total_runs") + 1, succeeded_runs=F("succeeded_runs") + int(succeeded)
         )
         # A cancelled run keeps its last checkpoint.
-        events.after_commit(lambda: checkpoints.remove(ended))
-    events.after_commit(lambda: _log_end(ended))
+        after_commit(lambda: checkpoints.remove(ended))
+    after_commit(lambda: _log_end(ended))
     if run.started_at is None:
         return ended
     payload = {
@@ -263,7 +264,7 @@ def _end(run: TrainingRun, status: TrainingRun.Status, **columns: Any) -> Traini
         "avg_reward": ended.avg_reward if succeeded else None,
         "final_reward": ended.final_reward if succeeded else None,
     }
-    events.write(ended, "completed", payload if succeeded else payload | {"error": ended.error})
+    outbox.write(ended, "completed", payload if succeeded else payload | {"error": ended.error})
     return ended
 
 
@@ -313,7 +314,7 @@ def _requeue(run: TrainingRun, reason: str, **columns: Any) -> bool:
     with transaction.atomic():
         requeued = TrainingRun.objects.held_by(run).update(**columns)
         if requeued:
-            events.after_commit(lambda: task_messages.send([run]))
+            after_commit(lambda: task_messages.send([run]))
     if requeued:
         log.warning("Run queued again", run_id=run.run_id, reason=reason, attempt=run.attempt)
     return bool(requeued)

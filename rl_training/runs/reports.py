@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from quantum_trader.timestamps import utc_text
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import REPORT_COLUMNS
-from rl_training.streams.events import utc
 
 
 def describe_run(run: TrainingRun) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def describe_run(run: TrainingRun) -> dict[str, Any]:
     version = getattr(run, "version", None)
     return {
         "policy": run.policy.name,
-        **{name: utc(value) if isinstance(value, datetime) else value for name, value in columns.items()},
+        **{name: utc_text(value) if isinstance(value, datetime) else value for name, value in columns.items()},
         "seed": run.config.get("seed"),
         "market": run.market_summary,
         "version": version.number if version else None,
@@ -29,11 +29,11 @@ def describe_policy(policy: PolicyStore) -> dict[str, Any]:
         "enabled": policy.enabled,
         "interval_minutes": policy.interval_minutes,
         "episodes_per_run": policy.episodes_per_run,
-        "next_run_at": utc(policy.next_run_at) if policy.enabled else None,
+        "next_run_at": utc_text(policy.next_run_at) if policy.enabled else None,
         "active": policy.active_status,  # type: ignore[attr-defined]
         "total_runs": policy.total_runs,
         "succeeded_runs": policy.succeeded_runs,
         "last_status": policy.last_status,  # type: ignore[attr-defined]
-        "last_finished_at": utc(policy.last_finished_at) if policy.last_finished_at else None,  # type: ignore[attr-defined]
+        "last_finished_at": utc_text(policy.last_finished_at) if policy.last_finished_at else None,  # type: ignore[attr-defined]
         "last_error": policy.last_error or policy.schedule_error or None,  # type: ignore[attr-defined]
     }

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from quantum_trader.redis_clients import redis_client
 from rl_training.core import fault_points
 from rl_training.models import TrainingRun
-from rl_training.streams import events
 
 log = structlog.get_logger(__name__)
 
@@ -74,5 +74,5 @@ def resend_unheard(now: datetime) -> int:
 
 def _waiting() -> Iterator[str]:
     """The runs whose messages are in the queue."""
-    for message in cast(list[str], events.client().lrange(settings.TRAINING_QUEUE, 0, -1)):
+    for message in cast(list[str], redis_client().lrange(settings.TRAINING_QUEUE, 0, -1)):
         yield json.loads(message)["headers"]["id"]

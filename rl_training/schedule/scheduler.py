@@ -17,7 +17,7 @@ from rl_training.models import PolicyStore, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, task_messages
 from rl_training.schedule import slots
-from rl_training.streams import events, retention
+from rl_training.streams import relay, retention
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class PolicyStoreScheduler(Scheduler):
         self._come_round()
         if time.monotonic() - self._database_since >= OWNERS_HEARD_AFTER_SECONDS:
             lifecycle.reap()
-        self._relayed_to = events.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)
+        self._relayed_to = relay.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)
         task_messages.resend_unheard(now)
         retention.look_after(now)
 

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import redis
 
-from rl_training.streams import events
+from quantum_trader.redis_clients import redis_client
+from rl_training.streams.entries import Entry
 
 # Below the client's socket timeout, which would otherwise end a wait for news as an error; and a consumer that is asked
 # to stop does so within this.
@@ -62,14 +63,14 @@ class Consumer:
 
     def acknowledge(self, stream: str, entry_id: str) -> None:
         """The entry has been handled. Raises `redis.RedisError`."""
-        events.client().xack(stream, self.group, entry_id)
+        redis_client().xack(stream, self.group, entry_id)
 
     def _join(self, streams: list[str]) -> None:
         for stream in streams:
             if stream in self._joined:
                 continue
             try:
-                events.client().xgroup_create(stream, self.group, id="0", mkstream=True)
+                redis_client().xgroup_create(stream, self.group, id="0", mkstream=True)
             except redis.ResponseError as error:
                 if not str(error).startswith("BUSYGROUP"):
                     raise
@@ -78,7 +79,7 @@ class Consumer:
     def _claim(self, streams: list[str]) -> None:
         """Take over what dead consumers left; it is then among this one's own."""
         idle = round(self.claim_after * 1000)
-        pipe = events.client().pipeline(transaction=False)
+        pipe = redis_client().pipeline(transaction=False)
         for stream in streams:
             pipe.xautoclaim(stream, self.group, self.name, idle, count=CLAIMED_ENTRIES, justid=True)
         pipe.execute()
@@ -88,6 +89,6 @@ class Consumer:
         """Id, stream and fields: after "0" this consumer's own that it did not acknowledge, after ">" new ones."""
         block = BLOCK_MILLISECONDS if after == ">" else None
         where = cast(Any, dict.fromkeys(streams, after))
-        answer = events.client().xreadgroup(self.group, self.name, where, count=ENTRIES, block=block)
-        found = cast(dict[str, list[events.Entry]], answer or {})
+        answer = redis_client().xreadgroup(self.group, self.name, where, count=ENTRIES, block=block)
+        found = cast(dict[str, list[Entry]], answer or {})
         return [(entry_id, stream, fields) for stream, entries in found.items() for entry_id, fields in entries]

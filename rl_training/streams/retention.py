@@ -3,7 +3,7 @@
 A small hash in Redis, the mark, says which server was seen last (its run_id changes at each start), and when. Redis
 came back empty: there is no mark, and all events are replayed. It came back with what it had saved: all that was
 written before the mark that it holds is there, so the events published since that mark are offered again, whether it
-lost its last second or its last hour. The script of `events.py` drops what is still there.
+lost its last second or its last hour. The script of `relay.py` drops what is still there.
 
 How far a replay has come stands in the mark too: it goes on after a restart of beat, and starts anew with a Redis that
 was lost once more.
@@ -17,9 +17,10 @@ import structlog
 from django.conf import settings
 from django.db.models import Min, Q, QuerySet
 
+from quantum_trader.redis_clients import redis_client
 from rl_training.files import checkpoints
 from rl_training.models import TrainingEvent, TrainingRun
-from rl_training.streams import events
+from rl_training.streams import relay
 
 log = structlog.get_logger(__name__)
 
@@ -65,18 +66,18 @@ def look_after(now: datetime) -> None:
 
 def _is_first(key: str, seconds: int) -> bool:
     """Whether nobody took the key in the last seconds; it is taken."""
-    if events.client().set(key, "1", nx=True, ex=seconds):
+    if redis_client().set(key, "1", nx=True, ex=seconds):
         return True
     # Redis keeps the moment at which a key expires: a clock that was set back since puts it off.
-    if events.client().ttl(key) > seconds:
-        events.client().delete(key)
+    if redis_client().ttl(key) > seconds:
+        redis_client().delete(key)
     return False
 
 
 def notice(now: datetime) -> None:
     """Note that Redis was seen at `now`, and from which event on it may have lost some since it was seen last."""
     # A watched connection is never replaced silently: what is asked and what is written concern one server.
-    with events.client().pipeline() as pipe:
+    with redis_client().pipeline() as pipe:
         cast(Any, pipe).watch(MARK)
         mark = cast(dict[str, str], pipe.hgetall(MARK))
         server = cast(dict[str, str], pipe.info("server"))["run_id"]
@@ -107,21 +108,21 @@ def replay(seconds: float = REPLAY_SECONDS) -> int:
     """Go on with a replay, oldest first, for about so long, and a batch at least; returns how many were offered."""
     offered, deadline = 0, time.monotonic() + seconds
     while True:
-        server, first = events.client().hmget(MARK, ["server", "replay"])
+        server, first = redis_client().hmget(MARK, ["server", "replay"])
         if first is None or (offered and time.monotonic() >= deadline):
             return offered
-        batch = list(_from(int(first))[: events.BATCH])
+        batch = list(_from(int(first))[: relay.BATCH])
         _offer(batch)
         offered += len(batch)
-        following = str(batch[-1].pk + 1) if len(batch) == events.BATCH else ""
-        events.client().eval(ADVANCE, 1, MARK, str(server), first, following)
+        following = str(batch[-1].pk + 1) if len(batch) == relay.BATCH else ""
+        redis_client().eval(ADVANCE, 1, MARK, str(server), first, following)
         if not following:
             log.info("Events are on their streams again")
 
 
 def _offer(batch: list[TrainingEvent]) -> None:
     """Add a batch to the streams; what Redis refuses counts as not published, and is relayed again."""
-    refused = {event.pk for event in batch} - {event.pk for event in events.add(batch)}
+    refused = {event.pk for event in batch} - {event.pk for event in relay.add(batch)}
     if refused:
         TrainingEvent.objects.filter(pk__in=refused).update(published_at=None)
 
@@ -144,7 +145,7 @@ def purge(now: datetime) -> int:
     oldest = TrainingEvent.objects.order_by("pk").only("event_id", "event_type", "timestamp", "published_at")
     old = [event for event in oldest[:PURGE_BATCH] if event.published_at is not None and event.timestamp < cutoff]
     if old:
-        events.remove(old, before=cutoff)
+        relay.remove(old, before=cutoff)
         TrainingEvent.objects.filter(pk__in=[event.pk for event in old]).delete()
         log.info("Deleted old events", number=len(old), older_than=cutoff.isoformat())
     try:

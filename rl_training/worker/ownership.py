@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from rl_training.models import TrainingRun
 from rl_training.runs import lifecycle
-from rl_training.streams import events
+from rl_training.streams import progress
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,7 @@ class Owner(threading.Thread):
 
     def announce(self, entry: dict[str, Any]) -> None:
         """Put an entry on the progress stream; none for a while after Redis did not take one."""
-        if time.monotonic() >= self._silent_until and not events.progress(self.training_run, entry):
+        if time.monotonic() >= self._silent_until and not progress.publish(self.training_run, entry):
             self._silent_until = time.monotonic() + SILENT_SECONDS
 
     def _end_process(self) -> None:

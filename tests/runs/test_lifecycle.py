@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 from rl_training.models import PolicyVersion, TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.lifecycle import Outcome
+from rl_training.streams import outbox, relay
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +78,7 @@ def test_success_makes_the_next_version_and_one_completed_event(policy, claimed)
 
 def test_an_end_that_could_not_be_committed_can_be_written_again(claimed, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(lifecycle.events, "write", refuse)
+        broken.setattr(outbox, "write", refuse)
         with pytest.raises(OperationalError):
             lifecycle.succeed(claimed, OUTCOME)
     assert (status(claimed), lifecycle.heartbeat(claimed)) == ("running", True)
@@ -87,7 +88,7 @@ def test_an_end_that_could_not_be_committed_can_be_written_again(claimed, monkey
 
 @pytest.mark.django_db(transaction=True)
 def test_what_fails_after_the_commit_is_no_failure_of_the_run(claimed, monkeypatch):
-    monkeypatch.setattr(lifecycle.events, "add", refuse)
+    monkeypatch.setattr(relay, "add", refuse)
     assert lifecycle.succeed(claimed, OUTCOME).number == 1
     assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").published_at is None
 

@@ -1,7 +1,7 @@
 import pytest
 import redis
 
-from rl_training.streams import events
+from quantum_trader.redis_clients import redis_client
 from rl_training.streams.consumer import BLOCK_MILLISECONDS, Consumer
 
 STREAMS = ["rl_v3.training.started", "rl_v3.training.completed"]
@@ -93,5 +93,5 @@ def test_another_refusal_of_redis_is_an_error(streams):
 
 
 def test_a_wait_for_news_is_shorter_than_the_time_out_of_the_connection():
-    assert events.client().get_connection_kwargs()["socket_timeout"] == 5
+    assert redis_client().get_connection_kwargs()["socket_timeout"] == 5
     assert BLOCK_MILLISECONDS < 5000

@@ -10,7 +10,7 @@ from celery_app import app
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.schedule.scheduler import PolicyStoreScheduler
-from rl_training.streams import events, retention
+from rl_training.streams import relay, retention
 from tests.redis_server import RedisServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -102,7 +102,7 @@ def test_the_same_redis_is_offered_nothing_by_another_beat_or_a_new_one(policy, 
 def test_a_replay_goes_on_where_it_stopped(policy, streams, monkeypatch):
     runs = [run(policy).run_id for _ in range(3)]
     streams.flushall()
-    monkeypatch.setattr(events, "BATCH", 2)
+    monkeypatch.setattr(relay, "BATCH", 2)
     retention.notice(timezone.now())
     assert retention.replay(seconds=0) == 2
     assert on_stream(streams, STARTED) == runs[:1]
@@ -114,18 +114,18 @@ def test_a_replay_goes_on_where_it_stopped(policy, streams, monkeypatch):
 def test_a_replay_that_a_lost_redis_interrupts_starts_anew(policy, server, monkeypatch):
     runs = [run(policy).run_id for _ in range(3)]
     server.restart(keeping=0)
-    monkeypatch.setattr(events, "BATCH", 2)
+    monkeypatch.setattr(relay, "BATCH", 2)
     retention.notice(timezone.now())
-    add = events.add
+    add = relay.add
 
     def lost_after_adding(batch):
         added = add(batch)
         server.restart(keeping=0)
         retention.notice(timezone.now())  # by another beat
-        monkeypatch.setattr(events, "add", add)
+        monkeypatch.setattr(relay, "add", add)
         return added
 
-    monkeypatch.setattr(events, "add", lost_after_adding)
+    monkeypatch.setattr(relay, "add", lost_after_adding)
     assert retention.replay(seconds=30) == 8
     assert on_stream(server.client, STARTED) == runs
 
@@ -138,7 +138,7 @@ def test_an_event_that_redis_refuses_in_a_replay_is_relayed_later(policy, stream
     assert streams.xlen(COMPLETED) == 1
     assert TrainingEvent.objects.get(published_at=None).event_type == STARTED
     streams.delete(STARTED)
-    events.relay_unpublished(before=timezone.now())
+    relay.relay_unpublished(before=timezone.now())
     assert streams.xlen(STARTED) == 1
 
 
@@ -173,7 +173,7 @@ def test_table_and_stream_hold_the_same_after_a_purge(policy, streams):
         (COMPLETED, new.pk),
     ]
     assert on_stream(streams, STARTED) == on_stream(streams, COMPLETED) == [new.run_id]
-    assert streams.hlen(events.entries_key(STARTED)) == 1
+    assert streams.hlen(relay.entries_key(STARTED)) == 1
     assert TrainingRun.objects.get(pk=old.pk).status == "failed"
     assert retention.purge(timezone.now()) == 0
 
@@ -201,7 +201,7 @@ def test_a_removal_that_redis_lost_is_made_up_for(policy, server):
     assert server.client.xlen(STARTED) == 1
     run(policy)
     assert retention.purge(timezone.now() + timedelta(days=31)) == 2
-    assert (server.client.xlen(STARTED), server.client.hlen(events.entries_key(STARTED))) == (0, 0)
+    assert (server.client.xlen(STARTED), server.client.hlen(relay.entries_key(STARTED))) == (0, 0)
 
 
 def test_an_event_that_was_replayed_leaves_by_its_own_age(policy, streams):

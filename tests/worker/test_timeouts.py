@@ -27,7 +27,7 @@ import time
 import django; django.setup()
 from celery import current_app
 from rl_training.presence import heartbeats
-from rl_training.streams import events
+from quantum_trader.redis_clients import redis_client
 started = time.monotonic()
 try:
     {code}
@@ -39,7 +39,7 @@ print(time.monotonic() - started)
 
 @pytest.mark.parametrize(
     "code",
-    ["events.client().ping()", "heartbeats.record('beat')", "current_app.send_task('any', queue='training')"],
+    ["redis_client().ping()", "heartbeats.record('beat')", "current_app.send_task('any', queue='training')"],
     ids=["stream", "sign of life", "task message"],
 )
 def test_a_redis_that_never_answers_is_given_up_on(code, tmp_path, environment_of_processes):

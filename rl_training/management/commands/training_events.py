@@ -12,9 +12,10 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from quantum_trader.processes import Signals
+from quantum_trader.redis_clients import redis_client
 from rl_training import keys
 from rl_training.models import PolicyStore
-from rl_training.streams import events
+from rl_training.streams.entries import read, stored
 from rl_training.streams.consumer import BLOCK_MILLISECONDS, Consumer
 
 EVENTS = ("started", "completed")
@@ -97,7 +98,7 @@ class Command(BaseCommand):
         entries = [
             (entry_id, stream, fields)
             for stream in self._streams(*EVENTS)
-            for entry_id, fields in events.stored(stream)
+            for entry_id, fields in stored(stream)
         ]
         for _, _, fields in sorted(entries, key=lambda entry: [int(part) for part in entry[0].split("-")]):
             self._print(fields)
@@ -112,13 +113,13 @@ class Command(BaseCommand):
                 if not streams:
                     signals.wait(RETRY_SECONDS)
                     continue
-                for stream, entries in events.read(streams, BLOCK_MILLISECONDS).items():
+                for stream, entries in read(streams, BLOCK_MILLISECONDS).items():
                     for entry_id, fields in entries:
                         self._print(fields)
                         last[stream] = entry_id
 
     def _consume(self, consumer: Consumer) -> None:
-        events.client().ping()  # an address that is wrong from the start is an error; a Redis that goes away is not
+        redis_client().ping()  # an address that is wrong from the start is an error; a Redis that goes away is not
         away = False
         with Signals() as signals:
             while not signals.received:

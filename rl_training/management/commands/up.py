@@ -27,6 +27,7 @@ from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
 from quantum_trader.redis_address import private_socket
+from quantum_trader.redis_clients import redis_client
 from rl_training.presence.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
@@ -198,11 +199,10 @@ def first_admin() -> tuple[str, str, str | None]:
 
 
 def redis_answers() -> bool:
-    with redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2) as client:
-        try:
-            return bool(client.ping())
-        except redis.ConnectionError:
-            return False
+    try:
+        return bool(redis_client(timeout_seconds=2).ping())
+    except redis.ConnectionError:
+        return False
 
 
 def worker_answers() -> bool:

@@ -18,7 +18,7 @@ from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.presence.heartbeats import key
 from rl_training.runs import lifecycle
-from rl_training.streams import events
+from rl_training.streams import relay
 from tests.stalled import listener
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -109,7 +109,7 @@ def test_without_the_database_the_rest_is_told(client, beat_and_worker, no_datab
 def test_what_waits_is_told_and_does_not_count(client, policy, beat_and_worker, monkeypatch):
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
     with monkeypatch.context() as patch:
-        patch.setattr(events, "relay", lambda event: False)
+        patch.setattr(relay, "relay", lambda event: False)
         lifecycle.claim(run.run_id)
     second = PolicyStore.objects.create(name="second")
     waiting = lifecycle.enqueue(second, TrainingRun.Trigger.COMMAND, send_message=False)

@@ -14,7 +14,7 @@ from dashboard.pages.policy_states import Record
 from rl_training import roles
 from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.streams import events
+from rl_training.streams import progress
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db
@@ -176,7 +176,7 @@ SIZES = {"ppo": {"num_envs": 4, "rollout_length": 16}, "environment": {"episode_
 def test_a_run_shows_how_far_how_well_how_fast_and_how_long_still(viewer, policy, streams):
     now = timezone.now()
     run = running(policy, started_at=now - timedelta(seconds=10), heartbeat_at=now, config=SIZES, episodes_done=1)
-    events.progress(run, {"episode": 2, "episodes": 8, "reward": 0.5, "avg_reward": 0.25, "environment_steps": 256})
+    progress.publish(run, {"episode": 2, "episodes": 8, "reward": 0.5, "avg_reward": 0.25, "environment_steps": 256})
     for url in ("/", "/policies/rl_v3/"):
         text = words(viewer, url)
         assert "Episode 2 of 8 Reward so far 0.25 Steps a second 2" in text
@@ -212,7 +212,7 @@ def test_markup_is_text_wherever_it_comes_from(viewer, policy, streams, name, dj
     policy.refresh_from_db(fields=["name"])
     finished_run(policy, status="failed", error=END_OF_SCRIPT + IMAGE)
     run = running(policy, started_at=timezone.now())
-    events.progress(run, {"episode": IMAGE, "avg_reward": END_OF_SCRIPT, "environment_steps": [IMAGE]})
+    progress.publish(run, {"episode": IMAGE, "avg_reward": END_OF_SCRIPT, "environment_steps": [IMAGE]})
     policy_url = reverse("dashboard:policy", args=[name])
     actions = [f"{policy_url}{what}/" for what in ("settings", "train", "enable", "disable")]
     for url in ("/", f"/?name={quote(name)}", policy_url, *actions, f"/runs/{run.run_id}/cancel/"):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
-from rl_training.streams import events
+from rl_training.streams import progress, relay
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,7 +39,7 @@ def test_an_entry_has_the_documented_fields(started, streams):
 
 
 def test_relaying_an_event_twice_makes_one_entry(started, streams):
-    assert events.relay(started)
+    assert relay.relay(started)
     assert streams.xlen(STARTED) == 1
 
 
@@ -54,48 +54,48 @@ def test_an_event_of_a_run_that_is_rolled_back_is_never_announced(policy, stream
 def test_what_is_dated_ahead_by_a_clock_that_was_set_back_is_relayed_as_soon(policy, streams):
     lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
     TrainingEvent.objects.update(published_at=None, timestamp=timezone.now() + timedelta(hours=1))
-    events.relay_unpublished(before=timezone.now())
+    relay.relay_unpublished(before=timezone.now())
     assert not TrainingEvent.objects.filter(published_at=None).exists()
 
 
 def test_what_could_not_be_relayed_is_relayed_later(policy, streams, monkeypatch):
     dead = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
     with monkeypatch.context() as patch:
-        patch.setattr(events, "client", lambda: dead)
+        patch.setattr(relay, "redis_client", lambda: dead)
         lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
     assert streams.xlen(STARTED) == 0
     assert TrainingEvent.objects.get().published_at is None
-    assert events.relay_unpublished(before=timezone.now() + timedelta(seconds=1)) == 0
+    assert relay.relay_unpublished(before=timezone.now() + timedelta(seconds=1)) == 0
     assert streams.xlen(STARTED) == 1
     assert not TrainingEvent.objects.filter(published_at=None).exists()
 
 
 def test_progress_is_capped_and_needs_no_row(policy, streams):
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
-    for episode in range(events.PROGRESS_ENTRIES + 300):
-        events.progress(run, {"episode": episode})
-    assert streams.xlen("rl_v3.training.progress") < events.PROGRESS_ENTRIES + 200
+    for episode in range(progress.MAX_ENTRIES + 300):
+        progress.publish(run, {"episode": episode})
+    assert streams.xlen("rl_v3.training.progress") < progress.MAX_ENTRIES + 200
     assert TrainingEvent.objects.count() == 0
 
 
 def test_a_relay_years_later_adds_nothing_while_the_stream_holds_the_entry(started, streams):
     assert {streams.ttl(key) for key in streams.scan_iter()} == {-1}  # nothing that could expire
-    assert events.relay(started)
+    assert relay.relay(started)
     assert streams.xlen(STARTED) == 1
 
 
 def test_an_entry_that_the_stream_lost_is_added_again(started, streams):
     [(entry_id, _)] = streams.xrange(STARTED)
     streams.xdel(STARTED, entry_id)
-    assert events.relay(started)
+    assert relay.relay(started)
     assert [fields["event_id"] for _, fields in streams.xrange(STARTED)] == [str(started.event_id)]
 
 
 def test_a_stream_whose_entries_are_not_remembered_is_read_for_them(started, streams):
     for number in range(2500):
         streams.xadd(STARTED, {"event_id": f"other {number}"})
-    streams.delete(events.entries_key(STARTED))
-    assert events.relay(started)
+    streams.delete(relay.entries_key(STARTED))
+    assert relay.relay(started)
     assert streams.xlen(STARTED) == 2501
 
 
@@ -105,7 +105,7 @@ def test_an_event_that_redis_refuses_keeps_no_other_back(policy, streams):
     for each in (policy, other):
         lifecycle.claim(lifecycle.enqueue(each, TrainingRun.Trigger.COMMAND).run_id)
     TrainingEvent.objects.update(published_at=None)
-    events.relay_unpublished(before=timezone.now() + timedelta(seconds=1))
+    relay.relay_unpublished(before=timezone.now() + timedelta(seconds=1))
     assert TrainingEvent.objects.get(published_at=None).event_type == STARTED
 
 
@@ -117,7 +117,7 @@ def test_more_refused_events_than_are_relayed_at_a_time_keep_no_other_back(polic
     TrainingEvent.objects.bulk_create(TrainingEvent(event_type="refused", run=run, payload={}) for run in runs)
     TrainingEvent.objects.create(event_type=STARTED, run=runs[0], payload={})
     before, after = timezone.now() + timedelta(seconds=1), 0
-    passes = [after := events.relay_unpublished(before, after) for _ in range(3)]
+    passes = [after := relay.relay_unpublished(before, after) for _ in range(3)]
     assert streams.xlen(STARTED) == 1
     assert (passes[0] > 0, passes[2]) == (True, 0)
     assert TrainingEvent.objects.filter(published_at=None).count() == 2100
@@ -129,5 +129,5 @@ def test_a_redis_that_never_answers_is_given_up_on_within_10_seconds(started, tm
         silent.listen()
         settings.REDIS_URL = f"unix://{tmp_path}/redis.sock"
         began = time.monotonic()
-        assert not events.relay(started)
+        assert not relay.relay(started)
         assert 4 < time.monotonic() - began < 10
