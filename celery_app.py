@@ -4,16 +4,13 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging
-
-from rl_training.presence import heartbeats
+from celery.signals import setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 
 app = Celery("quantum_trader")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["rl_training", "rl_training.alerts"])
-heartbeat_sent.connect(heartbeats.record_worker)
 
 
 @setup_logging.connect

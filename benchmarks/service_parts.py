@@ -19,9 +19,9 @@ from rest_framework.authtoken.models import Token
 from tqdm import tqdm
 
 from benchmarks.running_system import LOCAL, Console, RunningSystem
+from quantum_trader.redis_clients import redis_client
 from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, TrainingRun
-from quantum_trader.redis_clients import redis_client
 from rl_training.runs import lifecycle
 from rl_training.schedule.scheduler import EDITS_SEEN_WITHIN
 from rl_training.streams import entries

@@ -3,6 +3,7 @@
 A `.env` file beside manage.py is read too; what the environment itself says goes first.
 """
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,17 @@ def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
     if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
         raise ImproperlyConfigured(f"{name} is {text!r}; it is a whole number from {minimum} to {maximum}.")
     return int(text)
+
+
+def seconds(name: str, default: float) -> float:
+    text: str = env.str(name, default="") or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 86_400:
+        raise ImproperlyConfigured(f"{name} is {text!r}; it is a number of seconds above 0 and at most 86400.")
+    return value
 
 
 def database(url: str) -> dict[str, Any]:
@@ -229,7 +241,43 @@ TRAINING_THREADS = whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKE
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_BEAT_SCHEDULER = "rl_training.schedule.scheduler:PolicyStoreScheduler"
-CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+
+# Time limits of ownership, in seconds. The defaults suit every installation; fault tests lower them to be short.
+
+# How often the owner of a run checks whether the run was cancelled, is stuck or has taken too long.
+OWNER_TICK_SECONDS = seconds("OWNER_TICK_SECONDS", 1)
+OWNER_HEARTBEAT_SECONDS = seconds("OWNER_HEARTBEAT_SECONDS", 5)
+# A run without a heartbeat for so long is reaped, and a silent pool process is killed. Six missed heartbeats: long
+# enough for a stalled disk, short enough that a lost run is resumed within a minute.
+RUN_LOST_AFTER_SECONDS = seconds("RUN_LOST_AFTER_SECONDS", 30)
+# How long a worker tries to write the end of a run while the database is away.
+RUN_END_RETRY_SECONDS = seconds("RUN_END_RETRY_SECONDS", 600)
+# A run publishes no progress for so long after Redis did not take it: training waits for each try.
+PROGRESS_PAUSE_SECONDS = seconds("PROGRESS_PAUSE_SECONDS", 60)
+# How often a process of a worker's pool shows its parent that it runs.
+POOL_HEARTBEAT_SECONDS = seconds("POOL_HEARTBEAT_SECONDS", 1)
+# Beat enqueues due runs at every tick. Housekeeping reaps runs, resends messages, relays events and replays streams.
+CELERY_BEAT_MAX_LOOP_INTERVAL = BEAT_TICK_SECONDS = seconds("BEAT_TICK_SECONDS", 1)
+BEAT_HOUSEKEEPING_SECONDS = seconds("BEAT_HOUSEKEEPING_SECONDS", 5)
+# The writer of an event relays it at once, so beat leaves newer events alone.
+EVENT_RELAY_AFTER_SECONDS = seconds("EVENT_RELAY_AFTER_SECONDS", 3)
+# A run that is queued for so long and whose message is not in the queue has lost that message.
+MESSAGE_RESEND_AFTER_SECONDS = seconds("MESSAGE_RESEND_AFTER_SECONDS", 30)
+# One of several beats keeps the streams complete; another beat replaces a dead one after so long.
+STREAM_LOCK_SECONDS = seconds("STREAM_LOCK_SECONDS", 4)
+# Monitors and pages report a process without a heartbeat for so long. Beat writes one every second, workers every two.
+SILENT_AFTER_SECONDS = {
+    "beat": seconds("BEAT_SILENT_AFTER_SECONDS", 15),
+    "worker": seconds("WORKER_SILENT_AFTER_SECONDS", 60),
+    "alerts": seconds("ALERTS_SILENT_AFTER_SECONDS", 60),
+}
+# `up` restarts a service without a heartbeat for so long. A worker writes none while it waits for Redis, and a restart
+# ends its running training.
+HUNG_AFTER_SECONDS = {
+    "beat": seconds("BEAT_HUNG_AFTER_SECONDS", 60),
+    "worker": seconds("WORKER_HUNG_AFTER_SECONDS", 120),
+    "alerts": seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
+}
 
 # What Prometheus sends as its bearer token; none is right while it is empty.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")

@@ -21,6 +21,7 @@ from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.models.columns import RESULT_COLUMNS
 from rl_training.models.policies import typed_columns
+from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, task_messages
 from rl_training.worker import pool
 from rl_training.worker.ownership import Owner
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 # Without a lock, which a child that is killed while it holds it would leave to all others for good.
 stopping = multiprocessing.RawValue("b", 0)
 heartbeat_sent.connect(pool.end_stuck)
+heartbeat_sent.connect(heartbeats.record_worker)
 
 
 class VersionsUnreadableError(Exception):

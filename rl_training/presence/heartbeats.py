@@ -9,7 +9,7 @@ them again within seconds.
 import json
 import os
 import socket
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import redis
 import structlog
@@ -22,8 +22,7 @@ log = structlog.get_logger(__name__)
 
 Kind = Literal["beat", "worker", "alerts"]
 
-# A beat ticks every second and a worker's loop gives a sign every two; a page of one that is silent for less is noise.
-SILENT_AFTER_SECONDS: dict[Kind, float] = {"beat": 15.0, "worker": 60.0, "alerts": 60.0}
+SILENT_AFTER_SECONDS: dict[Kind, float] = {kind: settings.SILENT_AFTER_SECONDS[kind] for kind in get_args(Kind)}
 FORGOTTEN_AFTER_SECONDS = 3600
 # Whoever gives or reads a sign has other things to do: shorter than the timeouts of the work itself.
 TIMEOUT_SECONDS = 2.0

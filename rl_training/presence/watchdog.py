@@ -1,9 +1,11 @@
 """What `up` does about a service that hangs: its process lives, so no exit tells the supervisor."""
 
 import time
+from typing import get_args
 
 import redis
 import structlog
+from django.conf import settings
 
 from quantum_trader.processes import Supervisor
 from rl_training.presence import heartbeats
@@ -12,8 +14,6 @@ from rl_training.presence.heartbeats import Kind
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_SECONDS = 5.0
-# A worker does not come round while it waits for Redis to be back, and it takes its running training along.
-HUNG_AFTER_SECONDS: dict[Kind, float] = {"beat": 60.0, "worker": 120.0, "alerts": 120.0}
 
 
 class Watchdog:
@@ -33,7 +33,7 @@ class Watchdog:
         now = time.monotonic()
         if now < self._next_look:
             return
-        for kind in HUNG_AFTER_SECONDS:
+        for kind in get_args(Kind):
             self._look_at(kind, now)
         self._next_look = time.monotonic() + LOOK_EVERY_SECONDS
 
@@ -43,7 +43,7 @@ class Watchdog:
             return
         heard = self._last_heard(kind, pid, now)
         self._heard[kind] = pid, heard
-        if now - heard > HUNG_AFTER_SECONDS[kind]:
+        if now - heard > settings.HUNG_AFTER_SECONDS[kind]:
             log.error("Service gives no sign of life and is killed", service=kind, silent_seconds=round(now - heard))
             self._supervisor.kill(kind)
 

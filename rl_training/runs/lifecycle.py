@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
@@ -34,9 +35,6 @@ log = structlog.get_logger(__name__)
 
 # A run that ends its worker each time must come to an end. A worker that was told to stop is none that is lost.
 MOST_LOST = 3
-HEARTBEAT_SECONDS = 5
-# Six heartbeats missed: long enough for a stalled disk, short enough that a lost run is taken up within a minute.
-LOST_AFTER = timedelta(seconds=30)
 CANCELLED = "cancelled"
 
 Status = TrainingRun.Status
@@ -284,13 +282,18 @@ def release(run: TrainingRun) -> bool:
     return _requeue(run, "stopped while running")
 
 
+def lost_after() -> timedelta:
+    """Return how long a run may be without a heartbeat before its worker counts as lost."""
+    return timedelta(seconds=settings.RUN_LOST_AFTER_SECONDS)
+
+
 def reap() -> int:
     """Take runs whose worker is lost back to queued, or end them once MOST_LOST workers are. Returns how many."""
     asked = time.monotonic()
     # An owner that still lives shows it again by the clock as it is.
     TrainingRun.objects.with_future_heartbeat().update(heartbeat_at=Now())
-    lost = list(TrainingRun.objects.lost(LOST_AFTER).select_related("policy").defer(*typed_columns("policy")))
-    if time.monotonic() - asked > HEARTBEAT_SECONDS:
+    lost = list(TrainingRun.objects.lost(lost_after()).select_related("policy").defer(*typed_columns("policy")))
+    if time.monotonic() - asked > settings.OWNER_HEARTBEAT_SECONDS:
         # The database kept everybody waiting: the owners are heard first, and looked for the next time.
         return 0
     return sum(_reap(run) for run in lost)
@@ -300,7 +303,7 @@ def _reap(run: TrainingRun) -> bool:
     workers = run.workers_lost + 1
     with transaction.atomic():
         # One that has shown itself since it was looked for is none.
-        if not TrainingRun.objects.lost(LOST_AFTER).filter(pk=run.pk).select_for_update().values_list("pk"):
+        if not TrainingRun.objects.lost(lost_after()).filter(pk=run.pk).select_for_update().values_list("pk"):
             return False
         if workers >= MOST_LOST:
             return fail(run, f"worker lost in {workers} attempts")

@@ -20,7 +20,6 @@ from rl_training.models import TrainingRun
 log = structlog.get_logger(__name__)
 
 TASK = "rl_training.tasks.train_policy"
-UNHEARD_AFTER = timedelta(seconds=30)
 
 # Of one turn of beat: the broker's failures in it. None elsewhere.
 _failures: ContextVar[list[Exception] | None] = ContextVar("failures", default=None)
@@ -65,7 +64,7 @@ def resend_unheard(now: datetime) -> int:
 
     A message that still waits in the queue is not: the workers are merely busy.
     """
-    unheard = list(TrainingRun.objects.undelivered(now, UNHEARD_AFTER))
+    unheard = list(TrainingRun.objects.undelivered(now, timedelta(seconds=settings.MESSAGE_RESEND_AFTER_SECONDS)))
     if not unheard:
         return 0
     waiting = set(_waiting())

@@ -8,6 +8,7 @@ import pydantic
 import redis
 import structlog
 from celery.beat import Scheduler
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, connection
@@ -21,19 +22,17 @@ from rl_training.streams import relay, retention
 
 log = structlog.get_logger(__name__)
 
-# An edit shows in the log within 2 s: one tick to see it, one to spare.
-TICK_SECONDS = 1.0
-HOUSEKEEPING_SECONDS = 5.0
 # An edit is stamped before its transaction commits, by a clock that may differ a little: look back this far.
 EDITS_SEEN_WITHIN = timedelta(seconds=10)
 # Many share a transaction's costs, and few wait for its end.
 ENQUEUED_TOGETHER = 100
-# A writer relays its events at once; what is still there after this is left over.
-LEFT_OVER_AFTER = timedelta(seconds=3)
-# Every owner has shown itself by then once the database is back: three heartbeats.
-OWNERS_HEARD_AFTER_SECONDS = 3 * lifecycle.HEARTBEAT_SECONDS
 # A clock that goes back by more was set; by less, it was corrected.
 CLOCK_SET_BACK = timedelta(minutes=1)
+
+
+def owners_heard_after() -> float:
+    """Return the seconds within which every owner writes a heartbeat once the database is back: three heartbeats."""
+    return 3 * settings.OWNER_HEARTBEAT_SECONDS
 
 
 class PolicyStoreScheduler(Scheduler):
@@ -66,7 +65,7 @@ class PolicyStoreScheduler(Scheduler):
                     try:
                         self.look_after(timezone.now())
                     finally:
-                        self._housekeeping_at = time.monotonic() + HOUSEKEEPING_SECONDS
+                        self._housekeeping_at = time.monotonic() + settings.BEAT_HOUSEKEEPING_SECONDS
         except DatabaseError as error:
             self._database_since = time.monotonic()
             log.error("Database error, trying again", error=str(error))
@@ -78,7 +77,7 @@ class PolicyStoreScheduler(Scheduler):
         # One that stalls has cost seconds already, and slots come due.
         if redis_answers:
             heartbeats.record("beat")
-        return max(0.0, TICK_SECONDS - (time.monotonic() - started))
+        return max(0.0, settings.BEAT_TICK_SECONDS - (time.monotonic() - started))
 
     def run_due(self, now: datetime) -> int:
         """Log edited policies and enqueue a run of each due one. Returns the number enqueued."""
@@ -103,16 +102,17 @@ class PolicyStoreScheduler(Scheduler):
     def look_after(self, now: datetime) -> None:
         """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
         self._come_round()
-        if time.monotonic() - self._database_since >= OWNERS_HEARD_AFTER_SECONDS:
+        if time.monotonic() - self._database_since >= owners_heard_after():
             lifecycle.reap()
-        self._relayed_to = relay.relay_unpublished(before=now - LEFT_OVER_AFTER, after=self._relayed_to)
+        written_before = now - timedelta(seconds=settings.EVENT_RELAY_AFTER_SECONDS)
+        self._relayed_to = relay.relay_unpublished(written_before, after=self._relayed_to)
         task_messages.resend_unheard(now)
         retention.look_after(now)
 
     def _come_round(self) -> None:
         """While the database, or this machine, was away nobody could show that he lives."""
         now = timezone.now()
-        if abs(now - self._came_round) > timedelta(seconds=OWNERS_HEARD_AFTER_SECONDS):
+        if abs(now - self._came_round) > timedelta(seconds=owners_heard_after()):
             self._database_since = time.monotonic()
         self._came_round = now
 

@@ -27,8 +27,6 @@ log = structlog.get_logger(__name__)
 MARK = "quantum_trader:mark"
 TURN = "quantum_trader:turn"
 PURGED = "quantum_trader:purged"
-# One of several beats does this at a time, and a killed one is missed for no longer.
-TURN_SECONDS = 4
 PURGE_EVERY_SECONDS = 60
 # The machines that note when an event was published may have clocks that differ.
 CLOCKS_DIFFER_BY = timedelta(minutes=10)
@@ -56,7 +54,7 @@ def look_after(now: datetime) -> None:
 
     Raises `redis.RedisError` when Redis cannot be reached.
     """
-    if not _is_first(TURN, TURN_SECONDS):
+    if not _is_first(TURN, settings.STREAM_LOCK_SECONDS):
         return
     notice(now)
     replay()
@@ -64,12 +62,12 @@ def look_after(now: datetime) -> None:
         purge(now)
 
 
-def _is_first(key: str, seconds: int) -> bool:
+def _is_first(key: str, seconds: float) -> bool:
     """Whether nobody took the key in the last seconds; it is taken."""
-    if redis_client().set(key, "1", nx=True, ex=seconds):
+    if redis_client().set(key, "1", nx=True, px=round(1000 * seconds)):
         return True
     # Redis keeps the moment at which a key expires: a clock that was set back since puts it off.
-    if redis_client().ttl(key) > seconds:
+    if redis_client().pttl(key) > 1000 * seconds:
         redis_client().delete(key)
     return False
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError, connection
 
@@ -17,12 +18,7 @@ from rl_training.streams import progress
 
 log = structlog.get_logger(__name__)
 
-# How soon a request to cancel is heard.
-TICK_SECONDS = 1.0
-# Training waits for a Redis that stalls: seconds, and no more often than this.
-SILENT_SECONDS = 60.0
-# How long the end of a run waits for a database that is away, and between tries.
-PATIENCE_SECONDS = 600.0
+# Between two tries to write the end of a run.
 PAUSE_SECONDS = 1.0
 
 
@@ -48,7 +44,7 @@ class Owner(threading.Thread):
         self._iterations = self._episodes = 0
 
     def run(self) -> None:
-        while not self._done.wait(TICK_SECONDS):
+        while not self._done.wait(settings.OWNER_TICK_SECONDS):
             try:
                 self._tick(time.monotonic())
             except DatabaseError as error:
@@ -67,7 +63,7 @@ class Owner(threading.Thread):
         if lifecycle.cancel_requested(run):
             self.cancelled.set()
             self.stop.set()
-        if now - self._beat_at >= lifecycle.HEARTBEAT_SECONDS or episodes != self._episodes:
+        if now - self._beat_at >= settings.OWNER_HEARTBEAT_SECONDS or episodes != self._episodes:
             if not lifecycle.heartbeat(run, **self.progress) or lifecycle.fail_overdue(run, now - self._began_at):
                 self.stop.set()
             self._beat_at, self._episodes = now, episodes
@@ -88,7 +84,7 @@ class Owner(threading.Thread):
 
         Nothing is written, and that is logged, where the run is another's by now.
         """
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        give_up_at = time.monotonic() + settings.RUN_END_RETRY_SECONDS
         while True:
             try:
                 if not write(*given) and self.training_run.status == self.training_run.Status.RUNNING:
@@ -106,7 +102,7 @@ class Owner(threading.Thread):
     def announce(self, entry: dict[str, Any]) -> None:
         """Put an entry on the progress stream; none for a while after Redis did not take one."""
         if time.monotonic() >= self._silent_until and not progress.publish(self.training_run, entry):
-            self._silent_until = time.monotonic() + SILENT_SECONDS
+            self._silent_until = time.monotonic() + settings.PROGRESS_PAUSE_SECONDS
 
     def _end_process(self) -> None:
         """Where a loop or a call hangs, nothing gentler is sure to end it."""

@@ -14,12 +14,10 @@ from typing import Any
 
 import billiard
 import structlog
-
-from rl_training.runs.lifecycle import LOST_AFTER
+from django.conf import settings
 
 log = structlog.get_logger(__name__)
 
-SHOWN_EVERY_SECONDS = 1.0
 # Celery's heartbeat comes every two seconds.
 ASLEEP_AFTER_SECONDS = 10.0
 MOST_PROCESSES = 1024
@@ -41,7 +39,7 @@ def show() -> None:
 def go_on_showing(index: int) -> None:
     while True:
         _shown_at[index], _shown_by[index] = time.monotonic(), os.getpid()
-        time.sleep(SHOWN_EVERY_SECONDS)
+        time.sleep(settings.POOL_HEARTBEAT_SECONDS)
 
 
 def end_stuck(**_: Any) -> None:
@@ -57,7 +55,7 @@ def end_stuck(**_: Any) -> None:
         if index is None or _shown_by[index] != process.pid:
             continue
         silent = now - _shown_at[index]
-        if silent > LOST_AFTER.total_seconds():
+        if silent > settings.RUN_LOST_AFTER_SECONDS:
             log.error("A training process gives no sign of life and is killed", pid=process.pid, seconds=round(silent))
             _shown_by[index] = 0
             os.kill(process.pid, signal.SIGKILL)

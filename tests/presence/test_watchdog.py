@@ -17,11 +17,11 @@ from tests.waiting import wait_for
 
 
 @pytest.fixture
-def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+def supervisor(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Supervisor]:
     monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
     monkeypatch.setattr(processes, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 0.05)
-    monkeypatch.setattr(watchdog, "HUNG_AFTER_SECONDS", {"beat": 0.5, "worker": 1000.0})
+    settings.HUNG_AFTER_SECONDS = {"beat": 0.5, "worker": 1000.0, "alerts": 1000.0}
     with Signals() as signals, Supervisor(os.environ, signals) as supervisor:
         hung = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
         supervisor.start(*(Service(name, (sys.executable, "-c", hung)) for name in ("beat", "worker")))

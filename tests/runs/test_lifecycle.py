@@ -154,7 +154,7 @@ def test_a_run_whose_worker_lives_is_not_reaped(claimed):
 
 def test_a_worker_that_shows_itself_in_the_moment_in_which_it_is_looked_for_keeps_its_run(claimed):
     silent_for(31)
-    [lost] = TrainingRun.objects.lost(lifecycle.LOST_AFTER)
+    [lost] = TrainingRun.objects.lost(lifecycle.lost_after())
     assert lifecycle.heartbeat(claimed)
     assert not lifecycle._reap(lost)
     assert status(claimed) == "running"

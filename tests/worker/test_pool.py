@@ -9,8 +9,8 @@ from rl_training.worker import pool
 from tests.waiting import wait_for
 
 
-def test_a_process_shows_each_moment_that_it_runs(monkeypatch):
-    monkeypatch.setattr(pool, "SHOWN_EVERY_SECONDS", 0.01)
+def test_a_process_shows_each_moment_that_it_runs(settings):
+    settings.POOL_HEARTBEAT_SECONDS = 0.01
     process = multiprocessing.get_context("fork").Process(target=pool.go_on_showing, args=[1])
     process.start()
     try:

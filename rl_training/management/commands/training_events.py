@@ -15,8 +15,8 @@ from quantum_trader.processes import Signals
 from quantum_trader.redis_clients import redis_client
 from rl_training import keys
 from rl_training.models import PolicyStore
-from rl_training.streams.entries import read, stored
 from rl_training.streams.consumer import BLOCK_MILLISECONDS, Consumer
+from rl_training.streams.entries import read, stored
 
 EVENTS = ("started", "completed")
 WITH_PROGRESS = ("started", "progress", "completed")
@@ -96,9 +96,7 @@ class Command(BaseCommand):
     def _print_stored(self) -> dict[str, str]:
         """Returns the id of the last entry of each stream."""
         entries = [
-            (entry_id, stream, fields)
-            for stream in self._streams(*EVENTS)
-            for entry_id, fields in stored(stream)
+            (entry_id, stream, fields) for stream in self._streams(*EVENTS) for entry_id, fields in stored(stream)
         ]
         for _, _, fields in sorted(entries, key=lambda entry: [int(part) for part in entry[0].split("-")]):
             self._print(fields)
