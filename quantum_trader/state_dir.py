@@ -1,4 +1,4 @@
-"""Taking a state directory, and addresses to listen on, for one running system."""
+"""Checks before a system starts: it needs a state directory and ports that no other system uses."""
 
 import contextlib
 import fcntl
@@ -10,11 +10,14 @@ from pathlib import Path
 
 
 class NotAvailableError(Exception):
-    """What the system needs for itself is another's: the message says which, and what to do."""
+    """A folder or a port is in use by another system. The message names it and says what to do."""
 
 
 def private_folder(path: Path) -> None:
-    """Make `path`, or see that it is ours alone: the database and a Redis without a password are in it."""
+    """Create `path`, or check that only this user can enter it: it holds the database and a Redis without a password.
+
+    Raises `NotAvailableError` for a link, a folder of another user, and a folder that others can enter.
+    """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
@@ -25,7 +28,10 @@ def private_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def sole_user(state_dir: Path) -> Iterator[None]:
-    """Hold the state directory until the end of the block; the kernel lets go of it however this process ends."""
+    """Lock the state directory until the end of the block; the kernel releases the lock when this process dies.
+
+    Raises `NotAvailableError` when another process holds the lock.
+    """
     private_folder(state_dir)
     with (state_dir / "up.lock").open("w") as lock:
         try:
@@ -36,7 +42,7 @@ def sole_user(state_dir: Path) -> Iterator[None]:
 
 
 def check_free(service: str, host: str, port: int) -> None:
-    """Raises `NotAvailableError` naming the service's settings when it cannot listen there."""
+    """Raise `NotAvailableError`, which names the settings to change, when the service cannot listen on this port."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -50,13 +56,13 @@ def check_free(service: str, host: str, port: int) -> None:
 
 
 def free_ports(number: int) -> list[int]:
-    """Different ports of 127.0.0.1 that nothing listens on."""
+    """Return different ports of 127.0.0.1 that no process listens on."""
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
         return [probe.getsockname()[1] for probe in probes]
 
 
-def answers(path: Path) -> bool:
-    """Whether a process listens on this unix socket; a file that one left behind does not answer."""
+def is_listening(path: Path) -> bool:
+    """Return whether a process listens on this unix socket; the file that a dead process left does not count."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0

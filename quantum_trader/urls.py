@@ -10,6 +10,6 @@ urlpatterns = [
     path("", include("dashboard.monitoring.metrics")),
 ]
 
-# Programs are answered in the API's one shape of errors.
+# Errors outside of views have the API's error format for programs.
 handler400 = "dashboard.api.errors.bad_request"
 handler500 = "dashboard.api.errors.server_error"

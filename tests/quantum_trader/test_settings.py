@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.redis_address import LONGEST_SOCKET_PATH, broker_url, private_socket
+from quantum_trader.redis_url import LONGEST_SOCKET_PATH, broker_url, private_socket
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
-def test_the_project_refuses_to_start_without_its_secrets(missing, environment_of_processes):
+def test_start_without_secrets_is_refused(missing, environment_of_processes):
     environment = environment_of_processes | {
         missing: "",
         "DEBUG": "0",
@@ -26,12 +26,12 @@ def test_the_project_refuses_to_start_without_its_secrets(missing, environment_o
     )
 
 
-def test_celery_gets_the_same_redis_in_its_own_notation():
+def test_broker_url_names_the_same_redis():
     assert broker_url("unix:///var/run/redis.sock") == "redis+socket:///var/run/redis.sock"
     assert broker_url("redis://:secret@redis:6379/0") == "redis://:secret@redis:6379/0"
 
 
-def test_a_deep_state_directory_gets_a_socket_path_that_the_kernel_holds():
+def test_deep_state_directory_gets_a_short_socket_path():
     assert private_socket(Path("/srv/var")) == Path("/srv/var/redis.sock")
     deep = Path("/srv") / ("x" * 100)
     assert len(str(private_socket(deep))) <= LONGEST_SOCKET_PATH
@@ -40,7 +40,7 @@ def test_a_deep_state_directory_gets_a_socket_path_that_the_kernel_holds():
 
 
 @pytest.mark.parametrize("name", ["a+b", "a#b", "a?b", "a%41b", "a b", "ä"])
-def test_a_state_directory_may_have_any_name(name, tmp_path, environment_of_processes):
+def test_state_directory_may_have_any_name(name, tmp_path, environment_of_processes):
     program = (
         "from django.conf import settings; import redis;"
         "print(settings.DATABASES['default']['NAME']);"
@@ -71,7 +71,7 @@ def test_a_state_directory_may_have_any_name(name, tmp_path, environment_of_proc
         ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
     ],
 )
-def test_a_bad_setting_is_refused_by_its_name(setting, value, message, environment_of_processes):
+def test_invalid_setting_is_refused_by_name(setting, value, message, environment_of_processes):
     environment = environment_of_processes | {"DJANGO_SETTINGS_MODULE": "quantum_trader.settings", setting: value}
     refused = subprocess.run(
         [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.state_dir import NotAvailableError, answers, check_free, free_ports, private_folder, sole_user
+from quantum_trader.state_dir import NotAvailableError, check_free, free_ports, is_listening, private_folder, sole_user
 
 
-def test_a_state_directory_has_one_user_at_a_time(tmp_path):
+def test_state_directory_has_one_user_at_a_time(tmp_path):
     state = tmp_path / "new" / "state"
     with sole_user(state):
         assert state.stat().st_mode & 0o777 == 0o700
@@ -16,19 +16,19 @@ def test_a_state_directory_has_one_user_at_a_time(tmp_path):
         pass
 
 
-def test_a_folder_that_others_can_enter_is_refused(tmp_path):
+def test_folder_that_others_can_enter_is_refused(tmp_path):
     tmp_path.chmod(0o750)
     with pytest.raises(NotAvailableError, match=f"chmod 700 {tmp_path}"):
         private_folder(tmp_path)
 
 
-def test_a_link_to_a_folder_is_refused(tmp_path):
+def test_link_to_folder_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     with pytest.raises(NotAvailableError, match="not a folder of this user's own"):
         private_folder(tmp_path / "link")
 
 
-def test_a_taken_port_is_refused_with_the_setting_to_change():
+def test_used_port_is_refused_with_the_setting_to_change():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(NotAvailableError, match=f"Cannot listen on 127.0.0.1:{port}.*WEB_PORT to a free port"):
@@ -36,7 +36,7 @@ def test_a_taken_port_is_refused_with_the_setting_to_change():
     check_free("WEB", "127.0.0.1", port)
 
 
-def test_an_address_of_another_machine_is_refused():
+def test_host_of_another_machine_is_refused():
     with pytest.raises(NotAvailableError, match="Cannot listen on 192.0.2.1:8000"):
         check_free("WEB", "192.0.2.1", 8000)
 
@@ -45,11 +45,11 @@ def test_free_ports_differ():
     assert len(set(free_ports(5))) == 5
 
 
-def test_a_socket_that_a_dead_process_left_does_not_answer(tmp_path):
+def test_socket_of_dead_process_is_not_listening(tmp_path):
     path = Path(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
-        assert answers(path)
+        assert is_listening(path)
     assert path.exists()
-    assert not answers(path)
+    assert not is_listening(path)

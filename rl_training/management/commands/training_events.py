@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from quantum_trader.processes import Signals
 from quantum_trader.redis_clients import redis_client
+from quantum_trader.supervisor import Signals
 from rl_training import keys
 from rl_training.models import PolicyStore
 from rl_training.streams.consumer import BLOCK_MILLISECONDS, Consumer

@@ -26,8 +26,9 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
-from quantum_trader.redis_address import private_socket
 from quantum_trader.redis_clients import redis_client
+from quantum_trader.redis_url import private_socket
+from quantum_trader.supervisor import Signals, Supervisor
 from rl_training.presence.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
@@ -66,7 +67,7 @@ class Command(BaseCommand):
                 if once and not settings.STATE_DIR.exists():
                     stack.callback(shutil.rmtree, settings.STATE_DIR, ignore_errors=True)
                 stack.enter_context(state_dir.sole_user(settings.STATE_DIR))
-                self.signals = stack.enter_context(processes.Signals())
+                self.signals = stack.enter_context(Signals())
                 summary = self._run(stack)
         except state_dir.NotAvailableError as error:
             raise CommandError(str(error)) from None
@@ -88,7 +89,7 @@ class Command(BaseCommand):
         flower_login = os.environ.get("FLOWER_BASIC_AUTH") or f"admin:{secrets.token_urlsafe(12)}"
         redis_services = self._private_redis(stack)
         self.supervisor = stack.enter_context(
-            processes.Supervisor(
+            Supervisor(
                 {**os.environ, "WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])},
                 self.signals,
                 stdout=sys.stderr if self.once else None,
@@ -142,7 +143,7 @@ class Command(BaseCommand):
         state_dir.private_folder(socket.parent)
         if socket.parent != settings.STATE_DIR:
             stack.callback(remove_if_empty, socket.parent)
-        if state_dir.answers(socket):
+        if state_dir.is_listening(socket):
             raise state_dir.NotAvailableError(f"A Redis that was not started here answers at {socket}; end it first.")
         return [processes.private_redis(socket, folder)]
 
