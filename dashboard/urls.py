@@ -1,11 +1,15 @@
+"""The URLs of the pages and of the charts' data."""
+
 from django.urls import path, register_converter
 
-from dashboard.charts.chart_views import PolicyChart, VersionChart
+from dashboard.charts.views import PolicyChart, VersionChart
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
-from dashboard.pages.alert_pages import AcknowledgeAlert, AlertListPage
-from dashboard.pages.policy_pages import OverviewPage, PolicyPage
-from dashboard.pages.run_pages import RunListPage, RunPage, VersionPage
-from dashboard.pages.settings_page import SettingsPage
+from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
+from dashboard.pages.overview import OverviewPage
+from dashboard.pages.policies import PolicyPage
+from dashboard.pages.runs import RunListPage, RunPage
+from dashboard.pages.settings import SettingsPage
+from dashboard.pages.versions import VersionPage
 from dashboard.url_names import PolicyName
 
 register_converter(PolicyName, "policy")

@@ -1,6 +1,6 @@
-"""A version's stored evaluation as a page shows it.
+"""The table and the charts of a version's stored evaluation.
 
-It is read with tolerance: what an older or newer version of the backtest left out is shown as missing.
+Other versions of the backtest stored other keys, so a missing or unreadable value is shown as missing.
 """
 
 from dataclasses import dataclass
@@ -8,22 +8,23 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any, Literal
 
-from dashboard.charts.chart_data import Chart, Series, drawable
+from dashboard.charts.series import Chart, Series, drawable
 from dashboard.templatetags.figures import MISSING, figure, percent
 
-# Key, label and form of each figure, in the words of `rl_training.core.evaluation.evaluation.Performance`.
-FIGURES = (
+# Key in `rl_training.core.evaluation.evaluation.Performance`, label and form of each metric. A metric without a form is
+# a pair of bounds.
+METRICS = (
     ("total_return", "Total return", percent),
     ("sharpe", "Sharpe ratio", figure),
-    ("sharpe_interval", "Its 95 % interval", None),
+    ("sharpe_interval", "Sharpe ratio, 95 % interval", None),
     ("sortino", "Sortino ratio", figure),
     ("max_drawdown", "Maximum drawdown", percent),
     ("time_in_market", "Time in the market", percent),
-    ("hit_rate", "Bars gained, of those", percent),
+    ("hit_rate", "Hit rate of bars in the market", percent),
     ("turnover", "Turnover, times equity", figure),
     ("costs_paid", "Costs paid", percent),
 )
-# The colour of each account's line, and its name.
+# The colour of each account's line and the account's name.
 ACCOUNTS: tuple[tuple[Literal["policy", "reference", "quiet"], str], ...] = (
     ("policy", "Policy"),
     ("reference", "Buy and hold"),
@@ -33,7 +34,11 @@ ACCOUNTS: tuple[tuple[Literal["policy", "reference", "quiet"], str], ...] = (
 
 @dataclass(frozen=True)
 class ShownEvaluation:
-    """`rows` hold a label and a text for each of `ACCOUNTS`, `charts` are by the last part of their address."""
+    """An evaluation as a page shows it.
+
+    A row holds a label and a text for each of `ACCOUNTS`; `charts` are by the key in their URL; `span` is the first and
+    the last date.
+    """
 
     rows: tuple[tuple[str, ...], ...]
     charts: dict[str, Chart]
@@ -42,11 +47,11 @@ class ShownEvaluation:
 
 
 def shown(evaluation: Any) -> ShownEvaluation | None:
-    """What there is to show of a stored evaluation; None when it holds nothing."""
+    """Return what a page shows of a stored evaluation, or None when it is empty."""
     if not isinstance(evaluation, dict) or not evaluation:
         return None
     accounts = _accounts(evaluation)
-    rows = [(label, *(_text(account.get(key), form) for account in accounts)) for key, label, form in FIGURES]
+    rows = [(label, *(_text(account.get(key), form) for account in accounts)) for key, label, form in METRICS]
     dates = [time[:10] for time in _list(evaluation.get("timestamps")) if isinstance(time, str)]
     bars = evaluation.get("bars")
     return ShownEvaluation(
@@ -58,7 +63,7 @@ def shown(evaluation: Any) -> ShownEvaluation | None:
 
 
 def charts(evaluation: Any) -> dict[str, Chart]:
-    """Equity and drawdown of the policy beside buy and hold; nothing where the policy's own curve is missing."""
+    """Return the charts of equity and drawdown; empty when the policy's own curve is missing."""
     if not isinstance(evaluation, dict):
         return {}
     times = _times(evaluation.get("timestamps"))
@@ -97,7 +102,7 @@ def charts(evaluation: Any) -> dict[str, Chart]:
 
 
 def drawdown(curve: list[float]) -> list[float]:
-    """Equity over the highest equity so far, - 1."""
+    """Return, for each close, equity / highest equity so far - 1."""
     return [value / peak - 1 if peak > 0 else 0.0 for value, peak in zip(curve, accumulate(curve, max), strict=True)]
 
 
@@ -106,7 +111,7 @@ def _accounts(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _times(stamps: Any) -> list[float]:
-    """Seconds since 1970 of the timestamps; none where one cannot be read."""
+    """Return the timestamps in seconds since 1970; empty when any of them is unreadable."""
     try:
         return [datetime.fromisoformat(stamp).timestamp() for stamp in _list(stamps)]
     except (TypeError, ValueError, OverflowError):
@@ -129,6 +134,6 @@ def _list(value: Any) -> list[Any]:
 
 
 def _numbers(value: Any) -> list[float]:
-    """The list's numbers; none of them when one cannot be drawn."""
+    """Return the list; empty when a chart cannot show any of its values."""
     found = _list(value)
     return found if all(drawable(number) for number in found) else []

@@ -1,4 +1,4 @@
-"""Entries of the policies' streams, read in one order and written as server-sent events."""
+"""Entries of the policies' Redis streams, read in one order, and their form as server-sent events."""
 
 import json
 import re
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, cast
 import redis.asyncio
 
 KINDS = ("started", "progress", "completed")
-MARK = ".training."
+SEPARATOR = ".training."
 # The largest second part of an entry's id.
 LAST = 2**64 - 1
 ENTRIES_AT_ONCE = 500
 
-# Milliseconds by the clock of Redis, and the number within that millisecond.
+# Milliseconds on the Redis server's clock, and the number of the entry within its stream's millisecond.
 Id = tuple[int, int]
 
 
@@ -24,45 +24,45 @@ class Entry(NamedTuple):
 
 
 def streams_of(policies: Iterable[str]) -> list[str]:
-    return [f"{policy}{MARK}{kind}" for policy in policies for kind in KINDS]
+    return [f"{policy}{SEPARATOR}{kind}" for policy in policies for kind in KINDS]
 
 
 def policy_of(stream: str) -> str:
-    return stream.rpartition(MARK)[0]
+    return stream.rpartition(SEPARATOR)[0]
 
 
 def parse(text: str) -> Id | None:
-    """The id that a text is; None: it is none."""
+    """Return the id written in the text, or None when the text is no id."""
     found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,20})", text)
     return (int(found[1]), min(int(found[2]), LAST)) if found else None
 
 
-def written(entry: Id) -> str:
+def formatted(entry: Id) -> str:
     return f"{entry[0]}-{entry[1]}"
 
 
 def before(milliseconds: int) -> Id:
-    """After it come exactly the entries of that millisecond and later."""
+    """Return the largest id before the millisecond."""
     return (milliseconds - 1, LAST) if milliseconds > 0 else (0, 0)
 
 
 async def read(
     client: "redis.asyncio.Redis", after: dict[str, Id], block: int | None = None
 ) -> tuple[list[Entry], bool]:
-    """What each stream has after the given ids, oldest first whatever its stream, and whether there is more.
+    """Return the entries after the given id of each stream, oldest first across streams, and whether there are more.
 
-    Every entry up to the last one returned is among them. `after` is moved past what is returned. Waits up to `block`
-    milliseconds for the first one. Raises `redis.RedisError`.
+    The entries are complete up to the last one returned. Updates `after` to the last returned id of each stream. Waits
+    up to `block` milliseconds for the first entry. Raises `redis.RedisError`.
     """
-    asked: dict[Any, Any] = {stream: written(position) for stream, position in after.items()}
+    wanted: dict[Any, Any] = {stream: formatted(position) for stream, position in after.items()}
     found = cast(
         dict[str, list[tuple[str, dict[str, str] | None]]],
-        await client.xread(asked, count=ENTRIES_AT_ONCE, block=block) if asked else {},
+        await client.xread(wanted, count=ENTRIES_AT_ONCE, block=block) if wanted else {},
     )
     rows = {
         stream: [(cast(Id, parse(name)), fields) for name, fields in listed] for stream, listed in (found or {}).items()
     }
-    # A stream that was cut off may have older ones than another's last.
+    # A stream with more entries than were read at once may hold older entries than the last ones of other streams.
     cut = [listed[-1][0] for listed in rows.values() if len(listed) >= ENTRIES_AT_ONCE]
     entries = [
         Entry(position, stream, fields or {})
@@ -70,28 +70,38 @@ async def read(
         for position, fields in listed
         if not cut or position <= min(cut)
     ]
-    # Of one millisecond, a run's start goes first and its end last.
-    entries.sort(key=lambda entry: (entry.id, KINDS.index(entry.stream.rpartition(MARK)[2])))
+    # Within a millisecond, the start of a run comes first and its end last.
+    entries.sort(key=lambda entry: (entry.id, KINDS.index(entry.stream.rpartition(SEPARATOR)[2])))
     for entry in entries:
         after[entry.stream] = entry.id
     return entries, bool(cut)
 
 
 def event(entry: Entry, cursor: Id) -> bytes:
-    """The entry as a server-sent event; `cursor` is the id to go on from."""
-    policy, _, kind = entry.stream.rpartition(MARK)
+    """Return the entry as a server-sent event whose id is `cursor`, where a client that reconnects resumes."""
+    policy, _, kind = entry.stream.rpartition(SEPARATOR)
     fields = entry.fields
     data = {
         "policy": policy,
         "run_id": fields.get("run_id", fields.get("trace_id")),
-        "entry": written(entry.id),
+        "entry": formatted(entry.id),
         "payload": payload(fields.get("payload", "")),
     }
-    return f"id: {written(cursor)}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+    return f"id: {formatted(cursor)}\nevent: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def message(kind: str, data: Any) -> bytes:
+    """Return a server-sent event that belongs to no stream entry; the page fetches its content again."""
+    return f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+
+
+def heartbeat(cursor: Id) -> bytes:
+    """Return a comment with an id: no event in the browser, but the browser resumes from the id."""
+    return f":\nid: {formatted(cursor)}\n\n".encode()
 
 
 def payload(text: str) -> Any:
-    """What the text says; null for what JSON cannot say, or when it is no JSON."""
+    """Return the value of a JSON text, with null for NaN and infinities, or None when the text is no JSON."""
     try:
         return json.loads(text, parse_constant=lambda name: None)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Pages that sign users in and out."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
@@ -7,7 +7,7 @@ from dashboard.access import StrictHeaders
 
 
 class LoginPage(StrictHeaders, LoginView):
-    """Comes back to the page that asked for the login."""
+    """The login page. A successful login returns to the page that required it."""
 
 
 urlpatterns = [

@@ -1,4 +1,4 @@
-"""What an operator does from the pages: a question first, on a page of its own or in a dialog, then a POST."""
+"""What operators do from the pages: a GET shows a question, on its own page or in a dialog; a POST does it."""
 
 from typing import Any
 
@@ -21,13 +21,27 @@ CHANGE_POLICY = "rl_training.change_policystore"
 
 
 class Action(Page):
-    """GET asks, POST does; both tell nothing to those who may not."""
+    """A page with a question about `policy` or about a row of it.
+
+    Users who lack the permissions do not learn whether the row exists.
+    """
 
     template_name = "dashboard/question.html"
-    # The question, what follows from a yes, and the buttons of yes and no.
-    question, consequence, yes, no = "", "", "", "Leave it as it is"
+    # The labels of the buttons.
+    yes, no = "", "Leave it as it is"
     danger = False
     policy: PolicyStore
+
+    def question(self) -> str:
+        raise NotImplementedError
+
+    def consequence(self) -> str:
+        """Return what a yes changes, in sentences."""
+        raise NotImplementedError
+
+    def act(self) -> None:
+        """Do it and leave a message for the next page. Raises a `ValidationError` when stored settings are invalid."""
+        raise NotImplementedError
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().setup(request, *args, **kwargs)
@@ -48,26 +62,23 @@ class Action(Page):
             self.act()
         except (ValidationError, pydantic.ValidationError) as error:
             found = problems(error) if isinstance(error, pydantic.ValidationError) else {"": " ".join(error.messages)}
-            said = "; ".join(f"{path}: {text}" if path else text for path, text in found.items())
-            messages.error(request, f"Nothing was done: what is stored of {self.policy} is invalid. {said}")
+            listed = "; ".join(f"{path}: {text}" if path else text for path, text in found.items())
+            messages.error(request, f"Nothing was done: the stored settings of {self.policy} are invalid. {listed}")
         return HttpResponseRedirect(self.back())
 
-    def act(self) -> None:
-        raise NotImplementedError
-
     def back(self) -> str:
-        """The page that the question was asked from."""
+        """Return the URL of the page that linked to the question."""
         url = self.request.POST.get("next") or self.request.GET.get("next") or ""
         if url_has_allowed_host_and_scheme(url, self.request.get_host(), self.request.is_secure()):
             return url
         return self.home()
 
     def home(self) -> str:
-        """The page of what the question is about."""
+        """Return the URL of the page that shows the row in question."""
         return reverse("dashboard:policy", args=[self.policy.name])
 
-    def note(self, text: str, row: Any = None) -> None:
-        """In the history of the row, by default the policy's, in the admin."""
+    def log(self, text: str, row: Any = None) -> None:
+        """Add an entry to the history that the admin shows for the row, by default for the policy."""
         LogEntry.objects.log_actions(str(self.request.user.pk), [row or self.policy], CHANGE, text, single_object=True)
 
 
@@ -75,17 +86,15 @@ class TrainNow(Action):
     permission_required = (*VIEW, "rl_training.add_trainingrun")
     yes, no = "Train now", "Not now"
 
-    @property
-    def question(self) -> str:  # type: ignore[override]
+    def question(self) -> str:
         return f"Train {self.policy} now?"
 
-    @property
-    def consequence(self) -> str:  # type: ignore[override]
+    def consequence(self) -> str:
         active = self.policy.runs.active().first()
         if active is not None:
-            return f"It has a {active.status} run, {active.run_id}: another can start when that one has ended."
+            return f"It has a {active.status} run, {active.run_id}: another run can start when this run has ended."
         episodes = self.policy.episodes_per_run
-        return f"A run of {episodes:,} episode{'s' if episodes != 1 else ''} is queued. The schedule goes on as it is."
+        return f"A run of {episodes:,} episode{'s' if episodes != 1 else ''} is queued. The schedule does not change."
 
     def act(self) -> None:
         try:
@@ -93,7 +102,7 @@ class TrainNow(Action):
         except lifecycle.AlreadyActiveError as error:
             messages.warning(self.request, f"Nothing was queued: {error}.")
             return
-        self.note(f"Queued training run {run.run_id}.")
+        self.log(f"Queued training run {run.run_id}.")
         messages.success(self.request, f"Run {run.run_id} of {self.policy} is queued.")
 
 
@@ -102,8 +111,7 @@ class Switch(Action):
     enabled: bool
     word: str
 
-    @property
-    def question(self) -> str:  # type: ignore[override]
+    def question(self) -> str:
         return f"{self.yes} {self.policy}?"
 
     def act(self) -> None:
@@ -112,30 +120,31 @@ class Switch(Action):
             return
         policy = PolicyStore.objects.get(pk=self.policy.pk)
         policy.enabled = self.enabled
-        # Not the other settings: they may have been edited since they were read.
+        # Another user may have edited the other settings since they were read.
         policy.save(update_fields=["enabled", "updated_at"])
-        self.note(f"{self.word.capitalize()}.")
+        self.log(f"{self.word.capitalize()}.")
         messages.success(self.request, f"{self.policy} is {self.word}.")
 
 
 class Enable(Switch):
     enabled, word, yes = True, "enabled", "Enable"
 
-    @property
-    def consequence(self) -> str:  # type: ignore[override]
+    def consequence(self) -> str:
         if self.policy.next_run_at <= timezone.now():
-            return "Its slot has come: a run starts at once."
+            return "Its slot has passed: a run starts at once."
         return f"Its next run is due at {self.policy.next_run_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
 class Disable(Switch):
     enabled, word, yes, danger = False, "disabled", "Disable", True
-    consequence = "The schedule starts no more runs of it. A run that is queued or running goes on."
+
+    def consequence(self) -> str:
+        return "The schedule starts no more runs of this policy. A queued or running run continues."
 
 
 class CancelRun(Action):
     permission_required = (*VIEW, "rl_training.change_trainingrun")
-    yes, no, danger = "Cancel the run", "Let it go on", True
+    yes, no, danger = "Cancel the run", "Keep it running", True
     run: TrainingRun
 
     def find(self, run_id: str) -> None:
@@ -145,17 +154,15 @@ class CancelRun(Action):
             raise Http404("There is no such run.")
         self.run, self.policy = found, found.policy
 
-    @property
-    def question(self) -> str:  # type: ignore[override]
+    def question(self) -> str:
         return f"Cancel run {self.run.run_id} of {self.policy}?"
 
-    @property
-    def consequence(self) -> str:  # type: ignore[override]
+    def consequence(self) -> str:
         if self.run.status == TrainingRun.Status.QUEUED:
-            return "It has not started: it is taken back at once."
+            return "The run has not started: it is cancelled at once."
         if self.run.status == TrainingRun.Status.RUNNING:
-            return "It ends after its present iteration and makes no version. Its last checkpoint is kept."
-        return f"It has ended already: {self.run.status}."
+            return "The run ends after its present iteration and makes no version. Its last checkpoint is kept."
+        return f"The run has ended already: {self.run.status}."
 
     def act(self) -> None:
         run = self.run
@@ -163,7 +170,7 @@ class CancelRun(Action):
             run.refresh_from_db(fields=["status"])
             messages.warning(self.request, f"Nothing to cancel: run {run.run_id} has ended already, {run.status}.")
             return
-        self.note(f"Cancelled training run {run.run_id}.")
+        self.log(f"Cancelled training run {run.run_id}.")
         ended = run.status == TrainingRun.Status.CANCELLED
         how = "is cancelled" if ended else "ends after its present iteration"
         messages.success(self.request, f"Run {run.run_id} {how}.")

@@ -1,4 +1,4 @@
-"""The runs that are under way, as a page shows them: how far, how well, how fast, how long still."""
+"""The progress of queued and running runs: share done, reward, speed and time left."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import redis
 import structlog
 from django.utils import timezone
 
-from dashboard.live.entries import Id, parse, written
+from dashboard.live.entries import Id, formatted, parse
 from rl_training.models import TrainingRun
 from rl_training.presence import heartbeats
 
@@ -20,9 +20,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ActiveRun:
-    """`share` of its steps done, 0 to 1; `reward` the mean of its episodes so far; None where that is not known.
+    """A run with its progress; a value that is unknown is None.
 
-    `steps` is what it takes altogether, `at` the moment of what is shown.
+    `share` is the part of its steps that is done, 0 to 1; `reward` the mean reward of its finished episodes; `steps`
+    the environment steps of the whole run; `at` the time of the progress shown.
     """
 
     run: TrainingRun
@@ -38,16 +39,12 @@ class ActiveRun:
     def waits(self) -> bool:
         return self.run.status == TrainingRun.Status.QUEUED
 
-    @property
-    def percent(self) -> int:
-        return math.floor(100 * self.share)
-
 
 def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:
-    """Of runs as `watched` reads them, with what the progress streams say beyond the database."""
+    """Return the progress of runs that were read `watched`, with the newest entries of their progress streams."""
     found = list(runs)
-    announced = last_progress([run for run in found if run.status == TrainingRun.Status.RUNNING])
-    return [shown(run, *announced.get(run.run_id, (None, {}))) for run in found]
+    published = last_progress([run for run in found if run.status == TrainingRun.Status.RUNNING])
+    return [shown(run, *published.get(run.run_id, (None, {}))) for run in found]
 
 
 def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
@@ -56,8 +53,7 @@ def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
     at = run.heartbeat_at or now
     if entry is not None:
         at = max(at, datetime.fromtimestamp(entry[0] / 1000, tz=at.tzinfo))
-    sizes = [whole(size) for size in (run.num_envs, run.episode_length, run.rollout_length)]
-    envs, episode_length, rollout_length = sizes
+    envs, episode_length, rollout_length = (whole(n) for n in (run.num_envs, run.episode_length, run.rollout_length))
     steps = run.episodes * envs * episode_length
     steps_done = max(run.environment_steps, done * envs * episode_length, run.iterations_done * envs * rollout_length)
     share = min(1.0, steps_done / steps if steps else done / run.episodes)
@@ -77,7 +73,7 @@ def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
 
 
 def last_progress(runs: Sequence[TrainingRun]) -> dict[str, tuple[Id, dict[str, Any]]]:
-    """By the run's id: the newest entry of its progress, where Redis has one."""
+    """Return the newest progress entry of each run by run_id, for the runs that have an entry in Redis."""
     if not runs:
         return {}
     pipe = heartbeats.client().pipeline(transaction=False)
@@ -90,14 +86,16 @@ def last_progress(runs: Sequence[TrainingRun]) -> dict[str, tuple[Id, dict[str, 
         return {}
     found = {}
     for run, answer in zip(runs, answers, strict=True):
+        # An answer that is no list is the error of a key that holds no stream.
         for name, fields in answer if isinstance(answer, list) else []:
             entry = parse(name)
             if entry is not None and fields.get("run_id") == run.run_id:
-                found[run.run_id] = (entry, progress_of(fields))
+                found[run.run_id] = (entry, payload_of(fields))
     return found
 
 
-def progress_of(fields: dict[str, str]) -> dict[str, Any]:
+def payload_of(fields: dict[str, str]) -> dict[str, Any]:
+    """Return the payload of an entry, or an empty dict when it is no JSON object."""
     try:
         found = json.loads(fields.get("payload", ""))
     except (ValueError, RecursionError):
@@ -105,20 +103,21 @@ def progress_of(fields: dict[str, str]) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def moment_of_streams() -> str | None:
-    """An id that everything that is announced from now on comes after; None without Redis."""
+def current_stream_id() -> str | None:
+    """Return an id that precedes every entry added from now on, or None without Redis."""
     try:
         seconds, microseconds = heartbeats.client().time()
     except redis.RedisError:
         return None
-    return written((seconds * 1000 + microseconds // 1000, 0))
+    return formatted((seconds * 1000 + microseconds // 1000, 0))
 
 
 def whole(value: Any) -> int:
-    """The value where it is a count, else 0."""
+    """Return the value if it is a positive integer, else 0."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 def number(value: Any) -> float | None:
+    """Return the value as a float if it is a finite number, else None."""
     ok = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if ok else None

@@ -1,144 +1,88 @@
-"""Whether training as a whole is healthy, and what to do where it is not."""
+"""The overview page: the state of the system, the runs under way, and the list of policies."""
 
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
+from urllib.parse import quote
 
-from django.urls import reverse
+from django import forms
+from django.core.paginator import Paginator
+from django.utils import timezone
 
-from dashboard.monitoring import readiness
-from dashboard.pages.alert_pages import CHANGE_ALERT, VIEW_ALERT, said_of
-from dashboard.templatetags.figures import seconds
-from rl_training.alerts.models import Alert
-from rl_training.models import PolicyStore
+from dashboard.access import Page
+from dashboard.pages import system_state
+from dashboard.pages.active_runs import active_runs, current_stream_id
+from dashboard.pages.policy_states import RECORD, add_states
+from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
 
-T = TypeVar("T")
-
-# Pages that are asked for together share an answer; a part that is lost shows within this and what it takes to notice.
-FRESH_SECONDS = 2.0
-# A message lost or a broker that was away is made good within half a minute.
-WAITS_TOO_LONG_SECONDS = 300.0
-LAGS_TOO_LONG_SECONDS = 60.0
-NAMED = 5
-
-LABELS = {"beat": "Beat", "worker": "Workers", "redis": "Redis", "database": "Database", "alerts": "Alerts"}
-# Without these no run is trained.
-NEEDED = ("database", "redis", "beat", "worker")
-LOST = {
-    "database": ("The database does not answer.", "Start it, or see DATABASE_URL."),
-    "redis": ("Redis does not answer: workers hear of no run, and events wait.", "Start it, or see REDIS_URL."),
-    "beat": ("Beat is silent: the schedule starts no run.", "Start it: celery -A celery_app beat"),
-    "worker": ("No worker is heard: runs stay queued.", "Start one: celery -A celery_app worker -Q training"),
-    "alerts": (
-        "Nobody looks after alerts: none opens, and nobody is told.",
-        "Its process may have ended; see its log.",
-    ),
-}
+POLICIES_PER_PAGE = 50
+# The top of the page shows so many runs under way, and links to the list of all.
+RUNS_WATCHED = 6
 
 
-@dataclass(frozen=True)
-class Part:
-    """A part of the system; `state` is ok, away, silent or unknown."""
+class PolicyFilter(forms.Form):
+    """The filter of the list of policies."""
 
-    label: str
-    state: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong, what to do, and where; `asks`: there it is asked whether to do it."""
-
-    text: str
-    remedy: str = ""
-    url: str = ""
-    asks: bool = False
-    stops_training: bool = False
-
-
-class Shared(Generic[T]):
-    """An answer that serves all who ask within `FRESH_SECONDS`."""
-
-    def __init__(self, ask: Callable[[], T]) -> None:
-        self._ask = ask
-        self._lock = threading.Lock()
-        self._answered: tuple[float, T] | None = None
-
-    def get(self) -> T:
-        with self._lock:
-            if self._answered is None or time.monotonic() - self._answered[0] > FRESH_SECONDS:
-                answer = self._ask()
-                self._answered = time.monotonic(), answer
-            return self._answered[1]
-
-
-STATE: Shared[dict[str, Any]] = Shared(lambda: readiness.state())
-
-
-def parts(state: dict[str, Any]) -> list[Part]:
-    """Of `readiness.state`, beat and workers first."""
-    return [Part(label, state[name]["state"], detail(state[name])) for name, label in LABELS.items() if name in state]
-
-
-def detail(check: dict[str, Any]) -> str:
-    if check.get("seconds_ago") is not None:
-        return f"heard {seconds(check['seconds_ago'])} ago"
-    return {"ok": "answers", "away": "does not answer", "silent": "not heard", "unknown": "not known"}[check["state"]]
-
-
-def problems(state: dict[str, Any], user: Any) -> list[Problem]:
-    """What needs somebody's attention, the worst first, as far as `user` may see it."""
-    lost = [name for name in LOST if name in state and state[name]["state"] in ("away", "silent")]
-    found = [Problem(*LOST[name], stops_training=name in NEEDED) for name in lost]
-    return found + waiting(state) + failing() + alerts(user)
-
-
-def waiting(state: dict[str, Any]) -> list[Problem]:
-    found = []
-    oldest, lag = state["oldest_queued_seconds"], state["outbox_lag"] or {}
-    if oldest is not None and oldest > WAITS_TOO_LONG_SECONDS:
-        text = f"A run has waited for a worker for {seconds(oldest)}. All may be at work: start another."
-        found.append(Problem(text, "See what waits.", reverse("dashboard:runs") + "?status=queued"))
-    if (lag.get("oldest_seconds") or 0) > LAGS_TOO_LONG_SECONDS:
-        text = f"{lag['events']:,} events have waited for their stream for up to {seconds(lag['oldest_seconds'])}."
-        found.append(Problem(text, "Beat sends them once Redis takes them; see its log."))
-    return found
-
-
-def failing() -> list[Problem]:
-    """Enabled policies of which the last run failed or could not start."""
-    names = list(PolicyStore.objects.filter(enabled=True).failing().values_list("name", flat=True).order_by("name"))
-    if not names:
-        return []
-    listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
-    text = f"The last run of {listed} failed." if len(names) == 1 else f"The last runs of {listed} failed."
-    if len(names) == 1:
-        return [Problem(text, "See its error.", reverse("dashboard:policy", args=[names[0]]))]
-    return [Problem(text, "See their errors.", reverse("dashboard:policies") + "?show=failing")]
-
-
-def alerts(user: Any) -> list[Problem]:
-    """Alerts that are open and that nobody has acknowledged, newest first."""
-    if not user.has_perm(VIEW_ALERT):
-        return []
-    found = list(Alert.objects.unacknowledged().listed()[: NAMED + 1])
-    shown = [unacknowledged(alert, user.has_perm(CHANGE_ALERT)) for alert in found[:NAMED]]
-    more = Problem("There are more alerts.", "See them all.", reverse("dashboard:alerts"))
-    return [*shown, more] if len(found) > NAMED else shown
-
-
-def unacknowledged(alert: Alert, may_acknowledge: bool) -> Problem:
-    if not may_acknowledge:
-        return Problem(said_of(alert))
-    return Problem(
-        said_of(alert), "Acknowledge it.", reverse("dashboard:acknowledge-alert", args=[alert.pk]), asks=True
+    name = forms.CharField(required=False, max_length=50, label="Name contains")
+    show = forms.ChoiceField(
+        required=False,
+        label="Show",
+        choices=[("", "all"), ("active", "queued or running"), ("failing", "failing"), ("disabled", "disabled")],
     )
 
+    def policies(self) -> PolicyStoreQuerySet:
+        found = PolicyStore.objects.order_by("name")
+        wanted = self.cleaned_data if self.is_valid() else {}
+        if wanted.get("name"):
+            found = found.filter(name__contains=wanted["name"].lower())
+        match wanted.get("show"):
+            case "active":
+                found = found.filter(pk__in=TrainingRun.objects.active().values("policy"))
+            case "failing":
+                found = found.failing()
+            case "disabled":
+                found = found.filter(enabled=False)
+        return found
 
-def verdict(found: list[Problem]) -> tuple[str, str]:
-    """The kind of state (good, warn, bad) and a sentence."""
-    if any(problem.stops_training for problem in found):
-        return "bad", "Training is held up"
-    return ("warn", "Training needs attention") if found else ("good", "Training is healthy")
+
+class OverviewPage(Page):
+    """Whether training is healthy, which runs are under way, and the state of every policy."""
+
+    template_name = "dashboard/policies.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # Read first, so that the page receives every later event.
+        after = current_stream_id()
+        return super().get_context_data(after=after, **self.health(), **self.under_way(), **self.listed(), **kwargs)
+
+    def health(self) -> dict[str, Any]:
+        state = system_state.STATE.get()
+        found = system_state.problems(state, self.request.user)
+        kind, sentence = system_state.verdict(found)
+        return {"parts": system_state.parts(state), "problems": found, "kind": kind, "sentence": sentence}
+
+    def under_way(self) -> dict[str, Any]:
+        statuses = list(TrainingRun.objects.active().values_list("status", flat=True).order_by())
+        next_due = PolicyStore.objects.filter(enabled=True, next_run_at__gt=timezone.now()).order_by("next_run_at")
+        return {
+            "running": statuses.count("running"),
+            "queued": statuses.count("queued"),
+            "next_due": next_due.only("name", "next_run_at").first(),
+            "watched": active_runs(TrainingRun.objects.watched().filter(status="running")[:RUNS_WATCHED]),
+        }
+
+    def listed(self) -> dict[str, Any]:
+        form = PolicyFilter(self.request.GET)
+        keys = form.policies().values_list("pk", flat=True)
+        page = Paginator(keys, POLICIES_PER_PAGE).get_page(self.request.GET.get("page"))
+        # An offset would make the database compute the records of the policies on the earlier pages too.
+        policies = list(PolicyStore.objects.with_record(RECORD).filter(pk__in=list(page)).order_by("name"))
+        add_states(policies)
+        query = self.request.GET.copy()
+        query.pop("page", None)
+        return {
+            "form": form,
+            "page": page,
+            "query": query.urlencode(),
+            "here": quote(self.request.get_full_path()),
+            "may_train": self.request.user.has_perm("rl_training.add_trainingrun"),
+            "policies": policies,
+        }

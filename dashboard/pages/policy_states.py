@@ -1,4 +1,4 @@
-"""What a policy does now, when it is due next, and how it has done."""
+"""The state of policies as pages show it: the active run, the last run, and the record of the last runs."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,15 +8,18 @@ from django.utils import timezone
 from dashboard.pages.active_runs import active_runs
 from rl_training.models import PolicyStore, TrainingRun
 
-# Of the runs that the success rate is of.
+# The success rate counts this many finished runs.
 RECORD = 50
-# What the strip of a record is drawn in: units for each run, and of the height.
+# The drawing of a record has this width per run and this height, in SVG units.
 STEP, HEIGHT = 2, 14
 
 
 @dataclass(frozen=True)
 class Record:
-    """How the last runs ended, oldest first; drawn as a line for each, a failed one's longer."""
+    """The outcomes of the last runs, oldest first: `s` succeeded, `f` failed.
+
+    The drawing has a line for each run; the line of a failed run is longer.
+    """
 
     letters: str
 
@@ -51,7 +54,7 @@ class Record:
 
 
 def add_states(policies: list[Any]) -> None:
-    """Give policies read `with_record` their `active` run, their `last` one, `recent`, and whether they are due."""
+    """Set `active` run, `last` run, `recent` record and `is_due` on policies that were read `with_record`."""
     pks = [policy.pk for policy in policies]
     active = {run.run.policy_id: run for run in active_runs(TrainingRun.objects.watched().filter(policy__in=pks))}
     newest = [policy.newest_run for policy in policies if policy.newest_run]
@@ -66,7 +69,7 @@ def add_states(policies: list[Any]) -> None:
 
 
 def state_of(name: str) -> Any:
-    """The policy of that name with its state; None: there is none."""
+    """Return the policy with that name and its state, or None."""
     found = list(PolicyStore.objects.with_record(RECORD).filter(name=name))
     add_states(found)
     return found[0] if found else None

@@ -1,0 +1,1 @@
+"""Template tags and filters that format values; imports from no other room of the dashboard."""

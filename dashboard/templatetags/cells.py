@@ -1,4 +1,7 @@
-"""What tables and tiles show of a policy. Tags: a page has fifty of each, and a template takes ten times as long."""
+"""Cells of tables and tiles that show a policy.
+
+A page has fifty of each, and a template takes ten times as long as a tag.
+"""
 
 from datetime import datetime
 from functools import lru_cache
@@ -18,7 +21,7 @@ NO_RUN = mark_safe('<span class="quiet">no run yet</span>')
 
 
 def lasting(seconds: float) -> str:
-    """As live.js counts: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """Return a duration as live.js writes it: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     if seconds < 60:
         return f"{max(0, int(seconds))} s"
     minutes, rest = divmod(int(seconds), 60)
@@ -30,35 +33,35 @@ def lasting(seconds: float) -> str:
 
 @register.simple_tag
 @lru_cache(maxsize=5000)
-def address(view: str, of: str) -> str:
-    """Of a page of the dashboard; `reverse` takes a tenth of a millisecond for each."""
+def page_url(view: str, of: str) -> str:
+    """Return the URL of a page of the dashboard. Cached, because `reverse` takes a tenth of a millisecond."""
     return reverse(f"dashboard:{view}", args=[of])
 
 
-def title(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+def title(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
 
 
 @register.simple_tag
-def since(moment: datetime) -> SafeString:
-    """How long ago that was; live.js counts on."""
-    text = lasting((timezone.now() - moment).total_seconds())
+def since(time: datetime) -> SafeString:
+    """Return how long ago the time was; live.js keeps counting."""
+    text = lasting((timezone.now() - time).total_seconds())
     form = '<time class="quiet" datetime="{0}" title="{1}"><span data-since="{0}">{2}</span> ago</time>'
-    return format_html(form, moment.isoformat(), title(moment), text)
+    return format_html(form, time.isoformat(), title(time), text)
 
 
 @register.simple_tag
-def countdown(moment: datetime) -> SafeString:
-    """How long until then; live.js counts on."""
-    left = (moment - timezone.now()).total_seconds()
+def countdown(time: datetime) -> SafeString:
+    """Return how long it is until the time; live.js keeps counting."""
+    left = (time - timezone.now()).total_seconds()
     text = f"in {lasting(left)}" if left > 0 else "now"
     form = '<time datetime="{0}" title="{1}" data-countdown="{0}">{2}</time>'
-    return format_html(form, moment.isoformat(), title(moment), text)
+    return format_html(form, time.isoformat(), title(time), text)
 
 
 @register.simple_tag
 def due(policy: Any) -> SafeString:
-    """When the schedule starts the policy's next run."""
+    """Return when the schedule starts the policy's next run."""
     if not policy.enabled:
         return mark_safe('<span class="quiet">not while disabled</span>')
     if not policy.is_due:
@@ -70,17 +73,17 @@ def due(policy: Any) -> SafeString:
 
 @register.simple_tag
 def last(policy: Any) -> SafeString:
-    """How the policy's last run ended, and when."""
+    """Return the outcome of the policy's last run, and how long ago it ended."""
     run = policy.last
     if run is None:
         return NO_RUN
     form = '<a class="outcome {0}" href="{1}">{0}</a> {2}'
-    return format_html(form, run.status, address("run", run.run_id), since(run.finished_at))
+    return format_html(form, run.status, page_url("run", run.run_id), since(run.finished_at))
 
 
 @register.simple_tag
 def state(policy: Any, bar: bool = True) -> SafeString:
-    """What the policy does now; with a bar that live.js moves, where one is wanted."""
+    """Return what the policy does now. With `bar`, a running policy has a progress bar, which live.js moves."""
     active = policy.active
     word = active.run.status if active else "waiting" if policy.enabled else "disabled"
     shown = format_html('<span class="state {0}">{0}</span>', word)
@@ -95,7 +98,7 @@ def state(policy: Any, bar: bool = True) -> SafeString:
 
 @register.simple_tag
 def strip(record: Any) -> SafeString:
-    """The share of the last runs that succeeded, and a line for each of them."""
+    """Return the success rate of the last runs, and a drawing with a line for each of them."""
     if not record.total:
         return NO_RUN
     form = (

@@ -1,4 +1,4 @@
-"""Figures as pages show them; what is not a finite number is shown as missing."""
+"""Numbers as pages show them; a value that is not a finite number is shown as missing."""
 
 import math
 from typing import Any, TypeGuard
@@ -12,7 +12,7 @@ MISSING = "-"
 
 @register.filter
 def figure(value: Any) -> str:
-    """Four significant digits."""
+    """Return the number with four significant digits."""
     if not is_number(value):
         return MISSING
     return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
@@ -20,13 +20,13 @@ def figure(value: Any) -> str:
 
 @register.filter
 def percent(value: Any) -> str:
-    """A share as a percentage with two decimals."""
+    """Return a share as a percentage with two decimals."""
     return f"{100 * value:,.2f} %" if is_number(value) else MISSING
 
 
 @register.filter
 def share(value: Any) -> str:
-    """A share as a whole percentage; what is not quite none or all is not shown as none or all."""
+    """Return a share as a whole percentage; only an exact 0 or 1 is shown as 0 % or 100 %."""
     if not is_number(value):
         return MISSING
     return f"{round(100 * value) if value in (0, 1) else min(99, max(1, round(100 * value)))} %"
@@ -34,7 +34,7 @@ def share(value: Any) -> str:
 
 @register.filter
 def seconds(value: Any) -> str:
-    """A duration: 4.2 s, 3 min 20 s, 2 h 5 min."""
+    """Return a duration as text: 4.2 s, 3 min 20 s, 2 h 5 min."""
     if not is_number(value):
         return MISSING
     if value < 60:

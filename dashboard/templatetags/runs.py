@@ -1,4 +1,4 @@
-"""Rows of the list of runs: a template takes several times as long for the same cells."""
+"""The rows of the list of runs."""
 
 from collections.abc import Iterable
 
@@ -22,13 +22,14 @@ ROW = """
   <td data-label="Outcome" class="wide"><span class="outcome {}">{}</span>{}</td>
   <td data-label="Trigger">{}</td>
   <td data-label="Episodes" class="number">{} of {}</td>
-  <td data-label="Took" class="number">{}</td>
+  <td data-label="Duration" class="number">{}</td>
   <td data-label="Average reward" class="number">{}</td>
 </tr>"""
 
 
 @register.simple_tag
 def run_rows(runs: Iterable[TrainingRun]) -> SafeString:
+    """Return the rows as HTML, escaped. A template takes several times as long for the same cells."""
     return format_html_join("", ROW, (cells(run) for run in runs))
 
 

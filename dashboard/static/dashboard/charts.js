@@ -1,11 +1,12 @@
-// Draws the charts of a page from the data at the address that each names. Without it, their summaries and tables remain.
+// Draws the charts of a page from the data at the URL in `data-chart`. Without this script, summaries and tables remain.
 "use strict";
 
 (() => {
   const HEIGHT = 240;
   const DRAWN = new Map(); // figure -> { plot, data }
   const DATE = uPlot.fmtDate("{YYYY}-{MM}-{DD} {HH}:{mm}");
-  // Smallest step, its label, what is added where year, month, day, hour, minute change; 1: added to the label.
+  // uPlot's axis formats: smallest step, label, additions where the year, month, day, hour, minute or second changes; the
+  // 1 appends an addition to the label.
   const TIMES = [
     [3600 * 24 * 365, "{YYYY}", null, null, null, null, null, null, 1],
     [3600 * 24 * 28, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
@@ -14,7 +15,7 @@
     [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
     [1, "{HH}:{mm}:{ss}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
   ];
-  // Distances between the ticks of an axis that counts.
+  // The tick distances of an axis that shows whole numbers.
   const WHOLE = [1, 2, 5].flatMap((first) => [...Array(10).keys()].map((power) => first * 10 ** power)).sort((a, b) => a - b);
   const FORMS = {
     figure: (value) => (Math.abs(value) < 1e4 ? Number(value.toPrecision(4)).toLocaleString("en") : Math.round(value).toLocaleString("en")),
@@ -35,7 +36,7 @@
     return `color-mix(in srgb, ${colour(name)} 35%, transparent)`;
   }
 
-  // A line over the whole height at each place that has a value.
+  // Draws a line over the whole height at each x that has a value.
   function marks(plot, place) {
     const { ctx, bbox } = plot;
     ctx.save();
@@ -82,7 +83,7 @@
     return [{ ...look, ...x, space: 70 }, { ...look, ...y, space: 36 }];
   }
 
-  // A single value, or equal ones, stand in the middle instead of on an edge.
+  // Puts a single value, or equal values, in the middle of the axis instead of on its edge.
   function room(plot, low, high) {
     if (low === null) return [0, 1];
     if (low === high) return [low - (Math.abs(low) / 2 || 1), high + (Math.abs(high) / 2 || 1)];
@@ -93,7 +94,7 @@
     const half = data.x.bin_width / 2;
     const bars = data.series.some((one) => one.style === "bars");
     const [first, last] = [data.data[0].at(0), data.data[0].at(-1)];
-    // Not by what uPlot has found: around a single time it has put years by then.
+    // The first and the last x, not the range that uPlot proposes: around a single time it proposes years.
     const spare = half || (first < last ? 0 : data.x.time ? 3600 : 1);
     return {
       width,
@@ -118,7 +119,7 @@
     let plot = null;
     if (data.data[0].length) {
       drawing.hidden = false;
-      // A hidden figure has no width; it is set when it is seen.
+      // A hidden figure has no width; the ResizeObserver sets the width when the figure becomes visible.
       plot = new uPlot(options(data, figure.clientWidth || 300), data.data, drawing);
       const picture = plot.root.querySelector(".u-wrap");
       picture.setAttribute("role", "img");
@@ -135,7 +136,7 @@
       draw(figure, await response.json());
       figure.dataset.drawn = "yes";
     } catch {
-      if (DRAWN.has(figure)) return; // what was drawn before stays until the next time
+      if (DRAWN.has(figure)) return; // the previous drawing stays until the next event
       const note = document.createElement("p");
       note.className = "failed-to-load";
       note.textContent = "The chart could not be loaded. Its table is below.";
@@ -164,7 +165,7 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const [figure, { data }] of DRAWN) draw(figure, data);
   });
-  // live.js says so when a run has ended.
+  // live.js dispatches this event when a run has ended.
   document.addEventListener("live:completed", ({ detail }) => {
     if (detail.policy === document.getElementById("charts")?.dataset.policy) figures().forEach(load);
   });

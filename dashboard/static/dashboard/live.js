@@ -1,14 +1,14 @@
-// Keeps a page up to date: events as the streams announce them, the sections marked data-live fetched again when
-// something began or ended, and times that count. Without it, the page is as it was loaded.
+// Keeps a page up to date: shows progress events, fetches the sections marked data-live again when a run starts or
+// ends, and counts times. Without this script, the page stays as it was loaded.
 "use strict";
 
 (() => {
   const REFRESH_WHILE_LIVE = 60000;
   const REFRESH_WHILE_NOT = 5000;
-  // So that not all browsers ask in the same moment.
+  // Milliseconds. A random delay keeps many browsers from sending requests at the same time.
   const SPREAD = 700;
   const NEW_STREAM_AFTER = 10000;
-  // The server's clock, not this machine's.
+  // Times are shown by the server's clock, not by this machine's.
   const ahead = Date.parse(document.body.dataset.now) - Date.now();
   const now = () => Date.now() + ahead;
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -19,7 +19,7 @@
   let refreshAt = 0;
   let refreshing = null;
 
-  // Figures, as the server writes them.
+  // Numbers and durations, written as the server writes them.
 
   function figure(value) {
     if (!Number.isFinite(value)) return "-";
@@ -53,7 +53,7 @@
     }
   }
 
-  // What is fetched again
+  // Sections that are fetched again.
 
   async function refresh() {
     refreshing = null;
@@ -73,7 +73,7 @@
     if (Date.now() - refreshAt >= old) refreshSoon();
   }
 
-  // What is announced
+  // Events.
 
   function data(event) {
     if (event.lastEventId) lastId = event.lastEventId;
@@ -89,7 +89,7 @@
     const { episode, episodes, avg_reward: reward, environment_steps: steps } = found.payload ?? {};
     const at = Number(found.entry?.split("-")[0]);
     const runs = all(`[data-run="${CSS.escape(found.run_id ?? "")}"]`);
-    // Its start may have been missed while the page was away.
+    // The page may have missed the start of the run while it was disconnected.
     if (!runs.length) refreshSoon();
     for (const run of runs) {
       const known = Number(run.querySelector("[data-episode]")?.textContent ?? 0);
@@ -105,24 +105,24 @@
       const left = run.querySelector("[data-left]");
       if (left && took > 0 && share > 0) left.dataset.until = at + (1000 * took * (1 - share)) / share;
     }
-    tell("progress", found);
+    dispatch("progress", found);
   }
 
   function changed(event) {
     const found = data(event);
     const { success, error } = found.payload ?? {};
-    if (event.type === "started") announce(`Run of ${found.policy} started`);
-    if (event.type === "completed") announce(`Run of ${found.policy} ${success ? "succeeded" : error === "cancelled" ? "was cancelled" : "failed"}`);
+    if (event.type === "started") notify(`Run of ${found.policy} started`);
+    if (event.type === "completed") notify(`Run of ${found.policy} ${success ? "succeeded" : error === "cancelled" ? "was cancelled" : "failed"}`);
     refreshSoon();
-    tell(event.type, found);
+    dispatch(event.type, found);
   }
 
-  // Other scripts of the page hear it too.
-  function tell(kind, detail) {
+  // Passes the event on to the other scripts of the page.
+  function dispatch(kind, detail) {
     document.dispatchEvent(new CustomEvent(`live:${kind}`, { detail }));
   }
 
-  function announce(text) {
+  function notify(text) {
     put(document.querySelector("[data-announce]"), text);
   }
 
@@ -145,14 +145,15 @@
     stream = opened;
     opened.onopen = () => {
       show("live", "Live");
-      // What changed while nobody listened; at first only where the page does not say since when it stands.
+      // Shows what changed while the page was disconnected. The first connection has missed nothing when the page holds
+      // the stream id of the time at which it was made.
       if (failing || !lastId) refreshSoon();
       failing = 0;
     };
     opened.onerror = () => {
       show("lost", "Reconnecting");
       failing ||= Date.now();
-      // It does not try again by itself after an answer that is no stream, as a login that has ended.
+      // EventSource does not reconnect after an error status, as after the end of the session.
       if (opened.readyState === EventSource.CLOSED) {
         stop();
         setTimeout(listen, NEW_STREAM_AFTER);
@@ -168,14 +169,14 @@
     stream = null;
   }
 
-  // Pages that nobody looks at hold no connection: a browser has few for each site.
+  // A hidden page holds no connection: a browser allows few connections to each site.
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return stop();
     listen();
     refreshSoon();
   });
 
-  // Questions are asked in a dialog; without this script they are pages of their own.
+  // Opens questions in a dialog; without this script they are separate pages.
 
   document.addEventListener("click", async (event) => {
     const dialog = document.getElementById("question");
@@ -187,7 +188,7 @@
     const link = event.target.closest("a[data-question]");
     if (!link || !window.htmx || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    // With a source of its own: htmx lets requests of one source wait for each other, and the page is fetched now and then.
+    // The dialog is the source, because htmx queues requests with the same source, and the page itself is fetched again.
     await htmx.ajax("GET", link.getAttribute("href"), { source: dialog, target: dialog, swap: "innerHTML" });
     if (dialog.querySelector("form")) dialog.showModal();
     else location.assign(link.href);

@@ -1,4 +1,4 @@
-"""The alerts that are open, and the question whether somebody takes note of one."""
+"""The list of open alerts, and the question whether to acknowledge an alert."""
 
 from typing import Any
 
@@ -31,7 +31,6 @@ class AlertListPage(Page):
 
 class AcknowledgeAlert(Action):
     permission_required = (*VIEW, CHANGE_ALERT)
-    question = "Acknowledge this alert?"
     yes, no = "Acknowledge", "Not now"
     alert: Alert
 
@@ -41,11 +40,14 @@ class AcknowledgeAlert(Action):
             raise Http404("There is no such alert.")
         self.alert = found
 
-    @property
-    def consequence(self) -> str:  # type: ignore[override]
+    def question(self) -> str:
+        return "Acknowledge this alert?"
+
+    def consequence(self) -> str:
         if self.alert.state != "open":
             return f"It is {self.alert.state} already: {self.alert}"
-        return f"The overview names it no more; it closes by itself once its condition is gone. {said_of(self.alert)}"
+        effect = "The overview stops showing it. The alert resolves by itself once its condition no longer holds."
+        return f"{effect} {described(self.alert)}"
 
     def home(self) -> str:
         return reverse("dashboard:alerts")
@@ -54,10 +56,10 @@ class AcknowledgeAlert(Action):
         if not state_changes.acknowledge(self.alert, self.request.user):
             messages.info(self.request, f"Not acknowledged, it is {self.alert.state} already: {self.alert}")
             return
-        self.note("Acknowledged.", self.alert)
+        self.log("Acknowledged.", self.alert)
         messages.success(self.request, f"Acknowledged: {self.alert}")
 
 
-def said_of(alert: Alert) -> str:
-    """The alert's message, after whose it is."""
+def described(alert: Alert) -> str:
+    """Return the alert's message, preceded by the name of its policy."""
     return f"Alert of {alert.policy.name}: {alert}" if alert.policy else f"Alert: {alert}"

@@ -1,4 +1,4 @@
-"""Editing how often and for how long a policy trains, with what follows from it shown before it is saved."""
+"""The page that edits a policy's interval and episodes, with a preview of the effects before saving."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ DUE_TIMES = 5
 
 
 class SettingsForm(PolicyStoreForm):
-    """The admin's form of these two settings, its refusal of what was changed meanwhile included."""
+    """The admin's form with these two settings. It refuses an edit of settings that changed after it was opened."""
 
     market = environment = ppo = None  # type: ignore[assignment]
     seen = forms.CharField(widget=forms.HiddenInput)
@@ -32,7 +32,7 @@ class SettingsForm(PolicyStoreForm):
 
 @dataclass(frozen=True)
 class Preview:
-    """What saving would do: the settings that change with old and new value, the next due times, and whether now."""
+    """The effects of saving: name, old and new value of each change, the next due times, and whether a run starts."""
 
     changes: list[tuple[str, Any, Any]]
     due: list[datetime]
@@ -52,7 +52,7 @@ class SettingsPage(Action):
         return super().get_context_data(form=form, policy=self.policy, preview=shown, **kwargs)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """`action` is preview, review or save."""
+        """Save when the form's `action` is save; otherwise (preview, review, edit) show the form again."""
         action = request.POST.get("action")
         with transaction.atomic():
             form = SettingsForm(request.POST, instance=self.policy)
@@ -62,16 +62,18 @@ class SettingsPage(Action):
             try:
                 form.save(commit=False).save_settings()
             except ValidationError as error:
-                form.add_error(None, f"What is stored of this policy is invalid; repair it in the admin first. {error}")
+                form.add_error(
+                    None, f"The stored settings of this policy are invalid; repair them in the admin first. {error}"
+                )
                 return self.render_to_response(self.get_context_data(form=form, **kwargs))
         values = ", ".join(f"{name} {getattr(self.policy, name):,}" for name in changed)
-        self.note(f"Changed {values}." if values else "Saved unchanged.")
+        self.log(f"Changed {values}." if values else "Saved unchanged.")
         messages.success(request, f"Saved: {values}." if values else "Saved; nothing was changed.")
         return HttpResponseRedirect(self.back())
 
 
 def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
-    """Of a valid form, or of one that shows what is set."""
+    """Return the effects of a valid form, or of the stored settings for an unbound form. Changes `policy` in memory."""
     stored = {name: form.get_initial_for_field(form.fields[name], name) for name in SettingsForm.Meta.fields}
     values = {name: form.cleaned_data[name] if form.is_bound else stored[name] for name in stored}
     for name, value in values.items():
@@ -83,11 +85,11 @@ def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
 
 
 def sentence(policy: PolicyStore, first: datetime, now: datetime) -> str:
-    """Whether saving starts a run now."""
+    """Return whether saving starts a run now, in a sentence."""
     if not policy.enabled:
         return "The policy is disabled: saving starts no run."
     if first > now:
         return "Saving starts no run now."
     if policy.runs.active().exists():
-        return "Saving starts no run now: one is queued or running, and the next one follows it."
+        return "Saving starts no run now: a run is queued or running, and the next run follows it."
     return "Saving starts a run now."

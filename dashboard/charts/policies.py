@@ -1,0 +1,50 @@
+"""The charts of a policy, read from its newest finished runs."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dashboard.charts import runs as run_charts
+from dashboard.charts.runs import EPISODES, Run
+from dashboard.charts.series import Chart, Value
+from rl_training.models import TrainingRun
+
+# Charts show so many of a policy's newest finished runs.
+RUNS = 500
+# The newest run may have more than `EPISODES`, and its rewards are thinned. Reading more than this many rewards would
+# delay the page noticeably.
+MOST_EPISODES_READ = 100_000
+
+
+def runs_of(policy: str) -> Sequence[Run]:
+    """Return the newest finished runs of the policy with that name, oldest first."""
+    return list(TrainingRun.objects.charted(policy)[:RUNS])[::-1]
+
+
+def rewards_by_episode(runs: Sequence[Run]) -> Sequence[Sequence[Value]]:
+    """Return the episode rewards of the newest successful runs: as many as have `EPISODES` together, at least one."""
+    chosen: list[Any] = []
+    total = 0
+    for run in reversed(run_charts.succeeded(runs)):
+        total += run["episodes_done"]
+        if total > (EPISODES if chosen else MOST_EPISODES_READ):
+            break
+        chosen.append(run["pk"])
+    read = TrainingRun.objects.filter(pk__in=chosen).order_by("finished_at")
+    return list(read.values_list("episode_rewards", flat=True))
+
+
+# By the key in the chart's URL.
+CHARTS: dict[str, Callable[[Sequence[Run]], Chart]] = {
+    "rewards": run_charts.rewards,
+    "episodes": lambda runs: run_charts.episodes(rewards_by_episode(runs)),
+    "distribution": run_charts.distribution,
+    "durations": run_charts.durations,
+    "episode-durations": run_charts.episode_durations,
+    "speed": run_charts.speed,
+}
+
+
+def charts_of(policy: str) -> dict[str, Chart]:
+    """Return all charts of the policy with that name by key; empty before its first run has finished."""
+    runs = runs_of(policy)
+    return {key: chart(runs) for key, chart in CHARTS.items()} if runs else {}

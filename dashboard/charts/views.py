@@ -1,0 +1,48 @@
+"""The JSON views that the browser reads chart data from."""
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import never_cache
+
+from dashboard.access import Permitted
+from dashboard.charts import evaluations
+from dashboard.charts.policies import CHARTS, runs_of
+from dashboard.charts.series import Chart
+from rl_training.models import PolicyStore, PolicyVersion
+
+
+@method_decorator(never_cache, name="dispatch")
+class ChartData(Permitted, View):
+    """A chart as JSON; a subclass finds the chart that the parts of the URL name."""
+
+    http_method_names = ("get", "head", "options")
+
+    def get(self, request: HttpRequest, **parts: Any) -> HttpResponse:
+        return JsonResponse(self.chart(**parts).as_json())
+
+    def chart(self, **parts: Any) -> Chart:
+        raise NotImplementedError
+
+
+class PolicyChart(ChartData):
+    permission_required = "rl_training.view_trainingrun"
+
+    def chart(self, name: str = "", key: str = "", **_: Any) -> Chart:
+        runs = runs_of(name)
+        if key not in CHARTS or not (runs or PolicyStore.objects.filter(name=name).exists()):
+            raise Http404(f"There is no chart {key} of a policy {name}.")
+        return CHARTS[key](runs)
+
+
+class VersionChart(ChartData):
+    permission_required = "rl_training.view_policyversion"
+
+    def chart(self, name: str = "", number: int = 0, key: str = "", **_: Any) -> Chart:
+        stored = PolicyVersion.objects.filter(policy__name=name, number=number)
+        found = evaluations.charts(stored.values_list("evaluation", flat=True).first())
+        if key not in found:
+            raise Http404(f"There is no chart {key} of version {number} of a policy {name}.")
+        return found[key]

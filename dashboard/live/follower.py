@@ -1,0 +1,51 @@
+"""The queue of events that wait for one client."""
+
+import asyncio
+import contextlib
+
+# A client with more unread bytes is disconnected. It reconnects and resumes from the last event that it received.
+PENDING_BYTES = 256 * 1024
+
+
+class Follower:
+    """A client that follows the streams of one policy, or of all policies (None).
+
+    `ended` is set when the connection has to end; `dropped` says that it ends because the client does not read.
+    """
+
+    def __init__(self, policy: str | None) -> None:
+        self.policy = policy
+        self.ended, self.dropped = asyncio.Event(), False
+        self._waiting = asyncio.Event()
+        self._pending: list[bytes] = []
+        self._bytes = 0
+
+    def put(self, chunk: bytes) -> None:
+        if not chunk or self.ended.is_set():
+            return
+        self._bytes += len(chunk)
+        # A chunk of any size is accepted while no other one waits: all followers share its bytes.
+        if self._pending and self._bytes > PENDING_BYTES:
+            self.dropped = True
+            self.forget()
+            self.end()
+        else:
+            self._pending.append(chunk)
+            self._waiting.set()
+
+    async def take(self, seconds: float) -> bytes:
+        """Return everything that waits; empty when nothing has come within the seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._waiting.wait(), seconds)
+        chunk = b"".join(self._pending)
+        self.forget()
+        return chunk
+
+    def forget(self) -> None:
+        self._waiting.clear()
+        self._pending.clear()
+        self._bytes = 0
+
+    def end(self) -> None:
+        self.ended.set()
+        self._waiting.set()

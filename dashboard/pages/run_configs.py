@@ -1,0 +1,57 @@
+"""The config snapshot of a run as text, and its changes since the previous run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rl_training.admin.policy_history import changes
+from rl_training.core.config import SECTIONS
+
+CONFIG_KEYS = (
+    "episodes",
+    "seed",
+    *(f"{name}.{field}" for name, of in SECTIONS.items() for field in of.model_fields),
+)
+
+
+def config_changes(old: Any, new: Any) -> list[dict[str, Any]]:
+    """Return the `field`, `old` and `new` of each setting that differs, except the seed, which always differs."""
+    before, after = flat(old), flat(new)
+    return [change for change in changes(before, after) if change["field"] != "seed"]
+
+
+def flat(config: Any) -> dict[str, str]:
+    """Return the settings of a snapshot as text, by key: `episodes`, `ppo.gamma` ..."""
+    found: dict[str, str] = {}
+    for name, value in (config if isinstance(config, dict) else {}).items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{field}": text(setting) for field, setting in value.items()}
+        else:
+            found[name] = text(value)
+    return found
+
+
+def config_groups(config: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the settings of a snapshot by group, under the names and in the order of the policy's page."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for key, value in in_order(flat(config), CONFIG_KEYS).items():
+        group, _, field = key.rpartition(".")
+        groups.setdefault(group or "training", []).append((field, value))
+    return list(groups.items())
+
+
+def in_order(found: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return the dict with the listed keys first: PostgreSQL does not keep the order of the keys in JSON."""
+    return {key: found[key] for key in [*(key for key in keys if key in found), *sorted(found.keys() - set(keys))]}
+
+
+def text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(text, value))
+    return f"{value:g}" if isinstance(value, float) else sendable(str(value))
+
+
+def sendable(stored: str) -> str:
+    """Return the text with lone surrogates escaped: JSON can store them, but UTF-8 cannot encode them."""
+    return stored.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,35 @@
+"""The page of a policy version."""
+
+from typing import Any
+
+from django.http import Http404
+
+from dashboard.access import Page
+from dashboard.charts.evaluations import ACCOUNTS, shown
+from rl_training.models import PolicyVersion
+from rl_training.models.columns import large_run_columns
+from rl_training.models.policies import typed_columns
+
+
+class VersionPage(Page):
+    """A policy version and its evaluation on held-out bars."""
+
+    permission_required = "rl_training.view_policyversion"
+    template_name = "dashboard/version.html"
+
+    def get_context_data(self, name: str = "", number: int = 0, **kwargs: Any) -> dict[str, Any]:
+        versions = PolicyVersion.objects.filter(policy__name=name)
+        large = [*typed_columns("policy"), *large_run_columns("run"), "parent__evaluation"]
+        related = versions.select_related("policy", "run", "parent").defer(*large)
+        version = related.filter(number=number).first()
+        if version is None:
+            raise Http404(f"There is no version {number} of a policy {name}.")
+        return super().get_context_data(
+            version=version,
+            policy=version.policy,
+            evaluation=shown(version.evaluation),
+            accounts=ACCOUNTS,
+            previous=number - 1,
+            next=number + 1 if versions.filter(number=number + 1).exists() else None,
+            **kwargs,
+        )
