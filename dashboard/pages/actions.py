@@ -48,7 +48,8 @@ class Action(Page):
         if request.user.has_perms(self.permission_required):
             self.find(**kwargs)
 
-    def find(self, name: str) -> None:
+    def find(self, name: str = "", **parts: Any) -> None:
+        """Set the row that the parts of the URL name, or raise 404."""
         found = PolicyStore.objects.defer(*TYPED_COLUMNS).filter(name=name).first()
         if found is None:
             raise Http404("There is no such policy.")
@@ -147,7 +148,7 @@ class CancelRun(Action):
     yes, no, danger = "Cancel the run", "Keep it running", True
     run: TrainingRun
 
-    def find(self, run_id: str) -> None:
+    def find(self, name: str = "", run_id: str = "", **parts: Any) -> None:
         runs = TrainingRun.objects.select_related("policy").defer(*typed_columns("policy"))
         found = runs.filter(run_id=run_id).first()
         if found is None:

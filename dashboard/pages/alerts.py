@@ -34,7 +34,7 @@ class AcknowledgeAlert(Action):
     yes, no = "Acknowledge", "Not now"
     alert: Alert
 
-    def find(self, alert_id: int) -> None:
+    def find(self, name: str = "", alert_id: int = 0, **parts: Any) -> None:
         found = Alert.objects.listed().filter(pk=alert_id).first()
         if found is None:
             raise Http404("There is no such alert.")

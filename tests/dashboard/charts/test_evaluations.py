@@ -8,7 +8,7 @@ def test_drawdown_is_relative_to_the_highest_equity_before():
     found = evaluations.charts(EVALUATION)
     assert list(found) == ["equity", "drawdown"]
     assert [one.label for one in found["equity"].series] == ["Policy", "Buy and hold", "Flat"]
-    assert [[round(value, 6) for value in one.values] for one in found["drawdown"].series] == [
+    assert [[round(value or 0.0, 6) for value in one.values] for one in found["drawdown"].series] == [
         [0.0, -0.1, 0.0],
         [0.0, 0.0, -0.5],
     ]

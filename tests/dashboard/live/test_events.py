@@ -129,7 +129,7 @@ def test_reconnected_client_receives_missed_entries_in_order(site, listen):
     missed = publish_many(site, 700) + publish_many(site, 600, STARTED)
     again = listen("?policy=rl_v3", last_id=first.last_id)
     live = publish(site, PROGRESS, episode=2)
-    found = []
+    found: list[str] = []
     while not found or found[-1] != live:
         found.append(again.next().data["entry"])
     # The client may receive the entries of the last millisecond twice.

@@ -8,11 +8,15 @@ from dashboard.live.hub import Hub
 from tests.dashboard.live.publishing import PROGRESS
 
 
+async def in_thread(function):
+    return {}
+
+
 def test_ended_stream_does_not_skip_entries(streams):
     """The client receives entries that the hub read during the end again, because no id after them was sent."""
 
     async def until_the_end():
-        hub, follower, sent, following_now = Hub(None), Follower(None), [], asyncio.Event()
+        hub, follower, sent, following_now = Hub(in_thread), Follower(None), [], asyncio.Event()
         hub.ready.set()
         hub.followers.add(follower)
 
@@ -31,7 +35,7 @@ def test_ended_stream_does_not_skip_entries(streams):
     assert re.findall(rb"id: (.*)", asyncio.run(until_the_end())) == [b"0-0"]
 
 
-def test_reader_with_a_lost_cancellation_changes_nothing(streams):
+def test_reader_with_a_lost_cancellation_changes_nothing(streams, monkeypatch):
     """A changed position would make the next reader send entries twice."""
 
     class Forgetful:
@@ -41,12 +45,9 @@ def test_reader_with_a_lost_cancellation_changes_nothing(streams):
             except asyncio.CancelledError:
                 return 1, 0
 
-    async def in_thread(function):
-        return {}
-
     async def join_and_leave():
         hub, follower = Hub(in_thread), Follower(None)
-        hub.client = Forgetful()
+        monkeypatch.setattr(hub, "client", Forgetful())
         hub.join(follower)
         tasks = hub._tasks
         await asyncio.sleep(0)

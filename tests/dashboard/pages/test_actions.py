@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from rl_training.models import PolicyStore, TrainingRun
-from rl_training.runs import lifecycle
+from rl_training.runs import task_messages
 from tests.dashboard.pages.rows import active_run
 from tests.stored import finished_run, store_raw
 
@@ -18,7 +18,7 @@ def operator(signed_in):
 
 @pytest.fixture(autouse=True)
 def no_messages_leave(monkeypatch):
-    monkeypatch.setattr(lifecycle.task_messages, "send", lambda runs: len(runs))
+    monkeypatch.setattr(task_messages, "send", lambda runs: len(runs))
 
 
 def messages(client, url, **form):
@@ -37,7 +37,7 @@ def urls(run):
 def test_actions_require_their_permission(signed_in, policy):
     run = active_run(policy)
     for url in urls(run):
-        assert Client().get(url).url == f"/accounts/login/?next={url}"
+        assert Client().get(url).headers["Location"] == f"/accounts/login/?next={url}"
         assert Client().post(url).status_code == 302
         for role, status in ((None, 403), ("viewer", 403), ("operator", 200), ("admin", 200)):
             assert signed_in(role).get(url).status_code == status
@@ -56,7 +56,12 @@ def test_question_changes_nothing_and_the_post_needs_its_token(signed_in, policy
         assert client.get(url).status_code == 200
         assert client.post(url).status_code == 403
     assert TrainingRun.objects.filter(cancel_requested_at=None).count() == 1
-    token = re.search(r'csrfmiddlewaretoken" value="(\w+)"', client.get(urls(run)[2]).content.decode())[1]
+    html = client.get("/policies/rl_v3/disable/").content.decode()
+    [token] = re.findall(r'id="question-heading".*csrfmiddlewaretoken" value="(\w+)"', html, re.DOTALL)
+        r'id="question-heading".*csrfmiddlewaretoken" value="(\w+)"',
+        client.get(urls(run)[2]).content.decode(),
+        re.DOTALL,
+    )
     assert client.post("/policies/rl_v3/disable/", {"csrfmiddlewaretoken": token}).status_code == 302
     assert not PolicyStore.objects.get().enabled
 
