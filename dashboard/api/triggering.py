@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from dashboard.api.protocol.problem_details import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
 from dashboard.api.protocol.views import check_name, unknown
 from rl_training.core.base_config import Config
-from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
+from rl_training.models import MAX_EPISODES, PolicyStore, TrainingRun
 from rl_training.runs import idempotency, lifecycle
+from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
 
 LAST_VERSION = 2**31 - 1
 
@@ -55,14 +56,11 @@ def trigger(request: Request, asked: TriggerRequest, key: str | None) -> tuple[T
 
 
 def enqueue(policy: PolicyStore, asked: TriggerRequest) -> TrainingRun:
-    return lifecycle.enqueue(
-        policy,
-        TrainingRun.Trigger.API,
-        episodes=asked.episodes,
-        seed=asked.seed,
-        initial_version=version_of(policy, asked.initial_version),
-        from_scratch=asked.from_scratch,
-    )
+    options = RunOptions(asked.episodes, asked.seed, asked.initial_version, asked.from_scratch)
+    try:
+        return trigger_run(policy, TrainingRun.Trigger.API, options)
+    except UnknownVersionError as error:
+        raise InvalidInput({"initial_version": str(error)}) from None
 
 
 def find_policy(name: str) -> PolicyStore:
@@ -73,12 +71,3 @@ def find_policy(name: str) -> PolicyStore:
         raise InvalidInput({"policy": unknown(name)}) from None
     except ValidationError as error:
         raise InvalidSettings(f"What is stored in {name} is invalid: {' '.join(error.messages)}") from None
-
-
-def version_of(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
-    if number is None:
-        return None
-    version = policy.versions.filter(number=number).first()
-    if version is None:
-        raise InvalidInput({"initial_version": f"{policy.name} has no version {number}."})
-    return version

@@ -16,6 +16,7 @@ from rl_training.core.config_problems import problems
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.policies import TYPED_COLUMNS, typed_columns
 from rl_training.runs import lifecycle
+from rl_training.runs.triggering import trigger_run
 
 CHANGE_POLICY = "rl_training.change_policystore"
 
@@ -99,7 +100,7 @@ class TrainNow(Action):
 
     def act(self) -> None:
         try:
-            run = lifecycle.enqueue(PolicyStore.objects.get(pk=self.policy.pk), TrainingRun.Trigger.ADMIN)
+            run = trigger_run(PolicyStore.objects.get(pk=self.policy.pk), TrainingRun.Trigger.ADMIN)
         except lifecycle.AlreadyActiveError as error:
             messages.warning(self.request, f"Nothing was queued: {error}.")
             return

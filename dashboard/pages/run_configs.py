@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from quantum_trader.text import encodable
 from rl_training.admin.policy_history import changes
 from rl_training.core.config import SECTIONS
 
@@ -49,9 +50,4 @@ def text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(text, value))
-    return f"{value:g}" if isinstance(value, float) else sendable(str(value))
-
-
-def sendable(stored: str) -> str:
-    """Return the text with lone surrogates escaped: JSON can store them, but UTF-8 cannot encode them."""
-    return stored.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"{value:g}" if isinstance(value, float) else encodable(str(value))

@@ -11,8 +11,9 @@ from django.http import Http404, QueryDict
 
 from dashboard.access import Page
 from dashboard.pages.active_runs import active_runs, current_stream_id
-from dashboard.pages.run_configs import config_changes, config_groups, in_order, sendable
+from dashboard.pages.run_configs import config_changes, config_groups, in_order
 from dashboard.timestamps import in_utc
+from quantum_trader.text import encodable
 from rl_training.models import PolicyStore, TrainingRun, TrainingRunQuerySet
 from rl_training.models.policies import typed_columns
 
@@ -133,4 +134,4 @@ class RunPage(Page):
 
 
 def pretty(value: Any) -> str:
-    return sendable(json.dumps(value, indent=2, ensure_ascii=False))
+    return encodable(json.dumps(value, indent=2, ensure_ascii=False))

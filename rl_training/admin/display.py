@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from quantum_trader.text import encodable
 from rl_training.models import TrainingRun
 
 EMPTY = "-"
@@ -18,9 +19,7 @@ EMPTY = "-"
 
 def preformatted(text: str) -> str | SafeString:
     """The text with its line breaks, escaped."""
-    # A lone surrogate can be stored in JSON but not sent as UTF-8.
-    sendable = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return format_html('<pre class="stored-text">{}</pre>', sendable) if text else EMPTY
+    return format_html('<pre class="stored-text">{}</pre>', encodable(text)) if text else EMPTY
 
 
 def pretty_json(value: Any) -> str | SafeString:

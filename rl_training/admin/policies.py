@@ -21,6 +21,7 @@ from rl_training.admin.policy_history import PolicyHistoryAdmin
 from rl_training.core.config_problems import problems
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
+from rl_training.runs.triggering import trigger_run
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
@@ -149,7 +150,7 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
     def train_now(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
         for policy in self._valid(request, queryset):
             try:
-                run = lifecycle.enqueue(policy, TrainingRun.Trigger.ADMIN)
+                run = trigger_run(policy, TrainingRun.Trigger.ADMIN)
             except lifecycle.AlreadyActiveError as error:
                 self.message_user(request, f"Not queued: {error}.", messages.WARNING)
             except pydantic.ValidationError as error:

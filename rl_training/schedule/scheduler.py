@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.presence import heartbeats
-from rl_training.runs import lifecycle, task_messages
+from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import slots
 from rl_training.streams import relay, retention
 
@@ -103,7 +103,7 @@ class PolicyStoreScheduler(Scheduler):
         """Take back lost runs, tell workers again of unheard ones, relay events left over, keep streams complete."""
         self._come_round()
         if time.monotonic() - self._database_since >= owners_heard_after():
-            lifecycle.reap()
+            reaping.reap()
         written_before = now - timedelta(seconds=settings.EVENT_RELAY_AFTER_SECONDS)
         self._relayed_to = relay.relay_unpublished(written_before, after=self._relayed_to)
         task_messages.resend_unheard(now)

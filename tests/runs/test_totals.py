@@ -1,31 +1,26 @@
-"""The running totals say what the runs say."""
-
 import pytest
 
-from rl_training.models import RunTotal, TrainingRun
+from rl_training.models import Measure, RunTotal, TrainingRun
 from rl_training.runs import lifecycle, totals
 from rl_training.runs.lifecycle import Outcome
+from tests.active_runs import claimed_run, queued_run
 
 pytestmark = pytest.mark.django_db
 
 VERSION = {"artifact": "a", "sha256": "0" * 64, "evaluation": {}}
 
 
-def started(policy):
-    return lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False).run_id)
-
-
 def stored() -> list[tuple[str, str, str, int]]:
     return sorted(RunTotal.objects.values_list("status", "measure", "bound", "runs"))
 
 
-def test_each_ended_run_is_counted_once_and_as_a_recount_counts_it(policy, streams):
+def test_totals_count_each_ended_run_once_and_match_a_recount(policy, streams):
     for reward in (0.03, 0.05, -7.0, 2.0):
-        run = started(policy)
+        run = claimed_run(policy)
         assert lifecycle.succeed(run, Outcome({"avg_reward": reward}, VERSION | {"artifact": run.run_id}))
         assert lifecycle.succeed(run, Outcome({"avg_reward": reward}, VERSION)) is None
-    assert lifecycle.fail(started(policy), "no bars")
-    assert lifecycle.cancel(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False))
+    assert lifecycle.fail(claimed_run(policy), "no bars")
+    assert lifecycle.cancel(queued_run(policy))
     expected = [
         ("cancelled", "duration", "1", 1),
         ("failed", "duration", "1", 1),
@@ -42,6 +37,6 @@ def test_each_ended_run_is_counted_once_and_as_a_recount_counts_it(policy, strea
     assert dict(RunTotal.objects.filter(measure="reward").values_list("bound", "total")) == pytest.approx(sums)
 
 
-def test_what_is_no_number_is_in_no_bucket(policy):
-    totals.add(TrainingRun(policy=policy, status="succeeded", duration_seconds=60.0, avg_reward=float("nan")))
+def test_nan_is_counted_in_no_bucket(policy):
+    totals.add(policy.pk, "succeeded", {Measure.DURATION: 60.0, Measure.REWARD: float("nan")})
     assert stored() == [("succeeded", "duration", "60", 1)]

@@ -6,6 +6,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from quantum_trader.text import encodable
+
 
 class Figure(serializers.FloatField):
     """Null where it is not finite, which JSON cannot say."""
@@ -42,5 +44,4 @@ def finite(value: Any) -> Any:
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
-    # Half of a surrogate pair can be stored in JSON but not sent as UTF-8.
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return encodable(value) if isinstance(value, str) else value

@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys, tasks
-from rl_training.models import MAX_EPISODES, PolicyStore, PolicyVersion, TrainingRun
+from rl_training.models import MAX_EPISODES, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
+from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
 POLL_SECONDS = 0.2
@@ -25,6 +26,22 @@ def whole_number(minimum: int, maximum: int) -> Any:
         return int(text)
 
     return parse
+
+
+def version_number(policy: PolicyStore, start: str | None) -> int | None:
+    """Return the version that `--from` names, or None for the newest version and for `scratch`."""
+    if start is None or start == "scratch":
+        return None
+    if not (start.isascii() and start.isdigit()):
+        raise unknown_version(policy, start)
+    return int(start)
+
+
+def unknown_version(policy: PolicyStore, start: str | None) -> CommandError:
+    newest = policy.versions.order_by("-number").values_list("number", flat=True).first()
+    known = f"versions 1 to {newest}" if newest else "no version yet"
+    what = f"--from {start}: expected scratch or a version number; {policy.name} has {known}"
+    return CommandError(what, returncode=WRONG_USAGE)
 
 
 class Command(BaseCommand):
@@ -57,15 +74,12 @@ class Command(BaseCommand):
     def _enqueue(self, name: str, *, start: str | None, send_message: bool, **options: Any) -> TrainingRun:
         try:
             policy = keys.find_policy(name)
-            return lifecycle.enqueue(
-                policy,
-                TrainingRun.Trigger.COMMAND,
-                episodes=options["episodes"],
-                seed=options["seed"],
-                initial_version=self._version(policy, start),
-                from_scratch=start == "scratch",
-                send_message=send_message,
+            chosen = RunOptions(
+                options["episodes"], options["seed"], version_number(policy, start), from_scratch=start == "scratch"
             )
+            return trigger_run(policy, TrainingRun.Trigger.COMMAND, chosen, send_message=send_message)
+        except UnknownVersionError:
+            raise unknown_version(policy, start) from None
         except keys.SettingError as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
         except ValidationError as error:
@@ -74,19 +88,6 @@ class Command(BaseCommand):
             raise CommandError(what, returncode=WRONG_USAGE) from None
         except lifecycle.AlreadyActiveError as error:
             raise CommandError(str(error), returncode=ALREADY_ACTIVE) from None
-
-    def _version(self, policy: PolicyStore, start: str | None) -> PolicyVersion | None:
-        if start is None or start == "scratch":
-            return None
-        version = policy.versions.filter(number=int(start)).first() if start.isascii() and start.isdigit() else None
-        if version is None:
-            newest = policy.versions.order_by("-number").values_list("number", flat=True).first()
-            known = f"versions 1 to {newest}" if newest else "no version yet"
-            raise CommandError(
-                f"--from {start}: expected scratch or a version number; {policy.name} has {known}",
-                returncode=WRONG_USAGE,
-            )
-        return version
 
     def _train(self, run: TrainingRun) -> None:
         claimed = lifecycle.claim(run.run_id)

@@ -18,7 +18,8 @@ from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
-from tests.runs.test_totals import VERSION, started
+from tests.active_runs import claimed_run as started
+from tests.runs.test_totals import VERSION
 
 pytestmark = pytest.mark.django_db
 

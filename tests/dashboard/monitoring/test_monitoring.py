@@ -12,8 +12,8 @@ import yaml
 from rl_training.alerts.models import Alert, AlertRule, Round
 from rl_training.models import PolicyStore
 from rl_training.presence import heartbeats
+from tests.active_runs import claimed_run as started
 from tests.dashboard.monitoring.test_metrics import history, scrape  # noqa: F401
-from tests.runs.test_totals import started
 
 FOLDER = Path(__file__).parents[3] / "docs/monitoring"
 

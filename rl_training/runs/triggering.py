@@ -1,0 +1,59 @@
+"""Triggering: a user queues a run of a policy, in the admin, on a page, by the API or by a command."""
+
+from dataclasses import dataclass
+
+from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
+from rl_training.runs import lifecycle
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a user chose for one run; the policy's settings decide the rest.
+
+    initial_version   number of the version to start from; by default the newest
+    from_scratch      start from no version
+    """
+
+    episodes: int | None = None
+    seed: int | None = None
+    initial_version: int | None = None
+    from_scratch: bool = False
+
+
+AS_CONFIGURED = RunOptions()
+
+
+class UnknownVersionError(Exception):
+    """The policy has no version of the requested number."""
+
+
+def trigger_run(
+    policy: PolicyStore,
+    trigger: TrainingRun.Trigger,
+    options: RunOptions = AS_CONFIGURED,
+    *,
+    send_message: bool = True,
+) -> TrainingRun:
+    """Queue a run of `policy` and, with `send_message`, notify a worker.
+
+    Raises `UnknownVersionError`, `lifecycle.AlreadyActiveError`, and pydantic's `ValidationError` when the policy's
+    config is invalid.
+    """
+    return lifecycle.enqueue(
+        policy,
+        trigger,
+        episodes=options.episodes,
+        seed=options.seed,
+        initial_version=_find_version(policy, options.initial_version),
+        from_scratch=options.from_scratch,
+        send_message=send_message,
+    )
+
+
+def _find_version(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
+    if number is None:
+        return None
+    version = policy.versions.filter(number=number).first()
+    if version is None:
+        raise UnknownVersionError(f"{policy.name} has no version {number}.")
+    return version
