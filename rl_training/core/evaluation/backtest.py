@@ -14,7 +14,7 @@ from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.ppo import policy as trained
-from rl_training.core.ppo.compiled_networks import Floats, Integers, forward
+from rl_training.core.ppo.compiled_networks import FlatNetwork, Floats, Integers, forward
 from rl_training.core.ppo.compute import MOST_COMPILED_PARAMETERS
 from rl_training.core.ppo.normalisation import OBSERVATION_CLIP
 from rl_training.core.trading.accounting import FloatArray, Rates, cost_rates, open_accounts, trade_bar, trade_bar_into
@@ -145,7 +145,7 @@ def _follow_compiled(
         for number in range(seen.shape[1]):
             value = (seen[0, number] - mean[number]) * scale[number]
             seen[0, number] = min(max(value, -clip), clip)
-        forward(parameters, sizes, seen, hidden, logits)
+        forward(FlatNetwork(parameters, sizes), seen, hidden, logits)
         target[POLICY] = positions[logits[:, 0].argmax()]
         opened[:], closed[:] = opens[bar + 1], closes[bar + 1]
         trade_bar_into(

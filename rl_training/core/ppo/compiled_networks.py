@@ -1,16 +1,15 @@
-"""Passes through the networks of networks.py, compiled by numba for processors.
+"""Forward and backward passes through the networks of networks.py, compiled by numba for processors.
 
-The arithmetic is that which torch carries out on other devices, and tests hold the two together. Here rows go through
-in blocks that stay in a core's second-level cache, products are the BLAS's, and all that lies between two products is
-one pass over memory.
+The arithmetic is the same as torch's on other devices; tests compare the two. Rows are processed in blocks that fit in
+a core's second-level cache. The BLAS computes the matrix products, and everything between two products is one pass over
+memory.
 
-A network is a vector of parameters, laid out as `flatten_parameters` does: the weights of all layers, [outputs, inputs]
-each, then their biases; `sizes` are the widths of its layers, the input's first. What it puts out has a row for each
-output, not for each step: passes over it then take many steps at once. Arrays are float32 unless said.
+Outputs are stored with one row per output and one column per step, so that loops over steps can be vectorised. Arrays
+are float32 unless stated otherwise.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +18,45 @@ from rl_training.core.compiled import compiled_reordering
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
-# Of whatever width it is given in.
+# A scalar of any width: numba compiles a function for each type that it is called with.
 Number = Any
-# What one thread needs for a block of rows: inputs, hidden layers, pulls on two of them, a layer's product, outputs.
-Scratch = tuple[Floats, Floats, Floats, Floats, Floats]
 
-# Two layers of 64 and their gradients, for as many rows, are 150 kilobytes. OpenBLAS has faster kernels for products of
-# at most a million multiplications, which 128 rows of two layers of 64 stay below and 256 do not.
+# Rows per block. For 128 rows, two layers of 64 units and their gradients take 150 kilobytes. OpenBLAS has faster
+# kernels for products of at most a million multiplications: 128 rows of two layers of 64 stay below, 256 do not.
 BLOCK = 128
+
+
+class FlatNetwork(NamedTuple):
+    """One network as compiled code takes it.
+
+    parameters  laid out as by flatten_parameters(): the weights of all layers, [outputs, inputs] each, then the biases
+    sizes       int64, the width of each layer, the input's first
+    """
+
+    parameters: Floats
+    sizes: Integers
+
+
+class Scratch(NamedTuple):
+    """Memory that one thread works in, enough for a block of rows. Each array is [planes, size]; see plane().
+
+    inputs   the block's observations
+    hidden   the output of each hidden layer
+    deltas   the gradients with respect to two neighbouring hidden layers
+    product  the gradient of one layer's weights
+    outputs  logits and probabilities, or values
+    """
+
+    inputs: Floats
+    hidden: Floats
+    deltas: Floats
+    product: Floats
+    outputs: Floats
 
 
 @compiled_reordering
 def tanh(x: Number) -> Number:
-    """To 3e-7 relative, without a branch: the rational approximation of Eigen's `ptanh`, here in Horner's scheme."""
+    """Return tanh(x) to 3e-7 relative, without a branch: Eigen's rational approximation `ptanh`, by Horner's scheme."""
     x = min(max(x, np.float32(-7.90531110763549805)), np.float32(7.90531110763549805))
     square = x * x
     above = np.float32(-2.76076847742355e-16)
@@ -50,11 +75,13 @@ def tanh(x: Number) -> Number:
 
 @compiled_reordering
 def exp(x: Number) -> Number:
-    """To 3e-7 relative between -87 and 88 and constant beyond, without a branch: e^x = 2^n e^r, r within ln(2) / 2."""
+    """Return e^x to 3e-7 relative for x in [-87, 88], constant beyond, without a branch.
+
+    e^x = 2^n e^r with |r| <= ln(2) / 2; e^r is the polynomial of Cephes' `expf`.
+    """
     x = min(max(x, np.float32(-87)), np.float32(88))
     power = np.floor(x * np.float32(1.44269504089) + np.float32(0.5))
     rest = x - power * np.float32(0.69314718056)
-    # Cephes' polynomial.
     total = np.float32(1.9875691500e-4)
     total = total * rest + np.float32(1.3981999507e-3)
     total = total * rest + np.float32(8.3334519073e-3)
@@ -62,13 +89,13 @@ def exp(x: Number) -> Number:
     total = total * rest + np.float32(1.6666665459e-1)
     total = total * rest + np.float32(5.0000001201e-1)
     total = total * rest * rest + rest + np.float32(1)
-    # The bits of the float32 that is 2^n.
+    # An integer shifted into the exponent's bits is the float32 2^n.
     return total * np.int32((np.int32(power) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
 @compiled_reordering
 def layer(parameters: Floats, sizes: Integers, index: int) -> tuple[Floats, Floats]:
-    """Views of the weights, [outputs, inputs], and biases, [outputs], of one layer."""
+    """Return views of one layer's weights, [outputs, inputs], and biases, [outputs]."""
     inputs, outputs = sizes[index], sizes[index + 1]
     weights, biases = 0, 0
     for before in range(len(sizes) - 1):
@@ -85,13 +112,17 @@ def layer(parameters: Floats, sizes: Integers, index: int) -> tuple[Floats, Floa
 
 @compiled_reordering
 def plane(scratch: Floats, index: int, rows: int, columns: int) -> Floats:
-    """A view of one of the planes of `scratch`, [planes, size], as [rows, columns]."""
+    """Return a view of the plane `index` of `scratch`, [planes, size], as [rows, columns]."""
     return scratch[index, : rows * columns].reshape(rows, columns)
 
 
 @compiled_reordering
-def forward(parameters: Floats, sizes: Integers, inputs: Floats, hidden: Floats, outputs: Floats) -> None:
-    """Rows, [n, sizes[0]], to `outputs`, [sizes[-1], n]; plane i of `hidden` keeps what leaves hidden layer i."""
+def forward(network: FlatNetwork, inputs: Floats, hidden: Floats, outputs: Floats) -> None:
+    """Evaluate the network on `inputs`, [n, sizes[0]], and write `outputs`, [sizes[-1], n].
+
+    Plane i of `hidden` receives the output of hidden layer i, which backward() reads.
+    """
+    parameters, sizes = network
     last = len(sizes) - 2
     below = inputs
     for index in range(last):
@@ -102,7 +133,7 @@ def forward(parameters: Floats, sizes: Integers, inputs: Floats, hidden: Floats,
             for unit in range(above.shape[1]):
                 above[row, unit] = tanh(above[row, unit] + biases[unit])
         below = above
-    # Too thin a product for the BLAS.
+    # The last layer has few outputs: a plain loop is faster than the BLAS.
     weights, biases = layer(parameters, sizes, last)
     for row in range(below.shape[0]):
         for output in range(weights.shape[0]):
@@ -114,30 +145,28 @@ def forward(parameters: Floats, sizes: Integers, inputs: Floats, hidden: Floats,
 
 @compiled_reordering
 def backward(
-    parameters: Floats,
-    sizes: Integers,
-    inputs: Floats,
-    hidden: Floats,
-    pulls: Floats,
-    product: Floats,
-    outputs_gradient: Floats,
-    gradient: Floats,
+    network: FlatNetwork, inputs: Floats, scratch: Scratch, outputs_gradient: Floats, gradient: Floats
 ) -> None:
-    """Add the parameters' gradient to `gradient`, given that of the outputs; `hidden` is as forward() left it."""
+    """Add the gradient of the network's parameters to `gradient`, [parameters].
+
+    `outputs_gradient`, [sizes[-1], n], is the gradient of the outputs; `scratch.hidden` is as forward() left it.
+    """
+    parameters, sizes = network
+    _, hidden, deltas, product, _ = scratch
     rows, last = len(inputs), len(sizes) - 2
     weights, _ = layer(parameters, sizes, last)
     weights_gradient, biases_gradient = layer(gradient, sizes, last)
     below = plane(hidden, last - 1, rows, sizes[last])
-    pull = plane(pulls, 0, rows, sizes[last])
+    delta = plane(deltas, 0, rows, sizes[last])
     for row in range(rows):
         for unit in range(below.shape[1]):
-            pull[row, unit] = 0
+            delta[row, unit] = 0
         for output in range(weights.shape[0]):
             own = outputs_gradient[output, row]
             biases_gradient[output] += own
             for unit in range(below.shape[1]):
                 weights_gradient[output, unit] += own * below[row, unit]
-                pull[row, unit] += own * weights[output, unit]
+                delta[row, unit] += own * weights[output, unit]
 
     for index in range(last - 1, -1, -1):
         weights, _ = layer(parameters, sizes, index)
@@ -145,24 +174,24 @@ def backward(
         above = below
         for row in range(rows):
             for unit in range(above.shape[1]):
-                own = pull[row, unit] * (np.float32(1) - above[row, unit] * above[row, unit])
-                pull[row, unit] = own
+                own = delta[row, unit] * (np.float32(1) - above[row, unit] * above[row, unit])
+                delta[row, unit] = own
                 biases_gradient[unit] += own
         below = plane(hidden, index - 1, rows, sizes[index]) if index else inputs
         added = plane(product, 0, sizes[index + 1], sizes[index])
-        np.dot(pull.T, below, added)
+        np.dot(delta.T, below, added)
         for unit in range(added.shape[0]):
             for entry in range(added.shape[1]):
                 weights_gradient[unit, entry] += added[unit, entry]
         if index:
-            pull_below = plane(pulls, (last - index) % 2, rows, sizes[index])
-            np.dot(pull, weights, pull_below)
-            pull = pull_below
+            delta_below = plane(deltas, (last - index) % 2, rows, sizes[index])
+            np.dot(delta, weights, delta_below)
+            delta = delta_below
 
 
 @compiled_reordering
 def log_softmax(logits: Floats, probabilities: Floats) -> None:
-    """Turn logits, [actions, n], into logarithms of probabilities, and give these as well."""
+    """Replace `logits`, [actions, n], by log probabilities, and write `probabilities`, [actions, n]."""
     largest, total = logits[0].copy(), np.zeros(logits.shape[1], np.float32)
     for action in range(1, len(logits)):
         for step in range(len(largest)):
@@ -185,22 +214,22 @@ def draw_actions(
     first: int,
     stride: int,
     scratch: Scratch,
-    actor: Floats,
-    sizes: Integers,
+    actor: FlatNetwork,
     inputs: Floats,
     uniform: Floats,
     actions: Integers,
     log_probs: Floats,
 ) -> None:
-    """networks.draw() for observations, [n, size]: actions, [n], and their log probabilities, [n].
+    """Write what networks.draw() draws: `actions`, int64 [n], for `inputs`, [n, size], and their `log_probs`, [n].
 
-    This call does every `stride`-th block of rows, from block `first` on.
+    One call handles every `stride`-th block of rows, from block `first` on.
     """
-    _, hidden, _, _, outputs = scratch
+    sizes = actor.sizes
     for start in range(first * BLOCK, len(inputs), stride * BLOCK):
         rows = inputs[start : start + BLOCK]
-        logits, probabilities = plane(outputs, 0, sizes[-1], len(rows)), plane(outputs, 1, sizes[-1], len(rows))
-        forward(actor, sizes, rows, hidden, logits)
+        logits = plane(scratch.outputs, 0, sizes[-1], len(rows))
+        probabilities = plane(scratch.outputs, 1, sizes[-1], len(rows))
+        forward(actor, rows, scratch.hidden, logits)
         log_softmax(logits, probabilities)
         for row in range(len(rows)):
             action, below = 0, probabilities[0, row]
@@ -213,23 +242,25 @@ def draw_actions(
 
 @compiled_reordering
 def predict_values(
-    first: int, stride: int, scratch: Scratch, critic: Floats, sizes: Integers, inputs: Floats, values: Floats
+    first: int, stride: int, scratch: Scratch, critic: FlatNetwork, inputs: Floats, values: Floats
 ) -> None:
-    """Values, [n], of observations, [n, size]: of every `stride`-th block of rows, from block `first` on."""
-    hidden = scratch[1]
+    """Write the `values`, [n], of `inputs`, [n, size]: every `stride`-th block of rows, from block `first` on."""
     for start in range(first * BLOCK, len(inputs), stride * BLOCK):
         rows = inputs[start : start + BLOCK]
-        forward(critic, sizes, rows, hidden, values[start : start + BLOCK].reshape(1, -1))
+        forward(critic, rows, scratch.hidden, values[start : start + BLOCK].reshape(1, -1))
 
 
-def allocate_scratch(actor_sizes: Integers, critic_sizes: Integers) -> Scratch:
-    """For networks that have the same inputs and hidden layers."""
-    hidden, outputs = actor_sizes[1:-1], max(actor_sizes[-1], critic_sizes[-1])
-    shapes = (
-        (1, BLOCK * actor_sizes[0]),
-        (len(hidden), BLOCK * hidden.max()),
-        (2, BLOCK * hidden.max()),
-        (1, hidden.max() * actor_sizes[:-1].max()),
-        (2, BLOCK * outputs),
+def allocate_scratch(actor: FlatNetwork, critic: FlatNetwork) -> Scratch:
+    """Return one thread's memory for two networks that have the same inputs and hidden layers."""
+    hidden, widest_output = actor.sizes[1:-1], max(actor.sizes[-1], critic.sizes[-1])
+
+    def planes(count: int, size: int) -> Floats:
+        return np.empty((count, size), np.float32)
+
+    return Scratch(
+        inputs=planes(1, BLOCK * actor.sizes[0]),
+        hidden=planes(len(hidden), BLOCK * hidden.max()),
+        deltas=planes(2, BLOCK * hidden.max()),
+        product=planes(1, hidden.max() * actor.sizes[:-1].max()),
+        outputs=planes(2, BLOCK * widest_output),
     )
-    return tuple(np.empty(shape, np.float32) for shape in shapes)  # type: ignore[return-value]

@@ -1,9 +1,10 @@
-"""PPO's gradient, that of objective.py through both networks, compiled by numba for processors.
+"""The gradient of PPO's loss through both networks: objective.py, compiled by numba for processors.
 
-Like the passes of compiled_networks.py, whose words and layouts these share.
+The layouts of the arrays are those of compiled_networks.py. Arrays are float32 unless stated otherwise.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from rl_training.core.compiled import compiled_reordering
 from rl_training.core.ppo.compiled_networks import (
     BLOCK,
+    FlatNetwork,
     Floats,
     Integers,
     Number,
@@ -25,9 +27,47 @@ from rl_training.core.ppo.compiled_networks import (
 Doubles = npt.NDArray[np.float64]
 
 
+class Samples(NamedTuple):
+    """The arrays of an objective.Batch: `observations` [n, size], `actions` int64 [n], the others [n]."""
+
+    observations: Floats
+    actions: Integers
+    log_probs: Floats
+    advantages: Floats
+    returns: Floats
+
+
+class Minibatch(NamedTuple):
+    """The `rows`, int64 [n], of the samples in one gradient step, and the moments() of the advantages in these rows."""
+
+    rows: Integers
+    mean: Number
+    deviation: Number
+
+
+class LossSettings(NamedTuple):
+    """The fields of PPOConfig that the loss depends on."""
+
+    clip_range: Number
+    entropy_coefficient: Number
+    value_coefficient: Number
+    value_clip_range: Number
+
+
+class PartialSums(NamedTuple):
+    """One row for each part of a minibatch.
+
+    gradients  [parts, parameters], the actor's parameters, then the critic's
+    reports    float64 [parts, 5], what ppo.MINIBATCH_METRICS names
+    """
+
+    gradients: Floats
+    reports: Doubles
+
+
 @compiled_reordering
 def moments(values: Floats, rows: Integers) -> tuple[float, float]:
-    """Mean and deviation by which objective.normalised() standardises the values of some rows."""
+    """Return the mean and deviation by which objective.normalised() standardises the values of these rows."""
     if len(rows) < 2:
         return 0.0, 1.0
     total = 0.0
@@ -41,34 +81,107 @@ def moments(values: Floats, rows: Integers) -> tuple[float, float]:
 
 
 @compiled_reordering
+def minibatch_gradient(
+    first: int,
+    stride: int,
+    scratch: Scratch,
+    minibatch: Minibatch,
+    samples: Samples,
+    actor: FlatNetwork,
+    critic: FlatNetwork,
+    settings: LossSettings,
+    sums: PartialSums,
+) -> None:
+    """Compute PPO's gradient for every `stride`-th part of a minibatch, from part `first` on.
+
+    With P parts, part p consists of every P-th block of rows, from block p on. The call overwrites the rows of `sums`
+    for its parts. The minibatch's gradient and metrics are the sums over all parts; see add_up().
+    """
+    rows = minibatch.rows
+    share = np.float32(1) / np.float32(len(rows))
+    parts = len(sums.gradients)
+    for part in range(first, parts, stride):
+        gradient, report = sums.gradients[part], sums.reports[part]
+        gradient[:] = 0
+        report[:] = 0
+        for start in range(part * BLOCK, len(rows), parts * BLOCK):
+            block = gather(samples, rows[start : start + BLOCK], scratch.inputs)
+            advantages = ((block.advantages - minibatch.mean) / minibatch.deviation).astype(np.float32)
+            add_block_gradient(block, advantages, share, scratch, actor, critic, settings, gradient, report)
+        for metric in range(len(report)):
+            report[metric] *= share
+
+
+@compiled_reordering
+def gather(samples: Samples, rows: Integers, inputs: Floats) -> Samples:
+    """Return the samples of these rows; their observations are copied into the first plane of `inputs`."""
+    observations = plane(inputs, 0, len(rows), samples.observations.shape[1])
+    for row in range(len(rows)):
+        for entry in range(observations.shape[1]):
+            observations[row, entry] = samples.observations[rows[row], entry]
+    return Samples(
+        observations, samples.actions[rows], samples.log_probs[rows], samples.advantages[rows], samples.returns[rows]
+    )
+
+
+@compiled_reordering
+def add_block_gradient(
+    block: Samples,
+    advantages: Floats,
+    share: Number,
+    scratch: Scratch,
+    actor: FlatNetwork,
+    critic: FlatNetwork,
+    settings: LossSettings,
+    gradient: Floats,
+    report: Doubles,
+) -> None:
+    """Add a block's gradient, [parameters], and metrics, [5], to `gradient` and `report`.
+
+    `advantages` are the normalised ones; `share` is one over the number of rows in the minibatch.
+    """
+    split, count = len(actor.parameters), len(block.actions)
+    logits = plane(scratch.outputs, 0, actor.sizes[-1], count)
+    probabilities = plane(scratch.outputs, 1, actor.sizes[-1], count)
+    forward(actor, block.observations, scratch.hidden, logits)
+    surrogate_gradient(logits, probabilities, block, advantages, settings, share, report)
+    backward(actor, block.observations, scratch, logits, gradient[:split])
+
+    values = plane(scratch.outputs, 0, 1, count)
+    value_scale = np.float32(2 * settings.value_coefficient) * share
+    forward(critic, block.observations, scratch.hidden, values)
+    value_errors(values[0], block, settings.value_clip_range, value_scale, report)
+    backward(critic, block.observations, scratch, values, gradient[split:])
+
+
+@compiled_reordering
 def surrogate_gradient(
     logits: Floats,
     probabilities: Floats,
-    actions: Integers,
-    log_probs: Floats,
+    block: Samples,
     advantages: Floats,
-    clip_range: Number,
-    entropy_coefficient: Number,
+    settings: LossSettings,
     share: Number,
     report: Doubles,
 ) -> None:
-    """objective.clipped_surrogate(): `logits` become `share` times their gradient, `report` is added to."""
+    """Compute objective.clipped_surrogate(): replace `logits` by `share` times their gradient, and add to `report`."""
+    actions, log_probs, clip_range = block.actions, block.log_probs, settings.clip_range
     log_softmax(logits, probabilities)
-    pulls, entropies = np.empty(len(actions), np.float32), np.zeros(len(actions), np.float32)
+    slopes, entropies = np.empty(len(actions), np.float32), np.zeros(len(actions), np.float32)
     for step in range(len(actions)):
-        pulls[step] = logits[actions[step], step] - log_probs[step]
+        slopes[step] = logits[actions[step], step] - log_probs[step]
     for action in range(len(logits)):
         for step in range(len(entropies)):
             entropies[step] -= probabilities[action, step] * logits[action, step]
 
     lowest, highest = np.float32(1 - clip_range), np.float32(1 + clip_range)
     loss, entropy, divergence, clipped = 0.0, 0.0, 0.0, 0.0
-    for step in range(len(pulls)):
-        log_ratio = pulls[step]
+    for step in range(len(slopes)):
+        log_ratio = slopes[step]
         ratio = exp(log_ratio)
         gain = ratio * advantages[step]
         clipped_gain = min(max(ratio, lowest), highest) * advantages[step]
-        pulls[step] = gain if gain <= clipped_gain else np.float32(0)
+        slopes[step] = gain if gain <= clipped_gain else np.float32(0)
         loss -= min(gain, clipped_gain)
         entropy += entropies[step]
         divergence += ratio - np.float32(1) - log_ratio
@@ -78,27 +191,26 @@ def surrogate_gradient(
     report[3] += divergence
     report[4] += clipped
 
-    bonus = np.float32(entropy_coefficient)
+    bonus = np.float32(settings.entropy_coefficient)
     for action in range(len(logits)):
-        for step in range(len(pulls)):
+        for step in range(len(slopes)):
             logits[action, step] = (
-                share * probabilities[action, step] * (pulls[step] + bonus * (logits[action, step] + entropies[step]))
+                share * probabilities[action, step] * (slopes[step] + bonus * (logits[action, step] + entropies[step]))
             )
-    for step in range(len(pulls)):
-        logits[actions[step], step] -= share * pulls[step]
+    for step in range(len(slopes)):
+        logits[actions[step], step] -= share * slopes[step]
 
 
 @compiled_reordering
-def value_errors(
-    values: Floats, advantages: Floats, targets: Floats, clip_range: Number, scale: Number, report: Doubles
-) -> None:
-    """objective.squared_errors(): `values` become `scale` times the errors that pull; `report` is added to."""
+def value_errors(values: Floats, block: Samples, clip_range: Number, scale: Number, report: Doubles) -> None:
+    """Compute objective.squared_errors(): replace `values` by `scale` times the errors, and add to `report`."""
+    advantages, returns = block.advantages, block.returns
     squares = 0.0
     for step in range(len(values)):
-        error = values[step] - targets[step]
+        error = values[step] - returns[step]
         square = error * error
         if clip_range > 0:
-            moved = values[step] - (targets[step] - advantages[step])
+            moved = values[step] - (returns[step] - advantages[step])
             held_back = error - moved + min(max(moved, -clip_range), clip_range)
             if abs(moved) > clip_range and held_back * held_back > square:
                 error = np.float32(0)
@@ -109,83 +221,12 @@ def value_errors(
 
 
 @compiled_reordering
-def minibatch_gradient(
-    first: int,
-    stride: int,
-    scratch: Scratch,
-    rows: Integers,
-    inputs: Floats,
-    actions: Integers,
-    log_probs: Floats,
-    advantages: Floats,
-    returns: Floats,
-    mean: Number,
-    deviation: Number,
-    actor: Floats,
-    actor_sizes: Integers,
-    critic: Floats,
-    critic_sizes: Integers,
-    clip_range: Number,
-    entropy_coefficient: Number,
-    value_coefficient: Number,
-    value_clip_range: Number,
-    gradients: Floats,
-    reports: Doubles,
-) -> None:
-    """PPO's gradient over a minibatch: every `stride`-th of its parts, from part `first` on.
-
-    `rows` are the minibatch's steps among the rollout's, whose advantages have `mean` and `deviation` in it. With P
-    parts, part p is of every P-th block of rows, from block p on. gradients[p], [P, parameters], becomes its gradient
-    of the actor's parameters and then the critic's, reports[p] its share of the figures that ppo.MINIBATCH_METRICS
-    names: those of the minibatch are the sums over its parts.
-    """
-    gathered, hidden, pulls, product, outputs = scratch
-    share = np.float32(1) / np.float32(len(rows))
-    value_scale = np.float32(2 * value_coefficient) * share
-    parts, split = len(gradients), len(actor)
-    for part in range(first, parts, stride):
-        gradient, report = gradients[part], reports[part]
-        gradient[:] = 0
-        report[:] = 0
-        for start in range(part * BLOCK, len(rows), parts * BLOCK):
-            steps = rows[start : start + BLOCK]
-            count = len(steps)
-            seen = plane(gathered, 0, count, inputs.shape[1])
-            for row in range(count):
-                for entry in range(inputs.shape[1]):
-                    seen[row, entry] = inputs[steps[row], entry]
-            advantage = advantages[steps]
-
-            logits = plane(outputs, 0, actor_sizes[-1], count)
-            probabilities = plane(outputs, 1, actor_sizes[-1], count)
-            forward(actor, actor_sizes, seen, hidden, logits)
-            surrogate_gradient(
-                logits,
-                probabilities,
-                actions[steps],
-                log_probs[steps],
-                ((advantage - mean) / deviation).astype(np.float32),
-                clip_range,
-                entropy_coefficient,
-                share,
-                report,
-            )
-            backward(actor, actor_sizes, seen, hidden, pulls, product, logits, gradient[:split])
-
-            values = plane(outputs, 0, 1, count)
-            forward(critic, critic_sizes, seen, hidden, values)
-            value_errors(values[0], advantage, returns[steps], value_clip_range, value_scale, report)
-            backward(critic, critic_sizes, seen, hidden, pulls, product, values, gradient[split:])
-        for figure in range(len(report)):
-            report[figure] *= share
-
-
-@compiled_reordering
-def add_up(gradients: Floats, reports: Doubles, gradient: Floats, report: Doubles) -> None:
-    """Sums over the parts of a minibatch."""
+def add_up(sums: PartialSums, gradient: Floats, report: Doubles) -> None:
+    """Write the sums over a minibatch's parts to `gradient`, [parameters], and `report`, float64 [5]."""
+    gradients = sums.gradients
     for entry in range(len(gradient)):
         gradient[entry] = gradients[0, entry]
     for part in range(1, len(gradients)):
         for entry in range(len(gradient)):
             gradient[entry] += gradients[part, entry]
-    report[:] = reports.sum(axis=0)
+    report[:] = sums.reports.sum(axis=0)

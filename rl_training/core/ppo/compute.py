@@ -1,6 +1,6 @@
-"""Where the networks are evaluated and PPO's gradient is computed: by torch on any device, or compiled for processors.
+"""Evaluation of the networks and of PPO's gradient: by torch on any device, or compiled for processors.
 
-Both give the same numbers. Torch's is the one to read; the other is several times as fast on a processor.
+Both give the same numbers. TorchCompute is easier to read; CompiledCompute is several times as fast on a processor.
 """
 
 import math
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
-import scipy.linalg.cython_blas  # noqa: F401 - the BLAS that compiled code calls, there before its threads are set
+import scipy.linalg.cython_blas  # noqa: F401 - loads the BLAS of compiled code before its threads are limited below
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch.nn import functional
 from rl_training.core.config import PPOConfig
 from rl_training.core.ppo.compiled_networks import (
     BLOCK,
+    FlatNetwork,
     Floats,
     Integers,
     Scratch,
@@ -25,36 +26,46 @@ from rl_training.core.ppo.compiled_networks import (
     draw_actions,
     predict_values,
 )
-from rl_training.core.ppo.compiled_objective import add_up, minibatch_gradient, moments
+from rl_training.core.ppo.compiled_objective import (
+    LossSettings,
+    Minibatch,
+    PartialSums,
+    Samples,
+    add_up,
+    minibatch_gradient,
+    moments,
+)
 from rl_training.core.ppo.networks import ActorCritic, FlatParameters, draw
 from rl_training.core.ppo.objective import Batch, clipped_surrogate, normalised, squared_errors
 
-# With more, products take nearly all of the time, which torch is as good at.
+# In larger networks the matrix products take nearly all of the time, and torch computes products equally fast.
 MOST_COMPILED_PARAMETERS = 2**20
 
-
-# The gradient for some of a batch's rows: sets the parameters' gradient and returns what ppo.MINIBATCH_METRICS names.
+# Takes rows of a batch, int64 [n]. Sets the gradient of the parameters and returns the metrics of these rows, [5], in
+# the order of ppo.MINIBATCH_METRICS.
 Gradient = Callable[[Tensor], Tensor]
 
 
 class Compute(Protocol):
-    def act(self, inputs: Floats, uniform: Floats) -> tuple[Integers, Floats]:
-        """Actions, [n], for `inputs`, [n, size], by numbers drawn uniformly from 0 to 1, [n]; their log probabilities.
+    """What PPO computes with. Tensors are on the network's device."""
 
-        See networks.draw().
+    def act(self, inputs: Floats, uniform: Floats) -> tuple[Integers, Floats]:
+        """Return actions, [n], for `inputs`, [n, size], and their log probabilities, [n].
+
+        The numbers `uniform`, [n], from 0 to 1 decide which actions are drawn; see networks.draw().
         """
 
     def values(self, inputs: Tensor) -> Tensor:
-        """[n, size] -> [n], on the network's device like all tensors here."""
+        """Return the critic's values, [n], of `inputs`, [n, size]."""
 
     def gradient(self, batch: Batch) -> Gradient:
-        """Of PPO's loss over rows of the batch."""
+        """Return the function that computes the gradient of PPO's loss over rows of `batch`."""
 
 
 def compute_for(network: ActorCritic, parameters: FlatParameters, config: PPOConfig, threads: int) -> Compute:
-    """The faster one where the network is; `parameters` are its own.
+    """Return the faster implementation for the network's device and size; `parameters` are the network's own.
 
-    Torch, where it computes, does so in as many threads too, to which it is set in this process.
+    If that is TorchCompute, torch is set to use this many threads in the whole process.
     """
     if network.device.type == "cpu" and len(parameters.values) <= MOST_COMPILED_PARAMETERS:
         return CompiledCompute(network, parameters, config, threads)
@@ -63,7 +74,7 @@ def compute_for(network: ActorCritic, parameters: FlatParameters, config: PPOCon
 
 
 class TorchCompute:
-    """By torch's operations and automatic differentiation."""
+    """Computes with torch's operations and automatic differentiation."""
 
     def __init__(self, network: ActorCritic, parameters: FlatParameters, config: PPOConfig) -> None:
         self.network, self.config, self.total = network, config, parameters.gradient
@@ -82,7 +93,7 @@ class TorchCompute:
     def gradient(self, batch: Batch) -> Gradient:
         config = self.config
 
-        def of(rows: Tensor) -> Tensor:
+        def gradient_of(rows: Tensor) -> Tensor:
             minibatch = batch.take(rows)
             logits = self.network.logits(minibatch.observations)
             values = self.network.values(minibatch.observations)
@@ -90,80 +101,74 @@ class TorchCompute:
                 advantages = normalised(minibatch.advantages)
                 policy = clipped_surrogate(logits, minibatch, advantages, config.clip_range, config.entropy_coefficient)
                 errors, value_loss = squared_errors(values, minibatch, config.value_clip_range)
-                figures = (policy.policy_loss, value_loss, -policy.entropy, policy.approx_kl, policy.clip_fraction)
+                metrics = (policy.policy_loss, value_loss, -policy.entropy, policy.approx_kl, policy.clip_fraction)
             values_gradient = errors * (2 * config.value_coefficient / len(minibatch))
             self.total.zero_()
             torch.autograd.backward((logits, values), (policy.logits_gradient, values_gradient))
-            return torch.stack(figures)
+            return torch.stack(metrics)
 
-        return of
+        return gradient_of
 
 
 class CompiledCompute:
-    """By the compiled passes in `threads` threads; how many of them there are does not change a bit of the results."""
+    """Computes with compiled code in `threads` threads. Their number does not change a bit of the results."""
 
-    # Into how many parts a minibatch's gradient is summed up, whatever the number of threads.
+    # A minibatch's gradient is summed in this many parts, whatever the number of threads.
     PARTS = 8
 
     def __init__(self, network: ActorCritic, parameters: FlatParameters, config: PPOConfig, threads: int) -> None:
-        self.config = config
-        self.sizes = np.array(network.actor.sizes), np.array(network.critic.sizes)
         flat, self.total = parameters.values.numpy(), parameters.gradient.numpy()
         split = sum(parameter.numel() for parameter in network.actor.parameters())
-        self.networks = flat[:split], self.sizes[0], flat[split:], self.sizes[1]
-        self.gradients = np.empty((self.PARTS, len(flat)), np.float32)
-        self.reports = np.empty((self.PARTS, 5))
-        self.scratch = [allocate_scratch(*self.sizes) for _ in range(threads)]
-        self.others = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="compute")
-        # Threads of the BLAS's own would only get in the way of these.
+        self.actor = FlatNetwork(flat[:split], np.array(network.actor.sizes))
+        self.critic = FlatNetwork(flat[split:], np.array(network.critic.sizes))
+        self.settings = LossSettings(
+            config.clip_range, config.entropy_coefficient, config.value_coefficient, config.value_clip_range
+        )
+        self.sums = PartialSums(np.empty((self.PARTS, len(flat)), np.float32), np.empty((self.PARTS, 5)))
+        self.scratch = [allocate_scratch(self.actor, self.critic) for _ in range(threads)]
+        self.other_threads = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="compute")
+        # The BLAS's own threads would compete with these for the cores.
         threadpool_limits(1, user_api="blas")
 
     def act(self, inputs: Floats, uniform: Floats) -> tuple[Integers, Floats]:
         actions, log_probs = np.empty(len(inputs), np.int64), np.empty(len(inputs), np.float32)
-        self._share_out(blocks(inputs), draw_actions, *self.networks[:2], inputs, uniform, actions, log_probs)
+        self._run_in_threads(block_count(inputs), draw_actions, self.actor, inputs, uniform, actions, log_probs)
         return actions, log_probs
 
     def values(self, inputs: Tensor) -> Tensor:
         values = torch.empty(len(inputs))
-        self._share_out(blocks(inputs), predict_values, *self.networks[2:], inputs.numpy(), values.numpy())
+        self._run_in_threads(block_count(inputs), predict_values, self.critic, inputs.numpy(), values.numpy())
         return values
 
     def gradient(self, batch: Batch) -> Gradient:
-        given = tuple(tensor.numpy() for tensor in vars(batch).values())
-        advantages = batch.advantages.numpy()
-        config = self.config
-        settings = (
-            config.clip_range,
-            config.entropy_coefficient,
-            config.value_coefficient,
-            config.value_clip_range,
-        )
+        samples = Samples(*(tensor.numpy() for tensor in vars(batch).values()))
 
-        def of(rows: Tensor) -> Tensor:
-            steps, parts = rows.numpy(), min(blocks(rows), self.PARTS)
-            gradients, reports = self.gradients[:parts], self.reports[:parts]
-            scaling = moments(advantages, steps)
-            given_all = steps, *given, *scaling, *self.networks, *settings, gradients, reports
-            self._share_out(parts, minibatch_gradient, *given_all)
+        def gradient_of(rows: Tensor) -> Tensor:
+            minibatch = Minibatch(rows.numpy(), *moments(samples.advantages, rows.numpy()))
+            parts = min(block_count(rows), self.PARTS)
+            sums = PartialSums(self.sums.gradients[:parts], self.sums.reports[:parts])
+            given = minibatch, samples, self.actor, self.critic, self.settings, sums
+            self._run_in_threads(parts, minibatch_gradient, *given)
             report = torch.empty(5, dtype=torch.float64)
-            add_up(gradients, reports, self.total, report.numpy())
+            add_up(sums, self.total, report.numpy())
             return report
 
-        return of
+        return gradient_of
 
-    def _share_out(self, pieces: int, kernel: Callable[..., None], *given: Any) -> None:
-        """Let the threads carry out the pieces of a task, each taking the next one that nobody has begun."""
+    def _run_in_threads(self, pieces: int, kernel: Callable[..., None], *given: Any) -> None:
+        """Run `kernel(piece, pieces, scratch, *given)` for each piece; each thread takes the next waiting piece."""
         waiting = iter(range(pieces))
 
         def work(scratch: Scratch) -> None:
             for piece in waiting:
                 kernel(piece, pieces, scratch, *given)
 
-        others = [self.others.submit(work, scratch) for scratch in self.scratch[1:pieces]]
+        others = [self.other_threads.submit(work, scratch) for scratch in self.scratch[1:pieces]]
         work(self.scratch[0])
         for other in others:
             other.result()
 
 
-def blocks(rows: Sized) -> int:
+def block_count(rows: Sized) -> int:
+    """Return the number of blocks of at most BLOCK rows."""
     return math.ceil(len(rows) / BLOCK)
