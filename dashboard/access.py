@@ -1,45 +1,48 @@
-"""What all pages have in common: a login, permissions, and headers that let nothing in from elsewhere."""
+"""Login, permissions and strict response headers, which all pages share."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.mixins import AccessMixin
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
-from django.views.generic import TemplateView
+from django.views.generic import TemplateView, View
 
 VIEW = ("rl_training.view_policystore", "rl_training.view_trainingrun")
-# Nothing but this site's own files; no script or style inside a page.
+# Pages load files of this site only, and no page contains inline scripts or styles.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 
 
-class StrictHeaders:
-    """A view whose pages load nothing but this site's own files and are kept nowhere."""
+class StrictHeaders(View):
+    """A view whose pages load files of this site only and are stored in no cache."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response: HttpResponse = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        response = super().dispatch(request, *args, **kwargs)
         response["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
         response["Cache-Control"] = "no-store"
         return response
 
 
-class Permitted(AccessMixin):
-    """Nobody sees it without a login, nor with one that lacks the permissions."""
+class Permitted(AccessMixin, View):
+    """A view for users who are signed in and have all permissions of `permission_required`."""
 
     permission_required: str | Sequence[str] = VIEW
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        asked = self.permission_required
-        if not request.user.has_perms((asked,) if isinstance(asked, str) else asked):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        required = self.permission_required
+        if not request.user.has_perms((required,) if isinstance(required, str) else required):
             return self.refuse(request)
-        return super().dispatch(request, *args, **kwargs)  # type: ignore[misc, no-any-return]
+        return super().dispatch(request, *args, **kwargs)
 
     def refuse(self, request: HttpRequest) -> HttpResponse:
+        """Return the login page to anonymous users and status 403 to all others."""
         if "HX-Request" in request.headers:
-            # What a page fetches of itself is never put into it: the page comes anew, with the login or the refusal.
+            # htmx would put the login page into the middle of the page. HX-Refresh makes it reload the whole page,
+            # which then shows the login or the refusal.
             return HttpResponse(status=403, headers={"HX-Refresh": "true"})
         if request.user.is_authenticated:
             return render(request, "403.html", status=403)
@@ -47,4 +50,4 @@ class Permitted(AccessMixin):
 
 
 class Page(StrictHeaders, Permitted, TemplateView):
-    pass
+    """A page with strict headers for users who may view policies and runs."""

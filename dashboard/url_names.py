@@ -1,10 +1,10 @@
-"""Names of policies in addresses: any text that a row may hold, so that no stored name can break a page."""
+"""Policy names in URLs. A stored name may be any text, and the URL of each one must work."""
 
 from urllib.parse import quote, unquote
 
 
 class PolicyName:
-    """A usual name stands as it is; of another one, what has a meaning in an address is quoted."""
+    """A URL converter that percent-encodes the characters of a policy name that have a meaning in URLs."""
 
     regex = "[^/]+"
 

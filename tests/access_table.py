@@ -1,14 +1,14 @@
-"""Who may do what at which address: a row for each URL of the project.
+"""The permissions of the whole site: the expected status of each URL, method and role.
 
-`test_api_access.py` holds the code to it, and `test_live.py` to the row of what is in no `urls.py`. A row is added
-beside its like:
+`tests/dashboard/api/test_access.py` compares the site with this table, and the tests of `dashboard.live` compare
+`/live/`, which is in no `urls.py`. Add a row for each new URL, next to similar ones:
 
-    "route as urls.py writes it": page("/an/address/", GET="302 200 200 200")
+    "route as in urls.py": page("/url/of/the/page/", GET="302 200 200 200")
 
-The four statuses are those for nobody in particular, a viewer, an operator, an admin; `*` is any answer. A method that
-is not named is answered as `others` says. Addresses are of the rows that the test stores: the policies
-`rl_v3` and `other`, the finished run `aaaaaaaaaaaa` of the first with its version 1, the queued run `bbbbbbbbbbbb` of
-the other, the event EVENT, and rows with the primary key KEY of whatever the admin shows.
+The four statuses are those of an anonymous user, a viewer, an operator and an admin; `*` allows any status. `others` is
+expected of all methods that a row does not name. The URLs refer to rows that the test stores: the policies `rl_v3` and
+`other`, the finished run `aaaaaaaaaaaa` of `rl_v3` with version 1, the queued run `bbbbbbbbbbbb` of `other`, the event
+EVENT, and rows with the primary key KEY of every model in the admin.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ ANONYMOUS, VIEWER, OPERATOR, ADMIN = "anonymous", "viewer", "operator", "admin"
 ROLES = (ANONYMOUS, VIEWER, OPERATOR, ADMIN)
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 EVENT = "11111111-2222-3333-4444-555555555555"
-# Beyond those that a database gives by itself.
+# Larger than the keys that the database assigns.
 KEY = 9999
 FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 
 
 @dataclass(frozen=True)
 class Row:
-    """`statuses`: by method, one for each of ROLES. `body` and `headers` go with every method but GET."""
+    """A URL. `statuses` are by method, one for each of ROLES; all methods but GET send `body` and `headers`."""
 
     path: str
     statuses: dict[str, tuple[str, ...]]
@@ -40,35 +40,43 @@ class Row:
 def row(
     path: str,
     others: str,
+    methods: dict[str, str],
     body: dict[str, Any] | None = None,
     as_json: bool = False,
     headers: dict[str, str] | None = None,
-    **methods: str,
 ) -> Row:
+    """Return the row of a URL. `methods` maps methods to their statuses."""
     statuses = {method: tuple(methods.get(method, others).split()) for method in METHODS}
     assert methods.keys() <= set(METHODS), methods
     assert all(len(found) == len(ROLES) for found in statuses.values()), path
     return Row(path, statuses, body or {}, as_json, headers or {})
 
 
-def api(path: str, **more: Any) -> Row:
-    """Asked with JSON; a method that there is not is one for nobody."""
-    return row(path, **({"others": "405 405 405 405", "as_json": True} | more))
+def api(
+    path: str,
+    others: str = "405 405 405 405",
+    body: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+    **methods: str,
+) -> Row:
+    """Return the row of an API resource: requests are JSON, and a wrong method is refused before the login."""
+    return row(path, others, methods, body, True, headers)
 
 
-def page(path: str, **more: Any) -> Row:
-    """Who is not signed in is sent to the login whatever he asks."""
-    return row(path, **({"others": "302 405 405 405"} | more))
+def page(path: str, others: str = "302 405 405 405", **methods: str) -> Row:
+    """Return the row of a page: every request of an anonymous user is redirected to the login."""
+    return row(path, others, methods)
 
 
-def open_page(path: str, **more: Any) -> Row:
-    return row(path, **({"others": "405 405 405 405"} | more))
+def open_page(path: str, others: str = "405 405 405 405", **methods: str) -> Row:
+    """Return the row of a page that needs no login."""
+    return row(path, others, methods)
 
 
 def admin_page(path: str, admin: str = "200", others: str = "", **methods: str) -> Row:
-    """In Django's admin only staff is let in, and most pages take any method that is not POST for GET."""
+    """Return the row of a page of Django's admin: only staff may enter, and most pages treat other methods as GET."""
     statuses = {method: f"302 302 302 {status}" for method, status in ({"GET": admin} | methods).items()}
-    return row(path, others=f"302 302 302 {others or admin}", **statuses)
+    return row(path, f"302 302 302 {others or admin}", statuses)
 
 
 def model(
@@ -79,7 +87,7 @@ def model(
     change: str = "200",
     delete: str = "200",
 ) -> Any:
-    """The admin's pages of a model, with what an admin is answered: 403 for what nobody may or the role lacks."""
+    """Return the rows of a model's pages in the admin, with the statuses that an admin gets."""
     base = f"admin/{app}/{name}/"
     pages = {
         "": lists,
@@ -94,7 +102,7 @@ def model(
     return {base + path.replace(f"{KEY}/", "<path:object_id>/", 1): row for path, row in found.items()}
 
 
-# Served before any URL is looked up.
+# dashboard.live answers it before Django resolves URLs.
 LIVE = open_page("/live/", GET="401 200 200 200")
 
 TABLE: dict[str, Row] = {
@@ -152,19 +160,19 @@ TABLE: dict[str, Row] = {
     "alerts/<int:alert_id>/acknowledge/": page(
         f"/alerts/{KEY}/acknowledge/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
     ),
-    # Django takes a PUT of its login form for a POST.
+    # Django treats a PUT of its login form as a POST.
     "accounts/login/": open_page(
         "/accounts/login/", GET="200 200 200 200", POST="200 200 200 200", PUT="200 200 200 200"
     ),
     "accounts/logout/": open_page("/accounts/logout/", POST="302 302 302 302"),
-    # Those who watch; what is down in a test is not asked here.
+    # Monitoring. The status of /readyz depends on the servers that run during the test.
     "healthz": open_page("/healthz", GET="200 200 200 200"),
     "metrics": open_page("/metrics", GET="401 200 200 200"),
     "readyz": open_page("/readyz", GET="* * * *"),
     # Django's admin.
     "admin/": admin_page("/admin/"),
     "admin/login/": open_page("/admin/login/", GET="200 200 200 302", POST="200 200 200 200", PUT="200 200 200 200"),
-    "admin/logout/": row("/admin/logout/", others="302 302 302 302", GET="302 302 302 405"),
+    "admin/logout/": open_page("/admin/logout/", others="302 302 302 302", GET="302 302 302 405"),
     "admin/password_change/": admin_page("/admin/password_change/", others="405", POST="200", PUT="200"),
     "admin/password_change/done/": admin_page("/admin/password_change/done/", others="405"),
     "admin/autocomplete/": admin_page("/admin/autocomplete/", "403", others="405"),

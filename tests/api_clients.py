@@ -1,4 +1,4 @@
-"""Programs that ask the API, as the tests need them."""
+"""Clients of the API for tests."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ JSON = "application/json"
 
 
 def user_of(role: str | None) -> User:
-    """A user of that role; of none, one who may only sign in. Who has the role admin may enter Django's admin."""
+    """Return a user with the role, or with None a user who may only sign in. Admins may enter Django's admin."""
     if role and not Group.objects.filter(name=role).exists():
-        # A test that commits empties the tables, the groups that a migration made included.
+        # Transactional tests empty all tables, including the groups that a migration creates.
         roles.grant(apps)
     user, created = User.objects.get_or_create(username=role or "nobody", defaults={"is_staff": role == roles.ADMIN})
     if created and role:
@@ -26,22 +26,24 @@ def user_of(role: str | None) -> User:
 
 
 def client_of(role: str | None) -> Client:
-    """With a token."""
+    """Return a client that sends the API token of a user with the role."""
     token, _ = Token.objects.get_or_create(user=user_of(role))
     return Client(raise_request_exception=False, headers={"Authorization": f"Token {token}"})
 
 
 def patch(client: Client, change: Any, etag: str = "*", path: str = POLICY) -> Any:
+    """Return the response to a change of a policy's settings."""
     return client.patch(path, change, content_type=JSON, headers={"If-Match": etag})
 
 
 def trigger(client: Client, key: str | None = None, **body: Any) -> Any:
+    """Return the response to a request that triggers a run of `rl_v3`."""
     headers = {"Idempotency-Key": key} if key is not None else {}
     return client.post(RUNS, {"policy": "rl_v3"} | body, content_type=JSON, headers=headers)
 
 
 def problem(response: Any, status: int) -> dict[str, Any]:
-    """The members of the answer, once it is seen to be a problem of that status."""
+    """Return the members of the response after asserting that it is a problem with the status."""
     assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
     found: dict[str, Any] = response.json()
     assert found["status"] == status

@@ -1,4 +1,4 @@
-"""A client of server-sent events, as small as a test wants it."""
+"""A small client of server-sent events for tests."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ STREAMED = ("started", "progress", "completed")
 
 @dataclass
 class Event:
-    """`data` is parsed; `kind` is empty where there was none, as in a heartbeat."""
+    """An event. `data` is parsed JSON; `kind` is empty for an event without a name, such as a heartbeat."""
 
     id: str = ""
     kind: str = ""
@@ -23,7 +23,7 @@ class Event:
 
 @dataclass
 class Listener:
-    """Connected to `path`; a status that is not 200 is kept in `status`."""
+    """A connection to the stream at `path`. `status` is the HTTP status of the response."""
 
     port: int
     cookie: str = ""
@@ -47,7 +47,7 @@ class Listener:
         return int(self.answer.status)
 
     def block(self) -> Event | None:
-        """What comes next, up to an empty line; None at the end."""
+        """Return the next event, or None at the end of the stream."""
         found = Event()
         while line := self.answer.readline().decode():
             name, _, value = line.rstrip("\n").partition(": ")
@@ -62,14 +62,14 @@ class Listener:
         return None
 
     def next(self, *kinds: str) -> Event:
-        """The next event of one of the kinds, by default of a stream."""
+        """Return the next event of one of the kinds, by default those of training streams. Raises `EOFError`."""
         while (found := self.block()) is not None:
             if found.kind in (kinds or STREAMED):
                 return found
         raise EOFError("the stream has ended")
 
     def ready(self) -> "Listener":
-        """Once it hears everything that is announced from now on."""
+        """Wait until the stream delivers all events that are published from now on."""
         while not (found := self.block()) or not found.id:
             assert found is not None
         return self
@@ -80,7 +80,7 @@ class Listener:
 
 
 def log_in(port: int, user: str, password: str) -> str:
-    """The key of a new session."""
+    """Sign in and return the key of the new session."""
     connection = http.client.HTTPConnection(HOST, port, timeout=20)
     connection.request("GET", "/accounts/login/")
     answer = connection.getresponse()
@@ -96,8 +96,8 @@ def log_in(port: int, user: str, password: str) -> str:
     return re.search(r"sessionid=(\w+)", cookies)[1]  # type: ignore[index]
 
 
-def deaf(port: int, cookie: str) -> socket.socket:
-    """A connection to /live/ that takes little and reads nothing."""
+def connect_without_reading(port: int, cookie: str) -> socket.socket:
+    """Return a connection to /live/ with a small receive buffer, from which the caller reads nothing."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     client.connect((HOST, port))

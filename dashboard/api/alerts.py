@@ -1,4 +1,4 @@
-"""Alerts: listed, read, acknowledged."""
+"""The alert resources: list, read and acknowledge."""
 
 from typing import Any, ClassVar
 
@@ -65,7 +65,7 @@ class AlertView(View):
 
     @extend_schema(summary="An alert", responses=Alert)
     def get(self, request: Request, alert_id: int) -> Response:
-        return Response(described(alert_id))
+        return Response(alert_data(alert_id))
 
 
 class AlertAcknowledge(View):
@@ -82,22 +82,23 @@ class AlertAcknowledge(View):
         check_no_body(request)
         alert = AlertRow.objects.filter(pk=alert_id).first()
         if alert is None:
-            raise no_alert(alert_id)
+            raise alert_not_found(alert_id)
         if state_changes.acknowledge(alert, request.user):
             log.info("Alert acknowledged", alert=alert_id, user=str(request.user))
         elif alert.acknowledged_at is None:
             raise AlertIsOver(
                 f"Alert {alert_id} is over: its condition was gone at {alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC."
             )
-        return Response(described(alert_id))
+        return Response(alert_data(alert_id))
 
 
-def described(alert_id: int) -> Any:
+def alert_data(alert_id: int) -> Any:
+    """Return the serialized alert. Raises `NotFound`."""
     row = AlertRow.objects.filter(pk=alert_id).values(*COLUMNS).first()
     if row is None:
-        raise no_alert(alert_id)
+        raise alert_not_found(alert_id)
     return Alert(row).data
 
 
-def no_alert(alert_id: int) -> NotFound:
+def alert_not_found(alert_id: int) -> NotFound:
     return NotFound(f"There is no alert {alert_id}.")

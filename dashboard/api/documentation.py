@@ -1,4 +1,4 @@
-"""The API's description in OpenAPI 3.1, and the page that shows it."""
+"""The OpenAPI 3.1 schema of the API, and the page that shows it."""
 
 from functools import cache
 from typing import Any
@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from dashboard.api.protocol.views import AnyMethodFirst
 
-# Swagger UI draws its icons from data: addresses. Nothing else is let in beyond what the pages are.
+# Swagger UI draws its icons from `data:` URLs. The rest equals the policy of the other pages (dashboard/access.py).
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -22,23 +22,24 @@ CONTENT_SECURITY_POLICY = (
 
 
 @cache
-def described() -> Any:
-    """The same for everybody; it takes a moment to make."""
-    return SchemaGenerator().get_schema(request=None, public=True)
+def openapi_schema() -> Any:
+    """Return the schema. It is cached because it takes long to generate and is the same for all users."""
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]
+    return generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
 
 
 class SchemaView(AnyMethodFirst):
-    """As YAML, or as JSON to who accepts that."""
+    """Returns the schema as YAML, or as JSON to clients that prefer JSON."""
 
     renderer_classes = [OpenApiYamlRenderer, OpenApiJsonRenderer, OpenApiJsonRenderer2]  # noqa: RUF012
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> Response:
-        return Response(described())
+        return Response(openapi_schema())
 
 
 class DocumentationPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
-    """Swagger UI from this site's own files, its script apart from its page."""
+    """Swagger UI, loaded from files of this site, with its script in a separate file."""
 
     url_name = "api:schema"
     template_name = "dashboard/api.html"

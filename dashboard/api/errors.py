@@ -1,4 +1,4 @@
-"""What Django itself answers when no view does: problem details under `/api/`, its own pages elsewhere."""
+"""Error responses for requests that reach no view: problem details under `/api/`, Django's pages elsewhere."""
 
 from typing import Any
 
@@ -6,25 +6,29 @@ from django.http import HttpRequest, HttpResponseBase
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from dashboard.api.protocol.problem_details import answer
+from dashboard.api.protocol.problem_details import problem_response
 
 API = "/api/"
 
 
 @csrf_exempt
 def unknown_path(request: HttpRequest, **_: Any) -> HttpResponseBase:
-    return answer(request, 404, "There is nothing at this path; /api/schema/ lists what there is.")
+    """Return the 404 problem for a path under `/api/` that names no resource."""
+    return problem_response(request, 404, "There is nothing at this path; /api/schema/ lists what there is.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
-    """`handler400`: before a view is reached, as when the Host header is wrong."""
+    """Return the answer to a request that Django refuses before it calls a view, such as a wrong Host header.
+
+    Django calls it as `handler400`.
+    """
     if request.path.startswith(API):
-        return answer(request, 400, "The request is malformed.")
+        return problem_response(request, 400, "The request is malformed.")
     return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """`handler500`. The cause is in the log and nobody else's business."""
+    """Return an answer that does not contain the cause, which only the log shows. Django calls it as `handler500`."""
     if request.path.startswith(API):
-        return answer(request, 500, "The server failed to answer; its log says why.")
+        return problem_response(request, 500, "The server failed to answer; its log says why.")
     return defaults.server_error(request)

@@ -1,4 +1,4 @@
-"""Events: listed and read. They are kept for EVENT_RETENTION_DAYS."""
+"""The event resources: list and read. Events are stored for EVENT_RETENTION_DAYS."""
 
 import uuid
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Which rows a list is of."""
+"""Filters of the list resources."""
 
 from datetime import datetime
 from typing import Any
@@ -12,45 +12,52 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import NotFound
 
 from dashboard.api.protocol.problem_details import InvalidInput
-from dashboard.api.protocol.views import pk_of
-from dashboard.timestamps import WANTED, moment_of
+from dashboard.api.protocol.views import policy_pk
+from dashboard.timestamps import WANTED, parse_timestamp
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert
 from rl_training.models import TrainingEvent, TrainingRun
 
 
-class MomentField(forms.CharField):
+class TimestampField(forms.CharField):
+    """A form field for RFC 3339 timestamps."""
+
     def clean(self, value: Any) -> datetime | None:
         text = super().clean(value)
         if text in EMPTY_VALUES:
             return None
         try:
-            return moment_of(text)
+            return parse_timestamp(text)
         except ValueError as error:
             raise ValidationError(str(error)) from None
 
 
 @extend_schema_field({"type": "string", "format": "date-time", "description": WANTED})
-class MomentFilter(filters.Filter):
-    field_class = MomentField
+class TimestampFilter(filters.Filter):
+    """A filter by an RFC 3339 timestamp."""
+
+    field_class = TimestampField
 
 
-def of_policy(queryset: QuerySet[Any], _: str, name: str) -> QuerySet[Any]:
-    """By the key: a condition on the name would have the database read the runs of all policies in turn."""
+def filter_by_policy(queryset: QuerySet[Any], _: str, name: str) -> QuerySet[Any]:
+    """Return the rows of the policy called `name`. Raises `InvalidInput` for an unknown policy.
+
+    The condition is on the primary key: with one on the name, the database would read the runs of all policies.
+    """
     try:
-        return queryset.filter(policy_id=pk_of(name))
+        return queryset.filter(policy_id=policy_pk(name))
     except NotFound as error:
         raise InvalidInput({"policy": str(error.detail)}) from None
 
 
 class RunFilters(filters.FilterSet):
-    policy = filters.CharFilter(method=of_policy, help_text="Its name.", max_length=50)
+    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
     status = filters.ChoiceFilter(choices=TrainingRun.Status.choices)
     trigger = filters.ChoiceFilter(choices=TrainingRun.Trigger.choices)
-    queued_after = MomentFilter("queued_at", "gte")
-    queued_before = MomentFilter("queued_at", "lt")
-    finished_after = MomentFilter("finished_at", "gte")
-    finished_before = MomentFilter("finished_at", "lt")
+    queued_after = TimestampFilter("queued_at", "gte")
+    queued_before = TimestampFilter("queued_at", "lt")
+    finished_after = TimestampFilter("finished_at", "gte")
+    finished_before = TimestampFilter("finished_at", "lt")
 
     class Meta:
         model = TrainingRun
@@ -60,15 +67,16 @@ class RunFilters(filters.FilterSet):
 class EventFilters(filters.FilterSet):
     event_type = filters.CharFilter(max_length=80, help_text="As rl_v3.training.completed.")
     run = filters.CharFilter("run__run_id", max_length=12, help_text="Its run_id.")
-    after = MomentFilter("timestamp", "gte")
-    before = MomentFilter("timestamp", "lt")
+    after = TimestampFilter("timestamp", "gte")
+    before = TimestampFilter("timestamp", "lt")
 
     class Meta:
         model = TrainingEvent
         fields = ()
 
 
-def in_state(queryset: QuerySet[Any], _: str, state: str) -> QuerySet[Any]:
+def filter_by_state(queryset: QuerySet[Any], _: str, state: str) -> QuerySet[Any]:
+    """Return the alerts that are open, acknowledged or resolved; an acknowledged alert does not count as open."""
     match state:
         case "resolved":
             return queryset.filter(resolved_at__isnull=False)
@@ -78,26 +86,27 @@ def in_state(queryset: QuerySet[Any], _: str, state: str) -> QuerySet[Any]:
 
 
 class AlertFilters(filters.FilterSet):
-    policy = filters.CharFilter(method=of_policy, help_text="Its name.", max_length=50)
+    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
     kind = filters.ChoiceFilter(choices=Kind.choices)
     state = filters.ChoiceFilter(
-        choices=[(name, name) for name in ("open", "acknowledged", "resolved")], method=in_state
+        choices=[(name, name) for name in ("open", "acknowledged", "resolved")], method=filter_by_state
     )
-    opened_after = MomentFilter("opened_at", "gte")
-    opened_before = MomentFilter("opened_at", "lt")
+    opened_after = TimestampFilter("opened_at", "gte")
+    opened_before = TimestampFilter("opened_at", "lt")
 
     class Meta:
         model = Alert
         fields = ()
 
 
-# Django's own takes any text for true or false.
 @extend_schema_field({"type": "boolean"})
-class TruthFilter(filters.TypedChoiceFilter):
+class StrictBooleanFilter(filters.TypedChoiceFilter):
+    """A filter that accepts only `true` and `false`; Django's form field accepts any text as true or false."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
         super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **kwargs)
 
 
 class PolicyFilters(filters.FilterSet):
-    enabled = TruthFilter()
+    enabled = StrictBooleanFilter()

@@ -1,6 +1,6 @@
-"""Policies: listed, read, changed."""
+"""The policy resources: list, read and change."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.db import transaction
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -13,8 +13,9 @@ from dashboard.api import settings_change
 from dashboard.api.filters import PolicyFilters
 from dashboard.api.protocol.fields import StoredJSON
 from dashboard.api.protocol.problem_details import PreconditionRequired, SettingsChanged
-from dashboard.api.protocol.views import ListView, View, check_name, unknown
+from dashboard.api.protocol.views import ListView, View, check_policy_name, unknown_policy
 from rl_training import keys
+from rl_training.core.config import SECTIONS
 from rl_training.models import PolicyStore
 
 STATE = ("next_run_at", "total_runs", "succeeded_runs", "schedule_error", "updated_at")
@@ -74,7 +75,7 @@ IF_MATCH = OpenApiParameter(
 
 
 class PolicyView(View):
-    """The ETag is of the settings alone: it stays the same while runs come and go."""
+    """A policy. Its ETag depends on the settings alone, so that runs do not change it."""
 
     permissions_of_methods: ClassVar = {
         "GET": "rl_training.view_policystore",
@@ -84,7 +85,7 @@ class PolicyView(View):
 
     @extend_schema(summary="A policy", parameters=[ETAG], responses=PolicyDetail)
     def get(self, request: Request, name: str) -> Response:
-        return described(name)
+        return policy_response(name)
 
     @extend_schema(
         summary="Change a policy's settings",
@@ -98,13 +99,13 @@ class PolicyView(View):
         if expected is None:
             wanted = "If-Match is missing: read the policy and send the ETag that came with it, or `*`."
             raise PreconditionRequired(wanted)
-        changes = request.data
-        check_name(name)
+        changes = cast(dict[str, Any], request.data)
+        check_policy_name(name)
         with transaction.atomic():
-            # Locked until the change is saved: of two changes of the same settings, one is refused.
-            policy = PolicyStore.objects.select_for_update().defer(*keys.SECTIONS).filter(name=name).first()
+            # The lock lasts until the change is saved, so that one of two simultaneous changes is refused.
+            policy = PolicyStore.objects.select_for_update().defer(*SECTIONS).filter(name=name).first()
             if policy is None:
-                raise NotFound(unknown(name))
+                raise NotFound(unknown_policy(name))
             current = settings_change.tag(policy, settings_change.sections(policy))
             if not matches(expected, current):
                 raise SettingsChanged(
@@ -112,19 +113,23 @@ class PolicyView(View):
                     headers={"ETag": current},
                 )
             settings_change.apply(policy, changes, request.user)
-        return described(name)
+        return policy_response(name)
 
 
 def matches(expected: str, current: str) -> bool:
-    """RFC 9110, 13.1.1: a weak tag matches nothing."""
+    """Return whether the If-Match header `expected` matches the tag `current`.
+
+    A weak tag matches nothing (RFC 9110, section 13.1.1).
+    """
     return expected.strip() == "*" or current in (tag.strip() for tag in expected.split(","))
 
 
-def described(name: str) -> Response:
-    check_name(name)
+def policy_response(name: str) -> Response:
+    """Return the policy with its ETag. Raises `NotFound`."""
+    check_policy_name(name)
     policy = PolicyStore.objects.with_outcome().filter(name=name).first()
     if policy is None:
-        raise NotFound(unknown(name))
+        raise NotFound(unknown_policy(name))
     stored = settings_change.sections(policy)
     row = {column: getattr(policy, column) for column in LISTED} | stored
     return Response(PolicyDetail(row).data, headers={"ETag": settings_change.tag(policy, stored)})

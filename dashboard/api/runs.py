@@ -1,4 +1,4 @@
-"""Training runs: listed, read, triggered, cancelled."""
+"""The run resources: list, read, trigger and cancel."""
 
 from typing import Any, ClassVar
 
@@ -13,10 +13,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.filters import RunFilters
-from dashboard.api.protocol.fields import Figure, StoredFigures, StoredObject
+from dashboard.api.protocol.fields import FiniteFloat, StoredNumbers, StoredObject
 from dashboard.api.protocol.problem_details import InvalidInput, RunHasEnded
 from dashboard.api.protocol.views import ListView, View, check_no_body
-from dashboard.api.triggering import TriggerRequest, key_of, trigger
+from dashboard.api.triggering import TriggerRequest, idempotency_key, trigger
 from rl_training.core.config_problems import problems
 from rl_training.models import TrainingRun
 from rl_training.models.columns import LARGE_RUN_COLUMNS, LISTED_COLUMNS
@@ -46,11 +46,11 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
     episodes_done = serializers.IntegerField()
     iterations_done = serializers.IntegerField()
     environment_steps = serializers.IntegerField()
-    duration_seconds = Figure()
-    avg_reward = Figure()
-    final_reward = Figure()
-    avg_policy_loss = Figure()
-    avg_value_loss = Figure()
+    duration_seconds = FiniteFloat()
+    avg_reward = FiniteFloat()
+    final_reward = FiniteFloat()
+    avg_policy_loss = FiniteFloat()
+    avg_value_loss = FiniteFloat()
     error = serializers.CharField(help_text="Empty unless it failed or was cancelled.")
 
 
@@ -62,7 +62,7 @@ class RunDetail(Run):
     )
     config = StoredObject(help_text="What it was started with.")
     market_summary = StoredObject(allow_null=True)
-    episode_rewards = StoredFigures()
+    episode_rewards = StoredNumbers()
     traceback = serializers.CharField()
 
 
@@ -91,7 +91,7 @@ class RunList(ListView):
         found = {name for name in ("queued", "finished") if query.keys() & {f"{name}_after", f"{name}_before"}}
         if len(found) == 2:
             raise InvalidInput({"finished_after": "A list is bounded by queued_* or by finished_*, not by both."})
-        # One index gives both the bounds and the order.
+        # An index serves bounds and order only if both are on the same column.
         return tuple(name for name in self.orderings if not found or found == {name.strip("-").removesuffix("_at")})
 
     def filter_queryset(self, queryset: Any) -> Any:
@@ -119,18 +119,18 @@ class RunList(ListView):
         filters=False,
     )
     def post(self, request: Request) -> Response:
-        key = key_of(request)
+        key = idempotency_key(request)
         try:
-            asked = TriggerRequest.model_validate(request.data)
+            body = TriggerRequest.model_validate(request.data)
         except pydantic.ValidationError as error:
             raise InvalidInput(problems(error)) from None
-        run, replayed = trigger(request, asked, key)
+        run, replayed = trigger(request, body, key)
         if not replayed:
-            log.info("Queued by the API", run_id=run.run_id, policy=asked.policy, user=str(request.user))
+            log.info("Queued by the API", run_id=run.run_id, policy=body.policy, user=str(request.user))
         headers = {"Location": request.build_absolute_uri(reverse("api:run", args=[run.run_id]))}
         if replayed:
             headers["Idempotency-Replayed"] = "true"
-        return Response(described(run.run_id), 201, headers=headers)
+        return Response(run_data(run.run_id), 201, headers=headers)
 
 
 class RunView(View):
@@ -139,7 +139,7 @@ class RunView(View):
 
     @extend_schema(summary="A run", responses=RunDetail)
     def get(self, request: Request, run_id: str) -> Response:
-        return Response(described(run_id))
+        return Response(run_data(run_id))
 
 
 class RunCancel(View):
@@ -155,28 +155,30 @@ class RunCancel(View):
     )
     def post(self, request: Request, run_id: str) -> Response:
         check_no_body(request)
-        run = find(run_id).select_related("policy").defer("config", *typed_columns("policy"))
+        run = runs_with_id(run_id).select_related("policy").defer("config", *typed_columns("policy"))
         found = run.first()
         if found is None:
-            raise no_run(run_id)
+            raise run_not_found(run_id)
         if found.cancel_requested_at is None and not lifecycle.cancel(found) and found.status != "cancelled":
             raise RunHasEnded(f"Run {run_id} has ended: {found.status}.", run_id=run_id)
         log.info("Cancelled by the API", run_id=run_id, user=str(request.user))
-        return Response(described(run_id))
+        return Response(run_data(run_id))
 
 
-def find(run_id: str) -> Any:
+def runs_with_id(run_id: str) -> Any:
+    """Return the query for the run. Raises `NotFound` for ids with NUL, on which PostgreSQL fails."""
     if "\0" in run_id:
-        raise no_run(run_id)
+        raise run_not_found(run_id)
     return TrainingRun.objects.filter(run_id=run_id)
 
 
-def described(run_id: str) -> Any:
-    row = find(run_id).values(*LISTED_COLUMNS, *LARGE_RUN_COLUMNS, "version__number").first()
+def run_data(run_id: str) -> Any:
+    """Return the serialized run with its large columns. Raises `NotFound`."""
+    row = runs_with_id(run_id).values(*LISTED_COLUMNS, *LARGE_RUN_COLUMNS, "version__number").first()
     if row is None:
-        raise no_run(run_id)
+        raise run_not_found(run_id)
     return RunDetail(row).data
 
 
-def no_run(run_id: str) -> NotFound:
+def run_not_found(run_id: str) -> NotFound:
     return NotFound(f"There is no run {run_id[:50]!r}.")

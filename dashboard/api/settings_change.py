@@ -1,4 +1,4 @@
-"""A change of a policy's settings by a program: which settings, their version, and how the change is made."""
+"""Changes of a policy's settings by PATCH: the schema of a change, the settings' entity tag, and the change itself."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from dashboard.api.protocol.problem_details import InvalidInput
 from rl_training import keys
+from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import problems
 from rl_training.models import (
     MAX_EPISODES,
@@ -31,14 +32,14 @@ SCHEMA = {
     "properties": {
         "enabled": {"type": "boolean"},
         **{name: {"type": "integer", "minimum": 1, "maximum": maximum} for name, maximum in MAXIMA.items()},
-        **{name: config.model_json_schema() for name, config in keys.SECTIONS.items()},
+        **{name: config.model_json_schema() for name, config in SECTIONS.items()},
     },
 }
 
 
 def sections(policy: PolicyStore) -> dict[str, Any]:
-    """The typed columns as they are stored, an invalid one included; `policy` need not have them."""
-    stored = PolicyStore.objects.filter(pk=policy.pk).values(*keys.SECTIONS).get()
+    """Return the typed columns as they are stored, invalid ones included; `policy` may have them deferred."""
+    stored = PolicyStore.objects.filter(pk=policy.pk).values(*SECTIONS).get()
     return {
         name: value.model_dump(mode="json") if isinstance(value, pydantic.BaseModel) else value
         for name, value in stored.items()
@@ -46,24 +47,27 @@ def sections(policy: PolicyStore) -> dict[str, Any]:
 
 
 def tag(policy: PolicyStore, stored: dict[str, Any]) -> str:
-    """The entity tag of the settings, `stored` being the `sections()`: another one when any of them is changed."""
+    """Return the entity tag of the settings, which differs after any change of them.
+
+    `stored` is the result of `sections(policy)`.
+    """
     settings = {name: getattr(policy, name) for name in ("name", *keys.TRAINING_FIELDS)} | stored
     return f'"{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]}"'
 
 
 def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
-    """Validate and save; nothing is written where nothing changes. Raises `InvalidInput`."""
+    """Validate and save the changes. Writes nothing if no value changes. Raises `InvalidInput`."""
     stored = sections(policy)
     wrong: dict[str, str] = {}
     changed = False
     for name, value in changes.items():
         if name in keys.TRAINING_FIELDS:
             changed |= set_scalar(policy, name, value, wrong)
-        elif name not in keys.SECTIONS:
+        elif name not in SECTIONS:
             wrong[name] = f"There is no such setting; there are {', '.join(SCHEMA['properties'])}."  # type: ignore[arg-type]
         elif not isinstance(value, dict):
             wrong[name] = "Must be an object with the settings to change."
-    for name, config in keys.SECTIONS.items():
+    for name, config in SECTIONS.items():
         change = changes.get(name)
         before = stored[name] if isinstance(stored[name], dict) else {}
         wanted = before | change if isinstance(change, dict) else stored[name]
@@ -79,19 +83,19 @@ def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
     except ValidationError as error:
         raise InvalidInput({name: " ".join(found) for name, found in error.message_dict.items()}) from None
     if changed:
-        policy._history_user = user
+        policy._history_user = user  # type: ignore[attr-defined]  # simple_history reads it
         policy.save_settings()
 
 
 def set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str]) -> bool:
-    """Whether it changed."""
+    """Set a setting and return whether its value changed. A refused value adds a message to `wrong` instead."""
     maximum = MAXIMA.get(name)
     if maximum is None and type(value) is not bool:
         wrong[name] = "Must be true or false."
     elif maximum is not None and not (type(value) is int and 1 <= value <= maximum):
         wrong[name] = f"Must be a whole number from 1 to {maximum:,}."
     else:
-        changed = getattr(policy, name) != value
+        changed = bool(getattr(policy, name) != value)
         setattr(policy, name, value)
         return changed
     return False

@@ -1,6 +1,7 @@
-"""The training summary: what operators and scripts ask most often, and what must not be slow.
+"""The training summary, which operators and scripts request most often.
 
-Plain functions over the columns that a query read: a DRF serializer takes several times as long for the same dicts.
+Plain functions build the response from the columns of a query: a DRF serializer takes several times as long for the
+same dictionaries. The serializers here only describe the response in the schema.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.protocol.fields import Figure, finite
-from dashboard.api.protocol.views import AnyMethodFirst, check_name, unknown
+from dashboard.api.protocol.fields import FiniteFloat, finite
+from dashboard.api.protocol.views import AnyMethodFirst, check_policy_name, unknown_policy
 from dashboard.compiled_queries import CompiledQuery
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import POLICY_SUMMARY_COLUMNS
@@ -34,12 +35,12 @@ class RecentRun(serializers.Serializer):  # type: ignore[type-arg]
     timestamp = serializers.DateTimeField(help_text="When it finished.")
     run_id = serializers.CharField()
     episodes = serializers.IntegerField()
-    duration_seconds = Figure()
+    duration_seconds = FiniteFloat()
     success = serializers.BooleanField()
-    avg_reward = Figure()
-    final_reward = Figure()
-    avg_policy_loss = Figure()
-    avg_value_loss = Figure()
+    avg_reward = FiniteFloat()
+    final_reward = FiniteFloat()
+    avg_policy_loss = FiniteFloat()
+    avg_value_loss = FiniteFloat()
     error = serializers.CharField(allow_null=True)
 
 
@@ -70,25 +71,26 @@ class TrainingSummaryView(AnyMethodFirst):
     )
     def get(self, request: Request) -> Response:
         name = request.query_params.get("policy", DEFAULT_POLICY)
-        check_name(name)
+        check_policy_name(name)
         if runs := RECENT.rows(name):
             return Response(summary(policy_of(runs[0]), runs))
         policy = find_policy(name)
-        # Its first run may have finished between the two queries.
+        # The policy's first run may have finished between the two queries.
         runs = RECENT.rows(name)
         return Response(summary(policy_of(runs[0]) if runs else policy, runs))
 
 
 def find_policy(name: str) -> dict[str, Any]:
-    """The columns of a summary of the policy of that name. Raises `NotFound`."""
-    policy = PolicyStore.objects.filter(name=name).values(*POLICY_SUMMARY_COLUMNS).first()
+    """Return the columns of the summary of the policy called `name`. Raises `NotFound`."""
+    found = PolicyStore.objects.filter(name=name).values(*POLICY_SUMMARY_COLUMNS)
+    policy: dict[str, Any] | None = found.first()
     if policy is None:
-        raise NotFound(unknown(name))
+        raise NotFound(unknown_policy(name))
     return policy
 
 
 def summary(policy: Columns, runs: Sequence[Columns]) -> dict[str, Any]:
-    """Of a policy with its last finished runs, newest first."""
+    """Return the summary of a policy with its last finished runs, newest first."""
     last = runs[0] if runs else None
     total = policy["total_runs"]
     return {
@@ -98,20 +100,21 @@ def summary(policy: Columns, runs: Sequence[Columns]) -> dict[str, Any]:
         "total_runs": total,
         # 0.0 before the first run has finished.
         "success_rate": policy["succeeded_runs"] / total if total else 0.0,
-        "last_run_at": moment(last["finished_at"]) if last else None,
+        "last_run_at": timestamp_text(last["finished_at"]) if last else None,
         "last_error": error_of(last) if last else None,
         "recent_runs": [recent_run(run) for run in runs],
     }
 
 
 def policy_of(run: Columns) -> dict[str, Any]:
-    """The columns of its policy that came with a run."""
+    """Return the columns of the policy that a query read together with the run."""
     return {name.removeprefix("policy__"): value for name, value in run.items() if name.startswith("policy__")}
 
 
 def recent_run(run: Columns) -> dict[str, Any]:
+    """Return the entry of a finished run in the summary."""
     return {
-        "timestamp": moment(run["finished_at"]),
+        "timestamp": timestamp_text(run["finished_at"]),
         "run_id": run["run_id"],
         "episodes": run["episodes"],
         "duration_seconds": finite(run["duration_seconds"]),
@@ -128,5 +131,6 @@ def error_of(run: Columns) -> str | None:
     return None if run["status"] == TrainingRun.Status.SUCCEEDED else run["error"]
 
 
-def moment(value: datetime) -> str:
+def timestamp_text(value: datetime) -> str:
+    """Return a timestamp in ISO 8601, UTC, with `Z`."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

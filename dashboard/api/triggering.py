@@ -1,4 +1,7 @@
-"""What a program asks for when it triggers a run, and how it is done."""
+"""The request that triggers a run, and its execution."""
+
+import re
+from typing import cast
 
 import pydantic
 from django.core.exceptions import ValidationError
@@ -7,7 +10,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 
 from dashboard.api.protocol.problem_details import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
-from dashboard.api.protocol.views import check_name, unknown
+from dashboard.api.protocol.views import check_policy_name, unknown_policy
 from rl_training.core.base_config import Config
 from rl_training.models import MAX_EPISODES, PolicyStore, TrainingRun
 from rl_training.runs import idempotency, lifecycle
@@ -34,19 +37,23 @@ class TriggerRequest(Config):
         return self
 
 
-def key_of(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """Return the request's Idempotency-Key, None without one. Raises `InvalidInput` for a malformed key."""
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (1 <= len(key) <= idempotency.MAX_LENGTH and all("!" <= sign <= "~" for sign in key)):
+    if key is not None and not re.fullmatch(f"[!-~]{{1,{idempotency.MAX_LENGTH}}}", key):
         wanted = f"1 to {idempotency.MAX_LENGTH} visible ASCII characters, no spaces."
         raise InvalidInput({"Idempotency-Key": wanted})
     return key
 
 
-def trigger(request: Request, asked: TriggerRequest, key: str | None) -> tuple[TrainingRun, bool]:
-    """The run, and whether an earlier request with the key has started it."""
-    policy = find_policy(asked.policy)
+def trigger(request: Request, body: TriggerRequest, key: str | None) -> tuple[TrainingRun, bool]:
+    """Queue a run, and return the run and whether an earlier request with the same key has queued it.
+
+    Raises a `Problem` if no run can be queued.
+    """
+    policy = find_policy(body.policy)
     try:
-        return idempotency.once(request.user.pk, key, asked.model_dump_json(), lambda: enqueue(policy, asked))
+        return idempotency.once(cast(int, request.user.pk), key, body.model_dump_json(), lambda: enqueue(policy, body))
     except idempotency.KeyReusedError:
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.") from None
     except lifecycle.AlreadyActiveError as error:
@@ -55,8 +62,8 @@ def trigger(request: Request, asked: TriggerRequest, key: str | None) -> tuple[T
         raise Conflict("The policy's active run has just ended; ask again.") from None
 
 
-def enqueue(policy: PolicyStore, asked: TriggerRequest) -> TrainingRun:
-    options = RunOptions(asked.episodes, asked.seed, asked.initial_version, asked.from_scratch)
+def enqueue(policy: PolicyStore, body: TriggerRequest) -> TrainingRun:
+    options = RunOptions(body.episodes, body.seed, body.initial_version, body.from_scratch)
     try:
         return trigger_run(policy, TrainingRun.Trigger.API, options)
     except UnknownVersionError as error:
@@ -65,9 +72,9 @@ def enqueue(policy: PolicyStore, asked: TriggerRequest) -> TrainingRun:
 
 def find_policy(name: str) -> PolicyStore:
     try:
-        check_name(name)
+        check_policy_name(name)
         return PolicyStore.objects.get(name=name)
     except (NotFound, PolicyStore.DoesNotExist):
-        raise InvalidInput({"policy": unknown(name)}) from None
+        raise InvalidInput({"policy": unknown_policy(name)}) from None
     except ValidationError as error:
         raise InvalidSettings(f"What is stored in {name} is invalid: {' '.join(error.messages)}") from None

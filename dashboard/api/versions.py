@@ -1,4 +1,4 @@
-"""Versions of a policy: listed and read."""
+"""The resources of policy versions: list and read."""
 
 from typing import Any, ClassVar
 
@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.protocol.fields import StoredObject
-from dashboard.api.protocol.views import ListView, View, pk_of
+from dashboard.api.protocol.views import ListView, View, policy_pk
 from rl_training.models import PolicyVersion
 
 COLUMNS = ("pk", "policy__name", "number", "run__run_id", "parent__number", "created_at", "sha256")
@@ -22,7 +22,7 @@ class Version(serializers.Serializer):  # type: ignore[type-arg]
     policy = serializers.CharField(source="policy__name")
     number = serializers.IntegerField()
     run_id = serializers.CharField(source="run__run_id", help_text="The run that made it.")
-    parent = serializers.IntegerField(
+    parent = serializers.IntegerField(  # type: ignore[assignment]  # `Field.parent` is DRF's own attribute
         source="parent__number", allow_null=True, help_text="The version that its run started from; null: none."
     )
     created_at = serializers.DateTimeField()
@@ -43,7 +43,7 @@ class VersionList(ListView):
     problems_of_methods: ClassVar = {"GET": (404,)}
 
     def get_queryset(self) -> QuerySet[Any]:
-        return super().get_queryset().filter(policy_id=pk_of(self.kwargs["name"]))
+        return super().get_queryset().filter(policy_id=policy_pk(self.kwargs["name"]))
 
     @extend_schema(summary="Versions of a policy")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -56,7 +56,7 @@ class VersionView(View):
 
     @extend_schema(summary="A version of a policy", responses=VersionDetail)
     def get(self, request: Request, name: str, number: int) -> Response:
-        found = PolicyVersion.objects.filter(policy_id=pk_of(name), number=number)
+        found = PolicyVersion.objects.filter(policy_id=policy_pk(name), number=number)
         row = found.values(*COLUMNS, "evaluation").first()
         if row is None:
             raise NotFound(f"Policy {name} has no version {number}.")

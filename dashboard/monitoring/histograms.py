@@ -1,4 +1,4 @@
-"""The running totals of the runs as Prometheus histograms."""
+"""Prometheus histograms of the stored run totals."""
 
 from collections.abc import Mapping
 
@@ -6,20 +6,20 @@ from prometheus_client import Metric
 
 from rl_training.runs.totals import BEYOND, BOUNDS
 
-# By status and bound: how many runs, and the sum of their measures.
+# Maps each status and upper bound to the number of runs and the sum of their measured values.
 Buckets = Mapping[str, Mapping[str, tuple[int, float]]]
 
 
-def histogram(name: str, meaning: str, measure: str, found: Buckets) -> Metric:
-    """Cumulative buckets with their count and sum, for each status.
+def histogram(name: str, description: str, measure: str, totals: Buckets) -> Metric:
+    """Return a histogram with cumulative buckets, count and sum for each status.
 
-    Not by prometheus_client's own class, which leaves out count and sum where a bound is negative.
+    It is built without prometheus_client's `HistogramMetricFamily`, which omits count and sum if a bound is negative.
     """
-    family = Metric(name, meaning, "histogram")
-    for status, buckets in sorted(found.items()):
+    family = Metric(name, description, "histogram")
+    for status, buckets in sorted(totals.items()):
         stored = sorted((float(bound), runs) for bound, (runs, _) in buckets.items())
         for bound in (*BOUNDS[measure], float("inf")):
-            # A stored bound that is not one of today's counts from the next one on.
+            # Runs that were stored under a bound that is no longer in BOUNDS count in the next larger bucket.
             below = sum(runs for upper, runs in stored if upper <= bound)
             label = BEYOND if bound == float("inf") else f"{bound:g}"
             family.add_sample(f"{name}_bucket", {"status": status, "le": label}, below)

@@ -1,12 +1,12 @@
-"""What `/metrics` tells of the whole system, read from the database and Redis at the time of asking.
+"""Measurements of the whole system for `/metrics`, read from the database and Redis at each scrape.
 
-No process keeps a number for another: what any process did is in the rows and in Redis. A scrape makes eleven queries,
-whose costs do not grow with the runs. What is away is left out, and said to be away.
+All processes store their results in the database or Redis, so any web process can report them. A scrape makes eleven
+queries, whose cost does not grow with the number of runs. If the database or Redis is down, its metrics are omitted and
+`database_up` or `redis_up` is 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 import django.db
 import redis
@@ -26,21 +26,24 @@ PREFIX = "quantum_trader_"
 
 
 class SystemCollector(Collector):
+    """Collects the metrics of the database and of Redis."""
+
     def collect(self) -> Iterator[Metric]:
         now = timezone.now()
-        yield from _if_there("database", lambda: of_database(now), django.db.Error)
-        yield from _if_there("redis", of_redis, redis.RedisError)
+        yield from _if_available("database", lambda: database_metrics(now), django.db.Error)
+        yield from _if_available("redis", redis_metrics, redis.RedisError)
 
 
-def _if_there(what: str, read: Any, away: type[Exception]) -> list[Metric]:
+def _if_available(server: str, read: Callable[[], Iterable[Metric]], failure: type[Exception]) -> list[Metric]:
+    """Return the metrics of a server and whether it is up; no others if reading them raises `failure`."""
     try:
         found = list(read())
-    except away:
+    except failure:
         found = []
-    return [*found, gauge(f"{what}_up", f"Whether {what} answered this scrape.", bool(found))]
+    return [*found, gauge(f"{server}_up", f"Whether {server} answered this scrape.", bool(found))]
 
 
-def of_database(now: datetime) -> Iterator[Metric]:
+def database_metrics(now: datetime) -> Iterator[Metric]:
     names = dict(PolicyStore.objects.values_list("pk", "name"))
     yield runs_by_status(names)
     yield from histograms()
@@ -123,9 +126,9 @@ def policies() -> Iterator[Metric]:
     yield shown
 
 
-def of_redis() -> Iterator[Metric]:
+def redis_metrics() -> Iterator[Metric]:
     ages = {kind: heartbeats.ages(kind) for kind in heartbeats.SILENT_AFTER_SECONDS}
-    alive = family("processes_seen", "Processes that gave a sign of life lately.", "kind")
+    alive = family("processes_seen", "Processes with a recent heartbeat.", "kind")
     for kind, limit in heartbeats.SILENT_AFTER_SECONDS.items():
         alive.add_metric([kind], sum(age <= limit for age in ages[kind].values()))
     yield alive
@@ -137,13 +140,16 @@ def of_redis() -> Iterator[Metric]:
     yield length
 
 
-def family(name: str, meaning: str, *labels: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
+def family(name: str, description: str, *labels: str) -> GaugeMetricFamily:
+    """Return a gauge with labels, without samples."""
+    return GaugeMetricFamily(PREFIX + name, description, labels=labels)
 
 
-def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(PREFIX + name, meaning, value=value)
+def gauge(name: str, description: str, value: float) -> GaugeMetricFamily:
+    """Return a gauge without labels."""
+    return GaugeMetricFamily(PREFIX + name, description, value=value)
 
 
-def _age(moment: datetime | None, now: datetime) -> float:
-    return 0.0 if moment is None else max(0.0, (now - moment).total_seconds())
+def _age(timestamp: datetime | None, now: datetime) -> float:
+    """Return the seconds since `timestamp`, 0.0 without one or if it is in the future."""
+    return 0.0 if timestamp is None else max(0.0, (now - timestamp).total_seconds())

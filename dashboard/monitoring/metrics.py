@@ -1,7 +1,7 @@
-"""`/metrics` for Prometheus: the whole system from database and Redis, and this web process's own requests.
+"""`/metrics` for Prometheus: measurements of the whole system, and of the requests to this web process.
 
-Asked with `Authorization: Bearer <METRICS_TOKEN>`, or as a user who may see runs, by API token or session. Without
-METRICS_TOKEN in the environment no bearer token is right.
+Access requires `Authorization: Bearer <METRICS_TOKEN>`, or a user who may view runs, by API token or session. If
+METRICS_TOKEN is empty, every bearer token is refused.
 """
 
 from typing import cast
@@ -19,7 +19,6 @@ from rest_framework.request import Request
 
 from dashboard.authentication import TokenAuthentication
 from dashboard.monitoring import request_metrics
-from dashboard.monitoring.exposition import text
 from dashboard.monitoring.measurements import SystemCollector
 
 PERMISSION = "rl_training.view_trainingrun"
@@ -29,21 +28,21 @@ ProcessCollector(namespace="quantum_trader_web", registry=request_metrics.REGIST
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    refusal = refused(request)
+    refusal = check_access(request)
     if refusal is not None:
         return refusal
-    body = text(SystemCollector().collect()) + generate_latest(request_metrics.REGISTRY)
+    body = generate_latest(SystemCollector()) + generate_latest(request_metrics.REGISTRY)
     return HttpResponse(body, content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def refused(request: HttpRequest) -> HttpResponse | None:
-    """The answer to who may not see the metrics; None to who may."""
+def check_access(request: HttpRequest) -> HttpResponse | None:
+    """Return None if the client may see the metrics, otherwise the response that refuses access."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         known = bool(settings.METRICS_TOKEN) and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
         return None if known else unauthorized("The bearer token is not METRICS_TOKEN.")
     try:
-        user = whose(request)
+        user = user_of_request(request)
     except AuthenticationFailed as error:
         return unauthorized(str(error.detail))
     if not user.is_authenticated:
@@ -53,8 +52,8 @@ def refused(request: HttpRequest) -> HttpResponse | None:
     return None
 
 
-def whose(request: HttpRequest) -> User | AnonymousUser:
-    """The user of the API token, or of the session. Raises `AuthenticationFailed`."""
+def user_of_request(request: HttpRequest) -> User | AnonymousUser:
+    """Return the user of the API token or of the session. Raises `AuthenticationFailed`."""
     found = TokenAuthentication().authenticate(Request(request))
     return cast(User, found[0]) if found else request.user
 

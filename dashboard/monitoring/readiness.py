@@ -1,4 +1,7 @@
-"""Addresses for monitors and load balancers: no login, nothing secret, an answer within seconds whatever is down."""
+"""`/healthz` and `/readyz` for monitors and load balancers.
+
+Both need no login, reveal no secrets, and answer within seconds even if the database or Redis never answers.
+"""
 
 import threading
 import time
@@ -26,42 +29,43 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# Longer than a sign's timeout, shorter than the patience of those who ask.
+# Longer than the timeout of a Redis heartbeat, shorter than the usual timeout of monitors.
 ANSWER_WITHIN_SECONDS = 3.0
 
 
 class Inquiry(Generic[T]):
-    """A question to something that may never answer.
+    """A query to a server that may never answer.
 
-    It is asked in a thread, which is left behind when the time is up. While one is out nobody asks again: however often
-    the page is fetched, there is one thread and one connection.
+    A thread makes the query and is abandoned if it takes too long. While a query is pending, further calls wait for the
+    same one, so that there is one thread and one connection however often the page is requested.
     """
 
-    def __init__(self, what: str, ask: Callable[[], T]) -> None:
-        self._what = what
-        self._ask = ask
+    def __init__(self, server: str, query: Callable[[], T]) -> None:
+        self._server = server
+        self._query = query
         self._lock = threading.Lock()
-        self._asked: Future[T | None] | None = None
+        self._pending: Future[T | None] | None = None
 
     def begin(self) -> "Future[T | None]":
+        """Return the pending query, or start one. Its result is None if the query fails."""
         with self._lock:
-            if self._asked is None or self._asked.done():
-                self._asked = Future()
-                threading.Thread(target=self._run, args=(self._asked,), name=self._what, daemon=True).start()
-            return self._asked
+            if self._pending is None or self._pending.done():
+                self._pending = Future()
+                threading.Thread(target=self._run, args=(self._pending,), name=self._server, daemon=True).start()
+            return self._pending
 
-    def _run(self, asked: "Future[T | None]") -> None:
-        answer = None
+    def _run(self, pending: "Future[T | None]") -> None:
+        result = None
         try:
-            answer = self._ask()
+            result = self._query()
         except (django.db.Error, redis.RedisError, OSError) as error:
-            log.warning("Not ready", what=self._what, error=str(error))
+            log.warning("Not ready", what=self._server, error=str(error))
         finally:
-            asked.set_result(answer)
+            pending.set_result(result)
 
 
 def backlog() -> dict[str, Any]:
-    """What waits in the database: the age of the oldest queued run, the events that are not on their stream yet."""
+    """Return the age of the oldest queued run, and the number and age of events that are not on their stream yet."""
     now = timezone.now()
     try:
         queued = (
@@ -77,48 +81,54 @@ def backlog() -> dict[str, Any]:
     }
 
 
-def last_signs() -> dict[Kind, float | None]:
-    """Seconds since the newest sign of each kind of process; None where there is none."""
+def last_heartbeats() -> dict[Kind, float | None]:
+    """Return the seconds since the newest heartbeat of each kind of process, None without one."""
     return {kind: min(heartbeats.ages(kind).values(), default=None) for kind in SILENT_AFTER_SECONDS}
 
 
-def seconds_since(moment: datetime | None, now: datetime) -> float | None:
-    return None if moment is None else max(0.0, round((now - moment).total_seconds(), 3))
+def seconds_since(timestamp: datetime | None, now: datetime) -> float | None:
+    """Return the seconds since `timestamp` in whole milliseconds, 0.0 for a timestamp in the future."""
+    return None if timestamp is None else max(0.0, round((now - timestamp).total_seconds(), 3))
 
 
 DATABASE = Inquiry("database", backlog)
-REDIS = Inquiry("redis", last_signs)
+REDIS = Inquiry("redis", last_heartbeats)
 
 
 def state() -> dict[str, Any]:
-    """What `/readyz` says. Backlogs are told but do not count: they are work for the workers, not a fault.
+    """Return the content of `/readyz`.
 
-    Nor does the process that looks after alerts: training goes on without it.
+    Backlogs are reported but do not affect readiness: they are work for the workers, not a fault. The alerts process
+    does not affect it either, because training continues without alerts.
     """
-    until = time.monotonic() + ANSWER_WITHIN_SECONDS
-    asked, asked_redis = DATABASE.begin(), REDIS.begin()
-    waiting, signs = answer(asked, until), answer(asked_redis, until)
+    deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
+    pending, pending_redis = DATABASE.begin(), REDIS.begin()
+    waiting, ages = result_of(pending, deadline), result_of(pending_redis, deadline)
     checks: dict[str, dict[str, Any]] = {
         "database": {"state": "away" if waiting is None else "ok"},
-        "redis": {"state": "away" if signs is None else "ok"},
-        **{kind: sign_state(kind, signs) for kind in SILENT_AFTER_SECONDS},
+        "redis": {"state": "away" if ages is None else "ok"},
+        **{kind: process_state(kind, ages) for kind in SILENT_AFTER_SECONDS},
     }
-    ready = all(check["state"] == "ok" for what, check in checks.items() if what != "alerts")
+    ready = all(check["state"] == "ok" for name, check in checks.items() if name != "alerts")
     return {"ready": ready, **checks, **(waiting or {"oldest_queued_seconds": None, "outbox_lag": None})}
 
 
-def answer(asked: "Future[T | None]", until: float) -> T | None:
+def result_of(pending: "Future[T | None]", deadline: float) -> T | None:
+    """Return the result of a query, None if it fails or has no result by the deadline (monotonic clock)."""
     try:
-        return asked.result(max(0.0, until - time.monotonic()))
+        return pending.result(max(0.0, deadline - time.monotonic()))
     except TimeoutError:
         return None
 
 
-def sign_state(kind: Kind, signs: dict[Kind, float | None] | None) -> dict[str, Any]:
-    """Silent and not heard of are two things: without Redis nobody can be heard."""
-    if signs is None:
+def process_state(kind: Kind, ages: dict[Kind, float | None] | None) -> dict[str, Any]:
+    """Return the state of a kind of process from the ages of the newest heartbeats, None if Redis is down.
+
+    The state is `unknown` if Redis is down, since no heartbeat could be read, and `silent` if the newest is too old.
+    """
+    if ages is None:
         return {"state": "unknown", "seconds_ago": None}
-    age = signs[kind]
+    age = ages[kind]
     alive = age is not None and age <= SILENT_AFTER_SECONDS[kind]
     return {"state": "ok" if alive else "silent", "seconds_ago": None if age is None else round(age, 3)}
 
@@ -126,14 +136,14 @@ def sign_state(kind: Kind, signs: dict[Kind, float | None] | None) -> dict[str, 
 @require_safe
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
-    """200 while the web process is up, whatever else is not."""
+    """Answer 200 as long as the web process runs, whatever other parts are down."""
     return HttpResponse("ok\n", content_type="text/plain")
 
 
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when runs are scheduled, trained and shown; else 503, and which part is missing."""
+    """Answer 200 if runs can be scheduled, trained and shown, else 503; the content names the part that is missing."""
     found = state()
     return JsonResponse(found, status=200 if found["ready"] else 503)
 

@@ -1,4 +1,4 @@
-"""How many requests this process answered, and how fast: counted here, by the view's name, never by the address."""
+"""Number and duration of the requests that this process answered, by the view's name and never by the URL."""
 
 import time
 from collections.abc import Callable
@@ -25,9 +25,9 @@ NO_VIEW, OTHER_METHOD = "none", "other"
 
 
 class RequestMetrics:
-    """Middleware, the outermost: what others refuse is counted too.
+    """The outermost middleware, so that requests that other middleware refuses are counted too.
 
-    A client chooses addresses and methods freely: each set of labels that it can bring about is one of a few.
+    Clients choose URLs and methods freely, so the labels are limited to view names, known methods and statuses.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -41,6 +41,7 @@ class RequestMetrics:
 
 
 def count(request: HttpRequest, status: int, seconds: float) -> None:
+    """Count a request that was answered with `status` after `seconds`."""
     view = request.resolver_match.view_name if request.resolver_match else ""
     method = request.method if request.method in METHODS else OTHER_METHOD
     REQUESTS.labels(view or NO_VIEW, method, str(status)).inc()

@@ -1,4 +1,4 @@
-"""Fields that JSON can always hold."""
+"""Serializer fields that replace values that JSON cannot hold."""
 
 import math
 from typing import Any
@@ -9,8 +9,8 @@ from rest_framework import serializers
 from quantum_trader.text import encodable
 
 
-class Figure(serializers.FloatField):
-    """Null where it is not finite, which JSON cannot say."""
+class FiniteFloat(serializers.FloatField):
+    """A float, or null for NaN and infinity, which JSON does not have."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_null=True, **kwargs)
@@ -21,7 +21,10 @@ class Figure(serializers.FloatField):
 
 @extend_schema_field({})
 class StoredJSON(serializers.JSONField):
-    """A JSON column as it stands, whatever that is, with null for what is not finite."""
+    """A JSON column as it is stored, with null for NaN and infinity.
+
+    The stored value may have any form, because other programs may have written it without validation.
+    """
 
     def to_representation(self, value: Any) -> Any:
         return finite(value)
@@ -29,15 +32,16 @@ class StoredJSON(serializers.JSONField):
 
 @extend_schema_field({"type": "object", "additionalProperties": True})
 class StoredObject(StoredJSON):
-    pass
+    """A JSON column that holds an object."""
 
 
 @extend_schema_field({"type": "array", "items": {"type": ["number", "null"]}})
-class StoredFigures(StoredJSON):
-    pass
+class StoredNumbers(StoredJSON):
+    """A JSON column that holds a list of numbers."""
 
 
 def finite(value: Any) -> Any:
+    """Return `value` with null for each number in it that is not finite, and with text that UTF-8 can encode."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

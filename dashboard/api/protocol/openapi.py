@@ -1,4 +1,4 @@
-"""How the API is described in OpenAPI: what its views do not say of themselves."""
+"""The parts of the OpenAPI schema that the views themselves do not declare."""
 
 from http import HTTPStatus
 from typing import Any
@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from dashboard.api.protocol.problem_details import CONTENT_TYPE
 
-# What any operation may answer.
+# The statuses of the problems that every operation may answer with.
 ANY_TIME = (400, 401, 403, 406, 429)
 
 
@@ -25,12 +25,15 @@ class Problem(serializers.Serializer):  # type: ignore[type-arg]
     status = serializers.IntegerField()
     detail = serializers.CharField()
     instance = serializers.CharField(help_text="The path that was asked for.")
-    errors = FieldError(many=True, required=False, help_text="What is wrong with which field of the input.")
+    # The ignored error: DRF itself has the property `Serializer.errors`.
+    errors = FieldError(  # type: ignore[assignment]
+        many=True, required=False, help_text="What is wrong with which field of the input."
+    )
     run_id = serializers.CharField(required=False, help_text="The run that is in the way.")
 
 
 class Schema(AutoSchema):
-    """Adds the problems that each operation may answer, and the permission that it needs."""
+    """Adds to each operation the problems that it may answer with and the permission that it needs."""
 
     def get_operation(self, *args: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args)
@@ -47,6 +50,6 @@ class Schema(AutoSchema):
             operation["responses"].setdefault(str(status), found)
         return operation
 
-    def get_description(self) -> str:
-        # What an operation does is said where it is defined; a docstring speaks to who reads the code.
+    def get_description(self) -> str:  # type: ignore[override]  # DRF's own inspectors take a path and a method
+        # `extend_schema` describes an operation for users of the API. Docstrings describe views for developers.
         return ""

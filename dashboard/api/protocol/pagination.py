@@ -1,4 +1,8 @@
-"""Pages of a list, by cursor: each begins where the one before ended, however long the list is and grows meanwhile."""
+"""Pagination by cursor.
+
+Each page begins where the previous page ended. Rows that are added meanwhile shift no page, and the cost of a page does
+not grow with the length of the list.
+"""
 
 import base64
 import binascii
@@ -14,7 +18,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from dashboard.api.protocol.problem_details import InvalidInput
-from dashboard.timestamps import moment_of
+from dashboard.timestamps import parse_timestamp
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
 MAX_KEY = 2**63 - 1
@@ -23,7 +27,10 @@ PARAMETERS = ("cursor", "limit", "ordering")
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in a list: before or after the row with that value in the column that orders it, and that key."""
+    """A position in an ordered list: the row that a page begins after, or ends before if `backward`.
+
+    `value` is the row's value in the column that orders the list, `pk` its primary key.
+    """
 
     ordering: str
     backward: bool
@@ -36,28 +43,40 @@ class Cursor:
 
 
 def read_cursor(text: str, ordering: str, column: "Field[Any, Any]") -> Cursor:
-    """Raises `ValueError` for what this API has not made."""
+    """Parse a cursor of a list in the given order by `column`.
+
+    Raises `ValueError` for texts that this API cannot have made.
+    """
     try:
-        said, backward, value, pk = json.loads(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
+        content = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+        stored_ordering, backward, value, pk = json.loads(content)
     except (binascii.Error, UnicodeError, RecursionError, TypeError) as error:
         raise ValueError(str(error)) from None
-    expected = int if isinstance(column, IntegerField) else str
-    if said != ordering or type(backward) is not bool or type(pk) is not int or type(value) is not expected:
+    if stored_ordering != ordering or type(backward) is not bool or type(pk) is not int:
         raise ValueError("of another list")
-    if not 0 <= pk <= MAX_KEY or (expected is int and not 0 <= value <= MAX_KEY):
+    if not 0 <= pk <= MAX_KEY:
         raise ValueError("of no row")
-    if expected is str and ("\0" in value or not value.isprintable()):
-        raise ValueError("of no row")
-    return Cursor(ordering, backward, moment_of(value) if isinstance(column, DateTimeField) else value, pk)
+    return Cursor(ordering, backward, cursor_value(value, column), pk)
+
+
+def cursor_value(value: Any, column: "Field[Any, Any]") -> Any:
+    """Return the value of a cursor as a value of `column`. Raises `ValueError` if the column cannot hold it."""
+    if isinstance(column, IntegerField):
+        if type(value) is not int or not 0 <= value <= MAX_KEY:
+            raise ValueError("not a value of the column")
+        return value
+    if not isinstance(value, str) or "\0" in value or not value.isprintable():
+        raise ValueError("not a value of the column")
+    return parse_timestamp(value) if isinstance(column, DateTimeField) else value
 
 
 class CursorPages(BasePagination):
-    """Of querysets of dicts (`values`) that hold `pk` and the columns of the view's `orderings`, the default first.
+    """Paginates querysets of dicts (`values`) that contain `pk` and the columns of the view's `orderings`.
 
-    The order is made whole by the primary key, so that rows of one moment are neither left out nor shown twice.
+    Lists are also ordered by the primary key, so that rows with the same value are neither skipped nor shown twice.
     """
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self._url = request.build_absolute_uri()
         self._ordering = ordering = self._read_ordering(request, view)
         self._column = name = ordering.removeprefix("-")
@@ -65,12 +84,11 @@ class CursorPages(BasePagination):
         self._cursor = cursor = self._read_cursor(request, queryset)
         descending = ordering.startswith("-") != (cursor is not None and cursor.backward)
         if cursor is not None:
-            how = "lt" if descending else "gt"
-            # The first condition says nothing new; it is the one that a database finds its place in the index by.
-            queryset = queryset.filter(
-                Q(**{f"{name}__{how}e": cursor.value}),
-                Q(**{f"{name}__{how}": cursor.value}) | Q(**{name: cursor.value, f"pk__{how}": cursor.pk}),
-            )
+            comparison = "lt" if descending else "gt"
+            beyond = Q(**{f"{name}__{comparison}": cursor.value})
+            same_value = Q(**{name: cursor.value, f"pk__{comparison}": cursor.pk})
+            # The first condition follows from the second, but databases need it to find the position in the index.
+            queryset = queryset.filter(Q(**{f"{name}__{comparison}e": cursor.value}), beyond | same_value)
         sign = "-" if descending else ""
         rows = list(queryset.order_by(f"{sign}{name}", f"{sign}pk")[: limit + 1])
         self._more, self._rows = len(rows) > limit, rows[:limit]
@@ -107,7 +125,7 @@ class CursorPages(BasePagination):
 
     def get_paginated_response(self, data: Any) -> Response:
         backward = self._cursor is not None and self._cursor.backward
-        # Where one came from there is a page, as long as its rows are there.
+        # The client came from the page in the other direction, so this page has a link to it.
         has_next = self._more if not backward else True
         has_previous = self._more if backward else self._cursor is not None
         following = self._link(self._rows[-1], False) if self._rows and has_next else None

@@ -1,4 +1,4 @@
-"""Bodies of requests."""
+"""Parsing of request bodies."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rl_training.admin.config_field import MAX_CHARACTERS, strict_object
 
 
 class StrictJSONParser(BaseParser):
-    """A JSON object in UTF-8 of a size that settings may have. Duplicate keys, NaN and infinity are refused."""
+    """Parses a JSON object in UTF-8 of at most `MAX_CHARACTERS` bytes; refuses duplicate keys, NaN and infinity."""
 
     media_type = "application/json"
 

@@ -1,7 +1,7 @@
-"""Every error of the API in one shape: problem details, RFC 9457, as `application/problem+json`.
+"""Errors of the API as problem details (RFC 9457), with the content type `application/problem+json`.
 
-`type`, `title`, `status`, `detail` and `instance` are always there; `errors` lists what is wrong with which field of
-the input, and a few problems carry a member of their own.
+Every problem has the members `type`, `title`, `status`, `detail` and `instance`. A problem with the input also has
+`errors`, which lists each refused field with its message. A few problems have members of their own, such as `run_id`.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,16 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 CONTENT_TYPE = "application/problem+json"
-# Says that the status says it all.
+# The type of RFC 9457 for problems that the HTTP status describes completely.
 ABOUT_BLANK = "about:blank"
 URN = "urn:quantum-trader:problem:"
 
 
 class Problem(APIException):
-    """An error with a type of its own; `members` are what a program needs to go on."""
+    """An error with its own type.
+
+    `members` are further members of the answer, for programs that handle the error.
+    """
 
     type = ABOUT_BLANK
 
@@ -33,14 +36,14 @@ class Problem(APIException):
 
 
 class InvalidInput(Problem):
-    """Values that are refused: by field, what would be right."""
+    """Refused values. `errors` maps each field to a message that says which values are allowed."""
 
     status_code = HTTPStatus.BAD_REQUEST
     type = f"{URN}invalid-input"
 
     def __init__(self, errors: Mapping[str, str]) -> None:
-        found = [{"field": field, "detail": message} for field, message in errors.items()]
-        super().__init__("; ".join(named(error) for error in found), errors=found)
+        listed = [{"field": field, "detail": message} for field, message in errors.items()]
+        super().__init__("; ".join(describe_error(error) for error in listed), errors=listed)
 
 
 class Conflict(Problem):
@@ -60,7 +63,7 @@ class AlertIsOver(Conflict):
 
 
 class InvalidSettings(Conflict):
-    """What is stored in a policy is invalid: it was written past the forms."""
+    """The policy's stored settings are invalid because they were written without the forms' validation."""
 
     type = f"{URN}invalid-settings"
 
@@ -83,44 +86,59 @@ class PreconditionRequired(Problem):
     status_code = HTTPStatus.PRECONDITION_REQUIRED
 
 
-def named(error: Mapping[str, str]) -> str:
+def describe_error(error: Mapping[str, str]) -> str:
+    """Return the message of an entry of `errors`, after the field's name if it has one."""
     return f"{error['field']}: {error['detail']}" if error["field"] else error["detail"]
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER; None, and so a 500, for what nobody has thought of."""
+    """Return the problem that answers `error`, or None for an unexpected error, which DRF then raises (status 500).
+
+    DRF calls it as its EXCEPTION_HANDLER.
+    """
     if isinstance(error, BadRequest | SuspiciousOperation | MultiPartParserError | UnreadablePostError):
         error = Problem(str(error) or "The request could not be read.")
         error.status_code = HTTPStatus.BAD_REQUEST
     elif isinstance(error, ValidationError):
-        error = InvalidInput(flat(error.detail))
+        error = InvalidInput(flatten_errors(error.detail))
     response = exception_handler(error, context)
     if response is None:
         return None
     if isinstance(error, Problem):
         for name, value in error.headers.items():
             response.headers[name] = value
-        kind, detail, members = error.type, str(error.detail), error.members
+        problem_type, detail, members = error.type, str(error.detail), error.members
     else:
-        kind, detail, members = ABOUT_BLANK, str(response.data["detail"]), {}
-    response.data = document(response.status_code, detail, context["request"].path, kind, **members)
+        problem_type, detail, members = ABOUT_BLANK, str(response.data["detail"]), {}
+    path = context["request"].path
+    response.data = problem_members(response.status_code, detail, path, problem_type, **members)
     response.content_type = CONTENT_TYPE
     return response
 
 
-def document(status: int, detail: str, instance: str, kind: str = ABOUT_BLANK, **members: Any) -> dict[str, Any]:
-    title = HTTPStatus(status).phrase
-    return {"type": kind, "title": title, "status": int(status), "detail": detail, "instance": instance, **members}
+def problem_members(
+    status: int, detail: str, instance: str, problem_type: str = ABOUT_BLANK, **members: Any
+) -> dict[str, Any]:
+    """Return the members of a problem. `instance` is the path of the request."""
+    return {
+        "type": problem_type,
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        "instance": instance,
+        **members,
+    }
 
 
-def flat(detail: Any, path: str = "") -> dict[str, str]:
-    """The messages of a DRF validation error by field."""
+def flatten_errors(detail: Any, path: str = "") -> dict[str, str]:
+    """Return the messages of a DRF validation error by the dotted path of the field."""
     if isinstance(detail, dict):
         parts = ((f"{path}.{name}" if path else str(name), value) for name, value in detail.items())
-        return {field: message for name, value in parts for field, message in flat(value, name).items()}
+        return {field: message for name, value in parts for field, message in flatten_errors(value, name).items()}
     return {path: " ".join(str(part) for part in (detail if isinstance(detail, list) else [detail]))}
 
 
-def answer(request: HttpRequest, status: int, detail: str) -> HttpResponseBase:
-    """A problem outside of DRF's views."""
-    return JsonResponse(document(status, detail, request.path), status=status, content_type=CONTENT_TYPE)
+def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResponseBase:
+    """Return a problem as a plain Django response, for requests that no DRF view handles."""
+    members = problem_members(status, detail, request.path)
+    return JsonResponse(members, status=status, content_type=CONTENT_TYPE)

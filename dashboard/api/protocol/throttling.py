@@ -1,13 +1,13 @@
-"""How often one user may ask: by the generic cell rate algorithm, in this process's memory.
+"""Rate limits for each user, kept in the memory of the web process.
 
-Each user may spend a minute's allowance at once, and earns it back evenly. It takes one number for a user, where DRF's
-own throttles keep, copy and search the time of every request of the last minute.
-https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
+The generic cell rate algorithm lets a user spend the allowance of a minute at once and restores it evenly. It stores
+one number for each user, whereas DRF's own throttles store, copy and search the times of all requests of the last
+minute. https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
 """
 
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
@@ -18,29 +18,33 @@ PERIOD_SECONDS = 60.0
 
 
 class RateLimit(BaseThrottle):
-    """By the view's `throttle_scope` for what only reads, `writes` for the rest: requests a minute, in the settings."""
+    """Limits requests per minute by the view's `throttle_scope`; requests that write count in the scope `writes`.
 
-    # When each user's allowance is whole again.
-    _whole_at: dict[tuple[str, Any], float] = {}  # noqa: RUF012
+    The setting DEFAULT_THROTTLE_RATES names the rate of each scope.
+    """
+
+    # The time, on the monotonic clock, at which each user's allowance is full again.
+    _full_at: dict[tuple[str, Any], float] = {}  # noqa: RUF012
     _lock = threading.Lock()
 
     def allow_request(self, request: Request, view: Any) -> bool:
         scope = view.throttle_scope if request.method in SAFE_METHODS else "writes"
-        cost = PERIOD_SECONDS / api_settings.DEFAULT_THROTTLE_RATES[scope]
+        cost = PERIOD_SECONDS / cast(float, api_settings.DEFAULT_THROTTLE_RATES[scope])
         now = time.monotonic()
         with self._lock:
             key = (scope, request.user.pk)
-            whole_at = max(now, self._whole_at.get(key, now)) + cost
-            self._too_early = whole_at - now - PERIOD_SECONDS
+            full_at = max(now, self._full_at.get(key, now)) + cost
+            self._too_early = full_at - now - PERIOD_SECONDS
             if self._too_early > 0:
                 return False
-            self._whole_at[key] = whole_at
+            self._full_at[key] = full_at
         return True
 
     def wait(self) -> float:
-        """Seconds until the next request is allowed."""
+        """Return the seconds until the next request is allowed."""
         return self._too_early
 
     @classmethod
-    def forget(cls) -> None:
-        cls._whole_at.clear()
+    def reset(cls) -> None:
+        """Give all users their full allowance."""
+        cls._full_at.clear()

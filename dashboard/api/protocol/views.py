@@ -1,7 +1,7 @@
-"""What all views of the API share."""
+"""Base classes of the API's views, and checks that several views make."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.http import QueryDict
 from django.utils.decorators import method_decorator
@@ -17,12 +17,13 @@ from dashboard.api.protocol.problem_details import InvalidInput
 from dashboard.api.protocol.throttling import RateLimit
 from rl_training.models import PolicyStore
 
-# Enough to see a slip of the pen by; the message stays a line.
+# Enough names to recognise a typing error; more would make the message longer than a line.
 NAMES_IN_MESSAGE = 20
+MAX_NAME_LENGTH = cast(int, PolicyStore._meta.get_field("name").max_length)
 
 
 class AnyMethodFirst(APIView):
-    """A wrong method is wrong for everyone, with credentials or without."""
+    """Refuses a wrong method with 405 before it checks the credentials."""
 
     parser_classes = (StrictJSONParser,)
     throttle_classes = (RateLimit,)
@@ -36,10 +37,13 @@ class AnyMethodFirst(APIView):
 
 @method_decorator(never_cache, name="dispatch")
 class View(AnyMethodFirst):
-    """Names the permission of each method: what is not named here is nobody's."""
+    """A view that requires a permission for each method and knows all its query parameters.
+
+    `permissions_of_methods` maps each method to the permission that it requires.
+    """
 
     permissions_of_methods: ClassVar[Mapping[str, str]]
-    # Which statuses its methods may answer besides those that any may, for the schema.
+    # The statuses of the problems that a method may answer with besides `ANY_TIME`, for the schema.
     problems_of_methods: ClassVar[Mapping[str, tuple[int, ...]]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -56,10 +60,11 @@ class View(AnyMethodFirst):
             raise PermissionDenied(f"This needs the permission {permission}, which the user {request.user} has not.")
 
     def query_parameters(self) -> tuple[str, ...]:
+        """Return the names of the known query parameters."""
         return ()
 
     def check_query(self, query: QueryDict) -> None:
-        """Refuses what would be left unseen: an unknown parameter, twice the same, an empty one."""
+        """Raise `InvalidInput` for unknown, repeated and empty parameters, which would otherwise have no effect."""
         known = self.query_parameters()
         wanted = f"No such parameter; there are {', '.join(known)}." if known else "No such parameter; there are none."
         wrong = {}
@@ -75,14 +80,17 @@ class View(AnyMethodFirst):
 
 
 class ListView(View, generics.ListAPIView):  # type: ignore[type-arg]
-    """A list in pages. `orderings`: columns, `-` for descending, the default first."""
+    """A list in pages.
+
+    `orderings` are the columns by which it can be ordered, with `-` for descending order; the first is the default.
+    """
 
     pagination_class = CursorPages
     orderings: ClassVar[tuple[str, ...]]
     filterset_class: Any = None
 
     def orderings_for(self, query: QueryDict) -> tuple[str, ...]:
-        """Those that go with the filters of the query, the default first."""
+        """Return the orderings that the filters of the query allow, the default first."""
         return self.orderings
 
     def query_parameters(self) -> tuple[str, ...]:
@@ -91,28 +99,31 @@ class ListView(View, generics.ListAPIView):  # type: ignore[type-arg]
 
 
 def check_no_body(request: Request) -> None:
-    """Refuses what would be left unseen: fields where there are none. Raises `InvalidInput`, or as the parser does."""
+    """Raise `InvalidInput` if the request has a body, which would otherwise have no effect.
+
+    Raises the parser's errors for bodies that are not JSON objects.
+    """
     if request.data:
         raise InvalidInput({str(name)[:50]: "No such field; there are none." for name in request.data})
 
 
-def check_name(name: str) -> None:
-    """Refuses what no row holds before a database is asked for it. Raises `NotFound`."""
-    if "\0" in name or len(name) > PolicyStore._meta.get_field("name").max_length:
-        raise NotFound(unknown(name))
+def check_policy_name(name: str) -> None:
+    """Raise `NotFound` for names that no row can hold, some of which make database queries fail."""
+    if "\0" in name or len(name) > MAX_NAME_LENGTH:
+        raise NotFound(unknown_policy(name))
 
 
-def pk_of(name: str) -> int:
-    """Of the policy of that name. Raises `NotFound`."""
-    check_name(name)
+def policy_pk(name: str) -> int:
+    """Return the primary key of the policy called `name`, or raise `NotFound`."""
+    check_policy_name(name)
     pk = PolicyStore.objects.filter(name=name).values_list("pk", flat=True).first()
     if pk is None:
-        raise NotFound(unknown(name))
+        raise NotFound(unknown_policy(name))
     return pk
 
 
-def unknown(name: str) -> str:
-    """Names the known policies."""
+def unknown_policy(name: str) -> str:
+    """Return the message for a request that names an unknown policy; it lists the known ones."""
     names = list(PolicyStore.objects.values_list("name", flat=True)[: NAMES_IN_MESSAGE + 1])
     known = ", ".join(names[:NAMES_IN_MESSAGE]) + (" ..." if len(names) > NAMES_IN_MESSAGE else "")
     return f"Unknown policy {name[:50]!r}. Known policies: {known or 'none'}."

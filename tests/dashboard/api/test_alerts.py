@@ -16,16 +16,11 @@ def alert(policy):
     return Alert.objects.create(rule=rule, policy=policy, kind="run_failed", run=run, message="no bars")
 
 
-@pytest.fixture
-def operator(policy):
-    return client_of("operator")
-
-
 def acknowledge(client, number):
     return client.post(f"{ALERTS}{number}/acknowledge/", content_type=JSON)
 
 
-def test_an_alert_is_listed_and_read(alert, operator):
+def test_alert_is_listed_and_read(alert, operator):
     [found] = operator.get(ALERTS).json()["results"]
     assert (found["id"], found["kind"], found["policy"]) == (alert.pk, "run_failed", "rl_v3")
     assert (found["run_id"], found["message"], found["resolved_at"]) == (alert.run.run_id, "no bars", None)
@@ -47,18 +42,18 @@ def test_alerts_are_filtered(alert, operator):
     problem(operator.get(ALERTS, {"policy": "other"}), 400)
 
 
-def test_it_is_acknowledged_once_and_for_all(alert, operator):
+def test_second_acknowledgement_changes_nothing(alert, operator):
     first = acknowledge(operator, alert.pk).json()
     assert first["acknowledged_by"] == "operator"
     assert acknowledge(client_of("admin"), alert.pk).json() == first
 
 
-def test_one_that_is_over_is_not_acknowledged(alert, operator):
+def test_resolved_alert_cannot_be_acknowledged(alert, operator):
     state_changes.resolve([alert.pk])
     assert problem(acknowledge(operator, alert.pk), 409)["type"] == "urn:quantum-trader:problem:alert-is-over"
 
 
 @pytest.mark.parametrize("number", [0, 2**63, 9**99])
-def test_an_unknown_alert_is_not_found(operator, number):
+def test_unknown_alert_is_not_found(operator, number):
     problem(operator.get(f"{ALERTS}{number}/"), 404)
     problem(acknowledge(operator, number), 404)

@@ -15,44 +15,44 @@ def signed_in(client):
     return client
 
 
-def test_its_page_is_made_of_this_sites_own_files(signed_in):
+def test_page_loads_only_files_of_this_site(signed_in):
     page = signed_in.get(DOCS)
     text = page.content.decode()
     assert "style=" not in text
     assert "<style" not in text
-    for address in re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', text):
-        assert address.startswith(DOCS) or finders.find(address.removeprefix("/static/")), address
-    # No script but those of files.
+    for url in re.findall(r'(?:src|<link[^>]* href)="([^"]*)"', text):
+        assert url.startswith(DOCS) or finders.find(url.removeprefix("/static/")), url
+    # All scripts are in files.
     assert not re.search(r"<script(?! src=)", text)
 
 
-def test_it_leads_back_and_without_javascript_to_the_description(signed_in):
+def test_page_links_to_the_overview_and_without_javascript_to_the_schema(signed_in):
     text = signed_in.get(DOCS).content.decode()
     assert '<a class="brand" href="/">' in text
     assert re.search(r'<noscript>.*href="/api/schema/".*</noscript>', text)
 
 
-def test_its_script_comes_apart_and_asks_this_site_for_the_description(signed_in):
-    [address] = re.findall(r'src="(/api/docs/[^"]*)"', signed_in.get(DOCS).content.decode())
-    script = signed_in.get(address)
+def test_separate_script_requests_the_schema_from_this_site(signed_in):
+    [url] = re.findall(r'src="(/api/docs/[^"]*)"', signed_in.get(DOCS).content.decode())
+    script = signed_in.get(url)
     assert script.headers["Content-Type"].startswith("application/javascript")
     assert '"/api/schema/"' in script.content.decode().replace("\\u002D", "-")
 
 
-def test_nothing_from_elsewhere_is_let_in(signed_in):
-    for address in (DOCS, f"{DOCS}?script="):
-        policy = signed_in.get(address).headers["Content-Security-Policy"]
+def test_content_security_policy_allows_only_this_site(signed_in):
+    for url in (DOCS, f"{DOCS}?script="):
+        policy = signed_in.get(url).headers["Content-Security-Policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self';" in policy
         assert "unsafe" not in policy
 
 
 @pytest.mark.parametrize("query", ["version=%0d%0aX:1", "lang=%00", "lang=../x", "script=<script>", "version=%22%3B"])
-def test_what_is_asked_besides_changes_nothing(signed_in, query):
+def test_unexpected_query_does_no_harm(signed_in, query):
     response = signed_in.get(f"{DOCS}?{query}")
     assert response.status_code == 200
     assert "<script>" not in response.content.decode()
     assert signed_in.get(f"/api/schema/?{query}").status_code in (200, 400)
 
 
-def test_who_accepts_something_else_gets_no_failure(signed_in):
+def test_other_accept_header_causes_no_server_error(signed_in):
     assert signed_in.get(DOCS, headers={"Accept": "application/json"}).status_code < 500

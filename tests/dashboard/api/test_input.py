@@ -1,11 +1,11 @@
-"""What is no request: each gets a clear answer, and nothing is changed."""
+"""Malformed requests get a problem that names the mistake, and change nothing."""
 
 import json
 
 import pytest
 
 from rl_training.models import PolicyStore, TrainingRun
-from tests.api_clients import JSON, POLICY, RUNS, client_of, problem
+from tests.api_clients import JSON, POLICY, RUNS, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -29,17 +29,12 @@ BODIES = {
 }
 
 
-@pytest.fixture
-def operator(policy):
-    return client_of("operator")
-
-
 @pytest.mark.parametrize("body", BODIES)
-def test_a_body_that_is_no_request(operator, body):
+def test_malformed_body_is_refused(operator, body):
     content, status = BODIES[body]
     assert problem(operator.post(RUNS, content, content_type=JSON), status)["detail"]
     headers = {"If-Match": "*"}
-    # A change of nothing is one.
+    # An empty body is a valid change: it changes nothing.
     if content:
         assert problem(operator.patch(POLICY, content, content_type=JSON, headers=headers), status)["detail"]
     assert not TrainingRun.objects.exists()
@@ -58,14 +53,14 @@ def test_a_body_that_is_no_request(operator, body):
         "application/json, text/plain",
     ],
 )
-def test_a_content_type_that_is_not_json(operator, content_type):
+def test_content_type_other_than_json_is_refused(operator, content_type):
     problem(operator.post(RUNS, b'{"policy": "rl_v3"}', content_type=content_type), 415)
     problem(operator.patch(POLICY, b'{"enabled": false}', content_type=content_type, headers={"If-Match": "*"}), 415)
     assert not TrainingRun.objects.exists()
 
 
 @pytest.mark.parametrize("content_type", [JSON, "application/json; charset=utf-8", "application/json; charset=latin-1"])
-def test_json_is_utf_8_whatever_else_is_said(operator, content_type):
+def test_json_is_read_as_utf_8_whatever_the_charset(operator, content_type):
     assert operator.post(RUNS, b'{"policy": "rl_v3"}', content_type=content_type).status_code == 201
 
 
@@ -111,18 +106,18 @@ def test_json_is_utf_8_whatever_else_is_said(operator, content_type):
         "&".join(f"a{number}=1" for number in range(500)),
     ],
 )
-def test_a_query_that_is_none_is_refused(operator, query):
+def test_malformed_query_is_refused(operator, query):
     found = problem(operator.get(f"{RUNS}?{query}"), 400)
     assert found["type"] == "urn:quantum-trader:problem:invalid-input"
     assert found["errors"][0]["detail"]
 
 
 @pytest.mark.parametrize("path", [POLICY, "/api/v1/runs/000000000000/", "/api/v1/events/"])
-def test_a_parameter_that_there_is_not_is_refused(operator, path):
+def test_unknown_parameter_is_refused(operator, path):
     problem(operator.get(f"{path}?pretty=1"), 400)
 
 
-def test_more_parameters_than_anybody_sends_are_refused(operator):
+def test_too_many_parameters_are_refused(operator):
     problem(operator.get(RUNS, {f"a{number}": "1" for number in range(2000)}), 400)
 
 
@@ -136,7 +131,7 @@ def test_more_parameters_than_anybody_sends_are_refused(operator):
         "/api/v1/events/5/",
     ],
 )
-def test_where_there_is_nothing_the_answer_is_a_problem_too(operator, client, path):
+def test_unknown_path_is_answered_with_a_problem(operator, client, path):
     problem(operator.get(path), 404)
     problem(client.post(path), 404)
 
@@ -144,23 +139,23 @@ def test_where_there_is_nothing_the_answer_is_a_problem_too(operator, client, pa
 @pytest.mark.parametrize(
     ("method", "path"), [("put", RUNS), ("delete", POLICY), ("post", POLICY), ("get", f"{RUNS}x/cancel/")]
 )
-def test_a_wrong_method_is_wrong_with_credentials_or_without(operator, client, method, path):
+def test_wrong_method_is_refused_with_and_without_credentials(operator, client, method, path):
     problem(getattr(operator, method)(path), 405)
     assert problem(getattr(client, method)(path), 405)["title"] == "Method Not Allowed"
 
 
-def test_what_is_accepted_is_json(operator):
+def test_client_that_does_not_accept_json_is_refused(operator):
     problem(operator.get(RUNS, headers={"Accept": "text/html"}), 406)
     assert operator.get(RUNS, headers={"Accept": "text/html, */*;q=0.1"}).status_code == 200
 
 
-def test_a_wrong_host_is_a_problem(operator):
+def test_wrong_host_is_answered_with_a_problem(operator):
     problem(operator.get(RUNS, headers={"Host": "elsewhere.example"}), 400)
 
 
-def test_a_failure_is_a_problem_that_gives_nothing_away(operator, monkeypatch):
+def test_server_error_is_a_problem_without_the_cause(operator, monkeypatch):
     def fail(*_):
         raise RuntimeError("the secret cause")
 
-    monkeypatch.setattr("dashboard.api.runs.described", fail)
+    monkeypatch.setattr("dashboard.api.runs.run_data", fail)
     assert "secret" not in json.dumps(problem(operator.get(f"{RUNS}000000000000/"), 500))

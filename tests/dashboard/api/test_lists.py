@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
-from tests.api_clients import RUNS, client_of, problem
+from tests.api_clients import RUNS, problem
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db
@@ -15,26 +15,23 @@ EVENTS = "/api/v1/events/"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def viewer(policy):
-    return client_of("viewer")
-
-
 def store(policy, number, **columns):
-    """So many finished runs, three to a minute, as their errors number them."""
-    made = []
+    """Store `number` finished runs, three with the same time each; their errors are the numbers from 0."""
+    runs = []
     for index in range(number):
-        moment = START + timedelta(minutes=index // 3)
-        known = {"status": "succeeded", "trigger": "schedule", "episodes": 2, "config": {}, "error": str(index)}
-        made.append(TrainingRun(policy=policy, queued_at=moment, finished_at=moment, **(known | columns)))
-    return TrainingRun.objects.bulk_create(made)
+        timestamp = START + timedelta(minutes=index // 3)
+        defaults = {"status": "succeeded", "trigger": "schedule", "episodes": 2, "config": {}, "error": str(index)}
+        runs.append(TrainingRun(policy=policy, queued_at=timestamp, finished_at=timestamp, **(defaults | columns)))
+    return TrainingRun.objects.bulk_create(runs)
 
 
 def numbers(page):
+    """Return the numbers of the runs of a page."""
     return [int(run["error"]) for run in page["results"]]
 
 
 def walk(client, page, link):
+    """Follow the links called `link`; return the last page and the numbers of each page."""
     found = []
     while page[link]:
         page = client.get(page[link]).json()
@@ -43,7 +40,7 @@ def walk(client, page, link):
 
 
 @pytest.mark.parametrize("ordering", ["queued_at", "finished_at"])
-def test_pages_show_each_row_once_forth_and_back(policy, viewer, ordering):
+def test_pages_show_each_row_once_in_both_directions(policy, viewer, ordering):
     store(policy, 10)
     first = viewer.get(RUNS, {"limit": 4, "ordering": ordering}).json()
     assert (numbers(first), first["previous"]) == ([0, 1, 2, 3], None)
@@ -54,7 +51,7 @@ def test_pages_show_each_row_once_forth_and_back(policy, viewer, ordering):
     assert again["next"] == first["next"]
 
 
-def test_the_newest_come_first_and_a_new_one_shifts_no_page(policy, viewer):
+def test_new_row_at_the_top_shifts_no_page(policy, viewer):
     store(policy, 6)
     first = viewer.get(RUNS, {"limit": 3}).json()
     assert numbers(first) == [5, 4, 3]
@@ -84,7 +81,7 @@ def test_runs_are_filtered(policy, viewer):
     assert found(finished_after="2026-01-01T00:00:01Z") == []
 
 
-def test_a_list_of_runs_leaves_large_columns_in_the_database(policy, viewer):
+def test_list_of_runs_reads_no_large_columns(policy, viewer):
     finished_run(policy)
     with CaptureQueriesContext(connection) as queries:
         [run] = viewer.get(RUNS).json()["results"]
@@ -93,7 +90,7 @@ def test_a_list_of_runs_leaves_large_columns_in_the_database(policy, viewer):
     assert not any(column in listing for column in ('"config"', '"traceback"', '"episode_rewards"', '"market_summary"'))
 
 
-def test_versions_of_a_policy(policy, viewer):
+def test_versions_of_a_policy_are_listed_and_read(policy, viewer):
     other = PolicyStore.objects.create(name="other")
     runs = [finished_run(policy), finished_run(policy), finished_run(other)]
     first = PolicyVersion.objects.create(policy=policy, number=1, run=runs[0], evaluation={"sharpe": 0.5})
@@ -111,9 +108,9 @@ def test_versions_of_a_policy(policy, viewer):
     assert [version["number"] for version in viewer.get(path, {"ordering": "number"}).json()["results"]] == [1, 2]
 
 
-def test_events(policy, viewer):
+def test_events_are_listed_filtered_and_read(policy, viewer):
     run = finished_run(policy)
-    made = [
+    events = [
         TrainingEvent.objects.create(
             event_type=f"rl_v3.training.{what}", run=run, timestamp=START + timedelta(hours=hour), payload={"a": 1}
         )
@@ -123,7 +120,7 @@ def test_events(policy, viewer):
     def found(**query):
         return [event["event_id"] for event in viewer.get(EVENTS, query).json()["results"]]
 
-    ids = [str(event.event_id) for event in made]
+    ids = [str(event.event_id) for event in events]
     assert found() == ids[::-1]
     assert found(ordering="timestamp", run=run.run_id) == ids
     assert found(event_type="rl_v3.training.started") == ids[:1]
@@ -134,7 +131,7 @@ def test_events(policy, viewer):
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         ["-finished_at", False, "2026-01-01T00:00:00Z", 1],
         ["-queued_at", 0, "2026-01-01T00:00:00Z", 1],
@@ -150,6 +147,6 @@ def test_events(policy, viewer):
         None,
     ],
 )
-def test_a_cursor_that_somebody_else_made_is_refused(viewer, said):
-    cursor = base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+def test_forged_cursor_is_refused(viewer, content):
+    cursor = base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
     assert problem(viewer.get(RUNS, {"cursor": cursor}), 400)["errors"][0]["field"] == "cursor"

@@ -1,34 +1,29 @@
 import pytest
 
 from rl_training.models import PolicyStore
-from tests.api_clients import POLICY, client_of, patch, problem
+from tests.api_clients import POLICY, patch, problem
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def operator(policy):
-    return client_of("operator")
-
-
-def test_a_policy_is_read_with_its_settings_and_its_state(policy, operator):
+def test_policy_is_read_with_its_settings_and_its_state(policy, operator):
     finished_run(policy, status="failed", error="no bars")
     found = operator.get(POLICY).json()
     assert (found["name"], found["interval_minutes"], found["ppo"]["gamma"]) == ("rl_v3", 60, 0.99)
     assert (found["last_status"], found["last_error"], found["active_status"]) == ("failed", "no bars", None)
 
 
-def test_a_list_of_policies_leaves_out_their_typed_settings(policy, operator):
+def test_list_of_policies_omits_the_typed_settings(policy, operator):
     PolicyStore.objects.create(name="a", enabled=False)
     found = operator.get("/api/v1/policies/").json()
-    assert [one["name"] for one in found["results"]] == ["a", "rl_v3"]
+    assert [policy["name"] for policy in found["results"]] == ["a", "rl_v3"]
     assert not found["results"][0].keys() & {"market", "environment", "ppo"}
     found = operator.get("/api/v1/policies/", {"enabled": "false"}).json()
-    assert [one["name"] for one in found["results"]] == ["a"]
+    assert [policy["name"] for policy in found["results"]] == ["a"]
 
 
-def test_a_change_touches_what_it_names(policy, operator):
+def test_change_affects_only_the_settings_that_it_names(policy, operator):
     response = patch(operator, {"interval_minutes": 5, "ppo": {"gamma": 0.5}})
     assert response.status_code == 200
     assert (response.json()["interval_minutes"], response.json()["ppo"]["gamma"]) == (5, 0.5)
@@ -37,7 +32,7 @@ def test_a_change_touches_what_it_names(policy, operator):
     assert policy.history.latest().history_user.username == "operator"
 
 
-def test_the_tag_goes_with_the_settings_and_not_with_the_state(policy, operator):
+def test_etag_depends_on_the_settings_and_not_on_the_state(policy, operator):
     before = operator.get(POLICY).headers["ETag"]
     PolicyStore.objects.update(total_runs=7)
     finished_run(policy)
@@ -47,7 +42,7 @@ def test_the_tag_goes_with_the_settings_and_not_with_the_state(policy, operator)
     assert changed.headers["ETag"] == operator.get(POLICY).headers["ETag"]
 
 
-def test_a_change_of_settings_that_are_others_by_now_is_refused(policy, operator):
+def test_change_with_an_outdated_etag_is_refused(policy, operator):
     tag = operator.get(POLICY).headers["ETag"]
     store_raw(policy, "ppo", {"gamma": 0.3})
     response = patch(operator, {"enabled": False}, tag)
@@ -57,12 +52,12 @@ def test_a_change_of_settings_that_are_others_by_now_is_refused(policy, operator
 
 
 @pytest.mark.parametrize("tag", ["", '"', 'W/"x"', "x" * 5000, "\\", '"0123456789abcdef0123456789abcdef"'])
-def test_a_tag_that_is_none_changes_nothing(policy, operator, tag):
+def test_change_with_a_malformed_etag_is_refused(policy, operator, tag):
     problem(patch(operator, {"enabled": False}, tag), 412)
     assert PolicyStore.objects.get().enabled
 
 
-def test_a_change_says_which_settings_it_was_made_for(policy, operator):
+def test_change_without_if_match_is_refused(policy, operator):
     response = operator.patch(POLICY, {"enabled": False}, content_type="application/json")
     assert "If-Match" in problem(response, 428)["detail"]
     assert PolicyStore.objects.get().enabled
@@ -92,7 +87,7 @@ def test_a_change_says_which_settings_it_was_made_for(policy, operator):
         ({"": 1}, ""),
     ],
 )
-def test_a_bad_setting_is_named_and_changes_nothing(policy, operator, change, field):
+def test_invalid_setting_is_named_and_nothing_is_changed(policy, operator, change, field):
     before = operator.get(POLICY).headers["ETag"]
     found = problem(patch(operator, {"episodes_per_run": 9} | change), 400)
     assert [error["field"] for error in found["errors"]] == [field]
@@ -100,18 +95,18 @@ def test_a_bad_setting_is_named_and_changes_nothing(policy, operator, change, fi
     assert policy.history.count() == 1
 
 
-def test_all_bad_settings_are_named_at_once(policy, operator):
+def test_all_invalid_settings_are_named_at_once(policy, operator):
     found = problem(patch(operator, {"interval_minutes": 0, "ppo": {"gamma": 2}}), 400)
     assert {error["field"] for error in found["errors"]} == {"interval_minutes", "ppo.gamma"}
 
 
-def test_a_change_to_what_is_there_already_writes_nothing(policy, operator):
+def test_change_to_the_stored_values_writes_nothing(policy, operator):
     assert patch(operator, {"enabled": True, "ppo": {"gamma": 0.99}}).status_code == 200
     assert patch(operator, {}).status_code == 200
     assert policy.history.count() == 1
 
 
-def test_what_was_stored_invalid_is_shown_and_can_be_repaired(policy, operator):
+def test_invalid_stored_settings_are_shown_and_can_be_repaired(policy, operator):
     store_raw(policy, "ppo", {"gamma": 7})
     assert operator.get(POLICY).json()["ppo"] == {"gamma": 7}
     assert operator.get("/api/v1/policies/").status_code == 200
@@ -121,13 +116,13 @@ def test_what_was_stored_invalid_is_shown_and_can_be_repaired(policy, operator):
 
 
 @pytest.mark.parametrize("name", ["other", "x" * 5000, "%00", "%F0%9F%90%8D", "..%2f", "rl_v3%00", "%ED%A0%80"])
-def test_an_unknown_policy_is_not_found(policy, operator, name):
+def test_unknown_policy_is_not_found(policy, operator, name):
     problem(operator.get(f"/api/v1/policies/{name}/"), 404)
     problem(patch(operator, {"enabled": False}, path=f"/api/v1/policies/{name}/"), 404)
     problem(operator.get(f"/api/v1/policies/{name}/versions/"), 404)
 
 
-def test_a_name_with_markup_is_an_address_like_any_other(operator):
+def test_policy_with_markup_in_its_name_is_found(operator):
     name = '<img src=x onerror="alert(1)">'
     PolicyStore.objects.bulk_create([PolicyStore(name=name)])
     assert operator.get("/api/v1/policies/%3Cimg%20src=x%20onerror=%22alert(1)%22%3E/").json()["name"] == name

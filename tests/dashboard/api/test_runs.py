@@ -2,22 +2,17 @@ import pytest
 
 from rl_training.models import IdempotencyKey, PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
-from tests.api_clients import JSON, RUNS, client_of, problem, trigger
+from tests.api_clients import JSON, RUNS, problem, trigger
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def operator(policy):
-    return client_of("operator")
 
 
 def cancel(client, run_id):
     return client.post(f"{RUNS}{run_id}/cancel/", content_type=JSON)
 
 
-def test_a_run_is_triggered_as_the_policy_says(operator):
+def test_run_is_triggered_with_the_settings_of_the_policy(operator):
     response = trigger(operator)
     run = TrainingRun.objects.get()
     assert response.status_code == 201
@@ -28,7 +23,7 @@ def test_a_run_is_triggered_as_the_policy_says(operator):
     assert operator.get(response.headers["Location"]).json() == found
 
 
-def test_a_run_is_triggered_as_asked(policy, operator):
+def test_run_is_triggered_with_the_settings_of_the_request(policy, operator):
     version = PolicyVersion.objects.create(policy=policy, number=1, run=finished_run(policy), evaluation={})
     PolicyVersion.objects.create(policy=policy, number=2, run=finished_run(policy), evaluation={})
     found = trigger(operator, episodes=7, seed=3, initial_version=1).json()
@@ -36,7 +31,7 @@ def test_a_run_is_triggered_as_asked(policy, operator):
     assert TrainingRun.objects.active().get().initial_version == version
 
 
-def test_while_a_run_is_active_another_is_refused_with_its_id(operator):
+def test_second_run_is_refused_with_the_id_of_the_active_run(operator):
     run_id = trigger(operator).json()["run_id"]
     found = problem(trigger(operator), 409)
     assert (found["type"], found["run_id"]) == ("urn:quantum-trader:problem:run-already-active", run_id)
@@ -66,33 +61,34 @@ def test_while_a_run_is_active_another_is_refused_with_its_id(operator):
         ({"config": {}}, "config"),
     ],
 )
-def test_a_bad_request_names_the_field_and_starts_nothing(operator, body, field):
+def test_invalid_request_names_the_field_and_starts_no_run(operator, body, field):
     found = problem(trigger(operator, key="k", **body), 400)
     assert [error["field"] for error in found["errors"]] == [field]
     assert not TrainingRun.objects.exists()
     assert not IdempotencyKey.objects.exists()
 
 
-def test_a_policy_with_invalid_settings_does_not_run(policy, operator):
+def test_policy_with_invalid_settings_starts_no_run(policy, operator):
     store_raw(policy, "ppo", {"gamma": 7})
     assert problem(trigger(operator), 409)["type"] == "urn:quantum-trader:problem:invalid-settings"
     assert not TrainingRun.objects.exists()
 
 
-def test_a_queued_run_is_cancelled_at_once_and_once(operator):
+def test_queued_run_is_cancelled_at_once(operator):
     run_id = trigger(operator).json()["run_id"]
     assert cancel(operator, run_id).json()["status"] == "cancelled"
     assert cancel(operator, run_id).json()["status"] == "cancelled"
 
 
-def test_a_running_run_is_asked_to_end(operator):
+def test_running_run_is_requested_to_end(operator):
     run = lifecycle.claim(trigger(operator).json()["run_id"])
+    assert run is not None
     found = cancel(operator, run.run_id).json()
     assert (found["status"], found["cancel_requested_at"] is None) == ("running", False)
     assert cancel(operator, run.run_id).json() == found
 
 
-def test_a_run_that_has_ended_is_not_cancelled(policy, operator):
+def test_finished_run_cannot_be_cancelled(policy, operator):
     run = finished_run(policy)
     found = problem(cancel(operator, run.run_id), 409)
     assert (found["type"], found["detail"]) == (
@@ -105,19 +101,19 @@ def test_a_run_that_has_ended_is_not_cancelled(policy, operator):
     ("body", "kind", "status"),
     [("no JSON", JSON, 400), ('{"force": true}', JSON, 400), ("[]", JSON, 400), ("a=1", "text/plain", 415)],
 )
-def test_a_cancellation_with_a_body_that_means_nothing_is_refused(operator, body, kind, status):
+def test_cancellation_with_a_body_is_refused(operator, body, kind, status):
     run_id = trigger(operator).json()["run_id"]
     problem(operator.post(f"{RUNS}{run_id}/cancel/", body, content_type=kind), status)
     assert TrainingRun.objects.get().status == "queued"
 
 
 @pytest.mark.parametrize("run_id", ["000000000000", "x" * 5000, "%00", "..%2f", "%F0%9F%90%8D"])
-def test_an_unknown_run_is_not_found(operator, run_id):
+def test_unknown_run_is_not_found(operator, run_id):
     problem(operator.get(f"{RUNS}{run_id}/"), 404)
     problem(cancel(operator, run_id), 404)
 
 
-def test_a_run_shows_what_json_cannot_hold_as_null(policy, operator):
+def test_nan_and_infinity_are_shown_as_null(policy, operator):
     run = finished_run(policy, avg_reward=float("nan"), final_reward=float("inf"))
     found = operator.get(f"{RUNS}{run.run_id}/").json()
     assert (found["avg_reward"], found["final_reward"]) == (None, None)

@@ -2,11 +2,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.api_clients import RUNS, client_of
-from tests.dashboard.api.test_summary_api import steps_of_plan, store_100_000_runs
+from tests.api_clients import RUNS
+from tests.dashboard.api.query_plans import steps_of_plan, store_100_000_runs
 
 pytestmark = pytest.mark.django_db
-MOMENT = "2025-01-31T12:00:00Z"
+TIMESTAMP = "2025-01-31T12:00:00Z"
 QUERIES = [
     {},
     {"ordering": "queued_at"},
@@ -16,25 +16,24 @@ QUERIES = [
     {"trigger": "api"},
     {"policy": "rl_v3", "status": "succeeded", "trigger": "schedule"},
     {"policy": "rl_v3", "ordering": "-finished_at"},
-    {"queued_after": MOMENT},
-    {"finished_before": MOMENT, "status": "failed"},
+    {"queued_after": TIMESTAMP},
+    {"finished_before": TIMESTAMP, "status": "failed"},
 ]
 
 
-def asked(client, address, query=None):
-    """The address of the next page, and the statements that read runs."""
+def get_page(client, url, query=None):
+    """Return the URL of the next page, and the SQL statements that read runs."""
     with CaptureQueriesContext(connection) as queries:
-        page = client.get(address, query).json()
+        page = client.get(url, query).json()
     return page["next"], [found["sql"] for found in queries if 'FROM "rl_training_trainingrun"' in found["sql"]]
 
 
-def test_with_100_000_runs_every_page_is_read_from_an_index(policy):
+def test_every_page_of_100_000_runs_is_read_from_an_index(policy, viewer):
     store_100_000_runs(policy)
-    client = client_of("viewer")
     for query in QUERIES:
-        following, statements = asked(client, RUNS, query)
+        following, statements = get_page(viewer, RUNS, query)
         if following:
-            statements += asked(client, following)[1]
+            statements += get_page(viewer, following)[1]
         assert statements
         for statement in statements:
             steps = [step for step in steps_of_plan(statement) if "trainingrun" in step]

@@ -1,6 +1,3 @@
-import json
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -9,10 +6,10 @@ from rest_framework.authtoken.models import Token
 
 from dashboard.authentication import TokenAuthentication
 from rl_training.models import PolicyStore, TrainingRun
+from tests.dashboard.api.query_plans import finished_run, steps_of_plan, store_100_000_runs
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/rl-v3/dashboard/training-summary"
-FINISHED = datetime(2025, 1, 31, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -26,19 +23,7 @@ def get(client, user):
     return lambda **query: client.get(URL, query, headers=headers)
 
 
-def run_of(policy, minutes=0, **columns):
-    finished = FINISHED + timedelta(minutes=minutes)
-    columns = {
-        "status": "succeeded",
-        "trigger": "schedule",
-        "episodes": 2,
-        "config": {},
-        "finished_at": finished,
-    } | columns
-    return TrainingRun(policy=policy, queued_at=finished, **columns)
-
-
-def test_a_policy_without_runs(policy, get):
+def test_policy_without_runs_has_an_empty_summary(policy, get):
     assert get().json() == {
         "enabled": True,
         "interval_minutes": 60,
@@ -51,11 +36,11 @@ def test_a_policy_without_runs(policy, get):
     }
 
 
-def test_finished_runs_are_summed_up(policy, get):
-    succeeded = run_of(
+def test_summary_of_finished_runs(policy, get):
+    succeeded = finished_run(
         policy, duration_seconds=4.5, avg_reward=0.25, final_reward=0.5, avg_policy_loss=-0.01, avg_value_loss=0.3
     )
-    failed = run_of(policy, 1, status="failed", duration_seconds=1.0, error="no file x.csv")
+    failed = finished_run(policy, 1, status="failed", duration_seconds=1.0, error="no file x.csv")
     TrainingRun.objects.bulk_create([succeeded, failed])
     PolicyStore.objects.filter(pk=policy.pk).update(total_runs=4, succeeded_runs=3)
     summary = get().json()
@@ -91,19 +76,20 @@ def test_finished_runs_are_summed_up(policy, get):
     ]
 
 
-def test_the_last_error_is_gone_once_a_run_succeeds(policy, get):
-    TrainingRun.objects.bulk_create([run_of(policy, 0, status="failed", error="no file"), run_of(policy, 1)])
+def test_last_error_is_null_once_a_run_succeeds(policy, get):
+    failed = finished_run(policy, 0, status="failed", error="no file")
+    TrainingRun.objects.bulk_create([failed, finished_run(policy, 1)])
     assert get().json()["last_error"] is None
 
 
-def test_only_the_ten_newest_finished_runs_of_the_policy_are_listed(policy, get):
+def test_ten_newest_finished_runs_of_the_policy_are_listed(policy, get):
     other = PolicyStore.objects.create(name="other")
     TrainingRun.objects.bulk_create(
         [
-            *(run_of(policy, minutes) for minutes in range(12)),
-            run_of(policy, 20, status="cancelled"),
-            run_of(policy, 21, status="running", finished_at=None),
-            run_of(other, 22),
+            *(finished_run(policy, minutes) for minutes in range(12)),
+            finished_run(policy, 20, status="cancelled"),
+            finished_run(policy, 21, status="running", finished_at=None),
+            finished_run(other, 22),
         ]
     )
     times = [run["timestamp"] for run in get().json()["recent_runs"]]
@@ -111,12 +97,12 @@ def test_only_the_ten_newest_finished_runs_of_the_policy_are_listed(policy, get)
     assert len(get(policy="other").json()["recent_runs"]) == 1
 
 
-def test_a_figure_that_json_cannot_hold_is_null(policy, get):
-    run_of(policy, avg_reward=float("nan")).save()
+def test_nan_is_shown_as_null(policy, get):
+    finished_run(policy, avg_reward=float("nan")).save()
     assert get().json()["recent_runs"][0]["avg_reward"] is None
 
 
-def test_a_policy_whose_settings_are_invalid_has_a_summary(policy, get):
+def test_policy_with_invalid_settings_has_a_summary(policy, get):
     with connection.cursor() as cursor:
         cursor.execute("UPDATE rl_training_policystore SET ppo = %s", ['{"gamma": 7}'])
     assert get().status_code == 200
@@ -130,12 +116,12 @@ def test_credentials_are_required(policy, client):
 
 
 @pytest.mark.parametrize("token", ["\N{REPLACEMENT CHARACTER}", "", "two words", "%s"])
-def test_what_is_no_token_is_refused(policy, client, user, token):
+def test_malformed_token_is_refused(policy, client, user, token):
     Token.objects.create(user=user)
     assert client.get(URL, headers={"Authorization": f"Token {token}".encode().decode("latin-1")}).status_code == 401
 
 
-def test_a_token_that_was_revoked_or_whose_user_may_not_log_in_is_refused_at_once(policy, get, user):
+def test_revoked_token_and_token_of_inactive_user_are_refused_at_once(policy, get, user):
     assert get().status_code == 200
     User.objects.update(is_active=False)
     assert get().json()["detail"] == "User inactive or deleted."
@@ -145,27 +131,27 @@ def test_a_token_that_was_revoked_or_whose_user_may_not_log_in_is_refused_at_onc
     assert get().json()["detail"] == "Invalid token."
 
 
-def test_a_token_is_looked_up_with_its_user(user, django_assert_num_queries):
+def test_token_and_its_user_are_read_with_one_query(user, django_assert_num_queries):
     key = Token.objects.create(user=user).key
     with django_assert_num_queries(1):
         found, token = TokenAuthentication().authenticate_credentials(key)
         assert (found, found.password, token.key, token.user) == (user, user.password, key, user)
 
 
-def test_a_session_is_enough(policy, client, user):
+def test_session_is_accepted(policy, client, user):
     client.force_login(user)
     assert client.get(URL).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["other", "", "RL_V3", "rl_v3\0", "a" * 5000, "../etc", "☃"])
-def test_an_unknown_policy_is_not_found(policy, get, name):
+def test_unknown_policy_is_not_found(policy, get, name):
     response = get(policy=name)
     assert response.status_code == 404
     assert response.json()["detail"].endswith("Known policies: rl_v3.")
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_other_methods_are_not_allowed_with_credentials_or_without(policy, client, user, method):
+def test_other_methods_are_refused_with_and_without_credentials(policy, client, user, method):
     assert getattr(client, method)(URL).status_code == 405
     client.force_login(user)
     response = getattr(client, method)(URL)
@@ -173,7 +159,7 @@ def test_other_methods_are_not_allowed_with_credentials_or_without(policy, clien
     assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
-def test_with_100_000_runs_no_query_scans_them(policy, get):
+def test_summary_of_100_000_runs_is_read_from_an_index(policy, get):
     store_100_000_runs(policy)
     with CaptureQueriesContext(connection) as queries:
         assert len(get().json()["recent_runs"]) == 10
@@ -185,45 +171,13 @@ def test_with_100_000_runs_no_query_scans_them(policy, get):
     assert all("run_finished" in step for step in of_runs)
 
 
-def store_100_000_runs(policy):
-    """1,000 runs, and 99 copies of each made in the database."""
-    TrainingRun.objects.bulk_create([run_of(policy, minutes) for minutes in range(1000)])
-    copied = [field.column for field in TrainingRun._meta.concrete_fields if field.name not in ("id", "run_id")]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "WITH RECURSIVE copies(number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM copies WHERE number < 99) "
-            f"INSERT INTO rl_training_trainingrun (run_id, {', '.join(copied)}) "
-            f"SELECT CAST(number * 1000000 + id AS varchar(12)), {', '.join(copied)} "
-            "FROM copies CROSS JOIN rl_training_trainingrun"
-        )
-        cursor.execute("ANALYZE rl_training_trainingrun")
-    assert TrainingRun.objects.count() == 100_000
-
-
-def steps_of_plan(sql):
-    """What the database does with each table, as `Index Scan rl_training_trainingrun run_finished`."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
-            return [row[3] for row in cursor.fetchall()]
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
-        plan = cursor.fetchone()[0]
-    pending = [(json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]]
-    steps = []
-    while pending:
-        node = pending.pop()
-        pending += node.get("Plans", [])
-        steps.append(" ".join(node.get(key, "") for key in ("Node Type", "Relation Name", "Index Name")))
-    return [step for step in steps if "Scan" in step]
-
-
-def test_a_run_that_finishes_between_two_queries_is_counted_where_it_is_listed(policy, get):
-    finished = []
+def test_run_that_finishes_between_two_queries_is_counted_and_listed(policy, get):
+    finished: list[TrainingRun] = []
 
     def finish_once(execute, sql, parameters, many, context):
         result = execute(sql, parameters, many, context)
         if sql.startswith("SELECT") and "succeeded_runs" in sql and not finished:
-            finished.append(run_of(policy))
+            finished.append(finished_run(policy))
             TrainingRun.objects.bulk_create(finished)
             PolicyStore.objects.filter(pk=policy.pk).update(total_runs=1, succeeded_runs=1)
         return result

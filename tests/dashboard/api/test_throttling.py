@@ -1,4 +1,5 @@
 import pytest
+from rest_framework.settings import api_settings
 
 from dashboard.api.protocol import throttling
 from dashboard.api.protocol.throttling import RateLimit
@@ -10,7 +11,7 @@ SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Stands still until a test moves it."""
+    """A clock that stands still until the test moves it."""
 
     class Clock:
         now = 1000.0
@@ -18,22 +19,22 @@ def clock(monkeypatch):
         def monotonic(self):
             return self.now
 
-    monkeypatch.setattr(throttling, "time", Clock())
-    return throttling.time
+    clock = Clock()
+    monkeypatch.setattr(throttling, "time", clock)
+    return clock
 
 
 @pytest.fixture
 def rates(monkeypatch, clock):
-    """Three of each a minute."""
-    RateLimit.forget()
-    monkeypatch.setattr(
-        throttling.api_settings, "DEFAULT_THROTTLE_RATES", dict.fromkeys(["reads", "writes", "summary"], 3)
-    )
+    """Allow three requests of each scope per minute."""
+    RateLimit.reset()
+    limits = dict.fromkeys(["reads", "writes", "summary"], 3)
+    monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE_RATES", limits)
     yield
-    RateLimit.forget()
+    RateLimit.reset()
 
 
-def test_a_minutes_allowance_may_be_spent_at_once_and_is_earned_back_evenly(policy, rates, clock):
+def test_allowance_may_be_spent_at_once_and_is_restored_evenly(policy, rates, clock):
     client = client_of("viewer")
     assert [client.get(RUNS).status_code for _ in range(4)] == [200, 200, 200, 429]
     clock.now += 19
@@ -44,7 +45,7 @@ def test_a_minutes_allowance_may_be_spent_at_once_and_is_earned_back_evenly(poli
     assert [client.get(RUNS).status_code for _ in range(2)] == [200, 429]
 
 
-def test_reads_writes_and_summaries_are_counted_apart_and_users_too(policy, rates):
+def test_scopes_and_users_have_separate_allowances(policy, rates):
     operator = client_of("operator")
     for _ in range(3):
         operator.get(RUNS)
@@ -54,7 +55,7 @@ def test_reads_writes_and_summaries_are_counted_apart_and_users_too(policy, rate
     assert client_of("viewer").get(RUNS).status_code == 200
 
 
-def test_a_refused_trigger_starts_nothing(policy, rates):
+def test_throttled_trigger_starts_no_run(policy, rates):
     operator = client_of("operator")
     for _ in range(3):
         trigger(operator, seed=-1)
@@ -62,9 +63,9 @@ def test_a_refused_trigger_starts_nothing(policy, rates):
     assert not policy.runs.exists()
 
 
-def test_counting_asks_no_database(policy, django_assert_num_queries):
+def test_counting_makes_no_query(policy, django_assert_num_queries):
     client = client_of("viewer")
     client.get(SUMMARY)
-    # The token with its user, the runs, and where there are none the policy and the runs again.
+    # The four queries read the token with its user, the runs, and without runs the policy and the runs again.
     with django_assert_num_queries(4):
         client.get(SUMMARY)

@@ -7,7 +7,7 @@ import pytest
 from tests.access_table import ANONYMOUS, LIVE, METHODS, ROLES
 from tests.browser.names import PASSWORD
 from tests.dashboard.live.publishing import COMPLETED, PROGRESS, RUN_ID, STARTED, number, publish, publish_many
-from tests.sse import Listener, deaf, log_in
+from tests.sse import Listener, connect_without_reading, log_in
 from tests.waiting import wait_for
 
 
@@ -95,7 +95,7 @@ def test_edit_of_a_policy_is_sent(site, listen):
 
 
 def test_client_that_does_not_read_is_disconnected(site, session):
-    client = deaf(site.port, session)
+    client = connect_without_reading(site.port, session)
     client.settimeout(20)
     listener = Listener(site.port, session).ready()
     sent = 0

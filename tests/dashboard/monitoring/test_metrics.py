@@ -1,4 +1,4 @@
-"""`/metrics` as Prometheus sees it."""
+"""Tests of `/metrics`."""
 
 import shutil
 import subprocess
@@ -8,32 +8,21 @@ import pytest
 import redis
 from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.authtoken.models import Token
 
-from dashboard.monitoring.exposition import text
-from dashboard.monitoring.measurements import SystemCollector
 from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
-from tests.runs.test_totals import VERSION
+from tests.dashboard.monitoring.conftest import TOKEN
 
 pytestmark = pytest.mark.django_db
 
-TOKEN = "a token for tests"
-
-
-@pytest.fixture
-def scrape(client, settings):
-    settings.METRICS_TOKEN = TOKEN
-    return lambda: client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
-
 
 def values(response) -> dict[str, float]:
-    """Each sample by its name and labels, as `name{label=value}`."""
+    """Return the value of each sample by its name and labels, as `name{label=value}`."""
     assert response.status_code == 200
     found = {}
     for family in text_string_to_metric_families(response.content.decode()):
@@ -43,20 +32,7 @@ def values(response) -> dict[str, float]:
     return found
 
 
-@pytest.fixture
-def history(policy, streams) -> PolicyStore:
-    """Two runs that succeeded, one that failed, and one that waits."""
-    for reward in (-0.3, 0.04):
-        run = started(policy)
-        outcome = lifecycle.Outcome({"avg_reward": reward}, VERSION | {"artifact": run.run_id})
-        lifecycle.succeed(run, outcome)
-    lifecycle.fail(started(policy), "no bars")
-    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
-    TrainingRun.objects.active().update(queued_at=timezone.now() - timedelta(minutes=5))
-    return policy
-
-
-def test_runs_by_policy_and_status_with_their_durations_and_rewards(history, scrape):
+def test_runs_durations_and_rewards_by_status(history, scrape):
     found = values(scrape())
     assert found["runs_total{policy=rl_v3,status=succeeded}"] == 2
     assert found["runs_total{policy=rl_v3,status=failed}"] == 1
@@ -70,7 +46,12 @@ def test_runs_by_policy_and_status_with_their_durations_and_rewards(history, scr
     assert found["run_reward_count{status=succeeded}"] == 2
 
 
-def test_what_waits_and_what_runs(history, scrape):
+def test_policy_name_with_quotes_and_line_breaks_is_escaped(history, scrape):
+    PolicyStore.objects.filter(pk=history.pk).update(name='not a "name"\n\\')
+    assert values(scrape())['runs_total{policy=not a "name"\n\\,status=succeeded}'] == 2
+
+
+def test_queued_runs_running_runs_and_outbox(history, scrape):
     other = PolicyStore.objects.create(name="other", enabled=False)
     lifecycle.heartbeat(started(other), environment_steps=5000)
     TrainingRun.objects.filter(policy=other).update(started_at=timezone.now() - timedelta(seconds=10))
@@ -88,7 +69,7 @@ def test_what_waits_and_what_runs(history, scrape):
     assert (found["policies{enabled=true}"], found["policies{enabled=false}"]) == (1, 1)
 
 
-def test_what_redis_knows(policy, scrape, streams):
+def test_heartbeats_and_queue_lengths(policy, scrape, streams):
     heartbeats.record("beat")
     heartbeats.record("alerts")
     streams.rpush("training", "message")
@@ -100,23 +81,23 @@ def test_what_redis_knows(policy, scrape, streams):
     assert (found["redis_up"], found["database_up"]) == (1, 1)
 
 
-def test_open_alerts(policy, scrape, streams):
+def test_open_alerts_by_kind_and_acknowledgement(policy, scrape, streams):
     rule = AlertRule.objects.get_or_create(policy=policy, kind="overdue")[0]
     Alert.objects.create(rule=rule, policy=policy, kind="overdue", message="late", resolved_at=timezone.now())
     Alert.objects.create(rule=rule, policy=policy, kind="overdue", message="late", acknowledged_at=timezone.now())
     assert values(scrape())["open_alerts{acknowledged=true,kind=overdue}"] == 1
 
 
-def test_without_redis_the_rest_is_told(history, scrape, monkeypatch):
-    away = redis.Redis.from_url("unix:///nonexistent/redis.sock")
-    monkeypatch.setattr(heartbeats, "client", lambda: away)
+def test_without_redis_the_other_metrics_are_reported(history, scrape, monkeypatch):
+    unreachable = redis.Redis.from_url("unix:///nonexistent/redis.sock")
+    monkeypatch.setattr(heartbeats, "client", lambda: unreachable)
     found = values(scrape())
     assert (found["redis_up"], found["database_up"]) == (0, 1)
     assert "beat_tick_age_seconds" not in found
     assert found["queued_runs"] == 1
 
 
-def test_requests_are_counted_by_view_and_never_by_address(client, scrape):
+def test_requests_are_counted_by_view_and_never_by_url(client, scrape):
     before = values(scrape())
     client.get("/healthz")
     client.get("/no/such/page/s3cret")
@@ -144,20 +125,20 @@ def test_requests_are_counted_by_view_and_never_by_address(client, scrape):
         (f"Bearer {TOKEN}", 200),
     ],
 )
-def test_who_may_see_the_metrics(authorization, status, client, settings, streams):
+def test_metrics_require_the_token(authorization, status, client, settings, streams):
     settings.METRICS_TOKEN = TOKEN
     response = client.get("/metrics", headers={"Authorization": authorization} if authorization else {})
     assert response.status_code == status
     assert "WWW-Authenticate" in response if status == 401 else response["Cache-Control"]
 
 
-def test_without_a_token_in_the_environment_no_bearer_token_is_right(client, settings):
+def test_without_metrics_token_every_bearer_token_is_refused(client, settings):
     settings.METRICS_TOKEN = ""
     for token in ("", "x"):
         assert client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 401
 
 
-def test_a_user_sees_them_by_permission(client, django_user_model, streams):
+def test_user_needs_permission_to_see_metrics(client, django_user_model, streams):
     user = django_user_model.objects.create_user("monitor")
     authorization = {"Authorization": f"Token {Token.objects.create(user=user).key}"}
     assert client.get("/metrics", headers=authorization).status_code == 403
@@ -170,13 +151,13 @@ def test_a_user_sees_them_by_permission(client, django_user_model, streams):
     assert client.post("/metrics").status_code in (403, 405)
 
 
-def test_a_scrape_takes_few_queries(history, scrape, django_assert_max_num_queries):
+def test_scrape_makes_at_most_eleven_queries(history, scrape, django_assert_max_num_queries):
     with django_assert_max_num_queries(11):
         scrape()
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
-def test_promtool_finds_nothing_to_complain_of(history, scrape):
+def test_promtool_accepts_the_metrics(history, scrape):
     scrape()
     lifecycle.heartbeat(started(PolicyStore.objects.create(name="other")), environment_steps=5000)
     heartbeats.record("beat")
@@ -184,14 +165,3 @@ def test_promtool_finds_nothing_to_complain_of(history, scrape):
         ["promtool", "check", "metrics"], input=scrape().content, capture_output=True, timeout=30, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
-
-
-def test_the_text_is_that_of_prometheus_client(history, streams):
-    heartbeats.record("beat")
-    PolicyStore.objects.filter(pk=history.pk).update(name='not a "name"\n\\')
-    families = list(SystemCollector().collect())
-    registry = CollectorRegistry(auto_describe=False)
-    collector = SystemCollector()
-    collector.collect = lambda: families
-    registry.register(collector)
-    assert text(families) == generate_latest(registry)

@@ -1,4 +1,4 @@
-"""docs/monitoring: what Prometheus and Grafana are told to look at is there."""
+"""Tests that the rules and the Grafana dashboard of docs/monitoring use existing metrics."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from rl_training.alerts.models import Alert, AlertRule, Round
 from rl_training.models import PolicyStore
 from rl_training.presence import heartbeats
 from tests.active_runs import claimed_run as started
-from tests.dashboard.monitoring.test_metrics import history, scrape  # noqa: F401
 
 FOLDER = Path(__file__).parents[3] / "docs/monitoring"
 
 
 def expressions() -> dict[str, list[str]]:
+    """Return the Prometheus expressions of each file."""
     rules = yaml.safe_load((FOLDER / "alerts.yml").read_text())
     dashboard = json.loads((FOLDER / "grafana.json").read_text())
     return {
@@ -29,17 +29,17 @@ def expressions() -> dict[str, list[str]]:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("file", expressions())
-def test_each_metric_that_is_looked_at_is_told(file, history, scrape):  # noqa: F811
+def test_metrics_of_rules_and_dashboard_exist(file, history, scrape):
     started(PolicyStore.objects.create(name="other"))
     rule = AlertRule.objects.get_or_create(policy=history, kind="overdue")[0]
     Alert.objects.create(rule=rule, policy=history, kind="overdue", message="late")
     Round.objects.create(pk=1, began_at="2026-01-01T00:00:00Z")
     heartbeats.record("beat")
     scrape()
-    told = set(re.findall(r"^(\w+)[ {]", scrape().content.decode(), re.MULTILINE))
-    asked = {name for expression in expressions()[file] for name in re.findall(r"quantum_trader_\w+", expression)}
-    assert len(asked) > 5
-    assert asked - told == set()
+    reported = set(re.findall(r"^(\w+)[ {]", scrape().content.decode(), re.MULTILINE))
+    used = {name for expression in expressions()[file] for name in re.findall(r"quantum_trader_\w+", expression)}
+    assert len(used) > 5
+    assert used - reported == set()
 
 
 def test_panels_do_not_overlap():

@@ -1,10 +1,11 @@
-"""`/healthz` and `/readyz` as a monitor sees them."""
+"""Tests of `/healthz` and `/readyz`."""
 
 import os
 import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -37,11 +38,12 @@ def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PostgreSQL that nothing listens for, in every thread that connects from now on."""
+    """Make every new database connection, of any thread, go to a PostgreSQL server that does not exist."""
     use_database(monkeypatch, "/nonexistent")
 
 
 def use_database(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """Make new connections go to the PostgreSQL socket in `folder`."""
     settings = connections.databases["default"] | {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": "quantum",
@@ -52,31 +54,32 @@ def use_database(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
     monkeypatch.setitem(connections.databases, "default", settings)
 
 
-def ready(client: Client) -> dict[str, object]:
+def ready(client: Client) -> dict[str, Any]:
+    """Return the content of /readyz after asserting that it agrees with the status."""
     response = client.get("/readyz")
-    body = response.json()
+    body: dict[str, Any] = response.json()
     assert response.status_code == (200 if body["ready"] else 503)
     assert "no-store" in response["Cache-Control"]
     return body
 
 
-def states(body: dict[str, object]) -> dict[str, str]:
+def states(body: dict[str, Any]) -> dict[str, str]:
     return {name: body[name]["state"] for name in ("database", "redis", "beat", "worker")}
 
 
-ALL_WELL = {"database": "ok", "redis": "ok", "beat": "ok", "worker": "ok"}
+ALL_OK = {"database": "ok", "redis": "ok", "beat": "ok", "worker": "ok"}
 
 
-def test_the_process_is_up_without_database_redis_or_login(client, no_redis):
+def test_healthz_needs_no_database_redis_or_login(client, no_redis):
     response = client.get("/healthz")
     assert (response.status_code, response.content) == (200, b"ok\n")
     assert "no-store" in response["Cache-Control"]
     assert "Cookie" not in response.get("Vary", "")
 
 
-def test_a_system_whose_parts_all_work_is_ready(client, beat_and_worker):
+def test_system_is_ready_when_all_parts_work(client, beat_and_worker):
     body = ready(client)
-    assert states(body) == ALL_WELL
+    assert states(body) == ALL_OK
     assert body["ready"] is True
     assert 0 <= body["beat"]["seconds_ago"] < 10
     assert body["oldest_queued_seconds"] is None
@@ -84,29 +87,29 @@ def test_a_system_whose_parts_all_work_is_ready(client, beat_and_worker):
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("beat", 15), ("worker", 60)])
-def test_one_that_is_silent_is_named(kind, limit, client, streams, beat_and_worker):
+def test_silent_process_is_named(kind, limit, client, streams, beat_and_worker):
     now = streams.time()[0]
     streams.delete(key(kind))
-    assert states(ready(client)) == ALL_WELL | {kind: "silent"}
+    assert states(ready(client)) == ALL_OK | {kind: "silent"}
     streams.zadd(key(kind), {"other:1": now - limit - 5})
     body = ready(client)
-    assert states(body) == ALL_WELL | {kind: "silent"}
+    assert states(body) == ALL_OK | {kind: "silent"}
     assert limit < body[kind]["seconds_ago"] < limit + 30
     streams.zadd(key(kind), {"other:2": now})
-    assert states(ready(client)) == ALL_WELL
+    assert states(ready(client)) == ALL_OK
 
 
-def test_without_redis_nobody_is_called_silent(client, no_redis):
+def test_without_redis_the_processes_are_unknown(client, no_redis):
     assert states(ready(client)) == {"database": "ok", "redis": "away", "beat": "unknown", "worker": "unknown"}
 
 
-def test_without_the_database_the_rest_is_told(client, beat_and_worker, no_database):
+def test_without_database_the_other_states_are_reported(client, beat_and_worker, no_database):
     body = ready(client)
-    assert states(body) == ALL_WELL | {"database": "away"}
+    assert states(body) == ALL_OK | {"database": "away"}
     assert (body["oldest_queued_seconds"], body["outbox_lag"]) == (None, None)
 
 
-def test_what_waits_is_told_and_does_not_count(client, policy, beat_and_worker, monkeypatch):
+def test_backlog_is_reported_and_does_not_affect_readiness(client, policy, beat_and_worker, monkeypatch):
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
     with monkeypatch.context() as patch:
         patch.setattr(relay, "relay", lambda event: False)
@@ -123,10 +126,8 @@ def test_what_waits_is_told_and_does_not_count(client, policy, beat_and_worker, 
     assert 100 <= body["outbox_lag"]["oldest_seconds"] < 130
 
 
-def test_servers_that_never_answer_cost_a_few_seconds_and_one_connection_each(
-    client, tmp_path, monkeypatch, beat_and_worker
-):
-    folder = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}"  # a socket's path is short
+def test_stalled_servers_cost_seconds_and_one_connection_each(client, tmp_path, monkeypatch, beat_and_worker):
+    folder = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}"  # the path of a socket is limited to about 100 bytes
     with listener(folder / "redis.sock"), listener(folder / ".s.PGSQL.5432") as database:
         use_database(monkeypatch, str(folder))
         stalled = redis.Redis.from_url(f"unix://{folder}/redis.sock", socket_timeout=heartbeats.TIMEOUT_SECONDS)
@@ -144,13 +145,13 @@ def test_servers_that_never_answer_cost_a_few_seconds_and_one_connection_each(
             inquiry.begin().result(20)
 
 
-def test_nothing_secret_is_told(client, no_redis, no_database, caplog):
+def test_error_messages_are_logged_and_not_returned(client, no_redis, no_database, caplog):
     body = client.get("/readyz").content.decode()
     assert "nonexistent" not in body
     assert "nonexistent" in caplog.text
 
 
-def test_the_health_check_wants_the_page_itself(live_server):
+def test_health_check_requires_status_200(live_server):
     assert answers(f"{live_server.url}/healthz")
     assert not answers(f"{live_server.url}/nothing-here")
     assert not answers("http://127.0.0.1:1/healthz")

@@ -1,0 +1,43 @@
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+from django.utils import timezone
+from rest_framework.authtoken.models import Token
+
+from rl_training.alerts.models import Alert, AlertChannel, AlertRule
+from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from tests.access_table import EVENT, FINISHED, KEY, QUEUED
+from tests.api_clients import client_of
+
+
+@pytest.fixture
+def operator(policy: PolicyStore) -> Client:
+    return client_of("operator")
+
+
+@pytest.fixture
+def viewer(policy: PolicyStore) -> Client:
+    return client_of("viewer")
+
+
+@pytest.fixture
+def rows(db: None, redis_server: None) -> None:
+    """Store the rows that the URLs of `access_table.py` refer to."""
+    PolicyStore.objects.filter(name="rl_v3").delete()
+    policy = PolicyStore.objects.create(pk=KEY, name="rl_v3")
+    PolicyStore.history.filter(id=KEY).update(history_id=KEY)
+    other = PolicyStore.objects.create(name="other")
+    ended = {"status": "succeeded", "finished_at": timezone.now()}
+    run = TrainingRun.objects.create(
+        pk=KEY, run_id=FINISHED, policy=policy, trigger="schedule", episodes=2, config={}, **ended
+    )
+    TrainingRun.objects.create(run_id=QUEUED, policy=other, trigger="schedule", episodes=2, config={})
+    evaluation = {"timestamps": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "equity_curve": [1.0, 0.9]}
+    PolicyVersion.objects.create(pk=KEY, policy=policy, number=1, run=run, sha256="ab", evaluation=evaluation)
+    TrainingEvent.objects.create(pk=KEY, event_id=EVENT, event_type="rl_v3.training.started", run=run, payload={})
+    AlertChannel.objects.create(pk=KEY, name="mail")
+    AlertRule.objects.filter(policy=other).delete()
+    rule = AlertRule.objects.create(pk=KEY, policy=other, kind="run_failed")
+    Alert.objects.create(pk=KEY, rule=rule, kind=rule.kind, message="no bars")
+    Group.objects.create(pk=KEY, name="others")
+    Token.objects.create(user=User.objects.create_user("somebody", pk=KEY))

@@ -1,0 +1,36 @@
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import redis
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from rl_training.models import PolicyStore, TrainingRun
+from rl_training.runs import lifecycle
+from tests.active_runs import claimed_run as started
+from tests.runs.test_totals import VERSION
+
+TOKEN = "a token for tests"
+
+
+@pytest.fixture
+def scrape(client: Client, settings: Any) -> Callable[[], HttpResponse]:
+    """Return a function that requests /metrics with METRICS_TOKEN."""
+    settings.METRICS_TOKEN = TOKEN
+    return lambda: client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+@pytest.fixture
+def history(policy: PolicyStore, streams: redis.Redis) -> PolicyStore:
+    """Store two runs that succeeded, a failed one and a queued one."""
+    for reward in (-0.3, 0.04):
+        run = started(policy)
+        outcome = lifecycle.Outcome({"avg_reward": reward}, VERSION | {"artifact": run.run_id})
+        lifecycle.succeed(run, outcome)
+    lifecycle.fail(started(policy), "no bars")
+    lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
+    TrainingRun.objects.active().update(queued_at=timezone.now() - timedelta(minutes=5))
+    return policy
