@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 import redis
-from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -17,7 +16,7 @@ TOKEN = "a token for tests"
 
 
 @pytest.fixture
-def scrape(client: Client, settings: Any) -> Callable[[], HttpResponse]:
+def scrape(client: Client, settings: Any) -> Callable[[], Any]:
     """Return a function that requests /metrics with METRICS_TOKEN."""
     settings.METRICS_TOKEN = TOKEN
     return lambda: client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
