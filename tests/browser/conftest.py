@@ -8,7 +8,7 @@ from tests.browser.names import PASSWORD
 from tests.browser.pages import OPTIONS, Complaints, chromium
 from tests.browser.site import Site, site
 
-NO_BROWSER = "there is no Chromium: no test in a browser was run (Debian: apt-get install chromium)"
+NO_BROWSER = "Chromium is missing: no test in a browser was run (Debian: apt-get install chromium)"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,8 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
 
 
-# Of the package, not of the session: a Playwright that is there keeps an event loop, beside which Django's database
-# layer of other tests refuses to work.
+# Package-scoped, because an open Playwright keeps an event loop running, and Django's database layer, which other tests
+# of the session use, refuses to work beside it.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
@@ -36,12 +36,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="package")
 def sessions(browser: Browser, system: Site) -> Callable[[str], Any]:
-    """The cookies of a user who has logged in once."""
+    """Return the cookies of a user; each user logs in once."""
     known: dict[str, Any] = {}
 
     def session(user: str) -> Any:
         if user not in known:
-            context = browser.new_context(base_url=system.address)
+            context = browser.new_context(base_url=system.url)
             page = context.new_page()
             log_in(page, user)
             known[user] = context.storage_state()
@@ -61,22 +61,22 @@ def log_in(page: Page, user: str) -> None:
 
 @pytest.fixture
 def complaints() -> Iterator[Complaints]:
-    """What browsers complained of in their consoles; a test that leaves something here has failed."""
-    found = Complaints()
-    yield found
-    assert found.heard == []
+    """The errors in the browsers' consoles; a test with unexpected errors fails."""
+    complaints = Complaints()
+    yield complaints
+    assert complaints.found == []
 
 
 @pytest.fixture
 def open_page(
     browser: Browser, system: Site, sessions: Callable[[str], Any], complaints: Complaints
 ) -> Iterator[Callable[..., Page]]:
-    """Opens a page as a user, None: as nobody, in a browser context of its own."""
+    """Return a page opened as a user, None for an anonymous one, in a browser context of its own."""
     contexts = []
 
     def opened(path: str, user: str | None = "operator", **options: Any) -> Page:
         state = sessions(user) if user else None
-        context = browser.new_context(base_url=system.address, storage_state=state, **options)
+        context = browser.new_context(base_url=system.url, storage_state=state, **options)
         contexts.append(context)
         context.set_default_timeout(15_000)
         page = context.new_page()

@@ -1,10 +1,21 @@
-"""What the tests and the stored rows have in common."""
+"""Names that the tests and the rows of the site share."""
+
+from typing import Any
 
 PASSWORD = "for-tests"
-# Each sets `hacked` where it is taken for markup. Names have 50 characters at most.
+# Each sets `hacked` where a page interprets it as markup. A name has at most 50 characters.
 HOSTILE = ('<img src=x onerror="window.hacked=1">', "</script><script>window.hacked=1</script>")
-# The policy that tests train, and the episodes of its runs: some seconds.
+# The policy that tests train, and the episodes of its runs, which take some seconds.
 LIVE = "momentum"
 LIVE_EPISODES = 120
-# As long as a name may be.
+# The longest possible name.
 LONG = "mean_reversion_of_the_dollar_against_the_yen_daily"
+# The policies that are trained for the screenshots, beside `rl_v3`, with their settings. GOLD names a file that is
+# missing, so its runs fail.
+GOLD = "gold_daily"
+UNTRAINED: dict[str, dict[str, Any]] = {
+    "nasdaq_trend": {"market": {"source": "nasdaq"}, "interval_minutes": 30, "episodes_per_run": 4},
+    "sp500_long_flat": {"environment": {"positions": [0.0, 1.0]}, "interval_minutes": 120},
+    "nasdaq_low_cost": {"market": {"source": "nasdaq"}, "environment": {"fee": 0.0001}, "interval_minutes": 240},
+    GOLD: {"market": {"source": "file", "path": "gold/daily.csv"}, "interval_minutes": 1440},
+}

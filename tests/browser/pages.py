@@ -1,14 +1,15 @@
-"""Chromium, the pages that there are, and what a browser may complain of."""
+"""Chromium, the URLs of all pages, and the errors that a browser reports."""
 
 import os
 import shutil
 from dataclasses import dataclass, field
+from typing import Literal
 
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import ConsoleMessage, Page, ViewportSize, expect
 
 from tests.browser.site import Site
 
-# A browser that asks nobody but the system under test for anything.
+# With these options, the browser sends requests to the system under test only.
 OPTIONS = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -21,37 +22,37 @@ OPTIONS = [
     "--disable-dev-shm-usage",
     *(["--no-sandbox"] if os.getuid() == 0 else []),
 ]
-WIDTHS = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
-SCHEMES = ("light", "dark")
+WIDTHS: dict[str, ViewportSize] = {"wide": {"width": 1440, "height": 900}, "phone": {"width": 390, "height": 844}}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 def chromium() -> str | None:
-    """Where Debian's is; None: nowhere."""
+    """Return the path of Debian's Chromium, or None."""
     return shutil.which("chromium")
 
 
-def addresses(system: Site) -> dict[str, str]:
-    """Every page of the dashboard by its name, but for those of who is not signed in or permitted."""
+def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
+    """Return the URL of every page for an operator by its name; pages of a policy are those of `policy`."""
     stored = system.stored
     return {
         "overview": "/",
-        "policy": "/policies/trend_daily/",
-        "settings": "/policies/trend_daily/settings/",
-        "train-question": "/policies/trend_daily/train/",
-        "disable-question": "/policies/trend_daily/disable/",
+        "policy": f"/policies/{policy}/",
+        "settings": f"/policies/{policy}/settings/",
+        "train-question": f"/policies/{policy}/train/",
+        "disable-question": f"/policies/{policy}/disable/",
         "runs": "/runs/",
-        "run": f"/runs/{system.runs('trend_daily')[-1]['run_id']}/",
+        "run": f"/runs/{system.runs(policy)[-1]['run_id']}/",
         "failed-run": f"/runs/{stored['failed']}/",
         "alerts": "/alerts/",
         "acknowledge-question": f"/alerts/{stored['alert']}/acknowledge/",
-        "version": f"/policies/trend_daily/versions/{stored['version']}/",
+        "version": f"/policies/{policy}/versions/{stored['version']}/",
         "not-found": "/policies/nobody/",
         "api": "/api/docs/",
     }
 
 
-def drawn(page: Page) -> None:
-    """Until each chart of the page is drawn, and of the API's description each operation."""
+def wait_until_drawn(page: Page) -> None:
+    """Wait until every chart of the page is drawn, or the operations of the API's documentation."""
     if page.locator("#swagger-ui").count():
         page.locator(".opblock").first.wait_for()
     expect(page.locator("figure[data-chart]:not([data-drawn])")).to_have_count(0)
@@ -59,10 +60,10 @@ def drawn(page: Page) -> None:
 
 @dataclass
 class Complaints:
-    """Errors in consoles, violations of the Content-Security-Policy among them, and uncaught exceptions."""
+    """Errors in consoles, with violations of the Content-Security-Policy, and uncaught exceptions."""
 
-    heard: list[str] = field(default_factory=list)
-    # Texts of those that a test brings about itself.
+    found: list[str] = field(default_factory=list)
+    # Parts of the texts of errors that a test causes itself.
     expected: tuple[str, ...] = ()
 
     def listen(self, page: Page) -> None:
@@ -75,4 +76,4 @@ class Complaints:
 
     def _add(self, text: str) -> None:
         if not any(expected in text for expected in self.expected):
-            self.heard.append(text)
+            self.found.append(text)

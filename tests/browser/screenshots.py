@@ -1,82 +1,102 @@
-"""`python -m tests.browser.screenshots [FOLDER]`: a picture of every page, wide and on a phone, light and dark.
+"""`python -m tests.browser.screenshots [--docs]`: screenshots of every page, wide and on a phone, light and dark.
 
-The system is a real one in a throw-away folder; the runs of `rl_v3` are trained for the pictures.
+The system behind the pages is a real one in a temporary folder: a worker trained every run that the pages show. All
+screenshots are written to var/screenshots; `--docs` replaces those in docs/screenshots too, which are in git.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import NO_BROWSER, log_in
-from tests.browser.pages import OPTIONS, SCHEMES, WIDTHS, addresses, chromium, drawn
+from tests.browser.pages import OPTIONS, SCHEMES, WIDTHS, chromium, page_urls, wait_until_drawn
 from tests.browser.site import Site, site
-from tests.waiting import wait_for
+from tests.browser.training import FINISHED, RUNNING, train
 
-FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
-SERVICES = ("web", "worker", "beat", "alerts")
-TRAINED_RUNS = 4
-# Of a longer page, only the top is in the picture.
+ROOT = Path(__file__).parents[2]
+FOLDER, DOCS = ROOT / "var" / "screenshots", ROOT / "docs" / "screenshots"
+DOCUMENTED = (
+    "overview-wide-light",
+    "overview-wide-dark",
+    "overview-phone-light",
+    "policy-wide-light",
+    "run-wide-light",
+    "running-run-wide-light",
+    "version-wide-light",
+    "runs-wide-light",
+    "settings-wide-light",
+    "alerts-wide-light",
+)
+# Of a longer page, the screenshot shows the top. Pixels by width.
 TALLEST = {"wide": 1050, "phone": 1450}
-EPISODES_OF_THE_LAST = 2000
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
-    parser.add_argument("folder", nargs="?", type=Path, default=FOLDER)
-    folder = parser.parse_args().folder
+    parser.add_argument("--docs", action="store_true", help="replace the screenshots in docs/screenshots too")
+    options = parser.parse_args()
     executable = chromium()
     if executable is None:
         sys.stderr.write(NO_BROWSER.split(":")[0] + "\n")
         return 1
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="site-", dir="/tmp") as state, site(Path(state), False, SERVICES) as system:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    services = ("web", "worker", "alerts")
+    temporary = tempfile.TemporaryDirectory(prefix="site-", dir="/tmp")
+    with temporary as state, site(Path(state), "untrained", services) as system:
         train(system)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=OPTIONS)
-            for width in WIDTHS:
-                for scheme in SCHEMES:
-                    take(system, browser, folder, width, scheme)
+            for scheme in SCHEMES:
+                for width in WIDTHS:
+                    take_all(system, browser, width, scheme)
             browser.close()
+    if options.docs:
+        for name in DOCUMENTED:
+            shutil.copy(FOLDER / f"{name}.png", DOCS)
     return 0
 
 
-def train(system: Site) -> None:
-    """Finished runs of `rl_v3`, a failed one, and one that is under way."""
-    for number in range(TRAINED_RUNS):
-        system.run("manage.py", "train_policy", "rl_v3", "--wait", "--episodes", str(4 + 2 * number))
-    system.run("manage.py", "train_policy", "rl_v3", "--episodes", str(EPISODES_OF_THE_LAST))
-    wait_for(lambda: system.runs("rl_v3")[-1]["episodes_done"] > 20, "episodes of the last run", 60)
-
-
-def take(system: Site, browser: Browser, folder: Path, width: str, scheme: str) -> None:
-    """Every page at that width in that scheme."""
+def take_all(system: Site, browser: Browser, width: str, scheme: Literal["light", "dark"]) -> None:
+    """Take screenshots of every page at the width and in the scheme."""
     context = browser.new_context(
-        base_url=system.address, viewport=WIDTHS[width], color_scheme=scheme, reduced_motion="reduce"
+        base_url=system.url, viewport=WIDTHS[width], color_scheme=scheme, reduced_motion="reduce"
     )
     context.set_default_timeout(15_000)
     page = context.new_page()
+
+    def take(name: str) -> None:
+        screenshot(page, FOLDER / f"{name}-{width}-{scheme}.png", TALLEST[width])
+
     page.goto("/")
-    picture(page, folder / f"login-{width}-{scheme}.png", TALLEST[width])
+    take("login")
     log_in(page, "nobody")
-    picture(page, folder / f"not-permitted-{width}-{scheme}.png", TALLEST[width])
+    take("not-permitted")
     page.get_by_role("button", name="Sign out").click()
     log_in(page, "operator")
-    run = f"/runs/{system.runs('rl_v3')[-1]['run_id']}/"
-    running = {"running": "/policies/rl_v3/", "running-run": run, "cancel-question": f"{run}cancel/"}
-    for name, address in (addresses(system) | running).items():
-        page.goto(address)
-        drawn(page)
-        picture(page, folder / f"{name}-{width}-{scheme}.png", TALLEST[width])
+    run = f"/runs/{system.runs(RUNNING)[-1]['run_id']}/"
+    running = {"running": f"/policies/{RUNNING}/", "running-run": run, "cancel-question": f"{run}cancel/"}
+    for name, url in (running | page_urls(system, FINISHED)).items():
+        page.goto(url)
+        wait_until_drawn(page)
+        take(name)
     context.close()
 
 
-def picture(page: Page, path: Path, tallest: int) -> None:
+def screenshot(page: Page, path: Path, tallest: int) -> None:
     width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
-    clip = {"x": 0, "y": 0, "width": width, "height": min(height, tallest)}
-    page.screenshot(path=path, full_page=True, clip=clip, animations="disabled", caret="hide")
+    page.screenshot(
+        path=path,
+        full_page=True,
+        clip={"x": 0, "y": 0, "width": width, "height": min(height, tallest)},
+        animations="disabled",
+        caret="hide",
+    )
 
 
 if __name__ == "__main__":

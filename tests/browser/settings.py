@@ -1,4 +1,4 @@
-"""The project's settings for the real processes that browsers look at: logins that cost nothing."""
+"""The project's settings for the processes of a site, with a fast password hash for quick logins."""
 
 from quantum_trader.settings import *  # noqa: F403
 

@@ -1,4 +1,4 @@
-"""The system as a browser meets it: real processes on a Redis, a database, a folder and a port of their own."""
+"""A system of real processes for a browser, with a Redis, a database, a folder and a port of its own."""
 
 import contextlib
 import json
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Site:
         self.redis = RedisServer(self.folder)
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         return f"http://{HOST}:{self.port}"
 
     @property
@@ -56,14 +57,14 @@ class Site:
             "UVICORN_PORT": str(self.port),
         }
 
-    def prepare(self, hostile: bool) -> None:
-        """Redis, the tables, and what `tests.browser.stored` stores."""
+    def prepare(self, rows: str = "plain") -> None:
+        """Start Redis, create the tables and store the set `rows` of `tests.browser.site_rows`."""
         self.redis.start()
         self.run("manage.py", "migrate", "--noinput")
-        self.stored = json.loads(self.run("-m", "tests.browser.stored", *["--hostile"] * hostile))
+        self.stored = json.loads(self.run("-m", "tests.browser.site_rows", rows))
 
     def run(self, *command: str) -> str:
-        """A command of the project's on this system, to its end."""
+        """Run a command of the project on this system and return its output."""
         environment = os.environ | self.environment
         done = subprocess.run(
             [sys.executable, *command], cwd=BASE_DIR, env=environment, check=False, capture_output=True, text=True
@@ -72,13 +73,13 @@ class Site:
         return done.stdout
 
     def start(self, *names: str) -> None:
-        """Each service, once all are at work."""
+        """Start the services and wait until all of them work."""
         started = {}
         for name in names:
             stack = self._open[name] = contextlib.ExitStack()
             started[name] = stack.enter_context(running(Service(name, COMMANDS[name], self.environment), self.folder))
         for name, service in started.items():
-            wait_for(lambda name=name, service=service: self._at_work(name, service), f"{name} to be at work", 60)
+            wait_for(partial(self._at_work, name, service), f"{name} to be at work", 60)
 
     def _at_work(self, name: str, service: Started) -> bool:
         text = service.console.path.read_text()
@@ -87,7 +88,7 @@ class Site:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            return health.get(f"{self.address}/healthz", {"Host": HOST})[0] == 200
+            return health.get(f"{self.url}/healthz", {"Host": HOST})[0] == 200
         return False
 
     def stop(self, name: str) -> None:
@@ -98,24 +99,24 @@ class Site:
             self.stop(name)
         self.redis.kill()
 
-    def query(self, statement: str, *given: Any) -> list[dict[str, Any]]:
+    def query(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         with contextlib.closing(sqlite3.connect(self.folder / "db.sqlite3", timeout=20)) as connection:
             connection.row_factory = sqlite3.Row
             with connection:
-                return [dict(row) for row in connection.execute(statement, given)]
+                return [dict(row) for row in connection.execute(statement, values)]
 
     def runs(self, policy: str) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """Return the runs of the policy, oldest first."""
         statement = "SELECT run.* FROM rl_training_trainingrun run JOIN rl_training_policystore policy "
         return self.query(statement + "ON policy.id = run.policy_id WHERE policy.name = ? ORDER BY run.id", policy)
 
 
 @contextlib.contextmanager
-def site(folder: Path, hostile: bool = True, services: Sequence[str] = ("web", "worker", "beat")) -> Iterator[Site]:
-    """With these services at work, and hostile names and texts in rows; gone at the end of the block."""
+def site(folder: Path, rows: str = "hostile", services: Sequence[str] = ("web", "worker", "beat")) -> Iterator[Site]:
+    """A site with a set of rows (see `tests.browser.site_rows`) and running services until the end of the block."""
     found = Site(folder)
     try:
-        found.prepare(hostile)
+        found.prepare(rows)
         found.start(*services)
         yield found
     finally:

@@ -1,4 +1,4 @@
-"""What an operator does and sees while a real worker trains: nothing here reloads a page to see what changed."""
+"""What an operator does and sees while a real worker trains. No test reloads a page to see a change."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,11 +9,11 @@ from tests.browser.names import LIVE, LIVE_EPISODES, PASSWORD
 from tests.waiting import wait_for
 
 POLICY = f"/policies/{LIVE}/"
-# Longer than a run takes on a busy machine. The first one may wait for a worker that compiles what it trains with.
+# Milliseconds: longer than a run takes on a busy machine. The worker of the first run may have to compile code first.
 SOON = 60_000
 AT_FIRST = 240_000
 LISTEN = """
-document.addEventListener("live:progress", ({ detail }) => (window.heard ??= []).push(detail.payload.episode));
+document.addEventListener("live:progress", ({ detail }) => (window.received ??= []).push(detail.payload.episode));
 """
 
 
@@ -23,20 +23,20 @@ def train_now(page):
     expect(page.get_by_role("status").first).to_contain_text("is queued")
 
 
-def stays(page):
-    """Marks the document, so that `is_the_same` tells whether it was loaded anew."""
-    page.evaluate("window.stayed = true")
+def mark(page):
+    """Mark the document, so that `is_marked` is false after a reload."""
+    page.evaluate("window.marked = true")
 
 
-def is_the_same(page):
-    return page.evaluate("window.stayed === true")
+def is_marked(page):
+    return page.evaluate("window.marked === true")
 
 
 def wait_until_idle(system):
     wait_for(lambda: all(run["finished_at"] for run in system.runs(LIVE)), "the policy's run to end", 240)
 
 
-def test_logging_in_leads_to_the_page_that_asked_for_it(open_page):
+def test_login_opens_the_page_that_required_it(open_page):
     page = open_page("/runs/", None)
     page.get_by_label("Username").fill("viewer")
     page.get_by_label("Password").fill("wrong")
@@ -51,11 +51,11 @@ def test_logging_in_leads_to_the_page_that_asked_for_it(open_page):
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
-def test_a_run_progresses_live_to_its_end(open_page, system):
+def test_progress_of_a_run_is_shown_live_to_its_end(open_page, system):
     page = open_page(POLICY)
     before = page.locator("figure.chart [data-summary]").first.inner_text()
     train_now(page)
-    stays(page)
+    mark(page)
     episode = page.locator("#state [data-episode]")
     expect(episode).not_to_have_text("0", timeout=AT_FIRST)
     first = int(episode.inner_text())
@@ -67,7 +67,7 @@ def test_a_run_progresses_live_to_its_end(open_page, system):
     run = system.runs(LIVE)[-1]
     assert (run["status"], run["episodes_done"]) == ("succeeded", LIVE_EPISODES)
     expect(page.locator("#runs")).to_contain_text(run["run_id"])
-    assert is_the_same(page)
+    assert is_marked(page)
 
 
 def last_slot_was_ten_minutes_ago(system):
@@ -79,10 +79,10 @@ def last_slot_was_ten_minutes_ago(system):
     system.query("UPDATE rl_training_policystore SET next_run_at = ? WHERE id = ?", f"{following:%F %T.%f}", policy)
 
 
-def test_the_countdown_follows_the_interval(open_page, system):
+def test_countdown_follows_an_edited_interval(open_page, system):
     last_slot_was_ten_minutes_ago(system)
     watched, page = open_page(POLICY), open_page(f"{POLICY}settings/")
-    stays(watched)
+    mark(watched)
     countdown = watched.locator("#state [data-countdown]")
     expect(countdown).to_have_text(re.compile("^in 4[0-9] min"))
     page.wait_for_load_state()
@@ -93,10 +93,10 @@ def test_the_countdown_follows_the_interval(open_page, system):
     page.get_by_role("button", name="Save").click()
     expect(countdown).to_have_text(re.compile("^in [5-9] min"), timeout=AT_FIRST)
     expect(countdown).not_to_have_text(countdown.inner_text())
-    assert is_the_same(watched)
+    assert is_marked(watched)
 
 
-def test_a_run_is_cancelled(open_page, system):
+def test_run_is_cancelled(open_page, system):
     page = open_page(POLICY)
     train_now(page)
     page.locator("#state").get_by_role("link", name=re.compile("Cancel")).click()
@@ -106,12 +106,12 @@ def test_a_run_is_cancelled(open_page, system):
     expect(page.locator("#run .outcome")).to_have_text("cancelled", timeout=AT_FIRST)
 
 
-def test_a_viewer_is_offered_nothing_to_do(open_page):
+def test_viewer_sees_no_actions(open_page):
     page = open_page(POLICY, "viewer")
     assert page.get_by_role("link", name=re.compile("Train now|Disable|Settings")).count() == 0
 
 
-def test_a_failed_run_says_why(open_page, system):
+def test_failed_run_shows_error_and_traceback(open_page, system):
     page = open_page("/runs/?status=failed&policy=trend_daily")
     page.get_by_role("link", name=system.stored["failed"]).click()
     expect(page.locator("#error")).to_contain_text("prices.csv, row 7: close is above high")
@@ -121,26 +121,26 @@ def test_a_failed_run_says_why(open_page, system):
     expect(page.get_by_role("group", name=re.compile("Payload of trend_daily.training.completed"))).to_be_visible()
 
 
-def test_no_episode_is_missed_while_the_connection_is_lost(open_page, system, complaints):
+def test_episodes_missed_while_disconnected_are_received(open_page, system, complaints):
     complaints.expected = ("net::ERR_", "Failed to fetch")
     wait_until_idle(system)
     page = open_page(POLICY)
     page.add_init_script(LISTEN)
     train_now(page)
-    stays(page)
+    mark(page)
 
-    def heard():
-        return set(page.evaluate("window.heard ?? []"))
+    def received():
+        return set(page.evaluate("window.received ?? []"))
 
-    wait_for(lambda: page.wait_for_timeout(50) or len(heard()) > 2, "the first episodes", 240)
+    wait_for(lambda: page.wait_for_timeout(50) or len(received()) > 2, "the first episodes", 240)
     system.stop("web")
     expect(page.locator("[data-connection]")).to_have_text("Reconnecting")
     wait_until_idle(system)
-    # What was done before the page was there is in the page.
-    missed = set(range(min(heard()), LIVE_EPISODES + 1)) - heard()
+    # The page was rendered with the episodes before the first received one.
+    missed = set(range(min(received()), LIVE_EPISODES + 1)) - received()
     assert missed
     system.start("web")
     expect(page.locator("[data-connection]")).to_have_text("Live", timeout=SOON)
-    wait_for(lambda: page.wait_for_timeout(50) or not missed - heard(), "the episodes that were missed", 30)
+    wait_for(lambda: page.wait_for_timeout(50) or not missed - received(), "the episodes that were missed", 30)
     expect(page.locator("#state")).to_contain_text("succeeded")
-    assert is_the_same(page)
+    assert is_marked(page)

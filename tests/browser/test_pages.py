@@ -1,12 +1,12 @@
-"""Every page in a real browser: accessible, drawn, and showing stored markup as text."""
+"""Every page in a real browser: its accessibility, its charts, and stored markup shown as text."""
 
 import re
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
 from tests.browser.names import HOSTILE, LONG
-from tests.browser.pages import SCHEMES, WIDTHS, addresses, drawn
+from tests.browser.pages import SCHEMES, WIDTHS, page_urls, wait_until_drawn
 from tests.waiting import wait_for
 
 AXE = {
@@ -19,7 +19,7 @@ PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts"
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 
 
-# What is drawn from then on.
+# Keeps the plots that are drawn from then on.
 KEEP_PLOTS = """
 () => {
   window.plots = [];
@@ -35,18 +35,18 @@ def violations(page, **options):
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", [*PAGES, *QUESTIONS, *LONG_PAGES, "login", "not-permitted"])
-def test_a_page_breaks_no_rule_of_accessibility(open_page, system, complaints, name, width):
+def test_page_has_no_accessibility_violation(open_page, system, complaints, name, width):
     complaints.expected = {"not-found": ("404 (Not Found)",), "not-permitted": ("403 (Forbidden)",)}.get(name, ())
     user = {"login": None, "not-permitted": "nobody"}.get(name, "operator")
-    page = open_page((addresses(system) | LONG_PAGES).get(name, "/"), user, viewport=WIDTHS[width])
-    drawn(page)
+    page = open_page((page_urls(system) | LONG_PAGES).get(name, "/"), user, viewport=WIDTHS[width])
+    wait_until_drawn(page)
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
         assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]["width"]
 
 
-def test_each_setting_of_a_config_has_a_name_in_the_admin(open_page, system, complaints):
+def test_each_config_field_in_the_admin_has_a_label(open_page, system, complaints):
     complaints.expected = ("favicon.ico",)
     [policy] = system.query("SELECT id FROM rl_training_policystore WHERE name = 'trend_daily'")
     page = open_page(f"/admin/rl_training/policystore/{policy['id']}/change/", "admin")
@@ -62,9 +62,9 @@ def test_each_setting_of_a_config_has_a_name_in_the_admin(open_page, system, com
     assert violations(page, runOnly=["label", "select-name"]) == []
 
 
-def test_charts_are_drawn_and_say_what_they_show(open_page):
+def test_charts_are_drawn_and_described(open_page):
     page = open_page("/policies/trend_daily/")
-    drawn(page)
+    wait_until_drawn(page)
     pictures = page.get_by_role("img").filter(has=page.locator("canvas"))
     assert pictures.count() == 6
     assert "Reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
@@ -73,9 +73,9 @@ def test_charts_are_drawn_and_say_what_they_show(open_page):
     assert first.locator("details tr").count() == 61
 
 
-def test_around_a_single_run_there_is_an_hour_on_either_side(open_page):
+def test_chart_of_a_single_run_spans_two_hours(open_page):
     page = open_page(f"/policies/{LONG}/")
-    drawn(page)
+    wait_until_drawn(page)
     page.evaluate(KEEP_PLOTS)
     page.emulate_media(color_scheme="dark")
     wait_for(lambda: page.wait_for_timeout(50) or page.evaluate("plots.length") == 6, "the charts to be drawn anew", 15)
@@ -83,7 +83,7 @@ def test_around_a_single_run_there_is_an_hour_on_either_side(open_page):
     assert page.evaluate(spans) == [7200, 7200, 7200]
 
 
-def test_without_javascript_the_figures_are_there(open_page):
+def test_page_without_javascript_shows_chart_tables(open_page):
     page = open_page("/policies/trend_daily/", java_script_enabled=False)
     first = page.locator("figure.chart").first
     assert "The last 60 finished runs" in first.inner_text()
@@ -99,13 +99,13 @@ def test_stored_markup_is_text_on_every_page(open_page, system, index):
     page = open_page("/")
     page.get_by_role("link", name=text, exact=True).first.click()
     visited = [page.url]
-    drawn(page)
+    wait_until_drawn(page)
     assert text in page.locator("h1").inner_text()
     for path in ("/", "/runs/", f"/runs/{run}/"):
         page.goto(path)
         assert text in page.locator("main").inner_text()
     page.get_by_role("link", name="version 1").first.click()
-    drawn(page)
+    wait_until_drawn(page)
     visited.append(page.url)
     assert text in page.locator("h1").inner_text()
     page.goto(visited[0] + "settings/")

@@ -1,7 +1,7 @@
 import pytest
 
 from dashboard.charts import evaluations
-from tests.dashboard.charts.rows import EVALUATION
+from tests.dashboard.charts.charted_rows import EVALUATION
 
 
 def test_drawdown_is_relative_to_the_highest_equity_before():

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from dashboard.charts.policies import RUNS, charts_of
 from dashboard.charts.runs import EPISODES
 from rl_training.models import PolicyVersion, TrainingRun
-from tests.dashboard.charts.rows import EVALUATION, START, store
+from tests.dashboard.charts.charted_rows import EVALUATION, START, store
 from tests.stored import finished_run
 
 KEYS = ["rewards", "episodes", "distribution", "durations", "episode-durations", "speed"]

@@ -13,7 +13,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A web process with a Redis and a database of its own."""
     found = Site(tmp_path_factory.mktemp("live"))
     try:
-        found.prepare(hostile=False)
+        found.prepare()
         found.start("web")
         yield found
     finally:

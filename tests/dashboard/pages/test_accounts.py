@@ -1,6 +1,6 @@
 import pytest
 
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_text import words
 
 pytestmark = pytest.mark.django_db
 STRICT = "default-src 'none'; script-src 'self'; style-src 'self';"

@@ -5,7 +5,7 @@ from django.test import Client
 
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.runs import task_messages
-from tests.dashboard.pages.rows import active_run
+from tests.dashboard.pages.page_rows import active_run
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db

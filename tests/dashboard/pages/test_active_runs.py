@@ -8,8 +8,8 @@ from dashboard.pages.active_runs import shown
 from dashboard.pages.policy_states import Record
 from rl_training.models import TrainingRun
 from rl_training.streams import progress
-from tests.dashboard.pages.rows import active_run
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_rows import active_run
+from tests.dashboard.pages.page_text import words
 
 pytestmark = pytest.mark.django_db
 # 4 environments of 32 steps an episode: a run of 8 episodes takes 1,024 steps.

@@ -9,7 +9,7 @@ from dashboard.pages import alerts
 from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import PolicyStore
 from tests.api_clients import user_of
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_text import words
 from tests.stored import MARKUP, finished_run
 
 pytestmark = pytest.mark.django_db

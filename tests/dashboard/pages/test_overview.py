@@ -11,8 +11,8 @@ from django.utils import timezone
 from dashboard.pages import overview
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.streams import progress
-from tests.dashboard.pages.rows import active_run
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_rows import active_run
+from tests.dashboard.pages.page_text import words
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db

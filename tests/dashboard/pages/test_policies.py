@@ -4,8 +4,8 @@ import pytest
 
 from dashboard.charts.evaluations import shown
 from rl_training.models import PolicyStore
-from tests.dashboard.pages.rows import version_of
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_rows import version_of
+from tests.dashboard.pages.page_text import words
 from tests.stored import MARKUP, finished_run, store_raw
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,8 @@ from dashboard.pages.run_configs import config_changes
 from dashboard.pages.runs import RUNS_PER_PAGE
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
-from tests.dashboard.pages.rows import active_run, version_of
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_rows import active_run, version_of
+from tests.dashboard.pages.page_text import words
 from tests.stored import MARKUP, finished_run
 
 pytestmark = pytest.mark.django_db

@@ -5,8 +5,8 @@ from django.utils import timezone
 
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.schedule import slots
-from tests.dashboard.pages.rows import active_run
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_rows import active_run
+from tests.dashboard.pages.page_text import words
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ from django.utils import timezone
 from dashboard.pages import system_state
 from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import PolicyStore
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_text import words
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db

@@ -1,7 +1,7 @@
 import pytest
 
-from tests.dashboard.pages.rows import version_of
-from tests.dashboard.pages.text import words
+from tests.dashboard.pages.page_rows import version_of
+from tests.dashboard.pages.page_text import words
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db

@@ -1,13 +1,14 @@
-"""`python -m tests.browser.stored [--hostile]`: users, policies and runs for a browser to look at.
+"""`python -m tests.browser.site_rows SET`: stores a set of users, policies and runs for a browser to look at.
 
-It prints the ids of some as JSON. It runs in a process of its own, with the settings of the system that the browser
-looks at.
+Prints the ids of some rows as JSON. The program runs in a process of its own, with the settings of the system that the
+browser looks at. The sets are `plain`, `hostile` (with markup in names and texts as well), and `untrained` (users and
+policies alone, which real workers train afterwards).
 """
 
 import json
 import random
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import django
@@ -16,13 +17,14 @@ django.setup()
 
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.utils import timezone  # noqa: E402
+from rest_framework.authtoken.models import Token  # noqa: E402
 
 from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
-from tests.browser.names import HOSTILE, LIVE, LIVE_EPISODES, LONG, PASSWORD  # noqa: E402
+from tests.browser.names import HOSTILE, LIVE, LIVE_EPISODES, LONG, PASSWORD, UNTRAINED  # noqa: E402
 
-# Runs whose episodes take some hundredths of a second each.
+# An episode of a run with these settings takes some hundredths of a second.
 SMALL = EnvironmentConfig(episode_length=64)
 QUICK = PPOConfig(num_envs=4, rollout_length=16, minibatch_size=64, hidden_sizes=[8], epochs=1, device="cpu")
 POINTS = 250
@@ -32,12 +34,11 @@ TRACEBACK = f"Traceback (most recent call last):\n  ...\nMarketDataError: {ERROR
 MARKET = {"name": "sp500", "bars": 5031, "first": "1999-01-04", "last": "2018-12-31", "digest": "5e1d" * 16}
 
 
-def store(hostile: bool) -> dict[str, Any]:
-    for name in ("viewer", "operator", "admin"):
-        user = User.objects.create_user(name, password=PASSWORD, is_staff=name == "admin")
-        user.groups.add(Group.objects.get(name=name))
-    User.objects.create_user("nobody", password=PASSWORD)
-    # Off until a test wants it: the migration's policy is due from the first moment on.
+def store(rows: str) -> dict[str, Any]:
+    store_users()
+    if rows == "untrained":
+        return store_untrained()
+    # The migration's policy is due at once; it stays disabled until a test enables it.
     PolicyStore.objects.update(enabled=False, environment=SMALL, ppo=QUICK)
     history = PolicyStore.objects.create(name="trend_daily", environment=SMALL, ppo=QUICK)
     version, failed = store_history(history, 60, versions=3)
@@ -48,48 +49,48 @@ def store(hostile: bool) -> dict[str, Any]:
     )
     store_history(long, 1)
     alert = store_alerts(history, live)
-    return {"version": version, "failed": failed, "alert": alert, "hostile": store_hostile() if hostile else []}
+    return {
+        "version": version,
+        "failed": failed,
+        "alert": alert,
+        "hostile": store_hostile() if rows == "hostile" else [],
+    }
+
+
+def store_users() -> None:
+    """Store a user for each role, and `nobody` without a role."""
+    for name in ("viewer", "operator", "admin"):
+        user = User.objects.create_user(name, password=PASSWORD, is_staff=name == "admin")
+        user.groups.add(Group.objects.get(name=name))
+    User.objects.create_user("nobody", password=PASSWORD)
+
+
+def store_untrained() -> dict[str, Any]:
+    """Store the policies of `UNTRAINED` beside `rl_v3`, and return the operator's API token."""
+    for name, settings in UNTRAINED.items():
+        policy = PolicyStore(name=name)
+        for column, value in settings.items():
+            current = getattr(policy, column)
+            setattr(policy, column, current.model_copy(update=value) if isinstance(value, dict) else value)
+        policy.full_clean()
+        policy.save()
+    token, _ = Token.objects.get_or_create(user=User.objects.get(username="operator"))
+    return {"token": token.key}
 
 
 def store_history(policy: PolicyStore, hours: int, versions: int = 0) -> tuple[int, str]:
-    """A run in each hour; the newest version's number and a failed run's id.
+    """Store a run in each hour, and versions of the last runs.
 
-    The last of them have a version, without its files: no worker can go on from it.
+    Returns the number of the newest version and the id of the last failed run. The versions have no files, so no worker
+    can start from them.
     """
     chance = random.Random(5)
     now = timezone.now()
     failed, number = "", 0
     for hour in range(hours, 0, -1):
-        failure = hour % 14 == 3
-        end = now - timedelta(hours=hour - 1) - SINCE_LAST_SLOT
-        seconds = chance.lognormvariate(1.4, 0.3)
-        rewards = [] if failure else [0.004 * (hours - hour) + chance.gauss(0, 0.05) for _ in range(4)]
-        run = TrainingRun.objects.create(
-            policy=policy,
-            status="failed" if failure else "succeeded",
-            trigger="schedule",
-            attempt=1,
-            scheduled_for=end - timedelta(seconds=seconds + 1),
-            queued_at=end - timedelta(seconds=seconds + 1),
-            started_at=end - timedelta(seconds=seconds),
-            finished_at=end,
-            duration_seconds=seconds,
-            episodes=4,
-            episodes_done=len(rewards),
-            environment_steps=len(rewards) * 20_000,
-            episode_rewards=rewards,
-            avg_reward=None if failure else sum(rewards) / 4,
-            final_reward=None if failure else rewards[-1],
-            avg_policy_loss=None if failure else chance.gauss(-0.003, 0.001),
-            avg_value_loss=None if failure else abs(chance.gauss(0.4, 0.05)),
-            config=config(hour),
-            market_summary=None if failure else MARKET,
-            error=ERROR if failure else "",
-            traceback=TRACEBACK if failure else "",
-        )
-        announce(run)
-        failed = run.run_id if failure else failed
-        if hour <= versions and not failure:
+        run = store_run(policy, hour, now - timedelta(hours=hour - 1) - SINCE_LAST_SLOT, 0.004 * (hours - hour), chance)
+        failed = run.run_id if run.status == "failed" else failed
+        if hour <= versions and run.status == "succeeded":
             number += 1
             PolicyVersion.objects.create(
                 policy=policy, number=number, run=run, artifact="a", sha256="ab" * 32, evaluation=evaluation(chance)
@@ -101,8 +102,51 @@ def store_history(policy: PolicyStore, hours: int, versions: int = 0) -> tuple[i
     return number, failed
 
 
+def store_run(policy: PolicyStore, hour: int, end: datetime, reward: float, chance: random.Random) -> TrainingRun:
+    """Store the run so many hours ago with its events; every 14th run failed."""
+    failed = hour % 14 == 3
+    seconds = chance.lognormvariate(1.4, 0.3)
+    queued, started = end - timedelta(seconds=seconds + 1), end - timedelta(seconds=seconds)
+    rewards = [] if failed else [reward + chance.gauss(0, 0.05) for _ in range(4)]
+    run = TrainingRun.objects.create(
+        policy=policy,
+        status="failed" if failed else "succeeded",
+        trigger="schedule",
+        attempt=1,
+        scheduled_for=queued,
+        queued_at=queued,
+        started_at=started,
+        finished_at=end,
+        duration_seconds=seconds,
+        episodes=4,
+        episodes_done=len(rewards),
+        environment_steps=len(rewards) * 20_000,
+        episode_rewards=rewards,
+        avg_reward=None if failed else sum(rewards) / 4,
+        final_reward=None if failed else rewards[-1],
+        avg_policy_loss=None if failed else chance.gauss(-0.003, 0.001),
+        avg_value_loss=None if failed else abs(chance.gauss(0.4, 0.05)),
+        config=config(hour),
+        market_summary=None if failed else MARKET,
+        error=ERROR if failed else "",
+        traceback=TRACEBACK if failed else "",
+    )
+    for kind, time in (("started", started), ("completed", end)):
+        TrainingEvent.objects.create(
+            event_type=f"{policy.name}.training.{kind}",
+            run=run,
+            timestamp=time,
+            published_at=time,
+            payload={"run_id": run.run_id, "policy": policy.name, "error": run.error},
+        )
+    return run
+
+
 def store_alerts(history: PolicyStore, live: PolicyStore) -> int:
-    """One that is acknowledged and one that is not, whose id it is, for as long as no run of theirs ends."""
+    """Store an acknowledged and an open alert, and return the id of the open one.
+
+    Both stay open until a run of their policy ends.
+    """
     known = {"acknowledged_at": timezone.now(), "acknowledged_by": User.objects.get(username="operator")}
     for policy, columns in ((live, known), (history, {})):
         found, _ = AlertRule.objects.get_or_create(policy=policy, kind="success_rate")
@@ -113,7 +157,7 @@ def store_alerts(history: PolicyStore, live: PolicyStore) -> int:
 
 
 def config(hour: int) -> dict[str, Any]:
-    """Of the run so many hours ago: one setting was changed once."""
+    """Return the config of the run so many hours ago; one setting changed 20 hours ago."""
     gamma = 0.99 if hour > 20 else 0.995
     return {
         "seed": hour,
@@ -122,17 +166,6 @@ def config(hour: int) -> dict[str, Any]:
         "environment": SMALL.model_dump(mode="json"),
         "ppo": QUICK.model_dump(mode="json") | {"gamma": gamma},
     }
-
-
-def announce(run: TrainingRun) -> None:
-    for kind, moment in (("started", run.started_at), ("completed", run.finished_at)):
-        TrainingEvent.objects.create(
-            event_type=f"{run.policy.name}.training.{kind}",
-            run=run,
-            timestamp=moment,
-            published_at=moment,
-            payload={"run_id": run.run_id, "policy": run.policy.name, "error": run.error},
-        )
 
 
 def evaluation(chance: random.Random) -> dict[str, Any]:
@@ -165,7 +198,7 @@ def evaluation(chance: random.Random) -> dict[str, Any]:
 
 
 def store_hostile() -> list[str]:
-    """A policy, a run, an event and a version for each of `HOSTILE`, past all validation; the ids of the runs."""
+    """Store a policy, run, event and version for each text of `HOSTILE` without validation; return the runs' ids."""
     found = []
     for text in HOSTILE:
         policy = PolicyStore.objects.create(name=text, enabled=False, schedule_error=text)
@@ -197,4 +230,4 @@ def store_hostile() -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(store(hostile="--hostile" in sys.argv)))
+    sys.stdout.write(json.dumps(store(sys.argv[1])))

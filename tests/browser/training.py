@@ -1,0 +1,63 @@
+"""Real training on a site: runs of several policies, a failed run, an alert, and a long run under way."""
+
+import json
+import urllib.request
+
+from tests.browser.names import GOLD, UNTRAINED
+from tests.browser.site import Site
+from tests.waiting import wait_for
+
+# The policy with a long run under way, and the policy whose finished runs and versions the screenshots show.
+RUNNING, FINISHED = "rl_v3", "nasdaq_trend"
+# How many runs each policy trains.
+RUNS = {RUNNING: 16, FINISHED: 24, "sp500_long_flat": 10, "nasdaq_low_cost": 6, GOLD: 2}
+EPISODES = 8
+# The long run is long enough for all screenshots; they begin after the second number of episodes.
+LONG_RUN_EPISODES, BEGIN_AFTER_EPISODES = 6000, 1500
+
+
+def train(system: Site) -> None:
+    """Train the runs of `RUNS`, a run of every policy on the schedule, and the long run up to the first screenshots.
+
+    `system` needs web, worker and alerts at work, and the rows `untrained`; beat is started here. Sets in
+    `system.stored` what `page_urls` needs.
+    """
+    for number in range(max(RUNS.values())):
+        for policy, runs in RUNS.items():
+            if number < runs:
+                trigger(system, policy, EPISODES)
+        wait_for(lambda: not active(system), "the runs to end", 300)
+    system.query("UPDATE rl_training_policystore SET enabled = 0 WHERE name = 'nasdaq_low_cost'")
+    system.start("beat")
+    scheduled = "SELECT COUNT(*) AS number FROM rl_training_trainingrun WHERE \"trigger\" = 'schedule'"
+    wait_for(lambda: system.query(scheduled)[0]["number"] == len(UNTRAINED), "a scheduled run of each policy", 300)
+    wait_for(lambda: not active(system), "the scheduled runs to end", 300)
+    alert = wait_for(lambda: system.query("SELECT id FROM alerts_alert WHERE resolved_at IS NULL"), "an alert", 120)
+    system.stored |= {
+        "alert": alert[0]["id"],
+        "failed": system.runs(GOLD)[-1]["run_id"],
+        "version": system.query("SELECT MAX(version.number) AS number" + OF_VERSIONS, FINISHED)[0]["number"],
+    }
+    trigger(system, RUNNING, LONG_RUN_EPISODES)
+    wait_for(lambda: system.runs(RUNNING)[-1]["episodes_done"] > BEGIN_AFTER_EPISODES, "the long run's episodes", 900)
+
+
+OF_VERSIONS = (
+    " FROM rl_training_policyversion version JOIN rl_training_policystore policy ON policy.id = version.policy_id"
+    " WHERE policy.name = ?"
+)
+
+
+def active(system: Site) -> list[dict[str, object]]:
+    return system.query("SELECT id FROM rl_training_trainingrun WHERE status IN ('queued', 'running')")
+
+
+def trigger(system: Site, policy: str, episodes: int) -> None:
+    """Queue a run over the API."""
+    request = urllib.request.Request(
+        f"{system.url}/api/v1/runs/",
+        json.dumps({"policy": policy, "episodes": episodes}).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Token {system.stored['token']}"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 201
