@@ -33,7 +33,7 @@ chromium:
 		{ apt-get update >&2 && apt-get install -y --no-install-recommends chromium >&2; }; } } || \
 		echo "There is no Chromium, and it cannot be installed here: no test in a browser will run." >&2
 
-# Pictures of every page, taken of a system that trains for them.
+# Screenshots of every page of a system that trains for them, in var/screenshots. Those in docs: add `--docs`.
 screenshots: .venv/development chromium
 	$(BIN)/python -m tests.browser.screenshots
 
