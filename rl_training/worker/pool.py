@@ -1,8 +1,8 @@
-"""The processes of a worker's pool show their parent that they run; it ends one that does not.
+"""The processes of a worker's pool: they report to their parent process, which kills a silent one.
 
-Nothing inside a process can end it once it is stopped, or holds the interpreter in a call that does not return. Its
-run is taken up elsewhere after as long; without this its place in the pool, and what it has locked, would be lost for
-good.
+A stopped process, or one that holds the interpreter in a call that does not return, cannot end itself. Its run is
+resumed by another worker after RUN_LOST_AFTER_SECONDS. The parent kills the process after as long, because its place in
+the pool and the locks that it holds would otherwise be lost for good.
 """
 
 import multiprocessing
@@ -18,44 +18,58 @@ from django.conf import settings
 
 log = structlog.get_logger(__name__)
 
-# Celery's heartbeat comes every two seconds.
-ASLEEP_AFTER_SECONDS = 10.0
-MOST_PROCESSES = 1024
-# Made before the pool forks, hence shared by the worker and its children. By a process's index in the pool: its number,
-# and when it last showed that it runs.
-_shown_by = multiprocessing.Array("q", MOST_PROCESSES, lock=False)
-_shown_at = multiprocessing.Array("d", MOST_PROCESSES, lock=False)
-_looked_at = 0.0
+# Celery sends `heartbeat_sent` every two seconds. After a longer gap the parent process itself was stopped.
+PARENT_STOPPED_SECONDS = 10.0
+MAX_PROCESSES = 1024
+# Shared memory of the worker and its children, because it is made before the pool forks. By a process's index in the
+# pool: its process id, and the time of its last heartbeat.
+_heartbeat_pids = multiprocessing.Array("q", MAX_PROCESSES, lock=False)
+_heartbeat_times = multiprocessing.Array("d", MAX_PROCESSES, lock=False)
+# Whether the worker is shutting down. Without a lock: a child that is killed while it holds one would block all others.
+_stopping = multiprocessing.RawValue("b", 0)
+_last_check = 0.0
 
 
-def show() -> None:
-    """From now on this process of the pool shows each second that it runs.
+def request_stop() -> None:
+    """Ask the runs of this worker to stop after their current iteration."""
+    _stopping.value = 1
 
-    From a thread that does nothing else: whoever asks the database may wait for longer than a process may be silent.
+
+def stop_requested() -> bool:
+    """Return whether the worker is shutting down."""
+    return bool(_stopping.value)
+
+
+def start_heartbeat() -> None:
+    """Start the heartbeat of this process of the pool.
+
+    It needs a thread of its own: a thread that queries the database may wait longer than a process may be silent.
     """
-    threading.Thread(target=go_on_showing, args=[billiard.current_process().index], name="show", daemon=True).start()
+    index = billiard.current_process().index
+    threading.Thread(target=write_heartbeats, args=[index], name="pool-heartbeat", daemon=True).start()
 
 
-def go_on_showing(index: int) -> None:
+def write_heartbeats(index: int) -> None:
+    """Write the heartbeat of the process with this index in the pool, forever."""
     while True:
-        _shown_at[index], _shown_by[index] = time.monotonic(), os.getpid()
+        _heartbeat_times[index], _heartbeat_pids[index] = time.monotonic(), os.getpid()
         time.sleep(settings.POOL_HEARTBEAT_SECONDS)
 
 
-def end_stuck(**_: Any) -> None:
-    """Receiver of Celery's signal `heartbeat_sent`: end processes whose run has been given to another by now."""
-    global _looked_at
-    now, before = time.monotonic(), _looked_at
-    _looked_at = now
-    if now - before > ASLEEP_AFTER_SECONDS:
-        # This process, and perhaps the whole machine, was away: they have not had their time to show themselves.
+def kill_silent_processes(**_: Any) -> None:
+    """Kill the processes whose runs other workers have resumed by now. Receives Celery's signal `heartbeat_sent`."""
+    global _last_check
+    now, previous = time.monotonic(), _last_check
+    _last_check = now
+    if now - previous > PARENT_STOPPED_SECONDS:
+        # The whole machine may have been stopped: the children must have time to write a heartbeat first.
         return
     for process in billiard.active_children():
         index = getattr(process, "index", None)
-        if index is None or _shown_by[index] != process.pid:
+        if index is None or _heartbeat_pids[index] != process.pid:
             continue
-        silent = now - _shown_at[index]
+        silent = now - _heartbeat_times[index]
         if silent > settings.RUN_LOST_AFTER_SECONDS:
             log.error("A training process gives no sign of life and is killed", pid=process.pid, seconds=round(silent))
-            _shown_by[index] = 0
+            _heartbeat_pids[index] = 0
             os.kill(process.pid, signal.SIGKILL)

@@ -4,69 +4,83 @@ import signal
 import pytest
 from django.db import OperationalError, connections
 
-from rl_training import tasks
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
-from rl_training.worker import ownership as owner_module
+from rl_training.worker import database_retry
+from rl_training.worker.announcing import Announcer
+from rl_training.worker.database_retry import write_end
+from rl_training.worker.execution import execute
 from rl_training.worker.ownership import Owner
+from tests.active_runs import claimed_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def claimed(small_policy) -> TrainingRun:
-    return lifecycle.claim(lifecycle.enqueue(small_policy, TrainingRun.Trigger.COMMAND, send_message=False).run_id)
+    return claimed_run(small_policy)
 
 
-def test_progress_is_written_with_the_heartbeat(claimed):
+def test_progress_is_written_to_the_row(claimed):
     with Owner(claimed) as owner:
-        owner.progress |= {"iterations_done": 7, "episodes_done": 1, "environment_steps": 128}
-        owner.report()
+        owner.progress.iterations_done = 7
+        owner.progress.episodes_done = 1
+        owner.progress.environment_steps = 128
+        owner.write_progress()
     claimed.refresh_from_db()
     assert (claimed.iterations_done, claimed.episodes_done, claimed.environment_steps) == (7, 1, 128)
 
 
-def test_a_request_to_cancel_is_heard(claimed):
+def test_progress_that_is_unknown_leaves_the_row_as_it_is(claimed):
+    TrainingRun.objects.update(iterations_done=5)
+    owner = Owner(claimed)
+    owner.progress.episodes_done = 1
+    owner.write_progress()
+    claimed.refresh_from_db()
+    assert (claimed.iterations_done, claimed.episodes_done) == (5, 1)
+
+
+def test_request_to_cancel_sets_stop_and_cancelled(claimed):
     lifecycle.cancel(TrainingRun.objects.get(pk=claimed.pk))
     with Owner(claimed) as owner:
         assert owner.stop.wait(10)
     assert owner.cancelled.is_set()
 
 
-def test_a_redis_that_did_not_take_progress_is_left_alone_for_a_while(claimed, streams, settings):
-    owner, with_redis = Owner(claimed), settings.REDIS_URL
-    owner.announce({"episode": 1})
+def test_announcer_pauses_after_redis_did_not_take_an_entry(claimed, streams, settings):
+    announcer, with_redis = Announcer(claimed), settings.REDIS_URL
+    announcer.announce({"episode": 1})
     settings.REDIS_URL = "unix:///nonexistent/redis.sock"
-    owner.announce({"episode": 2})
+    announcer.announce({"episode": 2})
     settings.REDIS_URL = with_redis
-    owner.announce({"episode": 3})
+    announcer.announce({"episode": 3})
     assert streams.xlen("rl_v3.training.progress") == 1
     assert 86_000 < streams.ttl("rl_v3.training.progress") <= 86_400
 
 
-def test_the_end_of_a_run_is_written_once_the_database_is_back(claimed, monkeypatch):
-    monkeypatch.setattr(owner_module, "PAUSE_SECONDS", 0.0)
+def test_end_of_a_run_is_written_once_the_database_is_back(claimed, monkeypatch):
+    monkeypatch.setattr(database_retry, "PAUSE_SECONDS", 0.0)
     answers = iter([OperationalError("away"), OperationalError("away"), True])
-    asked = []
+    calls, pauses = [], []
 
     def write(run):
-        asked.append(run)
+        calls.append(run)
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    Owner(claimed).write(write, claimed)
-    assert len(asked) == 3
+    write_end(write, claimed, while_waiting=lambda: pauses.append(1))
+    assert (len(calls), len(pauses)) == (3, 2)
 
 
-def test_that_the_end_was_not_written_is_said(claimed, caplog):
+def test_end_of_a_run_that_another_attempt_owns_is_logged(claimed, caplog):
     TrainingRun.objects.update(attempt=2)
-    Owner(claimed).write(lifecycle.fail, claimed, "no bars")
+    write_end(lifecycle.fail, claimed, "no bars", while_waiting=lambda: None)
     assert "The run is another's by now" in caplog.text
 
 
-def test_a_run_that_takes_longer_than_its_policy_allows_fails(claimed):
+def test_run_that_exceeds_the_run_limit_fails(claimed):
     owner = Owner(claimed)
     owner._began_at -= 60 * claimed.policy.run_limit_minutes + 1
     with owner:
@@ -78,19 +92,19 @@ def test_a_run_that_takes_longer_than_its_policy_allows_fails(claimed):
     )
 
 
-def test_another_owner_is_noticed(claimed):
+def test_new_attempt_of_another_worker_sets_stop(claimed):
     TrainingRun.objects.update(attempt=2)
     with Owner(claimed) as owner:
         assert owner.stop.wait(10)
     assert not owner.cancelled.is_set()
 
 
-def test_a_run_cancelled_while_it_trains_ends_with_its_checkpoint_kept(small_policy, settings):
+def test_run_cancelled_while_it_trains_keeps_its_checkpoint(small_policy, settings):
     small_policy.episodes_per_run = 1_000_000
     small_policy.save_settings()
-    run = lifecycle.claim(lifecycle.enqueue(small_policy, TrainingRun.Trigger.COMMAND, send_message=False).run_id)
+    run = claimed_run(small_policy)
     lifecycle.cancel(TrainingRun.objects.get(pk=run.pk))
-    tasks.execute(run, lambda: False)
+    execute(run, lambda: False)
     run.refresh_from_db()
     assert (run.status, run.error) == ("cancelled", "cancelled")
     assert run.iterations_done > 0
@@ -98,18 +112,18 @@ def test_a_run_cancelled_while_it_trains_ends_with_its_checkpoint_kept(small_pol
     assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload["success"] is False
 
 
-def stuck(run: TrainingRun) -> None:
-    """A process whose training makes no iteration, with a limit that has passed."""
+def own_without_iterations(run: TrainingRun) -> None:
+    """Own a run whose stall limit has passed, until the owner kills this process."""
     owner = Owner(run)
-    owner._moved_at -= 60 * run.policy.stall_limit_minutes
+    owner._active_at -= 60 * run.policy.stall_limit_minutes
     with owner:
         owner.stop.wait(60)
 
 
-def test_a_process_that_makes_no_iteration_for_too_long_is_ended(claimed):
-    # No connection may be shared with the process.
+def test_process_without_iterations_for_too_long_is_killed(claimed):
+    # The forked process must not share a connection with this one.
     connections.close_all()
-    process = multiprocessing.get_context("fork").Process(target=stuck, args=(claimed,))
+    process = multiprocessing.get_context("fork").Process(target=own_without_iterations, args=(claimed,))
     process.start()
     process.join(30)
     assert process.exitcode == -signal.SIGKILL

@@ -9,11 +9,12 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
-from rl_training import keys, tasks
+from rl_training import keys
 from rl_training.models import MAX_EPISODES, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
 from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
+from rl_training.worker.execution import execute, explain
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
 POLL_SECONDS = 0.2
@@ -94,12 +95,12 @@ class Command(BaseCommand):
         if claimed is None:
             raise CommandError(f"run {run.run_id} was taken by a worker", returncode=FAILED)
         try:
-            tasks.execute(claimed, should_stop=lambda: False)
+            execute(claimed, should_stop=lambda: False)
         except KeyboardInterrupt:
             lifecycle.fail(claimed, "interrupted")
             raise CommandError(f"run {run.run_id} was interrupted", returncode=INTERRUPTED) from None
         except Exception as error:
-            self.stderr.write(f"{tasks.explain(error)}")
+            self.stderr.write(explain(error))
 
     def _follow(self, run: TrainingRun) -> None:
         with tqdm(total=run.episodes, unit="episode", desc=run.run_id, disable=not sys.stderr.isatty()) as bar:

@@ -3,20 +3,22 @@ import json
 import math
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from celery.signals import task_revoked
 from django.conf import settings
 
-from rl_training import tasks
+from rl_training.files import artifacts
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
+from rl_training.tasks import train_policy
+from rl_training.worker.execution import execute
+from rl_training.worker.version_files import VersionsUnreadableError
+from tests.active_runs import claim
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 BITCOIN = "BTC_USD-Hourly.csv"
 
-# Each test commits, as a worker does, so that events reach the streams.
+# Each test commits, as a worker does: events reach the streams after the commit.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -27,11 +29,11 @@ def enqueue(policy, **options) -> TrainingRun:
 @pytest.fixture
 def finished(small_policy, streams) -> TrainingRun:
     run = enqueue(small_policy, seed=7)
-    tasks.train_policy(run.run_id)
+    train_policy(run.run_id)
     return TrainingRun.objects.get(pk=run.pk)
 
 
-def test_a_run_leaves_its_result_a_version_and_two_events(finished, streams):
+def test_finished_run_stores_its_result_a_version_and_two_events(finished, streams):
     assert (finished.status, finished.attempt, finished.episodes_done) == ("succeeded", 1, 2)
     assert finished.environment_steps == 2 * 4 * 32
     assert len(finished.episode_rewards) == 2
@@ -46,46 +48,46 @@ def test_a_run_leaves_its_result_a_version_and_two_events(finished, streams):
     assert [streams.xlen(f"rl_v3.training.{kind}") for kind in ("started", "progress", "completed")] == [1, 2, 1]
 
 
-def test_no_checkpoint_is_left_of_a_finished_run(finished):
+def test_finished_run_leaves_no_checkpoint(finished):
     assert [path for path in settings.CHECKPOINT_ROOT.iterdir() if finished.run_id in path.name] == []
 
 
-def test_its_metrics_lie_beside_its_weights(finished):
+def test_artifact_holds_weights_and_metrics(finished):
     folder = settings.ARTIFACT_ROOT / finished.version.artifact
     names = sorted(path.name.split(".tfevents")[0] for path in folder.iterdir())
     assert names == ["events.out", "manifest.json", "policy.safetensors"]
 
 
-def test_the_next_run_continues_from_the_version_before(finished, small_policy):
-    tasks.train_policy(enqueue(small_policy).run_id)
+def test_next_run_starts_from_the_previous_version(finished, small_policy):
+    train_policy(enqueue(small_policy).run_id)
     second = PolicyVersion.objects.get(number=2)
     assert second.parent == finished.version
     assert second.sha256 != finished.version.sha256
 
 
-def test_a_network_of_another_shape_starts_from_scratch(finished, small_policy):
+def test_run_with_another_network_shape_starts_from_scratch(finished, small_policy):
     small_policy.ppo = small_policy.ppo.model_copy(update={"hidden_sizes": [4]})
     small_policy.save_settings()
-    tasks.train_policy(enqueue(small_policy).run_id)
+    train_policy(enqueue(small_policy).run_id)
     assert PolicyVersion.objects.get(number=2).parent is None
 
 
-def test_a_damaged_version_is_passed_over_for_its_parent(finished, small_policy):
-    tasks.train_policy(enqueue(small_policy).run_id)
+def test_run_starts_from_the_parent_of_a_damaged_version(finished, small_policy):
+    train_policy(enqueue(small_policy).run_id)
     second = PolicyVersion.objects.get(number=2)
     weights = settings.ARTIFACT_ROOT / second.artifact / "policy.safetensors"
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    tasks.train_policy(enqueue(small_policy).run_id)
+    train_policy(enqueue(small_policy).run_id)
     assert PolicyVersion.objects.get(number=3).parent == finished.version
 
 
-def test_where_no_version_is_whole_the_run_fails_and_says_what_to_do(finished, small_policy):
+def test_run_without_a_readable_version_fails_with_instructions(finished, small_policy):
     (settings.ARTIFACT_ROOT / finished.version.artifact / "policy.safetensors").unlink()
     run = enqueue(small_policy)
-    with pytest.raises(tasks.VersionsUnreadableError):
-        tasks.train_policy(run.run_id)
+    with pytest.raises(VersionsUnreadableError):
+        train_policy(run.run_id)
     run.refresh_from_db()
     assert run.error == (
         f"neither version 1 of rl_v3 nor one that it came from can be read from {settings.ARTIFACT_ROOT}; put it back, "
@@ -93,29 +95,29 @@ def test_where_no_version_is_whole_the_run_fails_and_says_what_to_do(finished, s
     )
 
 
-def test_what_was_learnt_is_not_thrown_away_because_a_disk_is_full(finished, small_policy, monkeypatch):
+def test_storage_error_fails_the_run_instead_of_starting_from_scratch(finished, small_policy, monkeypatch):
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tasks.artifacts, "fetch", fail)
+    monkeypatch.setattr(artifacts, "fetch", fail)
     run = enqueue(small_policy)
     with pytest.raises(OSError, match="No space left"):
-        tasks.train_policy(run.run_id)
+        train_policy(run.run_id)
     run.refresh_from_db()
     assert (run.status, PolicyVersion.objects.count()) == ("failed", 1)
 
 
-def test_the_same_seed_from_scratch_makes_the_same_weights(finished, small_policy):
-    tasks.train_policy(enqueue(small_policy, seed=7, from_scratch=True).run_id)
+def test_same_seed_from_scratch_makes_the_same_weights(finished, small_policy):
+    train_policy(enqueue(small_policy, seed=7, from_scratch=True).run_id)
     assert PolicyVersion.objects.get(number=2).sha256 == finished.version.sha256
 
 
-def test_a_missing_market_file_fails_the_run_and_is_named(small_policy, streams):
+def test_missing_market_file_fails_the_run_and_is_named(small_policy, streams):
     small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": "absent.csv"})
     small_policy.save_settings()
     run = enqueue(small_policy)
     with pytest.raises(ValueError, match="absent.csv"):
-        tasks.train_policy(run.run_id)
+        train_policy(run.run_id)
     run.refresh_from_db()
     assert run.status == "failed"
     assert "absent.csv" in run.error
@@ -125,26 +127,27 @@ def test_a_missing_market_file_fails_the_run_and_is_named(small_policy, streams)
     assert (payload["success"], payload["error"], payload["avg_reward"]) == (False, run.error, None)
 
 
-def test_a_run_that_fails_says_of_which_bars(small_policy, streams):
+def test_failed_run_stores_its_market_summary(small_policy, streams):
     small_policy.environment = small_policy.environment.model_copy(update={"episode_length": 5_000})
     small_policy.save_settings()
     run = enqueue(small_policy)
     with pytest.raises(ValueError, match="sp500: 4024 of the 5031 bars are to train on, but at least 5104 are"):
-        tasks.train_policy(run.run_id)
+        train_policy(run.run_id)
     run.refresh_from_db()
-    assert (run.status, run.market_summary["bars"]) == ("failed", 5031)
+    assert run.status == "failed"
+    assert run.market_summary is not None
+    assert run.market_summary["bars"] == 5031
 
 
 @pytest.mark.skipif(not (SHARED / BITCOIN).exists(), reason="the shared market data is not beside the checkout")
-def test_a_policy_on_hourly_bitcoin_trains_with_costs_and_is_evaluated_beside_buy_and_hold(
-    small_policy, streams, settings
-):
+def test_hourly_bitcoin_run_is_evaluated_against_buy_and_hold_with_costs(small_policy, streams, settings):
     settings.MARKET_DATA_ROOT = SHARED
     small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": BITCOIN})
     small_policy.environment = small_policy.environment.model_copy(update={"fee": 0.0005})
     small_policy.save_settings()
-    tasks.train_policy(enqueue(small_policy).run_id)
+    train_policy(enqueue(small_policy).run_id)
     run = TrainingRun.objects.get()
+    assert run.market_summary is not None
     assert (run.status, run.market_summary["name"], run.market_summary["bars"]) == ("succeeded", BITCOIN, 33_259)
     evaluation = run.version.evaluation
     assert evaluation["bars"] == 6_548  # the last 20 %, less the features' window and the bar after the last decision
@@ -154,35 +157,20 @@ def test_a_policy_on_hourly_bitcoin_trains_with_costs_and_is_evaluated_beside_bu
     assert round(evaluation["buy_and_hold"]["total_return"], 4) == 0.1771
 
 
-def test_a_run_that_is_asked_to_stop_is_queued_again_and_resumed_to_the_same_weights(finished, small_policy):
+def test_stopped_run_is_resumed_to_the_same_weights(finished, small_policy):
     run = enqueue(small_policy, seed=7, from_scratch=True)
-    tasks.execute(lifecycle.claim(run.run_id), should_stop=lambda: True)
+    execute(claim(run), should_stop=lambda: True)
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("queued", 1)
-    tasks.train_policy(run.run_id)
+    train_policy(run.run_id)
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("succeeded", 2)
     assert run.version.sha256 == finished.version.sha256
 
 
-def test_a_run_whose_process_is_told_to_end_is_queued_again(small_policy, streams):
+def test_run_in_a_process_that_exits_is_queued_again(small_policy, streams):
     run = enqueue(small_policy)
     with pytest.raises(SystemExit):
-        tasks.execute(lifecycle.claim(run.run_id), should_stop=sys.exit)
+        execute(claim(run), should_stop=sys.exit)
     run.refresh_from_db()
     assert (run.status, run.attempt, run.workers_lost) == ("queued", 1, 0)
-
-
-@pytest.mark.parametrize(("claimed", "status"), [(False, "cancelled"), (True, "running")])
-def test_a_run_whose_task_is_revoked_is_cancelled(small_policy, streams, claimed, status):
-    run = enqueue(small_policy)
-    if claimed:
-        lifecycle.claim(run.run_id)
-    task_revoked.send(sender=tasks.train_policy, request=SimpleNamespace(id=run.run_id))
-    run.refresh_from_db()
-    assert (run.status, run.cancel_requested_at is not None) == (status, claimed)
-
-
-def test_a_message_for_a_run_that_is_not_queued_does_nothing(finished):
-    tasks.train_policy(finished.run_id)
-    assert TrainingRun.objects.get().attempt == 1

@@ -1,0 +1,137 @@
+"""The execution of a claimed run: train, store the version, write how the run ended."""
+
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.conf import settings
+from django.db import connection
+
+from rl_training.core import fault_points
+from rl_training.core.config import TrainingConfig
+from rl_training.files import checkpoints
+from rl_training.models import PolicyVersion, TrainingRun
+from rl_training.models.columns import RESULT_COLUMNS
+from rl_training.runs import lifecycle
+from rl_training.worker.announcing import Announcer
+from rl_training.worker.database_retry import write_end
+from rl_training.worker.ownership import Owner
+from rl_training.worker.version_files import load_initial_version, store_version
+
+if TYPE_CHECKING:
+    from rl_training.core.ppo.ppo import Iteration
+    from rl_training.core.run.progress import Progress
+    from rl_training.core.run.training import TrainingResult
+
+log = structlog.get_logger(__name__)
+
+
+def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
+    """Train a claimed run and write how it ended. An error of the training is written, then raised again."""
+    with structlog.contextvars.bound_contextvars(run_id=run.run_id), Owner(run) as owner:
+        try:
+            _train_to_the_end(run, owner, lambda: should_stop() or owner.stop.is_set())
+        except SystemExit:
+            # Service managers send SIGTERM to all processes of a group, and Celery turns it into SystemExit.
+            connection.close()
+            write_end(lifecycle.release, run, while_waiting=owner.note_activity)
+            raise
+
+
+def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]) -> None:
+    try:
+        result, parent = train(run, owner, should_stop)
+        outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
+        fault_points.reach("artifact_stored")
+    except Exception as error:
+        fault_points.reach("before_failure")
+        owner.write_progress()
+        write_end(lifecycle.fail, run, explain(error), traceback.format_exc(), while_waiting=owner.note_activity)
+        raise
+    if outcome is not None:
+        write_end(lifecycle.succeed, run, outcome, while_waiting=owner.note_activity)
+        return
+    owner.write_progress()
+    end = lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release
+    write_end(end, run, while_waiting=owner.note_activity)
+
+
+def train(
+    run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]
+) -> "tuple[TrainingResult, PolicyVersion | None]":
+    """Train with the run's config snapshot; return the result and the version that training started from."""
+    # torch is imported here, in the process that trains. Web, beat and the worker's parent process never import it:
+    # the state of its OpenMP and CUDA libraries would not survive the fork of the pool.
+    from rl_training.core.market.sources import load_market, market_summary
+    from rl_training.core.run import training
+
+    config = TrainingConfig.model_validate(run.config)
+    # The market ends at the first start, so that every attempt of a run sees the same bars.
+    market = load_market(
+        config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at, on_page=owner.note_activity
+    )
+    # Set before training, so that a failed run shows its market too.
+    owner.progress.market_summary = market_summary(config.market, market)
+    parent, initial_policy = load_initial_version(run, config, market)
+    # Training may take hours and must not hold a connection that it does not use.
+    connection.close()
+    path, *before = checkpoints.checkpoint_paths(run)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    result = training.train(
+        config,
+        market,
+        initial_policy=initial_policy,
+        checkpoint=path,
+        earlier_checkpoints=before,
+        log_dir=checkpoints.log_path(run),
+        on_progress=_progress_callback(run, owner),
+        on_iteration=_iteration_callback(owner),
+        should_stop=should_stop,
+        threads=settings.TRAINING_THREADS,
+    )
+    return result, parent
+
+
+def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], None]":
+    announcer = Announcer(run)
+
+    def on_progress(progress: "Progress") -> None:
+        log.info(
+            "Episode complete",
+            episode=f"{progress.episode}/{progress.episodes}",
+            reward=round(progress.episode_reward, 6),
+            environment_steps=progress.environment_steps,
+        )
+        owner.progress.episodes_done = progress.episode
+        owner.progress.environment_steps = progress.environment_steps
+        announcer.announce(
+            {
+                "episode": progress.episode,
+                "episodes": run.episodes,
+                "reward": progress.episode_reward,
+                "avg_reward": progress.avg_reward,
+                "environment_steps": progress.environment_steps,
+            }
+        )
+
+    return on_progress
+
+
+def _iteration_callback(owner: Owner) -> "Callable[[Iteration], None]":
+    def on_iteration(iteration: "Iteration") -> None:
+        owner.progress.iterations_done = iteration.iteration
+        fault_points.reach("iteration")
+
+    return on_iteration
+
+
+def columns(result: "TrainingResult") -> dict[str, Any]:
+    """Return the columns of a training run that its result fills."""
+    return {name: getattr(result, name) for name in RESULT_COLUMNS} | {"episodes_done": len(result.episode_rewards)}
+
+
+def explain(error: Exception) -> str:
+    """Return the error's message; other projects' errors are preceded by their type, which helps to place them."""
+    message = str(error)
+    return message if type(error).__module__.startswith("rl_training.") else f"{type(error).__name__}: {message}"
