@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from benchmarks.running_system import LOCAL, Console, RunningSystem
 from quantum_trader.redis_clients import redis_client
-from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.schedule.scheduler import EDITS_SEEN_WITHIN
@@ -177,7 +176,7 @@ def load(port: int, token: str, seconds: float) -> list[float]:
 def store_runs(total: int, at_once: int = 100_000) -> None:
     """Add finished runs of `rl_v3`, a minute from one to the next and each tenth failed, until there are `total`."""
     policy = PolicyStore.objects.get(name="rl_v3")
-    config = TrainingConfig(market=policy.market, environment=policy.environment, ppo=policy.ppo, episodes=2, seed=0)
+    config = policy.training_config(episodes=2)
     stored = policy.runs.count()
     for first in tqdm(range(stored, total, at_once), "storing runs", disable=None):
         last = min(first + at_once, total)

@@ -1,4 +1,4 @@
-"""Settings by key, `<policy>.<section>.<field>`: `rl_v3.training.interval_minutes`, `rl_v3.ppo.gamma`."""
+"""Settings by key, `<policy>.<section>.<field>`, as in `rl_v3.training.interval_minutes` and `rl_v3.ppo.gamma`."""
 
 import json
 from collections.abc import Iterator
@@ -6,36 +6,31 @@ from typing import Any
 
 import pydantic
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
 
+from rl_training import policy_edits
 from rl_training.core.config import SECTIONS
-from rl_training.core.config_problems import problems
-from rl_training.models import PolicyStore
+from rl_training.core.config_problems import ConfigProblem, find_problems, format_problems
+from rl_training.flat_settings import flatten
+from rl_training.models import MAXIMA, InvalidConfig, PolicyStore
+from rl_training.models.config_column import as_json
 
-TRAINING_FIELDS = ("enabled", "interval_minutes", "episodes_per_run", "stall_limit_minutes", "run_limit_minutes")
+TRAINING_FIELDS = ("enabled", *MAXIMA)
 
 
 class SettingError(Exception):
-    """A key that names nothing, or a value that its field refuses: the message says what would be right."""
+    """A key is unknown or its field refuses the value; the message says what would be right."""
 
 
 def settings_of(policy: PolicyStore) -> Iterator[tuple[str, Any]]:
-    """Every key of the policy with its value, an invalid one that was written past the forms included."""
-    for field in TRAINING_FIELDS:
-        yield f"{policy.name}.training.{field}", getattr(policy, field)
-    for section in SECTIONS:
-        for field, value in _stored(policy, section).items():
-            yield f"{policy.name}.{section}.{field}", value
-
-
-def policies() -> QuerySet[PolicyStore]:
-    """The policies without their typed columns, which are read one by one: an invalid one hides nothing else."""
-    return PolicyStore.objects.defer(*SECTIONS)
+    """Yield every key of the policy with its value. A config that is stored invalid is listed as it is stored."""
+    sections = {f"{policy.name}.training": {field: getattr(policy, field) for field in TRAINING_FIELDS}}
+    sections |= {f"{policy.name}.{section}": as_json(getattr(policy, section)) for section in SECTIONS}
+    yield from flatten(sections).items()
 
 
 def find_policy(name: str) -> PolicyStore:
-    """The policy of that name. Raises `SettingError` naming the known ones."""
-    policy = policies().filter(name=name).first() if _is_unicode(name) else None
+    """Return the policy with this name. Raises `SettingError` with the known names."""
+    policy = PolicyStore.objects.filter(name=name).first() if _is_unicode(name) else None
     if policy is None:
         known = ", ".join(PolicyStore.objects.values_list("name", flat=True)) or "none"
         raise SettingError(f"unknown policy {name!r}; known policies: {known}")
@@ -43,36 +38,30 @@ def find_policy(name: str) -> PolicyStore:
 
 
 def get(key: str) -> Any:
-    """The value of a key. Raises `SettingError`."""
+    """Return the value of a key; None where an invalid config has none. Raises `SettingError`."""
     policy, section, field = _parse(key)
-    return getattr(policy, field) if section == "training" else _stored(policy, section).get(field)
+    if section == "training":
+        return getattr(policy, field)
+    stored = as_json(getattr(policy, section))
+    return stored.get(field) if isinstance(stored, dict) else None
 
 
 def set_value(key: str, text: str) -> Any:
-    """Validate and save one setting; `text` is JSON, or taken as it stands where it is not. Raises `SettingError`."""
+    """Validate and save one setting, and return its value. Raises `SettingError`.
+
+    `text` is JSON; what is not valid JSON is taken as text. A section that is stored invalid can be repaired field by
+    field: it may keep the problems that it had in other fields.
+    """
     policy, section, field = _parse(key)
     value = _value(key, text)
     try:
         if section == "training":
             _set_training(policy, field, value)
         else:
-            config = SECTIONS[section].model_validate(_stored(policy, section) | {field: value})
-            setattr(policy, section, config)
-        policy.full_clean()
-    except pydantic.ValidationError as error:
-        raise SettingError(
-            f"{key}: " + "; ".join(f"{path}: {text}" for path, text in problems(error).items())
-        ) from None
+            _set_in_section(policy, section, field, value)
     except ValidationError as error:
         raise SettingError(f"{key}: " + " ".join(error.messages)) from None
-    policy.save_settings()
     return value
-
-
-def _stored(policy: PolicyStore, section: str) -> dict[str, Any]:
-    """The fields of a typed column; as they stand where the column holds what its model refuses."""
-    column = PolicyStore.objects.filter(pk=policy.pk).values_list(section, flat=True).get()
-    return column.model_dump(mode="json") if isinstance(column, pydantic.BaseModel) else dict(column)
 
 
 def _set_training(policy: PolicyStore, field: str, value: Any) -> None:
@@ -80,7 +69,32 @@ def _set_training(policy: PolicyStore, field: str, value: Any) -> None:
     if type(value) is not expected:
         wanted = "true or false" if expected is bool else "a whole number"
         raise ValidationError(f"{field} must be {wanted}, got {json.dumps(value)}.")
+    if field == "enabled":
+        policy_edits.set_enabled(policy, value is True)
+        return
     setattr(policy, field, value)
+    policy.full_clean()
+    policy.save_settings()
+
+
+def _set_in_section(policy: PolicyStore, section: str, field: str, value: Any) -> None:
+    changed = policy_edits.changed_section(policy, section, {field: value})
+    before = getattr(policy, section)
+    try:
+        setattr(policy, section, SECTIONS[section].model_validate(changed))
+    except pydantic.ValidationError as error:
+        found = find_problems(error)
+        if not isinstance(before, InvalidConfig) or not set(found) <= _elsewhere(before, field):
+            raise ValidationError(format_problems(found)) from None
+        setattr(policy, section, InvalidConfig(changed, tuple(found)))
+    invalid = [name for name in SECTIONS if isinstance(getattr(policy, name), InvalidConfig)]
+    policy.full_clean(exclude=invalid)
+    policy.save_settings()
+
+
+def _elsewhere(invalid: InvalidConfig, field: str) -> set[ConfigProblem]:
+    """Return the problems of other fields than this one."""
+    return {problem for problem in invalid.problems if problem.path.split(".")[0] != field}
 
 
 def _value(key: str, text: str) -> Any:
@@ -95,7 +109,7 @@ def _value(key: str, text: str) -> Any:
 
 
 def _is_unicode(text: str) -> bool:
-    """False where an argument of the command line had bytes that are none."""
+    """Return False for an argument of the command line that had bytes which are not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

@@ -10,7 +10,6 @@ from django.db import connection
 
 from rl_training.core import fault_points
 from rl_training.models import TrainingRun
-from rl_training.models.policies import typed_columns
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, task_messages
 from rl_training.worker import pool
@@ -57,7 +56,7 @@ def cancel_revoked_run(request: Any, **_: Any) -> None:
     Workers remember a revoked task id for hours and would drop every later message for the run.
     """
     try:
-        runs = TrainingRun.objects.select_related("policy").defer(*typed_columns("policy"))
+        runs = TrainingRun.objects.select_related("policy")
         for run in runs.filter(run_id=request.id):
             lifecycle.cancel(run)
     finally:

@@ -59,8 +59,9 @@ def policy(db: None) -> PolicyStore:
 @pytest.fixture
 def small_policy(policy: PolicyStore) -> PolicyStore:
     """A policy whose runs take a moment: 2 episodes of 32 bars in 4 environments."""
-    policy.environment = policy.environment.model_copy(update={"episode_length": 32})
-    policy.ppo = policy.ppo.model_copy(
+    config = policy.training_config()
+    policy.environment = config.environment.model_copy(update={"episode_length": 32})
+    policy.ppo = config.ppo.model_copy(
         update={"num_envs": 4, "rollout_length": 32, "minibatch_size": 64, "hidden_sizes": [8]}
     )
     policy.save_settings()

@@ -73,4 +73,4 @@ def test_an_invalid_value_that_was_written_past_the_forms_can_be_read_and_repair
     with pytest.raises(keys.SettingError, match="gamma"):
         keys.set_value("rl_v3.training.interval_minutes", "5")
     keys.set_value("rl_v3.ppo.gamma", "0.9")
-    assert (PolicyStore.objects.get().ppo.gamma, PolicyStore.objects.get().interval_minutes) == (0.9, 60)
+    assert (keys.get("rl_v3.ppo.gamma"), keys.get("rl_v3.training.interval_minutes")) == (0.9, 60)

@@ -15,7 +15,6 @@ from dashboard.api.protocol.fields import StoredJSON
 from dashboard.api.protocol.problem_details import PreconditionRequired, SettingsChanged
 from dashboard.api.protocol.views import ListView, View, check_policy_name, unknown_policy
 from rl_training import keys
-from rl_training.core.config import SECTIONS
 from rl_training.models import PolicyStore
 
 STATE = ("next_run_at", "total_runs", "succeeded_runs", "schedule_error", "updated_at")
@@ -103,7 +102,7 @@ class PolicyView(View):
         check_policy_name(name)
         with transaction.atomic():
             # The lock lasts until the change is saved, so that one of two simultaneous changes is refused.
-            policy = PolicyStore.objects.select_for_update().defer(*SECTIONS).filter(name=name).first()
+            policy = PolicyStore.objects.select_for_update().filter(name=name).first()
             if policy is None:
                 raise NotFound(unknown_policy(name))
             current = settings_change.tag(policy, settings_change.sections(policy))

@@ -17,10 +17,9 @@ from dashboard.api.protocol.fields import FiniteFloat, StoredNumbers, StoredObje
 from dashboard.api.protocol.problem_details import InvalidInput, RunHasEnded
 from dashboard.api.protocol.views import ListView, View, check_no_body
 from dashboard.api.triggering import TriggerRequest, idempotency_key, trigger
-from rl_training.core.config_problems import problems
+from rl_training.core.config_problems import find_problems
 from rl_training.models import TrainingRun
 from rl_training.models.columns import LARGE_RUN_COLUMNS, LISTED_COLUMNS
-from rl_training.models.policies import typed_columns
 from rl_training.runs import idempotency, lifecycle
 
 log = structlog.get_logger(__name__)
@@ -123,7 +122,7 @@ class RunList(ListView):
         try:
             body = TriggerRequest.model_validate(request.data)
         except pydantic.ValidationError as error:
-            raise InvalidInput(problems(error)) from None
+            raise InvalidInput(dict(find_problems(error))) from None
         run, replayed = trigger(request, body, key)
         if not replayed:
             log.info("Queued by the API", run_id=run.run_id, policy=body.policy, user=str(request.user))
@@ -155,7 +154,7 @@ class RunCancel(View):
     )
     def post(self, request: Request, run_id: str) -> Response:
         check_no_body(request)
-        run = runs_with_id(run_id).select_related("policy").defer("config", *typed_columns("policy"))
+        run = runs_with_id(run_id).select_related("policy").defer("config")
         found = run.first()
         if found is None:
             raise run_not_found(run_id)

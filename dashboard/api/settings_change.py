@@ -10,21 +10,11 @@ from django.core.exceptions import ValidationError
 from dashboard.api.protocol.problem_details import InvalidInput
 from rl_training import keys
 from rl_training.core.config import SECTIONS
-from rl_training.core.config_problems import problems
-from rl_training.models import (
-    MAX_EPISODES,
-    MAX_INTERVAL_MINUTES,
-    MAX_RUN_MINUTES,
-    MAX_STALL_MINUTES,
-    PolicyStore,
-)
+from rl_training.core.config_problems import find_problems
+from rl_training.models import MAXIMA, PolicyStore
+from rl_training.models.config_column import as_json
+from rl_training.policy_edits import changed_section, set_enabled
 
-MAXIMA = {
-    "interval_minutes": MAX_INTERVAL_MINUTES,
-    "episodes_per_run": MAX_EPISODES,
-    "stall_limit_minutes": MAX_STALL_MINUTES,
-    "run_limit_minutes": MAX_RUN_MINUTES,
-}
 SCHEMA = {
     "type": "object",
     "title": "SettingsChange",
@@ -38,12 +28,8 @@ SCHEMA = {
 
 
 def sections(policy: PolicyStore) -> dict[str, Any]:
-    """Return the typed columns as they are stored, invalid ones included; `policy` may have them deferred."""
-    stored = PolicyStore.objects.filter(pk=policy.pk).values(*SECTIONS).get()
-    return {
-        name: value.model_dump(mode="json") if isinstance(value, pydantic.BaseModel) else value
-        for name, value in stored.items()
-    }
+    """Return the policy's configs as JSON values, an invalid one as it is stored."""
+    return {name: as_json(getattr(policy, name)) for name in SECTIONS}
 
 
 def tag(policy: PolicyStore, stored: dict[str, Any]) -> str:
@@ -56,7 +42,13 @@ def tag(policy: PolicyStore, stored: dict[str, Any]) -> str:
 
 
 def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
-    """Validate and save the changes. Writes nothing if no value changes. Raises `InvalidInput`."""
+    """Validate and save the changes. Writes nothing if no value changes. Raises `InvalidInput`.
+
+    A policy with a config that is stored invalid can be enabled and disabled; any other change has to repair it too.
+    """
+    if changes.keys() == {"enabled"} and type(changes["enabled"]) is bool:
+        set_enabled(policy, changes["enabled"], user)
+        return
     stored = sections(policy)
     wrong: dict[str, str] = {}
     changed = False
@@ -69,12 +61,11 @@ def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
             wrong[name] = "Must be an object with the settings to change."
     for name, config in SECTIONS.items():
         change = changes.get(name)
-        before = stored[name] if isinstance(stored[name], dict) else {}
-        wanted = before | change if isinstance(change, dict) else stored[name]
+        wanted = changed_section(policy, name, change) if isinstance(change, dict) else stored[name]
         try:
             setattr(policy, name, config.model_validate(wanted))
         except pydantic.ValidationError as error:
-            wrong |= {f"{name}.{path}" if path else name: message for path, message in problems(error).items()}
+            wrong |= dict(problem.within(name) for problem in find_problems(error))
         changed |= wanted != stored[name]
     if wrong:
         raise InvalidInput(wrong)
@@ -83,7 +74,7 @@ def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
     except ValidationError as error:
         raise InvalidInput({name: " ".join(found) for name, found in error.message_dict.items()}) from None
     if changed:
-        policy._history_user = user  # type: ignore[attr-defined]  # simple_history reads it
+        policy._history_user = user
         policy.save_settings()
 
 

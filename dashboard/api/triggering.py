@@ -4,7 +4,6 @@ import re
 from typing import cast
 
 import pydantic
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -12,7 +11,8 @@ from rest_framework.request import Request
 from dashboard.api.protocol.problem_details import Conflict, InvalidInput, InvalidSettings, KeyReused, RunAlreadyActive
 from dashboard.api.protocol.views import check_policy_name, unknown_policy
 from rl_training.core.base_config import Config
-from rl_training.models import MAX_EPISODES, PolicyStore, TrainingRun
+from rl_training.core.config_problems import broken_rule
+from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import idempotency, lifecycle
 from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
 
@@ -33,7 +33,7 @@ class TriggerRequest(Config):
     @pydantic.model_validator(mode="after")
     def starts_from_one_thing(self) -> "TriggerRequest":
         if self.from_scratch and self.initial_version is not None:
-            raise ValueError("from_scratch: true goes with no initial_version")
+            raise broken_rule("from_scratch", "true goes with no initial_version")
         return self
 
 
@@ -56,6 +56,8 @@ def trigger(request: Request, body: TriggerRequest, key: str | None) -> tuple[Tr
         return idempotency.once(cast(int, request.user.pk), key, body.model_dump_json(), lambda: enqueue(policy, body))
     except idempotency.KeyReusedError:
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.") from None
+    except InvalidConfigError as error:
+        raise InvalidSettings(f"What is stored in {policy.name} is invalid: {error}") from None
     except lifecycle.AlreadyActiveError as error:
         raise RunAlreadyActive(f"Refused: {error}.", run_id=error.run.run_id) from None
     except IntegrityError:
@@ -76,5 +78,3 @@ def find_policy(name: str) -> PolicyStore:
         return PolicyStore.objects.get(name=name)
     except (NotFound, PolicyStore.DoesNotExist):
         raise InvalidInput({"policy": unknown_policy(name)}) from None
-    except ValidationError as error:
-        raise InvalidSettings(f"What is stored in {name} is invalid: {' '.join(error.messages)}") from None

@@ -2,19 +2,16 @@
 
 from typing import Any
 
-import pydantic
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
-from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from dashboard.access import VIEW, Page
-from rl_training.core.config_problems import problems
-from rl_training.models import PolicyStore, TrainingRun
-from rl_training.models.policies import TYPED_COLUMNS, typed_columns
+from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
+from rl_training.policy_edits import set_enabled
 from rl_training.runs import lifecycle
 from rl_training.runs.triggering import trigger_run
 
@@ -51,7 +48,7 @@ class Action(Page):
 
     def find(self, name: str = "", **parts: Any) -> None:
         """Set the row that the parts of the URL name, or raise 404."""
-        found = PolicyStore.objects.defer(*TYPED_COLUMNS).filter(name=name).first()
+        found = PolicyStore.objects.filter(name=name).first()
         if found is None:
             raise Http404("There is no such policy.")
         self.policy = found
@@ -62,10 +59,8 @@ class Action(Page):
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         try:
             self.act()
-        except (ValidationError, pydantic.ValidationError) as error:
-            found = problems(error) if isinstance(error, pydantic.ValidationError) else {"": " ".join(error.messages)}
-            listed = "; ".join(f"{path}: {text}" if path else text for path, text in found.items())
-            messages.error(request, f"Nothing was done: the stored settings of {self.policy} are invalid. {listed}")
+        except InvalidConfigError as error:
+            messages.error(request, f"Nothing was done: the stored settings of {self.policy} are invalid. {error}")
         return HttpResponseRedirect(self.back())
 
     def back(self) -> str:
@@ -100,7 +95,7 @@ class TrainNow(Action):
 
     def act(self) -> None:
         try:
-            run = trigger_run(PolicyStore.objects.get(pk=self.policy.pk), TrainingRun.Trigger.ADMIN)
+            run = trigger_run(self.policy, TrainingRun.Trigger.ADMIN)
         except lifecycle.AlreadyActiveError as error:
             messages.warning(self.request, f"Nothing was queued: {error}.")
             return
@@ -117,13 +112,9 @@ class Switch(Action):
         return f"{self.yes} {self.policy}?"
 
     def act(self) -> None:
-        if self.policy.enabled == self.enabled:
+        if not set_enabled(self.policy, self.enabled, self.request.user):
             messages.info(self.request, f"{self.policy} was {self.word} already.")
             return
-        policy = PolicyStore.objects.get(pk=self.policy.pk)
-        policy.enabled = self.enabled
-        # Another user may have edited the other settings since they were read.
-        policy.save(update_fields=["enabled", "updated_at"])
         self.log(f"{self.word.capitalize()}.")
         messages.success(self.request, f"{self.policy} is {self.word}.")
 
@@ -150,7 +141,7 @@ class CancelRun(Action):
     run: TrainingRun
 
     def find(self, name: str = "", run_id: str = "", **parts: Any) -> None:
-        runs = TrainingRun.objects.select_related("policy").defer(*typed_columns("policy"))
+        runs = TrainingRun.objects.select_related("policy")
         found = runs.filter(run_id=run_id).first()
         if found is None:
             raise Http404("There is no such run.")

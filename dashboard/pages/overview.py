@@ -65,7 +65,7 @@ class OverviewPage(Page):
         return {
             "running": statuses.count("running"),
             "queued": statuses.count("queued"),
-            "next_due": next_due.only("name", "next_run_at").first(),
+            "next_due": next_due.first(),
             "watched": active_runs(TrainingRun.objects.watched().filter(status="running")[:RUNS_WATCHED]),
         }
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pydantic
 from django.http import Http404
 
 from dashboard.access import Page
@@ -11,9 +10,9 @@ from dashboard.charts.policies import charts_of
 from dashboard.pages import system_state
 from dashboard.pages.active_runs import current_stream_id
 from dashboard.pages.policy_states import state_of
+from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
-from rl_training.core.config_problems import problems
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
 
 RUNS_LISTED = 10
 
@@ -54,18 +53,15 @@ def settings_and_results(policy: PolicyStore) -> dict[str, Any]:
 
 
 def settings_of(policy: PolicyStore) -> list[dict[str, Any]]:
-    """Return the name of each typed column with its `settings`, or with its `problems` when it is invalid."""
-    stored = PolicyStore.objects.filter(pk=policy.pk).values(*SECTIONS).get()
-    return [{"name": name, **_settings(config, stored[name])} for name, config in SECTIONS.items()]
+    """Return the name of each config with its `settings`, or with its `problems` when it is stored invalid."""
+    return [{"name": name, **_settings(getattr(policy, name))} for name in SECTIONS]
 
 
-def _settings(config: Any, stored: Any) -> dict[str, Any]:
-    try:
-        values = stored if isinstance(stored, config) else config.model_validate(stored)
-    except pydantic.ValidationError as error:
-        return {"problems": [f"{path}: {message}" if path else message for path, message in problems(error).items()]}
-    fields = config.model_fields.items()
-    return {"settings": [(name, _plain(getattr(values, name)), field.description) for name, field in fields]}
+def _settings(config: Config | InvalidConfig) -> dict[str, Any]:
+    if isinstance(config, InvalidConfig):
+        return {"problems": [str(problem) for problem in config.problems]}
+    fields = type(config).model_fields.items()
+    return {"settings": [(name, _plain(getattr(config, name)), field.description) for name, field in fields]}
 
 
 def _plain(value: Any) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantum_trader.text import encodable
-from rl_training.admin.policy_history import changes
 from rl_training.core.config import SECTIONS
+from rl_training.flat_settings import differences, flatten
 
 CONFIG_KEYS = (
     "episodes",
@@ -17,18 +17,12 @@ CONFIG_KEYS = (
 def config_changes(old: Any, new: Any) -> list[dict[str, Any]]:
     """Return the `field`, `old` and `new` of each setting that differs, except the seed, which always differs."""
     before, after = flat(old), flat(new)
-    return [change for change in changes(before, after) if change["field"] != "seed"]
+    return [change for change in differences(before, after) if change["field"] != "seed"]
 
 
 def flat(config: Any) -> dict[str, str]:
     """Return the settings of a snapshot as text, by key: `episodes`, `ppo.gamma` ..."""
-    found: dict[str, str] = {}
-    for name, value in (config if isinstance(config, dict) else {}).items():
-        if isinstance(value, dict):
-            found |= {f"{name}.{field}": text(setting) for field, setting in value.items()}
-        else:
-            found[name] = text(value)
-    return found
+    return {key: text(value) for key, value in flatten(config if isinstance(config, dict) else {}).items()}
 
 
 def config_groups(config: Any) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -15,7 +15,6 @@ from dashboard.pages.run_configs import config_changes, config_groups, in_order
 from dashboard.timestamps import in_utc
 from quantum_trader.text import encodable
 from rl_training.models import PolicyStore, TrainingRun, TrainingRunQuerySet
-from rl_training.models.policies import typed_columns
 
 RUNS_PER_PAGE = 50
 # The filter suggests so many policy names; users can type any other name.
@@ -109,7 +108,7 @@ class RunPage(Page):
         # Read first, so that the page receives every later event.
         after = current_stream_id()
         related = TrainingRun.objects.select_related("policy", "version", "initial_version")
-        large = [*typed_columns("policy"), "version__evaluation", "initial_version__evaluation"]
+        large = ["version__evaluation", "initial_version__evaluation"]
         run = related.defer(*large).filter(run_id=run_id).first()
         if run is None:
             raise Http404(f"There is no run {run_id}.")

@@ -6,28 +6,27 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 
 from dashboard.access import VIEW
 from dashboard.pages.actions import CHANGE_POLICY, Action
-from rl_training.admin.policy_form import PolicyStoreForm
+from rl_training.core.config_problems import format_problems
 from rl_training.models import PolicyStore
+from rl_training.policy_edits import PolicyForm
 from rl_training.schedule import slots
 
 DUE_TIMES = 5
 
 
-class SettingsForm(PolicyStoreForm):
-    """The admin's form with these two settings. It refuses an edit of settings that changed after it was opened."""
+class SettingsForm(PolicyForm):
+    """The form of these two settings. It refuses an edit of settings that changed after it was opened."""
 
-    market = environment = ppo = None  # type: ignore[assignment]
     seen = forms.CharField(widget=forms.HiddenInput)
 
-    class Meta(PolicyStoreForm.Meta):
-        fields = ("interval_minutes", "episodes_per_run")  # type: ignore[assignment]
+    class Meta(PolicyForm.Meta):
+        fields = ("interval_minutes", "episodes_per_run")
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,13 @@ class SettingsPage(Action):
             form = SettingsForm(request.POST, instance=self.policy)
             if action != "save" or not form.is_valid():
                 return self.render_to_response(self.get_context_data(form=form, review=action == "review", **kwargs))
-            changed = [name for name in form.changed_data if name != "seen"]
-            try:
-                form.save(commit=False).save_settings()
-            except ValidationError as error:
+            if problems := format_problems(self.policy.config_problems):
                 form.add_error(
-                    None, f"The stored settings of this policy are invalid; repair them in the admin first. {error}"
+                    None, f"The stored settings of this policy are invalid; repair them in the admin first. {problems}"
                 )
                 return self.render_to_response(self.get_context_data(form=form, **kwargs))
+            changed = [name for name in form.changed_data if name != "seen"]
+            form.save(commit=False).save_settings()
         values = ", ".join(f"{name} {getattr(self.policy, name):,}" for name in changed)
         self.log(f"Changed {values}." if values else "Saved unchanged.")
         messages.success(request, f"Saved: {values}." if values else "Saved; nothing was changed.")

@@ -8,7 +8,6 @@ from dashboard.access import Page
 from dashboard.charts.evaluations import ACCOUNTS, shown
 from rl_training.models import PolicyVersion
 from rl_training.models.columns import large_run_columns
-from rl_training.models.policies import typed_columns
 
 
 class VersionPage(Page):
@@ -19,7 +18,7 @@ class VersionPage(Page):
 
     def get_context_data(self, name: str = "", number: int = 0, **kwargs: Any) -> dict[str, Any]:
         versions = PolicyVersion.objects.filter(policy__name=name)
-        large = [*typed_columns("policy"), *large_run_columns("run"), "parent__evaluation"]
+        large = [*large_run_columns("run"), "parent__evaluation"]
         related = versions.select_related("policy", "run", "parent").defer(*large)
         version = related.filter(number=number).first()
         if version is None:

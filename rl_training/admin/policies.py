@@ -1,11 +1,9 @@
-"""Policies in the admin: edited, started, switched on and off, and taken back to how they were."""
+"""Policies in the admin: lists and edits them, starts runs, and enables and disables their schedules."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import pydantic
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,10 +14,10 @@ from django.utils.timesince import timesince, timeuntil
 
 from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
-from rl_training.admin.policy_form import PolicyStoreForm, load_settings
-from rl_training.admin.policy_history import PolicyHistoryAdmin
-from rl_training.core.config_problems import problems
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.admin.policy_form import PolicyStoreForm
+from rl_training.admin.policy_history import PolicyHistoryAdmin, invalid_configs
+from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
+from rl_training.policy_edits import set_enabled
 from rl_training.runs import lifecycle
 from rl_training.runs.triggering import trigger_run
 
@@ -49,14 +47,7 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
         css = {"all": ["rl_training/admin.css"]}  # noqa: RUF012
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyStore]:
-        # Leaves the typed columns out: a row that holds an invalid one must not hide the others.
         return PolicyStore.objects.with_outcome()
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        policy: Any = super().get_object(request, object_id, from_field)
-        if policy is not None:
-            policy.stored_problems = load_settings(policy)
-        return policy
 
     def get_fieldsets(self, request: HttpRequest, obj: PolicyStore | None = None) -> list[tuple[str, dict[str, Any]]]:
         editable = self.has_change_permission(request, obj)
@@ -69,16 +60,15 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: PolicyStore | None = None) -> Sequence[str]:
-        # A policy's streams, keys and addresses bear its name.
+        # The name is part of the policy's streams, keys and URLs, which others may use already.
         return (*STATE, "name") if obj else STATE
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
-        policy = context["original"]
-        if policy is not None and request.method == "GET":
-            for column, found in policy.stored_problems.items():
+        if context["original"] is not None and request.method == "GET":
+            for name, problems in invalid_configs(context["original"]):
                 self.message_user(
                     request,
-                    f"What is stored in {column} is invalid, and no run can start: {_listed(found)}. The form shows "
+                    f"What is stored in {name} is invalid, and no run can start: {problems}. The form shows "
                     "defaults in place of what is invalid; saving it repairs the policy.",
                     messages.ERROR,
                 )
@@ -95,19 +85,17 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
     def get_deleted_objects(
         self, objs: QuerySet[PolicyStore] | Sequence[PolicyStore], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        # Asked before Django collects the runs, of which there may be a hundred thousand.
+        # Django would collect all of the runs, of which there may be a hundred thousand, before it refuses.
         kept = [f"{policy} has training runs; disable it instead" for policy in objs if policy.runs.exists()]
         if kept:
             return [], {}, set(), kept
-        # Its rules and their alerts go with it. Django would list them, and load each with its policy's columns.
+        # The rules of its alerts are deleted with a policy. Django would load and list every one of their alerts.
         return [f"{policy}, with the rules of its alerts" for policy in objs], {"policies": len(objs)}, set(), []
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
         with transaction.atomic():
-            for pk in queryset.values_list("pk", flat=True):
-                policy = self.get_object(request, str(pk))
-                if policy is not None:
-                    self.delete_model(request, policy)
+            for policy in queryset:
+                self.delete_model(request, policy)
 
     @admin.display(ordering="next_run_at")
     def next_due(self, policy: Any) -> str | SafeString:
@@ -148,13 +136,14 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
 
     @admin.action(permissions=["train"], description="Train now")
     def train_now(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
-        for policy in self._valid(request, queryset):
+        for policy in queryset:
             try:
                 run = trigger_run(policy, TrainingRun.Trigger.ADMIN)
             except lifecycle.AlreadyActiveError as error:
                 self.message_user(request, f"Not queued: {error}.", messages.WARNING)
-            except pydantic.ValidationError as error:
-                self.message_user(request, f"Not queued: policy {policy}: {_listed(problems(error))}.", messages.ERROR)
+            except InvalidConfigError as error:
+                what = f"Policy {policy}: what is stored is invalid; open it and save it repaired. {error}"
+                self.message_user(request, what, messages.ERROR)
             else:
                 self.log_change(request, policy, f"Queued training run {run.run_id}.")
                 link = admin_link("trainingrun", run.pk, f"run {run.run_id}")
@@ -170,25 +159,7 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[PolicyStore], *, enabled: bool) -> None:
         word = "enabled" if enabled else "disabled"
-        for policy in self._valid(request, queryset.filter(enabled=not enabled)):
-            policy.enabled = enabled
-            # Not the other settings: they may have been edited since they were read.
-            policy.save(update_fields=["enabled", "updated_at"])
+        for policy in queryset.filter(enabled=not enabled):
+            set_enabled(policy, enabled, request.user)
             self.log_change(request, policy, f"{word.capitalize()}.")
             self.message_user(request, f"Policy {policy} is {word}.")
-
-    def _valid(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> Iterable[PolicyStore]:
-        """The policies with all their columns; one with an invalid one is reported and left out."""
-        for pk, name in list(queryset.values_list("pk", "name")):
-            try:
-                yield PolicyStore.objects.get(pk=pk)
-            except ValidationError:
-                self.message_user(
-                    request,
-                    f"Policy {name}: what is stored is invalid; open it and save it repaired.",
-                    messages.ERROR,
-                )
-
-
-def _listed(found: dict[str, str]) -> str:
-    return "; ".join(f"{path}: {message}" if path else message for path, message in found.items())

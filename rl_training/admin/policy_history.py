@@ -1,4 +1,4 @@
-"""Who changed which setting of a policy when, and back to how it was."""
+"""The history of a policy's settings in the admin: who changed what when, and a form to revert to an entry."""
 
 import re
 from collections.abc import Sequence
@@ -6,28 +6,21 @@ from itertools import pairwise
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from pydantic import BaseModel
 from simple_history.admin import SimpleHistoryAdmin
 
 from rl_training.core.config import SECTIONS
-from rl_training.models import PolicyStore
+from rl_training.core.config_problems import format_problems
+from rl_training.flat_settings import differences, settings_by_key
+from rl_training.models import InvalidConfig, PolicyStore
 
 
 class PolicyHistoryAdmin(SimpleHistoryAdmin):
-    """History by setting. An entry that today's schema refuses is still shown; it cannot be reverted to."""
+    """Lists the changes setting by setting. An entry whose config is invalid is repaired when it is reverted to."""
 
     object_history_list_template = "rl_training/policy_history_list.html"
-
-    def get_history_queryset(
-        self, request: HttpRequest, history_manager: Any, pk_name: str, object_id: Any
-    ) -> QuerySet[Any]:
-        entries: QuerySet[Any] = super().get_history_queryset(request, history_manager, pk_name, object_id)
-        return entries.defer(*SECTIONS)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -39,51 +32,47 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
     def set_history_delta_changes(
         self, request: HttpRequest, historical_records: Sequence[Any], foreign_keys_are_objs: bool = True
     ) -> None:
-        entries = list(historical_records)
-        columns = PolicyStore.history.filter(pk__in=[entry.pk for entry in entries])
-        settings = {row["history_id"]: by_key(row) for row in columns.values("history_id", *PolicyStore.SETTINGS)}
-        for newer, older in pairwise(entries):
-            newer.history_delta_changes = changes(settings[older.pk], settings[newer.pk])
+        for newer, older in pairwise(historical_records):
+            newer.history_delta_changes = differences(settings_by_key(older), settings_by_key(newer))
 
     def history_form_view(
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         check_number(object_id)
-        # simple_history lets whoever may view save, too.
+        # simple_history lets users save who may only view.
         if request.method == "POST" and not self.has_change_permission(request):
             raise PermissionDenied
         check_number(version_id)
-        try:
-            with transaction.atomic():
-                response: HttpResponse = super().history_form_view(request, object_id, version_id, extra_context)
-        except ValidationError as error:
-            self.message_user(request, f"These settings are not valid any more: {error.messages[0]}", messages.ERROR)
-            return redirect("admin:rl_training_policystore_history", object_id)
+        with transaction.atomic():
+            response: HttpResponse = super().history_form_view(request, object_id, version_id, extra_context)
+        return response
+
+    def render_history_view(
+        self, request: HttpRequest, template: str, context: dict[str, Any], **kwargs: Any
+    ) -> HttpResponse:
+        if request.method == "GET" and "original" in context:
+            for name, problems in invalid_configs(context["original"]):
+                self.message_user(
+                    request,
+                    f"What this entry holds in {name} is not valid any more: {problems}. The form shows defaults "
+                    "in place of what is invalid.",
+                    messages.ERROR,
+                )
+        response: HttpResponse = super().render_history_view(request, template, context, **kwargs)
         return response
 
 
+def invalid_configs(policy: PolicyStore) -> list[tuple[str, str]]:
+    """Return the name of each config of `policy` that is invalid, with its problems as text."""
+    configs = {name: getattr(policy, name) for name in SECTIONS}
+    return [
+        (name, format_problems(config.problems))
+        for name, config in configs.items()
+        if isinstance(config, InvalidConfig)
+    ]
+
+
 def check_number(text: str) -> None:
-    """Of a row, as an address gives it; anything else is none that there is."""
+    """Raise 404 unless `text`, from a URL, can be the id of a row."""
     if not re.fullmatch(r"[0-9]{1,18}", text):
         raise Http404(f"There is no {text}.")
-
-
-def by_key(row: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a row of `values()` by key: `enabled`, `ppo.gamma` ..."""
-    found: dict[str, Any] = {}
-    for name in PolicyStore.SETTINGS:
-        value = row[name].model_dump(mode="json") if isinstance(row[name], BaseModel) else row[name]
-        if name in SECTIONS and isinstance(value, dict):
-            found |= {f"{name}.{field}": setting for field, setting in value.items()}
-        else:
-            found[name] = value
-    return found
-
-
-def changes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
-    """What differs, as the template of the history lists it."""
-    return [
-        {"field": key, "old": old.get(key), "new": new.get(key)}
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]

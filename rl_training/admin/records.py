@@ -22,7 +22,6 @@ from rl_training.admin.display import (
 )
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
 from rl_training.models.columns import LARGE_RUN_COLUMNS, RUN_METRICS, large_run_columns
-from rl_training.models.policies import typed_columns
 from rl_training.runs import lifecycle
 
 
@@ -94,7 +93,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         runs: QuerySet[TrainingRun] = super().get_queryset(request)
         large = (*LARGE_RUN_COLUMNS, "version__evaluation")
-        return runs.select_related("policy", "version").defer(*large, *typed_columns("policy"))
+        return runs.select_related("policy", "version").defer(*large)
 
     def get_fieldsets(self, request: HttpRequest, obj: TrainingRun | None = None) -> Any:
         shown = super().get_fieldsets(request, obj)
@@ -197,7 +196,7 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyVersion]:
         versions: QuerySet[PolicyVersion] = super().get_queryset(request)
         return versions.select_related("policy", "run", "parent").defer(
-            "evaluation", "parent__evaluation", *large_run_columns("run"), *typed_columns("policy")
+            "evaluation", "parent__evaluation", *large_run_columns("run")
         )
 
     @admin.display(ordering="number")

@@ -19,7 +19,6 @@ from kombu.exceptions import OperationalError as BrokerError
 from rl_training.alerts import encryption, sending
 from rl_training.alerts.message_text import compose
 from rl_training.alerts.models import AlertChannel, AlertMessage
-from rl_training.models.policies import typed_columns
 
 log = structlog.get_logger(__name__)
 
@@ -78,9 +77,7 @@ def claim_due(channel_id: int, now: datetime) -> list[AlertMessage]:
     if not due.update(taken_by=claim, next_try_at=now + CLAIM_DURATION, attempts=F("attempts") + 1):
         return []
     claimed = AlertMessage.objects.filter(channel=channel_id, taken_by=claim)
-    return list(
-        claimed.select_related("channel", "alert__policy").defer(*typed_columns("alert__policy")).order_by("pk")
-    )
+    return list(claimed.select_related("channel", "alert__policy").order_by("pk"))
 
 
 def record_outcome(messages: Sequence[AlertMessage], problem: str) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rl_training.core.base_config import Config
+from rl_training.core.config_problems import broken_rule
 from rl_training.core.market_config import MarketConfig
 
 FeatureName = Literal[
@@ -84,7 +85,7 @@ class EnvironmentConfig(Config):
         for field in ("positions", "features"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
-                raise ValueError(f"{field}: each value may be listed once, got {values}")
+                raise broken_rule(field, f"each value may be listed once, got {values}")
         return self
 
     @model_validator(mode="after")
@@ -92,9 +93,10 @@ class EnvironmentConfig(Config):
         largest = max(abs(position) for position in self.positions)
         cost = self.slippage + self.fee * (1 + self.slippage)
         if largest * cost >= 0.5:
-            raise ValueError(
-                f"positions: trading to {largest} costs {largest * cost:.2f} of equity with fee {self.fee} and "
-                f"slippage {self.slippage}; largest position x (slippage + fee x (1 + slippage)) must be below 0.5"
+            raise broken_rule(
+                "positions",
+                f"trading to {largest} costs {largest * cost:.2f} of equity with fee {self.fee} and "
+                f"slippage {self.slippage}; largest position x (slippage + fee x (1 + slippage)) must be below 0.5",
             )
         return self
 
@@ -149,9 +151,10 @@ class PPOConfig(Config):
     def networks_fit(self) -> Self:
         weights = 2 * sum(below * above for below, above in pairwise(self.hidden_sizes))
         if weights > MAX_WEIGHTS:
-            raise ValueError(
-                f"hidden_sizes: {self.hidden_sizes} makes {weights:,} weights in actor and critic; at most "
-                f"{MAX_WEIGHTS:,} are held in memory"
+            raise broken_rule(
+                "hidden_sizes",
+                f"{self.hidden_sizes} makes {weights:,} weights in actor and critic; at most "
+                f"{MAX_WEIGHTS:,} are held in memory",
             )
         return self
 
@@ -159,14 +162,16 @@ class PPOConfig(Config):
     def rollout_fits(self) -> Self:
         rollout = self.num_envs * self.rollout_length
         if rollout > MAX_ROLLOUT:
-            raise ValueError(
-                f"rollout_length: num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout} "
-                f"steps are held in memory; at most {MAX_ROLLOUT:,}"
+            raise broken_rule(
+                "rollout_length",
+                f"num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout} "
+                f"steps are held in memory; at most {MAX_ROLLOUT:,}",
             )
         if self.minibatch_size > rollout:
-            raise ValueError(
-                f"minibatch_size: {self.minibatch_size} is larger than the rollout, "
-                f"num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout}"
+            raise broken_rule(
+                "minibatch_size",
+                f"{self.minibatch_size} is larger than the rollout, "
+                f"num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout}",
             )
         return self
 

@@ -1,21 +1,50 @@
-"""What a validation error found, for people and for forms."""
+"""What is wrong with a config, setting by setting: found, carried and written in the same way everywhere."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+RULE = "config_rule"
+LONGEST_INPUT = 100
 
 
-def problems(error: ValidationError) -> dict[str, str]:
-    """Messages by field: `{"ppo.gamma": "Input should be less than or equal to 1, got 2"}`.
+class ConfigProblem(NamedTuple):
+    """A setting that is refused. `path` is the setting's key within the config; empty: the config as a whole."""
 
-    The message of a rule between fields starts with the field that it is about, which becomes the key.
-    """
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+    def within(self, section: str) -> "ConfigProblem":
+        """Return the problem as one of the settings that contain this config as `section`."""
+        return ConfigProblem(f"{section}.{self.path}" if self.path else section, self.message)
+
+
+def broken_rule(field: str, message: str) -> PydanticCustomError:
+    """Return the error for a validator to raise when `field` does not go with the other fields."""
+    return PydanticCustomError(RULE, "{field}: {message}", {"field": field, "message": message})
+
+
+def find_problems(error: ValidationError) -> list[ConfigProblem]:
+    """Return the problems in the order of the settings, at most one for each path."""
     found = {}
     for detail in error.errors(include_url=False):
         path = [str(part) for part in detail["loc"]]
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "value_error":
-            field, message = message.split(": ", 1)
-            path.append(field)
+        message = detail["msg"]
+        if detail["type"] == RULE:
+            path.append(detail["ctx"]["field"])
+            message = detail["ctx"]["message"]
         elif detail["type"] not in ("missing", "extra_forbidden"):
-            message = f"{message}, got {str(detail['input'])[:100]}"
-        found[".".join(path)] = message
-    return found
+            message = f"{message}, got {str(detail['input'])[:LONGEST_INPUT]}"
+        # Half of a surrogate pair can be stored in JSON, but neither be sent nor be stored as text.
+        found[".".join(path)] = message.encode(errors="backslashreplace").decode()
+    return [ConfigProblem(path, message) for path, message in found.items()]
+
+
+def format_problems(problems: Iterable[ConfigProblem]) -> str:
+    """Return the problems as one line of text."""
+    return "; ".join(map(str, problems))

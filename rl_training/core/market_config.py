@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rl_training.core.base_config import Config
+from rl_training.core.config_problems import broken_rule
 
 # 28 years of hourly bars, from 1990 on. Over many more, a walk of 1% a bar leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
@@ -92,13 +93,13 @@ class MarketConfig(Config):
     @model_validator(mode="after")
     def fields_go_with_the_source(self) -> Self:
         if self.source == "file" and not self.path:
-            raise ValueError("path: required when source is file; name a file under MARKET_DATA_ROOT")
+            raise broken_rule("path", "required when source is file; name a file under MARKET_DATA_ROOT")
         if self.source == "exchange" and not self.exchange:
-            raise ValueError("exchange: required when source is exchange; an id that ccxt knows, such as kraken")
+            raise broken_rule("exchange", "required when source is exchange; an id that ccxt knows, such as kraken")
         if self.source == "exchange" and not self.symbol:
-            raise ValueError("symbol: required when source is exchange; what is traded there, such as BTC/USD")
+            raise broken_rule("symbol", "required when source is exchange; what is traded there, such as BTC/USD")
         if self.source == "planted" and self.bars > MAX_PLANTED_BARS:
-            raise ValueError(f"bars: a planted market has at most {MAX_PLANTED_BARS:,} bars, got {self.bars:,}")
+            raise broken_rule("bars", f"a planted market has at most {MAX_PLANTED_BARS:,} bars, got {self.bars:,}")
         return self
 
     @property

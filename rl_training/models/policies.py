@@ -11,24 +11,24 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
 from django.utils import timezone
-from django_pydantic_field import SchemaField
 from simple_history.models import HistoricalRecords
 
-from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig
+from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig, TrainingConfig
+from rl_training.core.config_problems import ConfigProblem
 from rl_training.core.market_config import MarketConfig
+from rl_training.models.config_column import InvalidConfig, InvalidConfigError, config_column
 
 MAX_INTERVAL_MINUTES = 366 * 24 * 60
 MAX_EPISODES = 1_000_000
 MAX_STALL_MINUTES = 24 * 60
 MAX_RUN_MINUTES = 31 * 24 * 60
-
-# Of a policy, as pydantic models: reading one that is invalid raises.
-TYPED_COLUMNS = tuple(SECTIONS)
-
-
-def typed_columns(relation: str) -> list[str]:
-    """Those of a policy that a query reaches over `relation`, to be left in the database."""
-    return [f"{relation}__{name}" for name in TYPED_COLUMNS]
+# The settings that are whole numbers from 1 on, with their maxima.
+MAXIMA = {
+    "interval_minutes": MAX_INTERVAL_MINUTES,
+    "episodes_per_run": MAX_EPISODES,
+    "stall_limit_minutes": MAX_STALL_MINUTES,
+    "run_limit_minutes": MAX_RUN_MINUTES,
+}
 
 
 def range_validators(maximum: int) -> list[MinValueValidator | MaxValueValidator]:
@@ -65,9 +65,7 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
         A policy with an active run is not due: its slot waits until the run has ended.
         """
         due = Q(enabled=True, next_run_at__lte=now) & ~Exists(self._runs().active())
-        return self.filter(due | Q(updated_at__gt=changed_since)).only(
-            "name", "enabled", "interval_minutes", "episodes_per_run", "updated_at", "next_run_at"
-        )
+        return self.filter(due | Q(updated_at__gt=changed_since))
 
     def held_for_enqueue(self, pks: Collection[int]) -> PolicyStoreQuerySet:
         """Select the enabled ones of these policies, and lock their rows until the transaction ends.
@@ -86,7 +84,7 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
     def with_outcome(self) -> PolicyStoreQuerySet:
         """Add `last_status`, `last_finished_at`, `last_error` of the newest finished run, and `active_status`."""
         newest = self._runs().finished().order_by("-finished_at")
-        return self.defer(*TYPED_COLUMNS).annotate(
+        return self.annotate(
             last_status=Subquery(newest.values("status")[:1]),
             last_finished_at=Subquery(newest.values("finished_at")[:1]),
             last_error=Subquery(newest.values("error")[:1]),
@@ -100,7 +98,7 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
         """
         newest = self._runs().finished().order_by("-finished_at")
         letter = Case(When(status="succeeded", then=Value("s")), default=Value("f"))
-        return self.defer(*TYPED_COLUMNS).annotate(
+        return self.annotate(
             record=Concatenated(newest.annotate(text=letter).values("text")[:runs]),
             newest_run=Subquery(newest.values("pk")[:1]),
         )
@@ -124,17 +122,7 @@ class PolicyStore(models.Model):
     by `save_settings`, which writes the settings alone.
     """
 
-    SETTINGS = (
-        "name",
-        "enabled",
-        "interval_minutes",
-        "episodes_per_run",
-        "stall_limit_minutes",
-        "run_limit_minutes",
-        "market",
-        "environment",
-        "ppo",
-    )
+    SETTINGS = ("name", "enabled", *MAXIMA, *SECTIONS)
 
     name = models.CharField(
         max_length=50,
@@ -169,10 +157,12 @@ class PolicyStore(models.Model):
         validators=range_validators(MAX_RUN_MINUTES),
         help_text=f"A run that takes longer than so many minutes fails. 1 to {MAX_RUN_MINUTES:,} (a month).",
     )
-    market = SchemaField(schema=MarketConfig, default=MarketConfig)
-    environment = SchemaField(schema=EnvironmentConfig, default=EnvironmentConfig)
-    ppo = SchemaField(schema=PPOConfig, default=PPOConfig)
+    market: MarketConfig | InvalidConfig = config_column(MarketConfig)
+    environment: EnvironmentConfig | InvalidConfig = config_column(EnvironmentConfig)
+    ppo: PPOConfig | InvalidConfig = config_column(PPOConfig)
     updated_at = models.DateTimeField(auto_now=True)
+    # simple_history records this user with the next change; where it is not set, the user of the present request.
+    _history_user: Any
 
     next_run_at = models.DateTimeField(default=timezone.now, editable=False)
     total_runs = models.PositiveBigIntegerField(default=0, editable=False, help_text="Finished runs.")
@@ -193,15 +183,32 @@ class PolicyStore(models.Model):
             models.Index(fields=["next_run_at"], condition=Q(enabled=True), name="policy_due"),
             models.Index(fields=["updated_at"], name="policy_updated"),
         )
-        constraints = (
-            range_constraint("interval_minutes", MAX_INTERVAL_MINUTES),
-            range_constraint("episodes_per_run", MAX_EPISODES),
-            range_constraint("stall_limit_minutes", MAX_STALL_MINUTES),
-            range_constraint("run_limit_minutes", MAX_RUN_MINUTES),
-        )
+        constraints = tuple(range_constraint(field, maximum) for field, maximum in MAXIMA.items())
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def config_problems(self) -> list[ConfigProblem]:
+        """The problems of the configs that are stored invalid, with paths such as `ppo.gamma`."""
+        columns = {name: getattr(self, name) for name in SECTIONS}
+        invalid = {name: value for name, value in columns.items() if isinstance(value, InvalidConfig)}
+        return [problem.within(name) for name, value in invalid.items() for problem in value.problems]
+
+    def training_config(self, *, episodes: int | None = None, seed: int = 0) -> TrainingConfig:
+        """Return the config of a run of this policy, by default of `episodes_per_run` episodes.
+
+        Raises `InvalidConfigError` when a config is stored invalid.
+        """
+        market, environment, ppo = self.market, self.environment, self.ppo
+        if (
+            isinstance(market, InvalidConfig)
+            or isinstance(environment, InvalidConfig)
+            or isinstance(ppo, InvalidConfig)
+        ):
+            raise InvalidConfigError(self.config_problems)
+        episodes = self.episodes_per_run if episodes is None else episodes
+        return TrainingConfig(market=market, environment=environment, ppo=ppo, episodes=episodes, seed=seed)
 
     def save_settings(self) -> None:
         """Write the settings, and no bookkeeping: the scheduler or a worker may have changed that meanwhile."""

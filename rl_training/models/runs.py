@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from rl_training.models.columns import CHART_COLUMNS, LARGE_RUN_COLUMNS, POLICY_SUMMARY_COLUMNS, SUMMARY_COLUMNS
-from rl_training.models.policies import PolicyStore, typed_columns
+from rl_training.models.policies import PolicyStore
 
 
 def new_run_id() -> str:
@@ -36,9 +36,7 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         """
         sizes = {"num_envs": F("config__ppo__num_envs"), "rollout_length": F("config__ppo__rollout_length")}
         sizes["episode_length"] = F("config__environment__episode_length")
-        runs = (
-            self.active().select_related("policy").defer(*LARGE_RUN_COLUMNS, *typed_columns("policy")).annotate(**sizes)
-        )
+        runs = self.active().select_related("policy").defer(*LARGE_RUN_COLUMNS).annotate(**sizes)
         return runs.order_by(F("started_at").asc(nulls_last=True), "pk")
 
     def finished(self) -> TrainingRunQuerySet:
@@ -99,7 +97,7 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def listed(self) -> TrainingRunQuerySet:
         """Select the runs for a list, newest first, with their policies."""
         listed = self.order_by("-queued_at", "-pk").select_related("policy")
-        return listed.defer(*LARGE_RUN_COLUMNS, *typed_columns("policy"))
+        return listed.defer(*LARGE_RUN_COLUMNS)
 
     def of_policy(self, policy: str) -> TrainingRunQuerySet:
         """Select the runs of the policy with this name."""

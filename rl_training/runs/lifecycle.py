@@ -22,9 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from quantum_trader.text import storable
-from rl_training.core.config import TrainingConfig
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
-from rl_training.models.policies import typed_columns
 from rl_training.runs import consequences
 from rl_training.runs.consequences import Ending
 
@@ -65,7 +63,7 @@ def enqueue(
     """Insert a queued run of `policy` with a snapshot of its config, and notify a worker after the commit.
 
     The run starts from `initial_version`, by default the newest version. Without `seed` a random one is drawn and
-    stored. Raises `AlreadyActiveError`, and pydantic's `ValidationError` when the config is invalid.
+    stored. Raises `AlreadyActiveError`, and `InvalidConfigError` when the config is invalid.
     """
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
     run.initial_version = initial_version
@@ -90,15 +88,10 @@ def unsaved(
 ) -> TrainingRun:
     """Return a run that is not stored yet, with a snapshot of the policy's config.
 
-    Raises pydantic's `ValidationError` when the config is invalid.
+    Raises `InvalidConfigError` when the config is stored invalid.
     """
-    config = TrainingConfig(
-        market=policy.market,
-        environment=policy.environment,
-        ppo=policy.ppo,
-        episodes=policy.episodes_per_run if episodes is None else episodes,
-        seed=random.SystemRandom().getrandbits(32) if seed is None else seed,
-    )
+    seed = random.SystemRandom().getrandbits(32) if seed is None else seed
+    config = policy.training_config(episodes=episodes, seed=seed)
     return TrainingRun(
         policy=policy,
         trigger=trigger,
@@ -136,7 +129,7 @@ def claim(run_id: str) -> TrainingRun | None:
             return None
         related = TrainingRun.objects.select_related("policy", "initial_version")
         # The run has its own snapshot of the config: a policy that was edited into an invalid state must not stop it.
-        run = related.defer(*typed_columns("policy")).get(run_id=run_id)
+        run = related.get(run_id=run_id)
         first_time = run.started_at is None
         if first_time:
             run.started_at = now

@@ -8,7 +8,6 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from rl_training.models import TrainingRun
-from rl_training.models.policies import typed_columns
 from rl_training.runs import lifecycle
 
 # A run that kills its worker every time must end. A graceful stop does not count as a lost worker.
@@ -26,7 +25,7 @@ def reap() -> int:
     # A heartbeat in the future was written before the database's clock was set back. A living owner replaces it within
     # one interval; a dead owner's would otherwise look fresh until that time has come.
     TrainingRun.objects.with_future_heartbeat().update(heartbeat_at=Now())
-    lost = list(TrainingRun.objects.lost(lost_after()).select_related("policy").defer(*typed_columns("policy")))
+    lost = list(TrainingRun.objects.lost(lost_after()).select_related("policy"))
     if time.monotonic() - began > settings.OWNER_HEARTBEAT_SECONDS:
         # The database answered late, so the owners' heartbeats may be late too. The next call decides.
         return 0

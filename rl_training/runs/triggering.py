@@ -36,8 +36,8 @@ def trigger_run(
 ) -> TrainingRun:
     """Queue a run of `policy` and, with `send_message`, notify a worker.
 
-    Raises `UnknownVersionError`, `lifecycle.AlreadyActiveError`, and pydantic's `ValidationError` when the policy's
-    config is invalid.
+    Raises `UnknownVersionError`, `lifecycle.AlreadyActiveError`, and `InvalidConfigError` when the policy's config is
+    stored invalid.
     """
     return lifecycle.enqueue(
         policy,

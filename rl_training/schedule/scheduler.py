@@ -4,17 +4,15 @@ import time
 from datetime import datetime, timedelta
 from typing import Any
 
-import pydantic
 import redis
 import structlog
 from celery.beat import Scheduler
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import Error as DatabaseError
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import slots
@@ -134,7 +132,7 @@ class PolicyStoreScheduler(Scheduler):
     def _enqueue(self, policies: list[PolicyStore], now: datetime) -> list[TrainingRun]:
         try:
             return slots.enqueue_due(policies, now)
-        except (lifecycle.AlreadyActiveError, pydantic.ValidationError, ValidationError, IntegrityError) as error:
+        except (lifecycle.AlreadyActiveError, InvalidConfigError, IntegrityError) as error:
             if len(policies) > 1:
                 # The fault of one of them is found, and the others go on, when each is taken alone.
                 return [run for policy in policies for run in self._enqueue([policy], now)]

@@ -16,7 +16,7 @@ def enqueue_due(policies: Sequence[PolicyStore], now: datetime) -> list[Training
     worker is told yet.
 
     A slot that another beat took makes no run. All slots missed until now coalesce into one run; the next slot keeps
-    the rhythm of the missed ones. Raises `AlreadyActiveError`; `ValidationError` when a config is invalid.
+    the rhythm of the missed ones. Raises `AlreadyActiveError`; `InvalidConfigError` when a config is invalid.
     """
     fault_points.reach("slots_due")
     slots = {policy.pk: policy.next_run_at for policy in policies}

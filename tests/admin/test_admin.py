@@ -251,7 +251,8 @@ def test_train_now_names_the_policies_that_cannot(admin, policy):
     act(admin, "train_now", policy)
     active = TrainingRun.objects.get()
     assert act(admin, "train_now", policy, broken) == [
-        "Policy broken: what is stored is invalid; open it and save it repaired.",
+        "Policy broken: what is stored is invalid; open it and save it repaired. market.source: Input should be "
+        "'sp500', 'nasdaq', 'file', 'exchange' or 'planted', got nyse",
         f"Not queued: policy rl_v3 already has a queued run, {active.run_id}.",
     ]
     assert TrainingRun.objects.count() == 1

@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
-from rl_training.core.config_problems import problems
+from rl_training.core.config_problems import find_problems
 from rl_training.core.market_config import MarketConfig
 
 
@@ -22,7 +22,7 @@ def test_an_episode_counts_its_bars_in_every_parallel_environment():
 def test_what_is_not_a_number_in_range_is_refused_by_its_field(config, field, value):
     with pytest.raises(ValidationError) as error:
         config.model_validate({field: value})
-    assert list(problems(error.value)) == [field]
+    assert [problem.path for problem in find_problems(error.value)] == [field]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_what_is_not_a_number_in_range_is_refused_by_its_field(config, field, va
 def test_whole_numbers_beyond_their_range_are_refused(config, field, value):
     with pytest.raises(ValidationError) as error:
         config.model_validate({field: value})
-    assert list(problems(error.value)) == [field]
+    assert [problem.path for problem in find_problems(error.value)] == [field]
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_whole_numbers_beyond_their_range_are_refused(config, field, value):
 def test_gamma_lambda_and_clip_keep_their_range(field, value):
     with pytest.raises(ValidationError) as error:
         PPOConfig.model_validate({field: value})
-    assert list(problems(error.value)) == [field]
+    assert [problem.path for problem in find_problems(error.value)] == [field]
 
 
 def test_a_minibatch_larger_than_the_rollout_is_refused_by_its_field():
     with pytest.raises(ValidationError) as error:
         PPOConfig(num_envs=4, rollout_length=8, minibatch_size=33)
-    assert problems(error.value) == {
+    assert dict(find_problems(error.value)) == {
         "minibatch_size": "33 is larger than the rollout, num_envs x rollout_length = 4 x 8 = 32"
     }
 
@@ -55,7 +55,7 @@ def test_a_minibatch_larger_than_the_rollout_is_refused_by_its_field():
 def test_a_rule_between_fields_of_a_section_is_reported_at_its_field():
     with pytest.raises(ValidationError) as error:
         TrainingConfig.model_validate({"ppo": {"num_envs": 1, "rollout_length": 1}, "market": {"source": "file"}})
-    assert problems(error.value) == {
+    assert dict(find_problems(error.value)) == {
         "market.path": "required when source is file; name a file under MARKET_DATA_ROOT",
         "ppo.minibatch_size": "2048 is larger than the rollout, num_envs x rollout_length = 1 x 1 = 1",
     }
@@ -64,39 +64,43 @@ def test_a_rule_between_fields_of_a_section_is_reported_at_its_field():
 def test_a_rollout_too_large_for_the_memory_is_refused_by_its_field():
     with pytest.raises(ValidationError) as error:
         PPOConfig(num_envs=65_536, rollout_length=1_000_000)
-    assert list(problems(error.value)) == ["rollout_length"]
+    assert [problem.path for problem in find_problems(error.value)] == ["rollout_length"]
 
 
 def test_a_network_too_wide_for_any_machine_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(hidden_sizes=[10**6])
-    assert problems(error.value) == {"hidden_sizes.0": "Input should be less than or equal to 4096, got 1000000"}
+    assert dict(find_problems(error.value)) == {
+        "hidden_sizes.0": "Input should be less than or equal to 4096, got 1000000"
+    }
 
 
 def test_networks_too_large_for_the_memory_are_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(hidden_sizes=[4096, 4096, 4096])
-    assert list(problems(error.value)) == ["hidden_sizes"]
-    assert "67,108,864 weights" in problems(error.value)["hidden_sizes"]
+    assert [problem.path for problem in find_problems(error.value)] == ["hidden_sizes"]
+    assert "67,108,864 weights" in dict(find_problems(error.value))["hidden_sizes"]
 
 
 def test_an_unknown_key_is_refused_by_its_name():
     with pytest.raises(ValidationError) as error:
         PPOConfig.model_validate({"gama": 0.9})
-    assert problems(error.value) == {"gama": "Extra inputs are not permitted"}
+    assert dict(find_problems(error.value)) == {"gama": "Extra inputs are not permitted"}
 
 
 def test_a_file_market_needs_a_path():
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="file")
-    assert problems(error.value) == {"path": "required when source is file; name a file under MARKET_DATA_ROOT"}
+    assert dict(find_problems(error.value)) == {
+        "path": "required when source is file; name a file under MARKET_DATA_ROOT"
+    }
 
 
 @pytest.mark.parametrize("path", ["a\x00b.csv", "a\x85b.csv", "a\u202eb.csv"])
 def test_a_path_with_control_characters_is_refused(path):
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="file", path=path)
-    assert list(problems(error.value)) == ["path"]
+    assert [problem.path for problem in find_problems(error.value)] == ["path"]
 
 
 def test_a_config_cannot_be_changed_in_place():

@@ -7,7 +7,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
 from dashboard.api.protocol.problem_details import TooLarge
-from rl_training.admin.config_field import MAX_CHARACTERS, strict_object
+from rl_training.strict_json import MAX_CHARACTERS, parse_object
 
 
 class StrictJSONParser(BaseParser):
@@ -20,7 +20,7 @@ class StrictJSONParser(BaseParser):
         if len(body) > MAX_CHARACTERS:
             raise TooLarge(f"The body is too large; at most {MAX_CHARACTERS:,} bytes are taken.")
         try:
-            return strict_object(body.decode())
+            return parse_object(body.decode())
         except UnicodeDecodeError as error:
             raise ParseError(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from None
         except ValidationError as error:

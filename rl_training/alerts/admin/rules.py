@@ -13,7 +13,6 @@ from rl_training.admin.records import PolicyFilter
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import AlertRule
 from rl_training.models import PolicyStore
-from rl_training.models.policies import typed_columns
 
 
 class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -30,7 +29,7 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields[name].help_text = f"{str(parameter).capitalize()}." if parameter else "None: leave it empty."
         if "policy" in self.fields:
             # The form shows the names alone.
-            names = PolicyStore.objects.only("name")
+            names = PolicyStore.objects.all()
             self.fields["policy"].queryset = names  # type: ignore[attr-defined]
 
 
@@ -46,7 +45,7 @@ class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         rules: QuerySet[AlertRule] = super().get_queryset(request)
-        return rules.select_related("policy").defer(*typed_columns("policy"))
+        return rules.select_related("policy")
 
     def get_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
         meaning = "condition" if obj else "conditions"

@@ -9,7 +9,6 @@ from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models.rule import AlertRule
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import large_run_columns
-from rl_training.models.policies import typed_columns
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -24,8 +23,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     def listed(self) -> AlertQuerySet:
         """Order newest first and join the names that a list shows; large columns stay in the database."""
         related = ("policy", "run", "acknowledged_by")
-        large = (*large_run_columns("run"), *typed_columns("policy"))
-        return self.select_related(*related).defer(*large).order_by("-opened_at")
+        return self.select_related(*related).defer(*large_run_columns("run")).order_by("-opened_at")
 
 
 class Alert(models.Model):

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from pydantic_core import to_jsonable_python
 
 from rl_training import keys
+from rl_training.models import PolicyStore
 
 WRONG_USAGE = 2
 
@@ -25,7 +26,7 @@ class Command(BaseCommand):
     def handle(self, *, action: str, key: str = "", value: str = "", **_: Any) -> None:
         try:
             if action == "list":
-                for policy in keys.policies():
+                for policy in PolicyStore.objects.all():
                     for name, current in keys.settings_of(policy):
                         self._print(name, current)
             elif action == "get":

@@ -4,13 +4,12 @@ import sys
 import time
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
-from rl_training.models import MAX_EPISODES, PolicyStore, TrainingRun
+from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
 from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
@@ -83,10 +82,8 @@ class Command(BaseCommand):
             raise unknown_version(policy, start) from None
         except keys.SettingError as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
-        except ValidationError as error:
-            # Written past the forms, straight to the database.
-            what = f"{name}: what is stored is invalid: {' '.join(error.messages)}"
-            raise CommandError(what, returncode=WRONG_USAGE) from None
+        except InvalidConfigError as error:
+            raise CommandError(f"{name}: what is stored is invalid: {error}", returncode=WRONG_USAGE) from None
         except lifecycle.AlreadyActiveError as error:
             raise CommandError(str(error), returncode=ALREADY_ACTIVE) from None
 

@@ -17,7 +17,7 @@ class Command(BaseCommand):
         parser.add_argument("run_id", metavar="RUN_ID")
 
     def handle(self, *, run_id: str, **_: Any) -> None:
-        run = TrainingRun.objects.filter(run_id=run_id).defer("config").first()
+        run = TrainingRun.objects.filter(run_id=run_id).first()
         if run is None:
             raise CommandError(f"there is no run {run_id}; training_status lists the latest", returncode=2)
         if not lifecycle.cancel(run):

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rl_training.core.config_problems import problems
+from rl_training.core.config_problems import find_problems
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.exchange import load_exchange
 from rl_training.core.market.exchange_cache import ExchangeCache
@@ -384,7 +384,7 @@ def test_a_config_that_names_no_bars_is_refused_by_its_field(field, value):
     given = {"source": "exchange", "exchange": "kraken", "symbol": "BTC/USD", "timeframe": "1h", "bars": 10}
     with pytest.raises(ValidationError) as error:
         MarketConfig.model_validate(given | {field: value})
-    assert list(problems(error.value)) == [field]
+    assert [problem.path for problem in find_problems(error.value)] == [field]
 
 
 @pytest.mark.parametrize(
@@ -397,7 +397,7 @@ def test_a_config_that_names_no_bars_is_refused_by_its_field(field, value):
 def test_an_exchange_needs_its_id_and_a_symbol(given, field, rule):
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="exchange", **given)
-    assert problems(error.value) == {field: rule}
+    assert dict(find_problems(error.value)) == {field: rule}
 
 
 def test_an_exchange_market_is_loaded_under_the_environments_root_and_said_by_name(load, tmp_path, monkeypatch):

@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from rl_training.core.config_problems import problems
+from rl_training.core.config_problems import find_problems
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.planted import planted_market, planted_returns
 from rl_training.core.market.sources import load_market
@@ -118,4 +118,4 @@ def test_a_planted_market_is_called_synthetic(config, label):
 def test_a_setting_outside_its_range_is_refused_by_its_field(field, value):
     with pytest.raises(ValidationError) as error:
         MarketConfig.model_validate({"source": "planted", field: value})
-    assert list(problems(error.value)) == [field]
+    assert [problem.path for problem in find_problems(error.value)] == [field]

@@ -110,7 +110,7 @@ def test_invalid_stored_settings_are_shown_and_can_be_repaired(policy, operator)
     store_raw(policy, "ppo", {"gamma": 7})
     assert operator.get(POLICY).json()["ppo"] == {"gamma": 7}
     assert operator.get("/api/v1/policies/").status_code == 200
-    found = problem(patch(operator, {"enabled": False}), 400)
+    found = problem(patch(operator, {"interval_minutes": 5}), 400)
     assert [error["field"] for error in found["errors"]] == ["ppo.gamma"]
     assert patch(operator, {"ppo": {"gamma": 0.9}}).json()["ppo"]["gamma"] == 0.9
 

@@ -1,0 +1,81 @@
+"""Edits of a policy's settings, as the admin, the pages, the API and the commands make them."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from rl_training.core.config import SECTIONS
+from rl_training.models import MAXIMA, PolicyStore
+from rl_training.models.config_column import as_json
+
+# The type parameter exists for mypy only: Django's class is no generic one at run time.
+if TYPE_CHECKING:
+    PolicyModelForm = forms.ModelForm[PolicyStore]
+else:
+    PolicyModelForm = forms.ModelForm
+
+
+def set_enabled(policy: PolicyStore, enabled: bool, user: Any = None) -> bool:
+    """Let the schedule start runs of the policy, or not. Return whether this changed anything.
+
+    Writes no other setting, so that an edit made since `policy` was read stands, and a config that is stored invalid
+    does not matter. `user` is recorded in the history; None: the user of the present request.
+    """
+    if policy.enabled == enabled:
+        return False
+    policy.enabled = enabled
+    if user is not None:
+        policy._history_user = user
+    policy.save(update_fields=["enabled", "updated_at"])
+    return True
+
+
+def changed_section(policy: PolicyStore, section: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a section with the changes made, to be validated.
+
+    Stored fields that the section does not have are left out: no edit could name them, and they are of no effect.
+    """
+    stored = as_json(getattr(policy, section))
+    fields = SECTIONS[section].model_fields
+    kept = {name: value for name, value in stored.items() if name in fields} if isinstance(stored, dict) else {}
+    return kept | dict(changes)
+
+
+def _range_errors(field: str, maximum: int) -> dict[str, str]:
+    message = f"{field}: a whole number from 1 to {maximum:,}."
+    return dict.fromkeys(("min_value", "max_value", "invalid", "required"), message)
+
+
+class PolicyForm(PolicyModelForm):
+    """Refuses bad values beside their fields, and an edit of a policy that was changed since the form was opened."""
+
+    # The time at which the shown settings were saved. A form that is sent without it is not checked for other edits.
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    class Meta:
+        model = PolicyStore
+        fields: tuple[str, ...] = ("name", "enabled", *MAXIMA)
+        error_messages = {name: _range_errors(name, maximum) for name, maximum in MAXIMA.items()}  # noqa: RUF012
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.updated_at and "seen" in self.fields:
+            self.fields["seen"].initial = self.instance.updated_at.isoformat()
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        seen = self.cleaned_data.get("seen")
+        if self.instance.pk and seen:
+            # The row is locked until the edit is saved: callers validate and save in one transaction.
+            saved = PolicyStore.objects.select_for_update().filter(pk=self.instance.pk)
+            updated_at = saved.values_list("updated_at", flat=True).first()
+            if updated_at is None:
+                raise ValidationError("This policy was deleted meanwhile.")
+            if updated_at.isoformat() != seen:
+                raise ValidationError(
+                    f"This policy was changed at {updated_at:%Y-%m-%d %H:%M:%S} UTC, after this form was opened. "
+                    "Nothing was saved; open the form again to edit what is set now."
+                )
+        return cleaned

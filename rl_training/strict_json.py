@@ -1,0 +1,46 @@
+"""JSON objects that users and programs send: parsed more strictly than Python's parser does."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+# A config has some dozens of short settings.
+MAX_CHARACTERS = 64_000
+
+
+def parse_object(text: Any) -> dict[str, Any]:
+    """Return the JSON object that `text` holds.
+
+    Raises Django's `ValidationError` on anything else, on duplicate keys, NaN, infinity and lone surrogates, and on
+    more than `MAX_CHARACTERS`.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise ValidationError("Required: a JSON object with the settings.", code="required")
+    if len(text) > MAX_CHARACTERS:
+        raise ValidationError(f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are taken.", code="too_long")
+    try:
+        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValidationError("Text that no encoding can hold: half of a surrogate pair.", code="invalid") from None
+    except RecursionError:
+        raise ValidationError("Nested too deeply; settings are at most lists of values.", code="invalid") from None
+    except ValueError as error:
+        raise ValidationError(f"Not valid JSON: {error}", code="invalid") from None
+    if not isinstance(value, dict):
+        raise ValidationError("Must be a JSON object with the settings.", code="invalid")
+    return value
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key}: given more than once")
+        found[key] = value
+    return found
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
