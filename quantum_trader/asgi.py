@@ -1,25 +1,28 @@
+"""The application that uvicorn serves: static files, live events, and Django's pages and API."""
+
 import gc
 import os
 
-import django
+from django.core.wsgi import get_wsgi_application
 from django.utils.module_loading import import_string
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
-django.setup(set_prefix=False)
+django_application = get_wsgi_application()
 
-# They need the apps to be set up.
+# These modules can be imported only after `get_wsgi_application` has set Django up.
 from quantum_trader.static_files import StaticFiles  # noqa: E402
 from quantum_trader.threaded import ThreadedHandler  # noqa: E402
 
-# As many requests at once; more wait their turn. They share one core at a time with the event loop: more threads than
-# wait for the database only wait for each other.
+# The number of requests that are answered at once; more are queued. The threads share one core with the event loop, so
+# that more threads than wait for the database would only wait for each other.
 THREADS = 3
-# An answer to those who watch must not wait for pages that wait for a database.
+# Monitors must get an answer even while all other threads wait for a database.
 HEALTH = ("/healthz", "/readyz")
 
 live_events = import_string("dashboard.live.app.LiveEvents")
-application = StaticFiles(live_events(ThreadedHandler(THREADS, apart=HEALTH)))
+application = StaticFiles(live_events(ThreadedHandler(django_application, THREADS, apart=HEALTH)))
 
-# What is there from now to the end need not be looked through for garbage, which holds up the requests of that moment.
+# The objects that exist now live as long as the process. Freezing them keeps the garbage collector from examining them
+# again and again, which would delay requests.
 gc.collect()
 gc.freeze()

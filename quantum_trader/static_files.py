@@ -1,4 +1,4 @@
-"""Static files, before and beside Django."""
+"""Static files, served without Django's middleware."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from servestatic.middleware import ServeStaticMiddleware
 
 
 class StaticFiles:
-    """Serves the files that ServeStatic's settings name; everything else is the application's."""
+    """Serves the files that ServeStatic's settings name, and passes all other requests to the application."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
-        # It reads Django's settings, which ServeStatic's own ASGI application does not.
+        # The middleware reads Django's settings, which ServeStatic's own ASGI application does not.
         self._files = ServeStaticMiddleware(application)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -29,7 +29,7 @@ from dashboard.live.follower import Follower
 from dashboard.live.following import RANDOM, follow
 from dashboard.live.hub import Hub
 from dashboard.live.server import hang_up, on_termination
-from quantum_trader.threaded import close_what_was_hung_up, keep_connections
+from quantum_trader.threaded import close_broken_connections, keep_connections
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ def permission(scope: dict[str, Any]) -> int:
 
 def with_database(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call the function; close the thread's database connection after a database error."""
-    close_what_was_hung_up()
+    close_broken_connections()
     try:
         return function(*arguments)
     except django.db.Error:

@@ -1,4 +1,4 @@
-"""What uvicorn is given, asked as uvicorn asks it."""
+"""Tests of the ASGI application, called as uvicorn calls it."""
 
 import asyncio
 import threading
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
+from django.core.wsgi import get_wsgi_application
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
@@ -22,7 +23,7 @@ LEAVE = threading.Event()
 
 
 def thread(request: HttpRequest) -> HttpResponse:
-    """The thread, its database connection and, of PostgreSQL, the process at the other end."""
+    """Answer with the thread, its database connection and the id of the PostgreSQL process that serves it."""
     connection.ensure_connection()
     server = connection.connection.info.backend_pid if connection.vendor == "postgresql" else 0
     return HttpResponse(f"{threading.get_ident()} {id(connection.connection)} {server}")
@@ -39,35 +40,44 @@ urlpatterns = [
     path("wait", wait),
     path("echo", csrf_exempt(lambda request: HttpResponse(request.body))),
     path("length", csrf_exempt(lambda request: HttpResponse(request.META["CONTENT_LENGTH"]))),
+    path("text", lambda request: HttpResponse(request.GET["text"], headers={"X-Text": "é"})),
+    path("proto", lambda request: HttpResponse(request.headers.get("X-Forwarded-Proto", "none"))),
     path("parts", lambda request: StreamingHttpResponse(iter([b"one ", b"two"]))),
     path("apart", lambda request: HttpResponse("apart")),
 ]
 
 
-async def ask(application: Any, path: str, body: bytes = b"", query: bytes = b"", method: str = "GET") -> Any:
-    """Status, headers and body."""
+async def ask(
+    application: Any,
+    path: str,
+    body: bytes = b"",
+    query: bytes = b"",
+    method: str = "GET",
+    header: tuple[bytes, bytes] = (b"accept", b"*/*"),
+) -> Any:
+    """Return status, headers and body of the response."""
     scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "query_string": query}
-    headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode())]
-    asked = ApplicationCommunicator(application, scope | {"headers": headers})
-    await asked.send_input({"type": "http.request", "body": body})
-    start = await asked.receive_output(10)
+    headers = [(b"host", b"localhost"), (b"content-length", str(len(body)).encode()), header]
+    communicator = ApplicationCommunicator(application, scope | {"headers": headers})
+    await communicator.send_input({"type": "http.request", "body": body})
+    start = await communicator.receive_output(10)
     content, more = b"", True
     while more:
-        part = await asked.receive_output(10)
+        part = await communicator.receive_output(10)
         content, more = content + part.get("body", b""), part.get("more_body", False)
-    await asked.wait(10)
+    await communicator.wait(10)
     return start["status"], dict(start["headers"]), content
 
 
 @pytest.fixture
 def handler(settings: Any) -> ThreadedHandler:
     settings.ROOT_URLCONF = __name__
-    return ThreadedHandler(1, apart=["/apart"])
+    return ThreadedHandler(get_wsgi_application(), 1, apart=["/apart"])
 
 
 @contextmanager
 def busy(handler: ThreadedHandler) -> Iterator[None]:
-    """All of the handler's threads are at a request."""
+    """Keep all threads of the handler busy with a request."""
     waiting = threading.Thread(target=lambda: asyncio.run(ask(handler, "/wait")))
     waiting.start()
     MEETING.wait()
@@ -80,16 +90,16 @@ def busy(handler: ThreadedHandler) -> Iterator[None]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_thread_keeps_its_database_connection(handler):
+def test_thread_keeps_its_database_connection(handler):
     answers = {asyncio.run(ask(handler, "/thread"))[2] for _ in range(3)}
     handler._threads.submit(connections.close_all).result()
     assert len(answers) == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_the_server_ended_is_made_anew(handler):
+def test_connection_that_the_server_ended_is_replaced(handler):
     if connection.vendor != "postgresql":
-        pytest.skip("a file cannot hang up")
+        pytest.skip("SQLite has no server that could end a connection")
     server = int(asyncio.run(ask(handler, "/thread"))[2].split()[-1])
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [server])
@@ -98,50 +108,60 @@ def test_a_connection_that_the_server_ended_is_made_anew(handler):
     assert status == 200
 
 
-def test_what_is_apart_is_answered_while_all_others_wait(handler):
+def test_path_apart_is_answered_while_all_threads_wait(handler):
     with busy(handler):
         assert asyncio.run(ask(handler, "/apart"))[2] == b"apart"
 
 
-@pytest.mark.filterwarnings("ignore:StreamingHttpResponse must consume")
-def test_the_body_arrives_and_a_stream_leaves(handler):
+def test_body_arrives_and_streaming_response_is_sent(handler):
     assert asyncio.run(ask(handler, "/echo", b"some text", method="PUT"))[2] == b"some text"
     assert asyncio.run(ask(handler, "/parts"))[2] == b"one two"
 
 
-def test_a_body_that_comes_in_chunks_has_a_length(handler):
+def test_body_in_chunks_has_a_content_length(handler):
     async def send_chunks() -> bytes:
         scope = {"type": "http", "http_version": "1.1", "method": "PUT", "path": "/length", "query_string": b""}
         headers = [(b"host", b"localhost"), (b"transfer-encoding", b"chunked")]
-        asked = ApplicationCommunicator(handler, scope | {"headers": headers})
-        await asked.send_input({"type": "http.request", "body": b"some ", "more_body": True})
-        await asked.send_input({"type": "http.request", "body": b"text"})
-        await asked.receive_output(10)
-        return (await asked.receive_output(10))["body"]
+        communicator = ApplicationCommunicator(handler, scope | {"headers": headers})
+        await communicator.send_input({"type": "http.request", "body": b"some ", "more_body": True})
+        await communicator.send_input({"type": "http.request", "body": b"text"})
+        await communicator.receive_output(10)
+        body: bytes = (await communicator.receive_output(10))["body"]
+        return body
 
     assert asyncio.run(send_chunks()) == b"9"
 
 
-def test_a_body_that_nothing_takes_is_refused(handler, monkeypatch):
+def test_body_that_is_too_large_is_refused(handler, monkeypatch):
     monkeypatch.setattr(threaded, "MOST_BYTES", 8)
     status, _, content = asyncio.run(ask(handler, "/echo", b"some text", method="PUT"))
     assert (status, content) == (413, b"At most 8 bytes are taken.\n")
     assert asyncio.run(ask(handler, "/echo", b"eight by", method="PUT"))[0] == 200
 
 
-def test_a_query_that_is_no_text_is_a_bad_request(handler):
+def test_query_that_is_not_utf_8_is_a_bad_request(handler):
     assert asyncio.run(ask(handler, "/echo", query=b"policy=\xff"))[0] == 400
 
 
+def test_query_and_headers_keep_their_characters(handler):
+    status, headers, content = asyncio.run(ask(handler, "/text", query="text=☃".encode()))
+    assert (status, headers[b"X-Text"], content.decode()) == (200, "é".encode("latin-1"), "☃")
+
+
+def test_header_with_an_underscore_is_dropped(handler):
+    for name, seen in ((b"x-forwarded-proto", b"https"), (b"x_forwarded_proto", b"none")):
+        assert asyncio.run(ask(handler, "/proto", header=(name, b"https")))[2] == seen
+
+
 @pytest.mark.parametrize("path", HEALTH)
-def test_what_is_apart_there_is(path, client):
+def test_paths_apart_exist(path, client):
     assert client.post(path).status_code == 405
 
 
 @pytest.mark.parametrize(
     "name", ["dashboard/style.css", "dashboard/live.js", "dashboard/icon.svg", "admin/css/base.css"]
 )
-def test_the_files_of_the_pages_are_served(name):
+def test_static_files_are_served(name):
     status, headers, content = asyncio.run(ask(application, f"/static/{name}"))
     assert status == 200
     assert headers[b"x-content-type-options"] == b"nosniff"
@@ -149,5 +169,5 @@ def test_the_files_of_the_pages_are_served(name):
 
 
 @pytest.mark.parametrize("path", ["/static/other.css", "/static/../manage.py", "/other"])
-def test_what_there_is_not_is_not_found(path):
+def test_unknown_file_is_not_found(path):
     assert asyncio.run(ask(application, path))[0] == 404
