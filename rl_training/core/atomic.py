@@ -1,4 +1,4 @@
-"""Files and folders that are either all there or not there at all, whatever happens while they are written."""
+"""Atomic writing of files and folders: after a crash they are either complete or missing."""
 
 import os
 import secrets
@@ -10,9 +10,10 @@ from rl_training.core import fault_points
 
 
 def write_file(path: Path, data: bytes, *, keep_previous: bool = False) -> None:
-    """Put a file in place of `path`, on the disk when this returns. On OSError the one before stands.
+    """Replace the file at `path`; the data is on the disk when the function returns.
 
-    With `keep_previous` it is at previous(path) afterwards: killed between the two renames, there alone.
+    With `keep_previous`, the old file is afterwards at previous(path). A process that is killed between the two renames
+    leaves only that one. Raises OSError, and then leaves the old file at `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
@@ -28,10 +29,11 @@ def write_file(path: Path, data: bytes, *, keep_previous: bool = False) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Put a folder of these files in place of `path`, on the disk when this returns. On OSError the one before stands.
+    """Replace the folder at `path` by one with these files; the data is on the disk when the function returns.
 
-    No rename replaces a folder that is not empty, so one that is there already is moved aside first: killed in that
-    instant, neither is at `path`, and the one before is beside it.
+    A rename cannot replace a folder that is not empty, so an old folder is moved aside first. A process that is killed
+    between the two renames leaves no folder at `path`, and the old one beside it. Raises OSError, and then leaves the
+    old folder at `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, aside = _sibling(path), _sibling(path)
@@ -55,18 +57,18 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
 
 
 def previous(path: Path) -> Path:
-    """Where the file is kept that was at `path` before, by those who keep it."""
+    """Return where write_file() keeps the old file of `path`."""
     return path.with_name(f"{path.name}.previous")
 
 
 def remove_file(path: Path) -> None:
-    """Remove `path`, if it is there, and what writers that were killed have left beside it."""
+    """Remove `path`, if it exists, and the temporary files that killed writers left beside it."""
     for leftover in [path, *path.parent.glob(f".{path.name}.*.tmp")]:
         leftover.unlink(missing_ok=True)
 
 
 def _sibling(path: Path) -> Path:
-    """A name on the same file system, as renames need, that no other writer uses."""
+    """Return an unused path in the same folder, because a rename cannot cross file systems."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
@@ -78,7 +80,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Let a file, or what a folder's names stand for, be on the disk: renames are once their folder itself is."""
+    """Write a file's data, or a folder's entries, through to the disk. A rename is on the disk once its folder is."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

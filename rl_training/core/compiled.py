@@ -1,7 +1,7 @@
-"""How numba compiles the project's inner loops: on first use, kept on disk for later processes, without the GIL.
+"""Decorators by which numba compiles the inner loops: on first use, without the GIL, cached on disk.
 
-Where it keeps them: in NUMBA_CACHE_DIR if set, else beside the source where that can be written, else in the user's
-cache.
+The cache is a folder in NUMBA_CACHE_DIR if that is set, otherwise in `__pycache__` beside this file. Where that cannot
+be written, numba uses the user's cache directory.
 """
 
 import hashlib
@@ -11,11 +11,11 @@ from typing import Any
 import numba
 
 
-def keep_by_source() -> None:
-    """Keep what is compiled in a folder of this very source.
+def cache_by_source() -> None:
+    """Set numba's cache to a folder whose name is a digest of all source files of core, in subfolders too.
 
-    By itself, numba looks at a function's own file: one that calls another in a file that was changed, as by an update
-    of the project, would go on with the old one.
+    By itself, numba compares only the file of the compiled function. After an update of the project it would reuse a
+    cached function that contains an old version of a function from another file.
     """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
@@ -25,12 +25,12 @@ def keep_by_source() -> None:
     config.CACHE_DIR = str(root / f"compiled-{digest.hexdigest()[:16]}")
 
 
-keep_by_source()
+cache_by_source()
 
-# Division by zero gives what IEEE 754 says, as in numpy.
+# Division by zero gives infinity or NaN by IEEE 754, as in numpy, instead of an exception.
 compiled = numba.njit(nogil=True, cache=True, error_model="numpy")
 
-# Besides, sums may be taken in any order, so that they can be vectorised. NaN and infinity keep their meaning.
+# The same, but sums may be reordered so that the compiler can vectorise them. NaN and infinity keep their meaning.
 compiled_reordering = numba.njit(
     nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"}
 )

@@ -1,4 +1,4 @@
-"""Named moments at which a test lets a fault happen. Nothing does unless a test's settings arm one."""
+"""Named points in the code at which tests inject faults. Without the settings of such a test, they do nothing."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ _armed: dict[str, Callable[[], None]] = {}
 
 
 def arm(name: str, fault: Callable[[], None]) -> None:
-    """Call `fault` each time the moment is reached in this process and those forked from it."""
+    """Call `fault` whenever this process, or a process forked from it, reaches the fault point `name`."""
     _armed[name] = fault
 
 
 def reach(name: str) -> None:
-    """The moment `name` is here."""
+    """Run the fault that is armed for the fault point `name`, if any."""
     if fault := _armed.get(name):
         fault()

@@ -1,4 +1,4 @@
-"""The optimiser: Adam on all parameters as one vector, after the gradient's norm is clipped."""
+"""The optimiser: gradient norm clipping and Adam on all parameters as one vector."""
 
 import math
 
@@ -11,15 +11,15 @@ from rl_training.core.ppo.compiled_networks import Floats
 from rl_training.core.ppo.networks import FlatParameters
 
 BETAS = (0.9, 0.999)
-# PPO's, after Huang et al., "The 37 implementation details of proximal policy optimization" (2022); torch's is 1e-8.
+# Detail 3 of Huang et al., "The 37 Implementation Details of Proximal Policy Optimization" (2022); torch's is 1e-8.
 EPSILON = 1e-5
 
 
 class Adam:
-    """Algorithm 1 of Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015).
+    """Algorithm 1 of Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015), arXiv:1412.6980.
 
-    It does what torch.nn.utils.clip_grad_norm_ and torch.optim.Adam do, whose fixed cost for each step is a tenth of
-    what the gradient of networks of this size takes.
+    Computes the same as torch.nn.utils.clip_grad_norm_ and torch.optim.Adam. Their fixed cost per step is a tenth of
+    the time of a small network's gradient.
     """
 
     def __init__(self, parameters: FlatParameters) -> None:
@@ -28,9 +28,10 @@ class Adam:
         self.steps = 0
 
     def step(self, learning_rate: float, max_norm: float) -> None:
-        """One step along the gradient, which is scaled down to the norm `max_norm` where its own is larger.
+        """Step along the gradient, which is scaled down to `max_norm` if its norm is larger.
 
-        A norm that is not finite, by overflow for instance, makes the parameters NaN: no step at all would not be seen.
+        A norm that is not finite, for example after an overflow, makes the parameters NaN, so that the caller's check
+        of the weights finds it.
         """
         self.steps += 1
         rate = learning_rate / (1 - BETAS[0] ** self.steps)

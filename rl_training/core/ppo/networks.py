@@ -1,4 +1,4 @@
-"""The actor and the critic, two networks that share nothing, and how actions are drawn from the actor's logits."""
+"""The actor and the critic, two networks without shared layers, and the drawing of actions from the actor's logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from torch.nn import functional
 
 
 class Network(nn.Module):
-    """Fully connected tanh layers, [n, sizes[0]] -> [n, sizes[-1]].
+    """Fully connected layers with tanh between them, [n, sizes[0]] -> [n, sizes[-1]].
 
-    Weights are orthogonal with gain sqrt(2), in the last layer `gain`; biases are 0.
+    Weights start orthogonal with gain sqrt(2), in the last layer with `gain`; biases start at 0.
     """
 
     def __init__(self, sizes: Sequence[int], gain: float, generator: torch.Generator) -> None:
@@ -23,7 +23,7 @@ class Network(nn.Module):
             weight = nn.init.orthogonal_(torch.empty(outputs, inputs), layer_gain, generator)
             self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(torch.zeros(outputs)))
-        # A plain list: looking into a ParameterList costs as much as a layer for a batch of 32.
+        # A plain list, because access to a ParameterList takes as long as a layer on a batch of 32 rows.
         self._layers: list[tuple[Tensor, Tensor]] = list(zip(self.weights, self.biases, strict=True))
 
     @property
@@ -37,7 +37,11 @@ class Network(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """Initialised as in Huang et al., "The 37 implementation details of proximal policy optimization" (2022)."""
+    """A separate actor and critic.
+
+    The initial weights are detail 2 of Huang et al., "The 37 Implementation Details of Proximal Policy Optimization"
+    (2022), the separate networks detail 13.
+    """
 
     def __init__(
         self, observation_size: int, action_count: int, hidden_sizes: Sequence[int], generator: torch.Generator
@@ -51,26 +55,26 @@ class ActorCritic(nn.Module):
         return self.actor.device
 
     def logits(self, observations: Tensor) -> Tensor:
-        """[n, observation_size] -> [n, action_count]."""
+        """Return the actor's logits, [n, action_count], for observations, [n, observation_size]."""
         return self.actor(observations)  # type: ignore[no-any-return]
 
     def values(self, observations: Tensor) -> Tensor:
-        """[n, observation_size] -> [n]."""
+        """Return the critic's values, [n], for observations, [n, observation_size]."""
         return self.critic(observations).squeeze(1)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class FlatParameters:
-    """All parameters of a module as one vector, in their order, and their gradients as another."""
+    """All parameters of a module as one vector, in the module's order, and their gradients as another."""
 
     values: Tensor
     gradient: Tensor
 
 
 def flatten_parameters(module: nn.Module) -> FlatParameters:
-    """Make the parameters of `module` and their gradients views of two vectors.
+    """Make the parameters of `module` and their gradients views of two vectors, and return the vectors.
 
-    So that a step of the optimiser is one pass over them and not one for each layer.
+    A step of the optimiser is then one pass over two vectors instead of one pass for each layer.
     """
     parameters = list(module.parameters())
     values = torch.cat([parameter.detach().flatten() for parameter in parameters])
@@ -84,9 +88,9 @@ def flatten_parameters(module: nn.Module) -> FlatParameters:
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Actions, [n], from softmax(logits), [n, actions], by numbers drawn uniformly from 0 to 1, [n].
+    """Draw actions, int64 [n], from softmax(logits), [n, actions], by random numbers between 0 and 1, `uniform` [n].
 
-    The first action with which the probabilities, added up from the first on, exceed the number.
+    The action is the first one whose cumulative probability exceeds the number.
     """
     below = functional.softmax(logits, dim=1).cumsum(1)
     return (below <= uniform.unsqueeze(1)).sum(1).clamp(max=logits.shape[1] - 1)

@@ -1,6 +1,6 @@
-"""Running statistics by which observations are standardised and rewards are scaled.
+"""Running statistics that standardise observations and scale rewards.
 
-They change between rollouts only: within one rollout every step, value and probability is of one and the same policy.
+They change between rollouts only, so that all actions, values and probabilities of one rollout come from one policy.
 """
 
 import numpy as np
@@ -13,10 +13,10 @@ REWARD_CLIP = 10.0
 
 
 class RunningStatistics:
-    """Mean and variance of all rows seen so far, [size] each, in float64.
+    """Mean and variance of all rows so far, float64 [size] each. Before the first row they are 0 and 1.
 
-    Batches are merged by the formula of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for
-    computing sample variances" (1979). Before the first row the mean is 0 and the variance 1.
+    Batches are merged by the formula of Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
+    Computing Sample Variances" (1979).
     """
 
     def __init__(self, size: int) -> None:
@@ -25,7 +25,7 @@ class RunningStatistics:
         self.variance: Array = np.ones(size)
 
     def update(self, rows: npt.NDArray[np.floating]) -> None:
-        """Take in `rows`, [n, size]."""
+        """Add `rows`, [n, size]."""
         if not len(rows):
             return
         total = self.count + len(rows)
@@ -50,7 +50,11 @@ class RunningStatistics:
 
 
 class ObservationNormaliser:
-    """Standardises observations by running statistics and clips them to +-10 deviations."""
+    """Standardises observations by running statistics and clips them to +-10 deviations.
+
+    Observation normalisation and clipping in Huang et al., "The 37 Implementation Details of Proximal Policy
+    Optimization" (2022).
+    """
 
     def __init__(self, size: int) -> None:
         self.statistics = RunningStatistics(size)
@@ -61,10 +65,11 @@ class ObservationNormaliser:
         self.scale = torch.from_numpy((1.0 / np.sqrt(self.statistics.variance + 1e-8)).astype(np.float32))
 
     def __call__(self, observations: torch.Tensor) -> torch.Tensor:
-        """`observations`, float32 [n, size] on the CPU, standardised."""
+        """Return `observations`, float32 [n, size] on the CPU, standardised and clipped."""
         return ((observations - self.mean) * self.scale).clamp_(-OBSERVATION_CLIP, OBSERVATION_CLIP)
 
     def update(self, observations: npt.NDArray[np.float32]) -> None:
+        """Add `observations`, [n, size], to the statistics."""
         self.statistics.update(observations)
         self._refresh()
 
@@ -77,10 +82,10 @@ class ObservationNormaliser:
 
 
 class RewardScaler:
-    """Divides rewards by the running deviation of the discounted return of each environment, and clips them to +-10.
+    """Divides rewards by the running deviation of the environments' discounted returns, and clips them to +-10.
 
-    The mean is left alone: shifting rewards would change which policy is best. As in Huang et al., "The 37
-    implementation details of proximal policy optimization" (2022), reward scaling and reward clipping.
+    The mean is not subtracted: shifted rewards could change which policy is best. Reward scaling and clipping in Huang
+    et al., "The 37 Implementation Details of Proximal Policy Optimization" (2022).
     """
 
     def __init__(self, statistics: RunningStatistics, num_envs: int, gamma: float) -> None:
@@ -89,15 +94,15 @@ class RewardScaler:
         self.returns: Array = np.zeros(num_envs)
 
     def __call__(self, rewards: Array, ended: npt.NDArray[np.bool_], valid: npt.NDArray[np.bool_]) -> Array:
-        """Scale `rewards`, [steps, num_envs], after taking them into the statistics.
+        """Add `rewards` to the statistics, and return them scaled; all arrays are [steps, num_envs].
 
-        `ended` marks the last step of an episode, `valid` the steps that are not a mere reset.
+        `ended` is True in an episode's last step, `valid` is False where the environment only restarted.
         """
         returns = np.empty_like(rewards)
         for step in range(len(rewards)):
             returns[step] = self.returns = self.returns * self.gamma + rewards[step]
             self.returns = np.where(ended[step], 0.0, self.returns)
         self.statistics.update(returns[valid][:, None])
-        # Small beside the variance of one-minute bars, whose rewards are of the order of 1e-5.
+        # 1e-12 is small beside the variance of rewards of one-minute bars, whose order of magnitude is 1e-10.
         scale = 1.0 / np.sqrt(self.statistics.variance + 1e-12)
         return np.clip(rewards * scale, -REWARD_CLIP, REWARD_CLIP)

@@ -1,7 +1,8 @@
-"""What PPO estimates and optimises: advantages, the clipped surrogate, its gradient. Pure functions.
+"""PPO's estimates and losses as pure functions: advantages, the clipped surrogate with its gradient, the value loss.
 
 [PPO] Schulman et al., "Proximal Policy Optimization Algorithms" (2017), arXiv:1707.06347
-[GAE] Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016), 1506.02438
+[GAE] Schulman et al., "High-Dimensional Continuous Control Using Generalized Advantage Estimation" (2016),
+      arXiv:1506.02438
 """
 
 from dataclasses import dataclass
@@ -26,10 +27,11 @@ def generalised_advantages(
     gamma: float,
     gae_lambda: float,
 ) -> Floats:
-    """Advantages, [steps, num_envs] like every argument; equation 16 of [GAE].
+    """Return generalised advantage estimates by equation 16 of [GAE]; all arrays are [steps, num_envs].
 
-    `next_values` are of the observation that the step really led to, the true last one where an episode was cut off.
-    A terminated step earns nothing afterwards; an ended one (terminated or cut off) passes no advantage back.
+    `next_values` are the values of the observations that the steps led to: for a truncated episode, of its true last
+    observation. No reward follows a terminated step. No advantage passes back over an ended step (terminated or
+    truncated).
     """
     residuals = rewards + gamma * next_values * ~terminated - values
     carry = gamma * gae_lambda * ~ended
@@ -42,7 +44,10 @@ def generalised_advantages(
 
 @dataclass(frozen=True)
 class Batch:
-    """Steps to learn from, [n] each, `observations` [n, size]; `log_probs` are of the actions when they were drawn."""
+    """The steps of one update: `observations` [n, size], the others [n].
+
+    `log_probs` are the log probabilities of the actions under the policy that drew them.
+    """
 
     observations: Tensor
     actions: Tensor
@@ -54,11 +59,12 @@ class Batch:
         return len(self.actions)
 
     def take(self, rows: Tensor) -> "Batch":
+        """Return a batch of these rows, int64 [m]."""
         return Batch(*(tensor[rows] for tensor in vars(self).values()))
 
 
 class Surrogate(NamedTuple):
-    """The policy's loss, its gradient with respect to the logits, and what is reported about it (scalars)."""
+    """The policy's loss and metrics, all scalars, and the gradient with respect to the logits, [n, actions]."""
 
     policy_loss: Tensor
     entropy: Tensor
@@ -68,7 +74,10 @@ class Surrogate(NamedTuple):
 
 
 def normalised(advantages: Tensor) -> Tensor:
-    """Mean 0, deviation 1 within the minibatch; a single one has no deviation and is left as it is."""
+    """Standardise a minibatch's advantages, [n]; a single advantage has no deviation and is returned unchanged.
+
+    Detail 7 of Huang et al., "The 37 Implementation Details of Proximal Policy Optimization" (2022).
+    """
     if len(advantages) < 2:
         return advantages
     return (advantages - advantages.mean()) / (advantages.std() + 1e-8)
@@ -77,10 +86,11 @@ def normalised(advantages: Tensor) -> Tensor:
 def clipped_surrogate(
     logits: Tensor, batch: Batch, advantages: Tensor, clip_range: float, entropy_coefficient: float
 ) -> Surrogate:
-    """Equation 7 of [PPO], negated, less `entropy_coefficient` times the entropy; `logits` [n, actions].
+    """Return equation 7 of [PPO], negated, and the gradient with respect to `logits`, [n, actions].
 
-    The gradient is written out, as automatic differentiation of these small arrays takes longer than that of the
-    networks. With p = softmax(logits): d log p(a) / d logits = onehot(a) - p, and dH / d logits = -p (log p + H).
+    The gradient includes -`entropy_coefficient` times the mean entropy H. It is written out because automatic
+    differentiation of these small arrays takes longer than that of the networks. With p = softmax(logits):
+    d log p(a) / d logits = onehot(a) - p, and dH / d logits = -p (log p + H).
     """
     log_p = functional.log_softmax(logits, dim=1)
     p = log_p.exp()
@@ -91,10 +101,11 @@ def clipped_surrogate(
     clipped_gain = ratio.clamp(1 - clip_range, 1 + clip_range) * advantages
     entropies = -(p * log_p).sum(1)
 
-    # Where the clipped gain is the smaller one it is constant, so that nothing pulls on the policy.
-    pull = torch.where(gain <= clipped_gain, gain, 0.0).unsqueeze(1)
-    gradient = p * (pull + entropy_coefficient * (log_p + entropies.unsqueeze(1)))
-    gradient.scatter_add_(1, actions, -pull)
+    # The derivative of min(gain, clipped_gain) with respect to log p(a): where the clipped gain is smaller, it is
+    # constant.
+    slope = torch.where(gain <= clipped_gain, gain, 0.0).unsqueeze(1)
+    gradient = p * (slope + entropy_coefficient * (log_p + entropies.unsqueeze(1)))
+    gradient.scatter_add_(1, actions, -slope)
     return Surrogate(
         policy_loss=-torch.minimum(gain, clipped_gain).mean(),
         entropy=entropies.mean(),
@@ -105,12 +116,12 @@ def clipped_surrogate(
 
 
 def squared_errors(values: Tensor, batch: Batch, clip_range: float) -> tuple[Tensor, Tensor]:
-    """The critic's errors that pull on it, [n], and its loss, their mean square (a scalar).
+    """Return half the derivative of each step's loss with respect to its value, [n], and the mean loss, a scalar.
 
-    With a `clip_range`, the loss of each step is the larger one of two: of its value, and of that value kept within
-    `clip_range` of what it was when the rollout was made. Where that is the larger one, nothing pulls: the critic moves
-    slowly. As in CleanRL's `clip_vloss`; detail 9 of Huang et al., "The 37 implementation details of proximal policy
-    optimization" (2022), which finds no gain in general.
+    With `clip_range` 0, a step's loss is the squared error of its value. Otherwise it is the larger of two squared
+    errors: of the value, and of the value clipped to within `clip_range` of its value at the time of the rollout. Where
+    the clipped value's error is larger, it is constant and the derivative is 0. Detail 9 of Huang et al., "The 37
+    Implementation Details of Proximal Policy Optimization" (2022); CleanRL's `clip_vloss`.
     """
     errors = values - batch.returns
     squares = errors.square()
@@ -123,6 +134,6 @@ def squared_errors(values: Tensor, batch: Batch, clip_range: float) -> tuple[Ten
 
 
 def explained_variance(values: Floats, returns: Floats) -> float:
-    """1 - Var(returns - values) / Var(returns): 1 is a perfect critic; 0 also where the returns do not vary."""
+    """Return 1 - Var(returns - values) / Var(returns): 1 for a perfect critic, 0 also if the returns do not vary."""
     variance = float(returns.var()) if len(returns) else 0.0
     return 1.0 - float((returns - values).var()) / variance if variance > 0 else 0.0

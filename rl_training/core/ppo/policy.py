@@ -1,4 +1,4 @@
-"""A policy as it is used and saved: observations in, actions out."""
+"""A policy as it is evaluated and saved: it takes observations and returns actions."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,13 +14,14 @@ from rl_training.core.ppo.normalisation import ObservationNormaliser, RunningSta
 
 @dataclass(frozen=True)
 class PolicyShape:
-    """What has to be equal for one policy's weights to serve as another's.
+    """The properties that two policies must share to exchange weights.
 
-    observation_size      numbers in one observation, flattened
-    action_count          actions, of which the first is numbered `first_action` in the environment
-    hidden_sizes          units per hidden layer, of actor and critic each
-    normalises_observations, normalises_rewards
-                          whether running statistics come with the weights
+    observation_size         numbers in one flattened observation
+    action_count             number of actions
+    first_action             number of the first action in the environment
+    hidden_sizes             units in each hidden layer, the same for actor and critic
+    normalises_observations  whether running statistics of observations belong to the policy
+    normalises_rewards       whether running statistics of rewards belong to the policy
     """
 
     observation_size: int
@@ -33,7 +34,7 @@ class PolicyShape:
 
 @dataclass(frozen=True)
 class Policy:
-    """Networks with the statistics of their inputs. `rewards` is not needed to act: training goes on from it."""
+    """Networks with the running statistics of their inputs. `rewards` is needed to continue training, not to act."""
 
     shape: PolicyShape
     network: ActorCritic
@@ -43,9 +44,9 @@ class Policy:
 
     @classmethod
     def create(cls, shape: PolicyShape, generator: torch.Generator | None = None) -> Self:
-        """An untrained policy on the CPU, its weights drawn from `generator`.
+        """Return an untrained policy on the CPU, with weights drawn from `generator`.
 
-        It draws its own random actions from another generator, so that asking for them does not alter training.
+        predict() draws random actions from a second generator, so that calls of predict() do not change the training.
         """
         generator = generator or torch.Generator().manual_seed(0)
         return cls(
@@ -57,9 +58,10 @@ class Policy:
         )
 
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
-        """Actions for observations, [n, ...] -> [n], or for a single one, [...] -> [] (a scalar array).
+        """Return an action for each observation, [n, ...] -> [n], or for a single one, [...] -> [] (a scalar array).
 
-        The most probable action, or a random draw where not `deterministic`. Raises ValueError on another size.
+        Actions are the most probable ones, or drawn at random if not `deterministic`. Raises ValueError if an
+        observation's size is not the policy's.
         """
         rows = np.asarray(observations, dtype=np.float32)
         size = self.shape.observation_size
@@ -76,19 +78,19 @@ class Policy:
 
     @property
     def actor_parameters(self) -> int:
-        """How many numbers it takes to act."""
+        """Return the number of the actor's parameters."""
         return sum(parameter.numel() for parameter in self.network.actor.parameters())
 
     def logits(self, observations: Tensor) -> Tensor:
-        """[n, observation_size] -> [n, action_count], both on the CPU, wherever the network is."""
+        """Return the actor's logits, [n, action_count], for observations, [n, observation_size], both on the CPU."""
         return self.network.logits(self.inputs(observations).to(self.network.device)).cpu()
 
     def inputs(self, observations: Tensor) -> Tensor:
-        """Observations as the networks take them: standardised, if this policy does that."""
+        """Return the networks' inputs for observations: the same, or standardised if the policy normalises them."""
         return observations if self.observations is None else self.observations(observations)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Copies, on the CPU, of everything that was learnt."""
+        """Return copies, on the CPU, of all weights and running statistics."""
         parts: dict[str, Any] = {"network": self.network, "observations": self.observations, "rewards": self.rewards}
         return {
             f"{part}.{name}": tensor.detach().cpu().clone()
@@ -98,7 +100,7 @@ class Policy:
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take over what tensors() of a policy of the same shape returned; ValueError names what does not fit."""
+        """Restore what tensors() of a policy of the same shape returned. Raises ValueError that names misfits."""
         expected = {name: (tensor.dtype, tensor.shape) for name, tensor in self.tensors().items()}
         found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
         if found != expected:
@@ -110,5 +112,5 @@ class Policy:
 
 
 def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:
-    """The tensors whose names start with `part` and a dot, without it."""
+    """Return the tensors whose names start with `part` and a dot, under their names without that prefix."""
     return {name.removeprefix(f"{part}."): tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}

@@ -1,7 +1,8 @@
-"""Proximal policy optimisation, in the order of the algorithm: rollout, advantages, minibatches, losses, step.
+"""Proximal policy optimisation, in the order of the algorithm: rollout, advantages, minibatches, gradient step.
 
-[PPO] Schulman et al., "Proximal Policy Optimization Algorithms" (2017), arXiv:1707.06347, algorithm 1
-[37]  Huang et al., "The 37 implementation details of proximal policy optimization" (2022), ICLR blog track
+Schulman et al., "Proximal Policy Optimization Algorithms" (2017), arXiv:1707.06347, algorithm 1. The falling
+learning rate, the shuffled minibatches and the clipped gradient norm are details 4, 6 and 11 of Huang et al., "The 37
+Implementation Details of Proximal Policy Optimization" (2022), ICLR blog track.
 """
 
 import math
@@ -26,10 +27,11 @@ from rl_training.core.ppo.objective import Batch, explained_variance, generalise
 from rl_training.core.ppo.policy import Policy, PolicyShape, part_of
 from rl_training.core.ppo.rollout import EpisodeRecord, Rollout, Sampler
 
-# Of actor and critic together. With fewer, a few cores of a processor are as fast as a large GPU (docs/performance.md).
+# Parameters of actor and critic together. With fewer, a few processor cores are as fast as a large GPU, as measured in
+# docs/performance.md.
 LEAST_CUDA_PARAMETERS = 2**16
 EPISODES_AVERAGED = 100  # as in stable-baselines3's rollout/ep_rew_mean
-# What update() reports of each minibatch, in the order in which it collects them.
+# The metrics of a minibatch, in the order in which Compute.gradient() returns them.
 MINIBATCH_METRICS = (
     "train/policy_gradient_loss",
     "train/value_loss",
@@ -41,17 +43,17 @@ APPROX_KL = MINIBATCH_METRICS.index("train/approx_kl")
 
 
 class DivergedError(RuntimeError):
-    """A quantity of the training is no longer a finite number; the weights are of no use."""
+    """A quantity of the training is not finite, so the weights cannot be used."""
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One rollout and the update on it.
+    """The result of one rollout and the update on it.
 
-    iteration  counted from 1, over all calls of learn()
+    iteration  number of this iteration, from 1, over all calls of learn()
     timesteps  environment steps made so far
-    metrics    under stable-baselines3's names; rollout/* from the first finished episode on
-    rewards    float64 [steps, num_envs], as the environment gave them
+    metrics    named as in stable-baselines3; rollout/* are missing until an episode has finished
+    rewards    float64 [steps, num_envs], as the environment returned them
     """
 
     iteration: int
@@ -63,15 +65,15 @@ class Iteration:
 class PPO:
     """PPO with a separate actor and critic on a vector environment.
 
-    env     any gymnasium.vector.VectorEnv of `config.num_envs` environments with Box observations and Discrete
-            actions, in any autoreset mode (see rollout.Sampler)
-    config  the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
-    seed    of weights, actions, minibatches and environments, all drawn from one torch.Generator; no global random
-            state is used or altered
-    threads of a processor to compute with; the results are the same to the bit with any number of them, save for
-            networks that are left to torch (see compute.py)
+    env      a gymnasium.vector.VectorEnv of `config.num_envs` environments with Box observations and Discrete actions,
+             in any autoreset mode (see rollout.Sampler)
+    config   the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
+    seed     seed of the one torch.Generator that weights, actions, minibatches and environment seeds are drawn from;
+             no global random state is read or changed
+    threads  processor threads to compute with; results do not depend on their number to the bit, except for networks
+             that torch computes (see compute.compute_for)
 
-    Raises TypeError or ValueError where environment and config do not fit.
+    Raises TypeError or ValueError if the environment does not fit the config, or the config's device is missing.
     """
 
     def __init__(
@@ -101,14 +103,14 @@ class PPO:
         self._log_probs = np.empty((config.rollout_length, env.num_envs), np.float32)
 
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
-        """Actions for observations; see Policy.predict."""
+        """Return actions for observations; see Policy.predict()."""
         return self.policy.predict(observations, deterministic)
 
     def learn(self, total_timesteps: int, on_iteration: Callable[[Iteration], bool | None] | None = None) -> None:
-        """Go on until `total_timesteps` environment steps have been made in all, rounded up to a multiple of num_envs.
+        """Train until `total_timesteps` environment steps have been made in all, rounded up to a multiple of num_envs.
 
-        Steps made before load_state_dict() count. The learning rate falls to 0 over the total. `on_iteration` ends
-        learning by returning False. Raises DivergedError.
+        Steps of the state that load_state_dict() restored count as made. With `anneal_learning_rate`, the learning rate
+        falls linearly to 0 over the total. Learning ends early when `on_iteration` returns False. Raises DivergedError.
         """
         started, before = time.perf_counter(), self.timesteps
         num_envs = self.sampler.env.num_envs
@@ -135,7 +137,7 @@ class PPO:
                 return
 
     def collect(self, steps: int) -> Rollout:
-        """Follow the policy for `steps` steps in each environment."""
+        """Follow the policy for `steps` steps in each environment. Raises DivergedError."""
         uniform = torch.rand(steps, self.sampler.env.num_envs, generator=self.generator).numpy()
 
         def act(step: int, observations: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -144,15 +146,16 @@ class PPO:
             return actions
 
         rollout = self.sampler.collect(steps, act)
-        for seen in (rollout.observations, rollout.last, rollout.cut_observations):
-            self._check_finite("observation", seen)
+        for observations in (rollout.observations, rollout.last, rollout.cut_observations):
+            self._check_finite("observation", observations)
         self._check_finite("reward", rollout.rewards)
         return rollout
 
     def estimate(self, rollout: Rollout) -> tuple[Batch, dict[str, float]]:
-        """Advantages and returns of a rollout, and how well the critic foresaw them.
+        """Return the rollout's valid steps with their advantages and returns, and the critic's explained variance.
 
-        The value after a step is that of the next observation, save where the next row belongs to another episode.
+        The value after a step is the value of the next row's observation, unless the next row belongs to another
+        episode: then it is the value of the true last observation. Raises DivergedError.
         """
         steps = len(rollout.rewards)
         inputs = self._inputs(rollout.observations.reshape(-1, rollout.observations.shape[2]))
@@ -182,11 +185,14 @@ class PPO:
         return batch, {"train/explained_variance": explained_variance(values[valid], returns[valid])}
 
     def update(self, batch: Batch, learning_rate: float) -> dict[str, float]:
-        """Passes over the rollout in shuffled minibatches of nearly equal size, a gradient step on each."""
+        """Make `epochs` passes over the batch in shuffled minibatches of nearly equal size, and return mean metrics.
+
+        Passing 1.5 x target_kl ends the update, as in stable-baselines3. Raises DivergedError.
+        """
         minibatches = math.ceil(len(batch) / self.config.minibatch_size)
         reports: list[Tensor] = []
-        # A short rollout may consist of restarting alone: there is nothing to learn from it.
         gradient = self.compute.gradient(batch)
+        # In a short rollout every environment may be restarting: the batch is then empty, and no step is made.
         for _ in range(self.config.epochs if len(batch) else 0):
             order = torch.randperm(len(batch), generator=self.generator).to(self.device)
             if not all(self.step(gradient, rows, learning_rate, reports) for rows in order.tensor_split(minibatches)):
@@ -199,7 +205,10 @@ class PPO:
         return {"train/learning_rate": learning_rate, **metrics}
 
     def step(self, gradient: Gradient, rows: Tensor, learning_rate: float, reports: list[Tensor]) -> bool:
-        """A gradient step on both losses over `rows`; none, and False, once approx_kl has passed 1.5 x target_kl."""
+        """Step along the gradient of both losses over `rows`, and append their metrics to `reports`.
+
+        Return False, without a step, if approx_kl is above 1.5 x target_kl.
+        """
         report = gradient(rows)
         reports.append(report)
         if self.config.target_kl and report[APPROX_KL] > 1.5 * self.config.target_kl:
@@ -208,7 +217,7 @@ class PPO:
         return True
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that a bit-identical continuation needs, save the state of the environment, which is the caller's."""
+        """Return all that a bit-identical continuation needs, except the environment's state: the caller saves it."""
         state = {f"policy.{name}": tensor for name, tensor in self.policy.tensors().items()}
         state |= {f"adam.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         state |= {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}
@@ -220,7 +229,7 @@ class PPO:
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over what state_dict() of a PPO with the same environment and config returned."""
+        """Restore what state_dict() of a PPO with the same environment and config returned."""
         self.policy.load_tensors(part_of(state, "policy"))
         self.optimizer.load_state_dict(part_of(state, "adam"))
         self.sampler.load_state_dict(part_of(state, "sampler"))
@@ -231,7 +240,7 @@ class PPO:
         self.timesteps, self.iteration = state["progress"].tolist()
 
     def start_from(self, policy: Policy) -> None:
-        """Begin with the weights and running statistics of a policy of the same shape; ValueError where they differ."""
+        """Copy the weights and running statistics of a policy. Raises ValueError if its shape differs."""
         self.policy.load_tensors(policy.tensors())
 
     def _inputs(self, observations: npt.NDArray[np.float32]) -> Tensor:
@@ -249,7 +258,7 @@ class PPO:
 
 
 def check_environment(env: gymnasium.vector.VectorEnv[Any, Any, Any], config: PPOConfig) -> Discrete:
-    """The environment's action space, once it is known that PPO can be run on it."""
+    """Return the environment's action space. Raises TypeError or ValueError if PPO cannot run on the environment."""
     if not isinstance(env.single_observation_space, Box):
         raise TypeError(f"observation space: Box is needed, got {env.single_observation_space}")
     if not isinstance(env.single_action_space, Discrete):
@@ -260,9 +269,10 @@ def check_environment(env: gymnasium.vector.VectorEnv[Any, Any, Any], config: PP
 
 
 def choose_device(name: str, parameters: int) -> torch.device:
-    """The device `name` for networks of so many parameters; `auto` is CUDA where there is one and they gain by it.
+    """Return the device to train networks of this many parameters on.
 
-    ValueError where CUDA is asked for and there is none.
+    `name` is cpu, cuda or auto. auto is CUDA if the machine has it and the networks are large enough to gain from it.
+    Raises ValueError if cuda is required and missing.
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: cuda was asked for, but torch finds none here; use auto or cpu")

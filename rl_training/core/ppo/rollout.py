@@ -1,4 +1,4 @@
-"""Steps of a vector environment as arrays, the same whichever way the environment restarts an ended episode."""
+"""Rollouts of a vector environment as arrays, which do not depend on how it restarts an ended episode."""
 
 from collections import deque
 from collections.abc import Callable
@@ -17,18 +17,20 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Rollout:
-    """What `steps` steps in each of `num_envs` environments gave. The arrays are overwritten by the next rollout.
+    """`steps` steps in each of `num_envs` environments. The next rollout overwrites the arrays.
 
-    observations  float32 [steps, num_envs, size], on which the actions were chosen
+    observations  float32 [steps, num_envs, size], from which the actions were chosen
     actions       int64 [steps, num_envs], counted from 0
-    rewards       float64 [steps, num_envs], as the environment gave them
-    terminated    bool [steps, num_envs]: the episode is over, nothing is earned after it
-    ended         bool [steps, num_envs]: terminated, or cut off by a time limit
+    rewards       float64 [steps, num_envs], as the environment returned them
+    terminated    bool [steps, num_envs]: the episode is over, and no reward follows
+    ended         bool [steps, num_envs]: terminated, or truncated by a time limit
     valid         bool [steps, num_envs]: False where the environment ignored the action because it was restarting
     last          float32 [num_envs, size]: the observations after the last step
-    cut_steps, cut_envs, cut_observations
-                  the true last observation of each episode that was cut off, where the row after it in `observations`
-                  already belongs to the next episode
+    cut_steps, cut_envs
+                  int64 [cuts]: the steps and environments of truncated episodes after which the next row of
+                  `observations` already belongs to the next episode
+    cut_observations
+                  float32 [cuts, size]: the true last observations of these episodes
     """
 
     observations: Observations
@@ -44,13 +46,15 @@ class Rollout:
 
 
 class Sampler:
-    """Steps a vector environment and records what happens in buffers that are allocated once.
+    """Steps a vector environment and records the steps in buffers that are allocated once.
 
-    The modes of restarting an ended episode (gymnasium.vector.AutoresetMode, `metadata["autoreset_mode"]`):
-    NEXT_STEP    the step after the last one ignores its action and returns the first observation of the next episode
-    SAME_STEP    the last step returns it already, and the true last observation in info["final_obs"]
-    DISABLED     the environments are restarted here, by reset(options={"reset_mask": ...})
-    An environment that does not say is taken as NEXT_STEP, as gymnasium's own wrappers do.
+    env    a vector environment in any mode of restarting ended episodes (`metadata["autoreset_mode"]`, a
+           gymnasium.vector.AutoresetMode); without that key, NEXT_STEP is assumed, as gymnasium's own wrappers do
+    steps  the most steps of one rollout
+
+    NEXT_STEP  the step after an episode's last one ignores its action and returns the next episode's first observation
+    SAME_STEP  the last step returns the next episode's first observation, and the true last one in info["final_obs"]
+    DISABLED   the sampler restarts the environments by reset(options={"reset_mask": ...})
     """
 
     def __init__(self, env: gymnasium.vector.VectorEnv[Any, Any, Any], steps: int) -> None:
@@ -67,6 +71,7 @@ class Sampler:
         self._terminated, self._ended, self._valid = (np.empty(shape, dtype=np.bool_) for _ in range(3))
 
     def reset(self, seed: int) -> None:
+        """Begin an episode in every environment."""
         observation, _ = self.env.reset(seed=seed)
         self.observation = self._flat(observation)
         self.restarting = np.zeros(self.env.num_envs, dtype=np.bool_)
@@ -88,7 +93,10 @@ class Sampler:
         return np.array(observation, dtype=np.float32, order="C").reshape(-1, self.size)
 
     def collect(self, steps: int, act: Callable[[int, Observations], npt.NDArray[np.int64]]) -> Rollout:
-        """Make `steps` steps; `act(step, observations)` returns the actions, [num_envs], counted from 0."""
+        """Make `steps` steps with the actions, int64 [num_envs] from 0, that `act(step, observations)` returns.
+
+        Raises RuntimeError before reset(), and ValueError if an environment in SAME_STEP mode gives no final_obs.
+        """
         observation = self.observation
         if observation is None:
             raise RuntimeError("the environment has not been reset")
@@ -142,7 +150,7 @@ class Sampler:
 
 
 class EpisodeRecord:
-    """Sum of rewards and number of steps of the last `kept` finished episodes."""
+    """The sums of rewards and the numbers of steps of the last `kept` finished episodes."""
 
     def __init__(self, num_envs: int, kept: int) -> None:
         self.returns = np.zeros(num_envs)
@@ -150,6 +158,7 @@ class EpisodeRecord:
         self.finished: deque[tuple[float, float]] = deque(maxlen=kept)
 
     def record(self, rollout: Rollout) -> None:
+        """Add a rollout's steps; an episode may begin in one rollout and end in a later one."""
         for rewards, ended, valid in zip(rollout.rewards, rollout.ended, rollout.valid, strict=True):
             self.returns += rewards
             self.lengths += valid
@@ -159,6 +168,7 @@ class EpisodeRecord:
                 self.lengths[ended] = 0
 
     def metrics(self) -> dict[str, float]:
+        """Return means over the finished episodes, named as in stable-baselines3; empty before the first."""
         if not self.finished:
             return {}
         mean_return, mean_length = np.mean(self.finished, axis=0).tolist()
