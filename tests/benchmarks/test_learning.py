@@ -34,11 +34,11 @@ def verdict(target, *values):
         (Target("worst", min, None), (1.0,), "-"),
     ],
 )
-def test_the_verdict_is_ok_only_where_the_bound_is_reached(target, values, expected):
+def test_verdict_is_ok_only_if_the_bound_is_reached(target, values, expected):
     assert verdict(target, *values) == expected
 
 
-def test_every_target_of_a_row_has_to_be_reached():
+def test_row_with_one_missed_target_is_short():
     cells = row(Target("best", max, 490.0), Target("worst", min, 475.0)).cells(figures(500.0, 400.0))
     assert cells == (
         "a row",
@@ -50,38 +50,38 @@ def test_every_target_of_a_row_has_to_be_reached():
     )
 
 
-def test_the_interquartile_mean_leaves_out_a_quarter_at_either_end():
+def test_interquartile_mean_drops_a_quarter_at_both_ends():
     assert interquartile_mean([0.0, 2.0, 4.0, 100.0]) == 3.0
 
 
-def test_nine_of_ten_seeds_may_be_asked_for():
+def test_target_can_require_nine_of_ten_seeds():
     target = Target("share", share_from(-115.0), 0.9)
     assert verdict(target, *[-110.0] * 9, -200.0) == "ok"
     assert verdict(target, *[-110.0] * 8, -200.0, -115.1) == "short"
 
 
-def test_the_table_is_markdown_with_aligned_columns():
+def test_table_is_markdown_with_aligned_columns():
     lines = table([row(Target("worst", min, 1.0)).cells(figures(1.0))]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[2].endswith("| ok      |")
 
 
-def test_the_rows_have_names_of_their_own():
+def test_rows_have_unique_names():
     assert len({row.name for row in ROWS}) == len(ROWS) >= 11
 
 
-def test_an_unknown_row_is_refused_and_the_known_ones_named():
+def test_unknown_row_is_refused_with_the_known_names():
     with pytest.raises(SystemExit, match="CartPole-v1"):
         main(["--only", "absent"])
 
 
-def test_a_control_task_gives_the_mean_of_its_training_episodes():
+def test_control_task_measures_the_mean_of_training_episodes():
     figure = ControlTask("CartPole-v1", CLEANRL, 1024).measure(0)["figure"]
     assert 10 < figure < 60
 
 
 @pytest.mark.parametrize("two_observations", [True, False])
-def test_the_best_policy_earns_its_reward_on_the_evaluation_bars_and_an_idle_one_nothing(two_observations):
+def test_best_policy_earns_its_reward_and_idle_policy_nothing(two_observations):
     market = PlantedMarket(MarketConfig(source="planted", planted_phi=0.2), 0.001, two_observations, bars=100_000)
     bars = market.seeded(3).evaluation()
     best = bars.follow_best(market.best())
@@ -91,7 +91,7 @@ def test_the_best_policy_earns_its_reward_on_the_evaluation_bars_and_an_idle_one
     assert not idle.rewards.any()
 
 
-def test_a_market_task_trains_on_the_earlier_bars_and_is_measured_on_the_later_ones():
+def test_market_task_trains_on_earlier_bars_and_measures_later_ones():
     market = PlantedMarket(MarketConfig(source="planted", planted_phi=0.2), 0.001, True, bars=20_000)
     ppo = PPOConfig(
         learning_rate=3e-3, gamma=0.9, entropy_coefficient=0.0, num_envs=32, rollout_length=64, minibatch_size=512

@@ -31,18 +31,18 @@ def profit_per_bar(returns, targets, cost):
         (planted("independent"), 0.0005, "rebalanced", 0.0),
     ],
 )
-def test_the_best_possible_is_as_published_for_these_markets(config, cost, accounting, reward):
+def test_optimum_equals_the_published_reward(config, cost, accounting, reward):
     assert optimum(config, cost, accounting).reward == pytest.approx(reward, abs=0.006)
 
 
-def test_without_cost_the_best_is_to_follow_the_sign_of_the_last_return():
+def test_optimum_without_cost_follows_the_sign_of_the_last_return():
     best = optimum(planted(planted_phi=0.2), 0.0, "profit")
     # E |phi r| of a normal r, in basis points.
     assert best.reward == pytest.approx(0.2 * 100 * np.sqrt(2 / np.pi), abs=0.002)
     assert best.decide(np.array([-0.001, 0.001]), np.array([1.0, -1.0])).tolist() == [-1.0, 1.0]
 
 
-def test_with_cost_a_small_return_changes_nothing():
+def test_optimum_with_cost_keeps_the_position_after_small_returns():
     best = optimum(planted(planted_phi=0.2), 0.001, "profit")
     held = np.array([-1.0, 0.0, 1.0])
     assert best.decide(np.zeros(3), held).tolist() == [-1.0, 0.0, 1.0]
@@ -50,13 +50,13 @@ def test_with_cost_a_small_return_changes_nothing():
     assert best.decide(np.full(3, -0.03), held).tolist() == [-1.0, -1.0, -1.0]
 
 
-def test_without_structure_the_best_is_to_stay_flat():
+def test_optimum_of_independent_returns_is_to_stay_flat():
     config = planted("independent", bars=1000)
     for accounting in ("profit", "held"):
         assert not optimum(config, 0.0005, accounting).targets(planted_returns(config)).any()
 
 
-def test_following_the_best_policy_earns_its_reward():
+def test_following_the_optimum_earns_its_reward():
     config = planted(bars=250_000, planted_seed=1)
     returns = planted_returns(config)
     best = optimum(config, 0.001, "profit")
@@ -68,7 +68,7 @@ def test_following_the_best_policy_earns_its_reward():
     assert naive / profit_per_bar(returns, targets, 0.001) == pytest.approx(0.80, abs=0.04)
 
 
-def test_the_regime_is_told_by_all_returns_so_far():
+def test_regime_signal_uses_all_returns_so_far():
     config = planted("regime", bars=250_000, planted_seed=1)
     returns = planted_returns(config)
     best = optimum(config, 0.0005, "profit")
@@ -79,7 +79,7 @@ def test_the_regime_is_told_by_all_returns_so_far():
     assert profit_per_bar(returns, targets, 0.0005) - noise == pytest.approx(best.reward, abs=0.5)
 
 
-def test_held_units_are_accounted_for_as_the_environment_does():
+def test_held_accounting_earns_the_reward_of_the_environment():
     """The best policy, followed through trade_bar by many accounts at once, earns what the program says."""
     best = optimum(planted(planted_phi=0.2), 0.001, "held")
     config = EnvironmentConfig(fee=0.001, slippage=0.0)

@@ -19,12 +19,12 @@ ROUND = {
 }
 
 
-def test_the_work_of_a_step_is_that_of_its_products():
+def test_operations_of_a_step_are_those_of_its_products():
     # 11 observations, actor and critic of 64-64, 3 actions: 9,856 weights; 4 epochs.
     assert operations(PPOConfig()) == 2 * 9856 * 13
 
 
-def test_ratios_are_of_the_same_round():
+def test_ratios_compare_figures_of_the_same_round():
     slower = {name: figure / 2 for name, figure in ROUND.items()}
     figures = summarise([ROUND, slower, slower], PPOConfig())
     assert figures["steps_per_second"] == 100_000
@@ -35,7 +35,7 @@ def test_ratios_are_of_the_same_round():
     assert figures["fraction_of_bound"] == pytest.approx(200_000 * 256_256 / 100e9)
 
 
-def test_the_last_line_is_json(monkeypatch, capsys):
+def test_last_line_is_json(monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.throughput.measure", lambda *given: [ROUND])
     main(["--json", "--threads", "1"])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -43,6 +43,6 @@ def test_the_last_line_is_json(monkeypatch, capsys):
     assert {"sb3_default", "sb3_best", "ratio_default", "ratio_best"} <= figures.keys()
 
 
-def test_impossible_options_are_refused():
+def test_rounds_below_1_are_refused():
     with pytest.raises(SystemExit):
         parse(["--rounds", "0"])

@@ -13,7 +13,7 @@ def names(folder):
 
 @pytest.fixture
 def full_disk(monkeypatch):
-    """Arms the n-th call of a function of `os` to fail as on a full disk."""
+    """Return a function that makes the n-th call of a function of `os` fail as on a full disk."""
 
     def arm(name, nth):
         real, calls = getattr(os, name), []
@@ -29,7 +29,7 @@ def full_disk(monkeypatch):
     return arm
 
 
-def test_a_file_is_written_and_replaced(tmp_path):
+def test_write_file_creates_and_replaces_the_file(tmp_path):
     path = tmp_path / "new" / "file"
     for data in (b"first", b"second"):
         write_file(path, data)
@@ -38,7 +38,7 @@ def test_a_file_is_written_and_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_on_a_full_disk_the_file_before_stands(tmp_path, full_disk, function):
+def test_write_file_on_full_disk_keeps_the_old_file(tmp_path, full_disk, function):
     path = tmp_path / "file"
     write_file(path, b"before")
     full_disk(function, 1)
@@ -50,7 +50,7 @@ def test_on_a_full_disk_the_file_before_stands(tmp_path, full_disk, function):
 
 @pytest.fixture
 def room_for_100_bytes():
-    """Writes beyond the first 100 bytes of a file fail, as they do when the disk fills up half-way."""
+    """Make writes beyond the first 100 bytes of a file fail, as on a disk that fills up during a write."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     yield
@@ -58,7 +58,7 @@ def room_for_100_bytes():
 
 
 @pytest.mark.usefixtures("room_for_100_bytes")
-def test_on_a_disk_that_fills_up_half_way_what_was_there_stands(tmp_path):
+def test_disk_that_fills_up_during_a_write_keeps_the_old_data(tmp_path):
     write_file(tmp_path / "file", b"before")
     write_folder(tmp_path / "folder", {"a": b"before"})
     with pytest.raises(OSError, match="too large"):
@@ -70,7 +70,7 @@ def test_on_a_disk_that_fills_up_half_way_what_was_there_stands(tmp_path):
     assert names(tmp_path) == ["file", "folder"]
 
 
-def test_a_folder_is_written_and_replaced(tmp_path):
+def test_write_folder_creates_and_replaces_the_folder(tmp_path):
     path = tmp_path / "new" / "folder"
     write_folder(path, {"a": b"1", "b": b"2"})
     write_folder(path, {"a": b"3", "c": b"4"})
@@ -78,9 +78,9 @@ def test_a_folder_is_written_and_replaced(tmp_path):
     assert names(path.parent) == ["folder"]
 
 
-# Of files a and b, then of the folder that holds them; the folder before moved aside, the new one into its place.
+# fsync is called for files a and b and their folder; rename moves the old folder aside, then the new one to its place.
 @pytest.mark.parametrize(("function", "nth"), [("fsync", 1), ("fsync", 2), ("fsync", 3), ("rename", 1), ("rename", 2)])
-def test_on_a_full_disk_the_folder_before_stands(tmp_path, full_disk, function, nth):
+def test_write_folder_on_full_disk_keeps_the_old_folder(tmp_path, full_disk, function, nth):
     path = tmp_path / "folder"
     write_folder(path, {"a": b"1", "b": b"2"})
     full_disk(function, nth)
@@ -90,7 +90,7 @@ def test_on_a_full_disk_the_folder_before_stands(tmp_path, full_disk, function, 
     assert names(tmp_path) == ["folder"]
 
 
-def test_removing_a_file_removes_what_a_killed_writer_left(tmp_path):
+def test_remove_file_also_removes_a_killed_writers_temporary_file(tmp_path):
     path = tmp_path / "file"
     write_file(path, b"data")
     write_file(tmp_path / "other", b"data")

@@ -7,7 +7,7 @@ CORE = Path(__file__).parents[2] / "rl_training" / "core"
 PROGRAM = "import numba, rl_training.core.trading.accounting; print(numba.config.CACHE_DIR)"
 
 
-def test_what_is_compiled_of_another_source_is_not_used(tmp_path, environment_of_processes):
+def test_changed_source_in_a_subfolder_changes_the_cache_folder(tmp_path, environment_of_processes):
     core = tmp_path / "rl_training" / "core"
     shutil.copytree(CORE, core, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -25,6 +25,6 @@ def test_what_is_compiled_of_another_source_is_not_used(tmp_path, environment_of
     before = folder()
     assert Path(before).parent == core / "__pycache__"
     assert folder() == before
-    # One that has nothing compiled itself, but a constant that the compiled ones take.
+    # This file contains no compiled function, but a constant that compiled functions read.
     (core / "trading" / "features.py").write_text((core / "trading" / "features.py").read_text() + "\n")
     assert folder() != before

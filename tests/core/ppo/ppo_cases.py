@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
-import numpy as np
 import pytest
 import torch
 
@@ -29,8 +28,8 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 ON_CUDA = pytest.param(NORMALISING.model_copy(update={"device": "cuda"}), marks=needs_cuda)
 
 
-def signed_action(sign: np.ndarray, step: np.ndarray, action: np.ndarray) -> np.ndarray:
-    """Return the reward of a Probe whose better action is the sign that it shows."""
+def signed_action(sign: Any, step: Any, action: Any) -> Any:
+    """Return the reward of a Probe whose better action equals the sign that it shows."""
     return action * sign
 
 

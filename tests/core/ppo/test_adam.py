@@ -15,7 +15,7 @@ def gradients(count):
     return [torch.randn(500, generator=generator) * scale for scale in torch.logspace(-4, 1, count)]
 
 
-def by_torch(given, steps):
+def stepped_by_torch(given, steps):
     vector = nn.Parameter(given.values)
     optimizer = torch.optim.Adam([vector], lr=1e-2, eps=1e-5)
     for gradient in steps:
@@ -33,23 +33,31 @@ def stepped(given, steps):
     return given.values
 
 
-def on_other_devices(monkeypatch):
-    monkeypatch.setattr(
-        "rl_training.core.ppo.adam._step",
-        lambda *given: _torch_step(*map(torch.from_numpy, given[:4]), *given[4:]),
-    )
+def use_the_steps_of_other_devices(monkeypatch):
+    """Step by the torch operations that other devices than the CPU use."""
+
+    def step(values, gradient, mean, square, *settings):
+        _torch_step(
+            torch.from_numpy(values),
+            torch.from_numpy(gradient),
+            torch.from_numpy(mean),
+            torch.from_numpy(square),
+            *settings,
+        )
+
+    monkeypatch.setattr("rl_training.core.ppo.adam._step", step)
 
 
 @pytest.mark.parametrize("device", ["cpu", "another"])
-def test_it_does_what_torch_does(monkeypatch, device):
+def test_adam_steps_equal_torch_adam_with_clipped_norm(monkeypatch, device):
     if device == "another":
-        on_other_devices(monkeypatch)
+        use_the_steps_of_other_devices(monkeypatch)
     torch.testing.assert_close(
-        stepped(parameters(), gradients(50)), by_torch(parameters(), gradients(50)), rtol=1e-4, atol=1e-5
+        stepped(parameters(), gradients(50)), stepped_by_torch(parameters(), gradients(50)), rtol=1e-4, atol=1e-5
     )
 
 
-def test_it_goes_on_from_its_state():
+def test_adam_with_restored_state_continues_identically():
     given = parameters()
     first = Adam(given)
     for gradient in gradients(10)[:5]:
@@ -65,7 +73,7 @@ def test_it_goes_on_from_its_state():
 
 @pytest.mark.parametrize("device", ["cpu", "another"])
 @pytest.mark.parametrize("huge", [1e30, float("inf"), float("nan")])
-def test_a_norm_that_is_not_finite_shows_in_the_parameters(monkeypatch, device, huge):
+def test_gradient_with_infinite_norm_makes_parameters_nan(monkeypatch, device, huge):
     if device == "another":
-        on_other_devices(monkeypatch)
+        use_the_steps_of_other_devices(monkeypatch)
     assert stepped(parameters(), [torch.full((500,), huge)]).isnan().any()

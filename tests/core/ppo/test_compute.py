@@ -8,7 +8,7 @@ from rl_training.core.ppo.objective import Batch
 
 
 def computes(hidden_sizes=(64, 64), threads=2, actions=3, **given):
-    """Both, on the same network, and its parameters."""
+    """Return both implementations for the same network, and the network's parameters."""
     generator = torch.Generator().manual_seed(1)
     network = ActorCritic(11, actions, hidden_sizes, generator)
     parameters = flatten_parameters(network)
@@ -45,32 +45,32 @@ def gradients(compute, parameters, rows, steps):
         {"clip_range": 0.05, "value_coefficient": 3.0},
     ],
 )
-def test_compiled_losses_and_gradients_are_those_of_automatic_differentiation(count, given):
+def test_compiled_gradient_equals_automatic_differentiation(count, given):
     by_torch, compiled, parameters = computes(**given)
     rows = torch.randperm(3000, generator=torch.Generator().manual_seed(3))[:count]
     steps = batch(actions=given.get("actions", 3))
     expected_report, expected = gradients(by_torch, parameters, rows, steps)
     report, gradient = gradients(compiled, parameters, rows, steps)
     torch.testing.assert_close(report, expected_report, rtol=1e-5, atol=1e-7)
-    # A sum's rounding is relative to the largest of what is added up.
+    # The rounding error of a sum is relative to its largest terms.
     assert (gradient - expected).norm() <= 1e-5 * expected.norm()
     assert (gradient - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_compiled_actions_and_values_are_those_of_torch():
+def test_compiled_actions_and_values_equal_torch():
     by_torch, compiled, _ = computes()
     seen = batch().observations
     uniform = torch.rand(len(seen), generator=torch.Generator().manual_seed(4)).numpy()
     expected_actions, expected_log_probs = by_torch.act(seen.numpy(), uniform)
     actions, log_probs = compiled.act(seen.numpy(), uniform)
-    # Where a number falls on the border of two actions, rounding decides.
+    # Rounding may change the action if a random number lies on the border between two actions.
     assert (actions != expected_actions).sum() <= 1
     same = actions == expected_actions
     assert abs(log_probs - expected_log_probs)[same].max() <= 1e-5
     torch.testing.assert_close(compiled.values(seen), by_torch.values(seen), rtol=1e-5, atol=1e-6)
 
 
-def test_the_number_of_threads_does_not_change_a_bit():
+def test_thread_count_does_not_change_a_bit():
     rows, steps = torch.arange(2900), batch()
     _, one, parameters = computes(threads=1)
     _, three, other_parameters = computes(threads=3)
@@ -81,7 +81,7 @@ def test_the_number_of_threads_does_not_change_a_bit():
         assert torch.equal(first, second)
 
 
-def test_what_is_not_a_number_stays_so():
+def test_nan_return_gives_nan_gradient_and_value_loss():
     _, compiled, parameters = computes()
     steps = batch()
     steps.returns[7] = torch.nan
@@ -90,7 +90,7 @@ def test_what_is_not_a_number_stays_so():
     assert gradient.isnan().any()
 
 
-def test_large_networks_are_left_to_torch():
+def test_large_networks_are_computed_by_torch():
     small, large = (ActorCritic(11, 3, sizes, torch.Generator()) for sizes in ([64, 64], [1024, 1024]))
     config = PPOConfig()
     assert type(compute_for(small, flatten_parameters(small), config, 1)) is CompiledCompute

@@ -5,7 +5,7 @@ import torch
 from rl_training.core.ppo.normalisation import ObservationNormaliser, RewardScaler, RunningStatistics
 
 
-def test_batches_merge_to_the_statistics_of_all_rows():
+def test_merged_batches_give_the_statistics_of_all_rows():
     rows = np.random.default_rng(0).normal(1e4, [1.0, 5.0], size=(1000, 2))
     statistics = RunningStatistics(2)
     for batch in np.split(rows, [1, 1, 10, 700]):
@@ -23,7 +23,7 @@ def test_observations_are_standardised_and_clipped():
     assert normaliser(torch.tensor([[3.0, 0.0], [100.0, 2.0]])).tolist() == [pytest.approx([1, -1]), [10.0, 0.0]]
 
 
-def test_rewards_are_scaled_by_the_deviation_of_discounted_returns():
+def test_rewards_are_divided_by_the_deviation_of_discounted_returns():
     scaler = RewardScaler(RunningStatistics(1), num_envs=1, gamma=0.5)
     rewards = np.array([[1.0], [2.0], [-4.0], [6.0]])
     ended = np.array([[False], [False], [True], [False]])
@@ -33,7 +33,7 @@ def test_rewards_are_scaled_by_the_deviation_of_discounted_returns():
     assert scaler.returns.tolist() == [6.0]
 
 
-def test_steps_that_only_restart_do_not_count():
+def test_restarting_steps_do_not_enter_the_reward_statistics():
     scaler = RewardScaler(RunningStatistics(1), num_envs=1, gamma=0.5)
     rewards = np.array([[1.0], [0.0], [3.0]])
     scaler(rewards, np.array([[True], [False], [False]]), np.array([[True], [False], [True]]))

@@ -13,7 +13,7 @@ from rl_training.core.ppo.objective import (
 
 
 def brute_force(rewards, values, next_values, terminated, ended, gamma, gae_lambda):
-    """Sum over k of (gamma lambda)^k delta_(t+k), up to the episode's end, written out step by step."""
+    """Return the sum over k of (gamma lambda)^k delta_(t+k), up to the episode's end, step by step."""
     advantages = np.zeros_like(rewards)
     steps, envs = rewards.shape
     for env in range(envs):
@@ -37,7 +37,7 @@ def test_advantages_equal_a_brute_force_sum(gamma, gae_lambda):
     np.testing.assert_allclose(generalised_advantages(*arguments), brute_force(*arguments), rtol=0, atol=1e-9)
 
 
-def test_a_cut_off_step_bootstraps_and_a_terminated_one_does_not():
+def test_truncated_step_bootstraps_and_terminated_step_does_not():
     one = np.ones((1, 2))
     advantages = generalised_advantages(
         one, 0 * one, 10 * one, np.array([[True, False]]), np.array([[True, True]]), 0.5, 0.9
@@ -59,7 +59,7 @@ def minibatch(advantages):
     return logits, batch
 
 
-def test_the_written_out_gradient_is_that_of_automatic_differentiation():
+def test_surrogate_gradient_equals_automatic_differentiation():
     advantages = torch.randn(200, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     logits, batch = minibatch(advantages)
     surrogate = clipped_surrogate(logits, batch, advantages, clip_range=0.2, entropy_coefficient=0.05)
@@ -75,7 +75,7 @@ def test_the_written_out_gradient_is_that_of_automatic_differentiation():
     assert surrogate.entropy.item() == pytest.approx(distribution.entropy().mean().item(), rel=1e-12)
 
 
-def test_beyond_the_clip_nothing_pulls_further_away_but_back():
+def test_ratio_beyond_the_clip_gets_a_gradient_only_back_to_it():
     logits = torch.zeros(2, 2, dtype=torch.float64)
     batch = Batch(
         observations=torch.zeros(2, 1),
@@ -97,7 +97,7 @@ def test_advantages_are_normalised_within_the_minibatch():
     assert normalised(torch.tensor([5.0, 5.0])).tolist() == [0.0, 0.0]
 
 
-def test_explained_variance():
+def test_explained_variance_of_perfect_constant_and_wrong_critics():
     returns = np.array([1.0, 2.0, 3.0])
     assert explained_variance(returns, returns) == 1.0
     assert explained_variance(np.zeros(3), returns) == 0.0
@@ -106,25 +106,25 @@ def test_explained_variance():
 
 
 def estimated(advantages, returns):
-    """A batch of which only the critic's part matters."""
+    """Return a batch with only the fields that the value loss uses."""
     none = torch.zeros(len(returns))
     return Batch(none.unsqueeze(1), none.long(), none, torch.tensor(advantages), torch.tensor(returns))
 
 
-def test_without_a_clip_range_the_critics_loss_is_the_mean_square():
+def test_without_clip_range_the_value_loss_is_the_mean_square():
     errors, loss = squared_errors(torch.tensor([1.0, 5.0]), estimated(advantages=[0.0, 2.0], returns=[0.0, 2.0]), 0.0)
     assert errors.tolist() == [1.0, 3.0]
     assert loss == 5.0
 
 
-def test_a_value_that_has_moved_beyond_the_clip_range_towards_its_return_is_pulled_no_further():
-    # Both were 0 and should be 2; the second has moved by 0.5.
+def test_value_moved_beyond_the_clip_range_gets_no_gradient():
+    # Both values were 0 and should be 2; the second one has moved by 0.5.
     given = estimated(advantages=[2.0, 2.0], returns=[2.0, 2.0])
     errors, loss = squared_errors(torch.tensor([0.125, 0.5]), given, 0.25)
     assert errors.tolist() == [-1.875, 0.0]
     assert loss == (1.875**2 + 1.75**2) / 2
 
 
-def test_a_value_that_has_moved_away_from_its_return_is_pulled_back():
+def test_value_moved_away_from_its_return_gets_the_full_gradient():
     errors, _ = squared_errors(torch.tensor([-1.0]), estimated(advantages=[2.0], returns=[2.0]), 0.25)
     assert errors.tolist() == [-3.0]

@@ -18,7 +18,7 @@ SHAPE = PolicyShape(
 OBSERVATIONS = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 
 
-def test_actions_come_in_the_form_in_which_observations_are_given():
+def test_predict_returns_actions_in_the_shape_of_observations():
     policy = Policy.create(SHAPE)
     many = policy.predict(OBSERVATIONS)
     assert many.shape == (20,)
@@ -45,8 +45,9 @@ def test_random_actions_follow_the_actors_probabilities():
     assert policy.predict(np.zeros(3)) == 2
 
 
-def test_the_running_statistics_go_with_the_policy():
+def test_saved_tensors_include_the_running_statistics():
     policy = Policy.create(dataclasses.replace(SHAPE, normalises_observations=True, normalises_rewards=True))
+    assert policy.observations is not None
     policy.observations.update(100 * OBSERVATIONS + 1000)
     other = Policy.create(policy.shape, torch.Generator().manual_seed(9))
     other.load_tensors(policy.tensors())
@@ -55,7 +56,7 @@ def test_the_running_statistics_go_with_the_policy():
     assert len(set(policy.predict(shown).tolist())) > 1
 
 
-def test_tensors_that_do_not_fit_are_named():
+def test_load_tensors_names_the_tensors_that_do_not_fit():
     tensors = Policy.create(SHAPE).tensors()
     del tensors["network.actor.biases.1"]
     tensors["network.critic.weights.0"] = torch.zeros(8, 2)
@@ -63,13 +64,13 @@ def test_tensors_that_do_not_fit_are_named():
         Policy.create(SHAPE).load_tensors(tensors)
 
 
-def test_tensors_are_copies():
+def test_tensors_returns_copies():
     policy = Policy.create(SHAPE)
     policy.tensors()["network.actor.biases.0"].fill_(7)
     assert policy.tensors()["network.actor.biases.0"].tolist() == [0] * 8
 
 
-def test_weights_begin_orthogonal_with_the_published_gains():
+def test_initial_weights_are_orthogonal_with_the_published_gains():
     network = ActorCritic(8, 4, [8, 8], torch.Generator().manual_seed(0))
     for part, last_gain in ((network.actor, 0.01), (network.critic, 1.0)):
         for weight, gain in zip(part.weights, (2**0.5, 2**0.5, last_gain), strict=True):
@@ -78,7 +79,7 @@ def test_weights_begin_orthogonal_with_the_published_gains():
         assert all((bias == 0).all() for bias in part.biases)
 
 
-def test_flattened_parameters_are_those_of_the_network():
+def test_flat_parameters_share_memory_with_the_network():
     network = ActorCritic(3, 2, [4], torch.Generator().manual_seed(0))
     observations = torch.ones(1, 3)
     before = network.logits(observations)
@@ -91,12 +92,12 @@ def test_flattened_parameters_are_those_of_the_network():
     assert network.logits(observations).tolist() == [[0.0, 0.0]]
 
 
-def test_actions_are_drawn_as_often_as_they_are_probable():
+def test_draw_picks_actions_as_often_as_they_are_probable():
     logits = torch.tensor([0.5, 0.0, 0.3, 0.2]).log().expand(100_000, 4)
     actions = draw(logits, torch.rand(100_000, generator=torch.Generator().manual_seed(0)))
     assert (torch.bincount(actions, minlength=4) / 100_000).tolist() == pytest.approx([0.5, 0.0, 0.3, 0.2], abs=0.005)
 
 
-def test_the_ends_of_the_drawn_range_are_the_first_and_the_last_action():
+def test_draw_of_0_and_1_picks_the_first_and_the_last_action():
     logits = torch.zeros(2, 3)
     assert draw(logits, torch.tensor([0.0, 1.0])).tolist() == [0, 2]

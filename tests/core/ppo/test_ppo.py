@@ -7,7 +7,7 @@ from gymnasium.vector import AutoresetMode
 
 from rl_training.core.ppo.compute import CompiledCompute, TorchCompute
 from rl_training.core.ppo.ppo import PPO
-from tests.core.ppo.ppo_cases import NORMALISING, PROBE
+from tests.core.ppo.ppo_cases import NORMALISING, PROBE, signed_action
 from tests.counting import Probe, counters
 
 
@@ -20,7 +20,7 @@ def test_every_autoreset_mode_gives_the_same_advantages():
         rollout = ppo.collect(20)
         batch, _ = ppo.estimate(rollout)
         assert len(batch) == rollout.valid.sum()
-        # Of the 16 steps of either environment's first 4 episodes: observations differ from step to step.
+        # The modes have the 16 steps of each environment's first 4 episodes in common, in which observations differ.
         envs = np.broadcast_to([0, 1], rollout.valid.shape)[rollout.valid]
         rows = [np.flatnonzero(envs == env)[:16] for env in (0, 1)]
         found.append([torch.stack([batch.advantages[row], batch.returns[row]]) for row in rows])
@@ -32,11 +32,11 @@ def test_every_autoreset_mode_gives_the_same_advantages():
 
 @pytest.mark.parametrize("config", [PROBE, NORMALISING])
 @pytest.mark.parametrize("compute", [CompiledCompute, TorchCompute])
-def test_before_the_first_step_the_ratio_is_1(config, compute):
-    ppo = PPO(Probe(lambda sign, step, action: action * sign, length=5), config, seed=1)
+def test_ratio_is_1_before_the_first_gradient_step(config, compute):
+    ppo = PPO(Probe(signed_action, length=5), config, seed=1)
     ppo.learn(3 * 256)
     batch, _ = ppo.estimate(ppo.collect(16))
-    # Any ratio further from 1 than that counts as clipped.
+    # With so narrow a range, any ratio that differs from 1 counts as clipped.
     narrow = config.model_copy(update={"clip_range": 1e-6})
     threads = [2] if compute is CompiledCompute else []
     gradient = compute(ppo.policy.network, ppo.parameters, narrow, *threads).gradient(batch)
@@ -45,17 +45,17 @@ def test_before_the_first_step_the_ratio_is_1(config, compute):
     assert clip_fraction == 0
 
 
-def test_learning_begins_each_update_with_the_policy_that_collected():
+def test_each_update_starts_from_the_policy_that_collected():
     config = NORMALISING.model_copy(update={"epochs": 1, "minibatch_size": 256})
     first_minibatches = []
-    PPO(Probe(lambda sign, step, action: action * sign, length=5), config, seed=1).learn(
+    PPO(Probe(signed_action, length=5), config, seed=1).learn(
         5 * 256, lambda iteration: first_minibatches.append(abs(iteration.metrics["train/approx_kl"]))
     )
     assert len(first_minibatches) == 5
     assert max(first_minibatches) <= 1e-7
 
 
-def test_the_steps_made_are_the_total_rounded_up_to_the_environments():
+def test_total_steps_are_rounded_up_to_a_multiple_of_num_envs():
     lengths, timesteps, rates = [], [], []
 
     def record(iteration):
@@ -69,7 +69,7 @@ def test_the_steps_made_are_the_total_rounded_up_to_the_environments():
     assert rates == pytest.approx([1e-2, 1e-2 * (1 - 256 / 600), 1e-2 * (1 - 512 / 600)])
 
 
-def test_metrics_have_the_names_that_users_of_stable_baselines3_know():
+def test_metrics_are_named_as_in_stable_baselines3():
     found = []
     PPO(Probe(lambda sign, step, action: 1.0, length=2), PROBE, seed=1).learn(256, lambda i: found.append(i.metrics))
     assert set(found[0]) == {
@@ -88,7 +88,7 @@ def test_metrics_have_the_names_that_users_of_stable_baselines3_know():
     assert found[0]["train/entropy_loss"] == pytest.approx(-0.69, abs=0.02)
 
 
-def test_a_rollout_of_nothing_but_restarts_teaches_nothing():
+def test_rollout_of_restarts_only_makes_no_gradient_step():
     config = PROBE.model_copy(update={"num_envs": 2, "rollout_length": 1, "minibatch_size": 2})
     metrics = []
     PPO(counters(AutoresetMode.NEXT_STEP, [(1, True)] * 2), config, seed=1).learn(
@@ -97,14 +97,18 @@ def test_a_rollout_of_nothing_but_restarts_teaches_nothing():
     assert ["train/value_loss" in found for found in metrics] == [True, False]
 
 
-def test_learning_ends_where_the_caller_says_so():
+def test_learning_ends_when_on_iteration_returns_false():
     seen = []
-    ppo = PPO(Probe(lambda sign, step, action: 1.0), PROBE, seed=1)
-    ppo.learn(10_000, lambda iteration: seen.append(iteration.iteration) or iteration.iteration < 3)
+
+    def end_after_three(iteration):
+        seen.append(iteration.iteration)
+        return iteration.iteration < 3
+
+    PPO(Probe(lambda sign, step, action: 1.0), PROBE, seed=1).learn(10_000, end_after_three)
     assert seen == [1, 2, 3]
 
 
-def test_past_the_target_kl_neither_loss_moves_the_weights():
+def test_step_past_target_kl_leaves_all_weights_unchanged():
     ppo = PPO(Probe(lambda sign, step, action: action), PROBE.model_copy(update={"target_kl": 0.01}), seed=1)
     ppo.sampler.reset(seed=1)
     batch, _ = ppo.estimate(ppo.collect(16))

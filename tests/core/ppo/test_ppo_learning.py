@@ -7,7 +7,7 @@ from gymnasium.vector import AutoresetMode
 
 from rl_training.core.config import PPOConfig
 from rl_training.core.ppo.ppo import PPO
-from tests.core.ppo.ppo_cases import PROBE, Shown
+from tests.core.ppo.ppo_cases import PROBE, Shown, signed_action
 from tests.counting import Probe, counters
 
 
@@ -22,35 +22,35 @@ def values(ppo, observations):
         return ppo.policy.network.values(torch.tensor(observations, dtype=torch.float32)).tolist()
 
 
-def test_probe_1_the_critic_learns_a_constant():
+def test_probe_1_critic_learns_a_constant():
     ppo = solve(lambda sign, step, action: 1.0)
     assert values(ppo, [[-1, 0], [1, 0]]) == pytest.approx([1.0, 1.0], abs=0.02)
 
 
-def test_probe_2_the_critic_learns_to_read_the_observation():
+def test_probe_2_critic_learns_to_read_the_observation():
     ppo = solve(lambda sign, step, action: sign)
     assert values(ppo, [[-1, 0], [1, 0]]) == pytest.approx([-1.0, 1.0], abs=0.02)
 
 
-def test_probe_3_a_delayed_reward_is_discounted():
+def test_probe_3_critic_discounts_a_delayed_reward():
     ppo = solve(lambda sign, step, action: step == 1, length=2)
     assert values(ppo, [[1, 0], [1, 1]]) == pytest.approx([0.5, 1.0], abs=0.03)
 
 
-def test_probe_4_the_actor_learns_the_better_action():
+def test_probe_4_actor_learns_the_better_action():
     ppo = solve(lambda sign, step, action: action)
     assert ppo.predict([[-1, 0], [1, 0]]).tolist() == [0, 0]
     assert values(ppo, [[-1, 0], [1, 0]]) == pytest.approx([1.0, 1.0], abs=0.05)
 
 
-def test_probe_5_the_actor_learns_the_action_that_fits_the_observation():
-    ppo = solve(lambda sign, step, action: action * sign)
+def test_probe_5_actor_learns_the_action_that_fits_the_observation():
+    ppo = solve(signed_action)
     assert ppo.predict([[-1, 0], [1, 0]]).tolist() == [-1, 0]
     assert values(ppo, [[-1, 0], [1, 0]]) == pytest.approx([1.0, 1.0], abs=0.05)
 
 
 class NothingShown(gymnasium.vector.VectorWrapper):
-    """Hides all that would tell how long the episode still is."""
+    """Replaces observations by ones, so that they do not show how long the episode still is."""
 
     def reset(self, **options):
         observation, info = self.env.reset(**options)
@@ -64,7 +64,7 @@ class NothingShown(gymnasium.vector.VectorWrapper):
 
 @pytest.mark.parametrize("mode", AutoresetMode)
 @pytest.mark.parametrize("length", [1, 7, 100])
-def test_a_time_limit_leaves_the_value_of_reward_1_for_ever(mode, length):
+def test_time_limit_does_not_lower_the_value_of_endless_reward(mode, length):
     config = PPOConfig(
         num_envs=4,
         rollout_length=32,

@@ -11,18 +11,18 @@ from tests.counting import Probe, counters
 
 
 @pytest.mark.parametrize(("reward", "named"), [(np.nan, "iteration 1: reward"), (1e25, "iteration 1: train/")])
-def test_what_is_not_finite_is_named(reward, named):
+def test_reward_or_loss_that_is_not_finite_is_named(reward, named):
     with pytest.raises(DivergedError, match=named):
         trained(PROBE, seed=1, reward=lambda sign, step, action: reward)
 
 
-def test_an_observation_that_is_not_finite_is_named():
+def test_observation_that_is_not_finite_is_named():
     env = Shown(Probe(lambda sign, step, action: 0.0), lambda observation: observation / 0)
     with np.errstate(all="ignore"), pytest.raises(DivergedError, match="iteration 1: observation"):
         PPO(env, PROBE, seed=1).learn(256)
 
 
-def test_a_true_last_observation_that_is_not_finite_is_named():
+def test_final_observation_that_is_not_finite_is_named():
     class InfiniteEnd(gymnasium.vector.VectorWrapper):
         def step(self, actions):
             *stepped, info = self.env.step(actions)
@@ -37,12 +37,12 @@ def test_a_true_last_observation_that_is_not_finite_is_named():
         PPO(env, config, seed=1).learn(64)
 
 
-def test_rewards_too_large_to_be_scaled_are_named():
+def test_rewards_too_large_to_scale_are_named():
     with np.errstate(all="ignore"), pytest.raises(DivergedError, match="iteration 1: variance of returns"):
         trained(NORMALISING, seed=1, reward=lambda sign, step, action: 1e200)
 
 
-def test_environments_that_do_not_fit_are_refused():
+def test_environment_that_does_not_fit_the_config_is_refused():
     env = Probe(lambda sign, step, action: 0.0, num_envs=8)
     with pytest.raises(ValueError, match="num_envs: the config says 16, the environment has 8"):
         PPO(env, PROBE, seed=1)
@@ -55,14 +55,14 @@ def test_environments_that_do_not_fit_are_refused():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_a_device_that_is_not_there_is_refused():
+def test_missing_cuda_device_is_refused():
     assert choose_device("auto", parameters=2**16) == torch.device("cpu")
     with pytest.raises(ValueError, match="use auto or cpu"):
         choose_device("cuda", parameters=2**16)
 
 
 @needs_cuda
-def test_small_networks_are_trained_on_the_processor_unless_told_otherwise():
+def test_auto_device_is_the_processor_for_small_networks():
     assert choose_device("auto", parameters=2**16 - 1) == torch.device("cpu")
     assert choose_device("auto", parameters=2**16) == torch.device("cuda")
     assert choose_device("cuda", parameters=1) == torch.device("cuda")

@@ -9,7 +9,7 @@ ENDS = [(3, True), (4, False), (1, True)]
 
 
 def transitions(mode, steps):
-    """Of each environment, in order: (observation, action, reward, terminated, ended, true next observation)."""
+    """Return each environment's steps: (observation, action, reward, terminated, ended, true next observation)."""
     sampler = Sampler(counters(mode, ENDS), steps)
     sampler.reset(seed=1)
     rollout = sampler.collect(steps, lambda step, observations: (observations[:, 1] % 2).astype(np.int64))
@@ -32,7 +32,7 @@ def transitions(mode, steps):
     ]
 
 
-def test_a_cut_off_episode_shows_its_true_last_observation():
+def test_truncated_episode_keeps_its_true_last_observation():
     first, second, third = transitions(AutoresetMode.SAME_STEP, 4)
     assert first[2] == ([1, 2], 0, 1.0, False, True, [1, 3])
     assert first[3] == ([2, 0], 0, 1.0, False, False, [2, 1])
@@ -49,7 +49,7 @@ def test_every_autoreset_mode_gives_the_same_steps(mode):
     assert found == [steps[:length] for steps, length in zip(expected, lengths, strict=True)]
 
 
-def test_a_rollout_goes_on_where_the_last_one_ended():
+def test_rollout_continues_where_the_last_one_ended():
     sampler = Sampler(counters(AutoresetMode.NEXT_STEP, ENDS), 3)
     sampler.reset(seed=1)
     steps = [sampler.collect(3, lambda step, observations: np.zeros(3, np.int64)).valid.tolist() for _ in range(2)]
@@ -57,7 +57,7 @@ def test_a_rollout_goes_on_where_the_last_one_ended():
     assert steps[1] == [[False, True, False], [True, False, True], [True, True, False]]
 
 
-def test_a_missing_true_last_observation_is_an_error():
+def test_missing_final_observation_is_an_error():
     env = counters(AutoresetMode.NEXT_STEP, ENDS)
     env.metadata["autoreset_mode"] = AutoresetMode.SAME_STEP
     sampler = Sampler(env, 1)
@@ -67,7 +67,7 @@ def test_a_missing_true_last_observation_is_an_error():
 
 
 @pytest.mark.parametrize("mode", AutoresetMode)
-def test_the_record_holds_returns_and_lengths_of_finished_episodes(mode):
+def test_episode_record_holds_returns_and_lengths_of_finished_ones(mode):
     sampler, record = Sampler(counters(mode, [(3, True)]), 12), EpisodeRecord(1, kept=2)
     assert record.metrics() == {}
     sampler.reset(seed=1)
