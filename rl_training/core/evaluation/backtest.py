@@ -1,11 +1,10 @@
-"""The way of three accounts through a market: one that follows a policy, one that buys and holds, one that stays flat.
+"""Backtest of three accounts on one market: one follows a policy, one buys and holds, one stays flat.
 
-A policy can be anything that is asked at each bar. Where it is a network that is small enough, the whole way is
-compiled, which is some fifty times as fast. Accounting and observations are the same functions on both ways.
+A policy can be any object with `predict`. A small enough network runs in compiled code, which is about fifty times as
+fast. Both ways call the same accounting and observation functions, and give the same results to the bit.
 """
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,143 +13,159 @@ from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.ppo import policy as trained
-from rl_training.core.ppo.compiled_networks import FlatNetwork, Floats, Integers, forward
+from rl_training.core.ppo.compiled_networks import FlatNetwork, Floats, forward
 from rl_training.core.ppo.compute import MOST_COMPILED_PARAMETERS
 from rl_training.core.ppo.normalisation import OBSERVATION_CLIP
-from rl_training.core.trading.accounting import FloatArray, Rates, cost_rates, open_accounts, trade_bar, trade_bar_into
+from rl_training.core.trading.accounting import (
+    COST,
+    EQUITY,
+    REWARD,
+    TARGET,
+    TURNOVER,
+    UNITS,
+    FloatArray,
+    Rates,
+    cost_rates,
+    open_accounts,
+    trade_bar,
+    trade_bar_into,
+)
 from rl_training.core.trading.observation import Observer, fill_in
 
 POLICY, BUY_AND_HOLD, FLAT = ACCOUNTS = range(3)
 
 
 class Policy(Protocol):
-    """What it takes to be followed."""
+    """A policy that a backtest can follow."""
 
     def predict(
         self, observations: npt.NDArray[np.float32], deterministic: bool = True
     ) -> npt.NDArray[np.integer[Any]]:
-        """Actions, [N], for observations [N, D]."""
+        """Return actions, [N], for observations, [N, D]."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """What the accounts went through; [bars, 3], equity [bars + 1, 3]."""
+class Backtest(NamedTuple):
+    """Results of the three accounts; every field is [bars, 3], except equity, [bars + 1, 3]."""
 
-    equity: FloatArray  # at each close, from that of the first decision on
+    equity: FloatArray  # at each close, beginning with the close of the first decision
     cost: FloatArray
     turnover: FloatArray
-    held: npt.NDArray[np.bool_]  # the bar was held through, or into ruin, with a position
+    held: npt.NDArray[np.bool_]  # whether a position was held through the bar, or was ruined during it
 
 
-def pass_through(policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer) -> Passage:
-    """From the first bar with a full feature window to the last; `observer` is of the same market and config."""
+class _Actor(NamedTuple):
+    """The network of a policy and how it reads observations of size D, for compiled code."""
+
+    network: FlatNetwork
+    mean: Floats  # [D]
+    scale: Floats  # [D]; an observation is (value - mean) x scale
+    clip: float
+    positions: FloatArray  # the target position of each action
+
+
+class _Bars(NamedTuple):
+    """The market of a backtest, for compiled code; the arrays are [T, ...]."""
+
+    rows: Floats  # [T, D], as in Observer
+    width: int
+    largest_position: float
+    first: int  # bar of the first decision
+    open: FloatArray
+    close: FloatArray
+
+
+def run_backtest(policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer) -> Backtest:
+    """Trade from the first bar with a full feature window to the last bar.
+
+    `observer` must have been made for the same market and config. The market needs at least one bar after the first
+    decision.
+    """
     bars = len(market) - 1 - observer.first_bar
-    passage = Passage(
+    backtest = Backtest(
         equity=np.ones((bars + 1, len(ACCOUNTS))),
         cost=np.empty((bars, len(ACCOUNTS))),
         turnover=np.empty((bars, len(ACCOUNTS))),
         held=np.empty((bars, len(ACCOUNTS)), np.bool_),
     )
     if isinstance(policy, trained.Policy) and policy.actor_parameters <= MOST_COMPILED_PARAMETERS:
-        _follow_network(policy, market, config, observer, passage)
+        _follow_network(policy, market, config, observer, backtest)
     else:
-        _follow(policy, market, config, observer, passage)
-    return passage
+        _follow(policy, market, config, observer, backtest)
+    return backtest
 
 
 def _follow(
-    policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer, passage: Passage
+    policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer, backtest: Backtest
 ) -> None:
     accounts = open_accounts(len(ACCOUNTS))
     target = np.zeros(len(ACCOUNTS))
     target[BUY_AND_HOLD] = 1.0
-    for index in range(len(passage.cost)):
+    for index in range(len(backtest.cost)):
         bar = observer.first_bar + index
         observations = observer.observe(np.full(len(ACCOUNTS), bar), accounts)
         action = policy.predict(observations[POLICY : POLICY + 1], deterministic=True)[0]
         target[POLICY] = config.positions[action]
         opened, closed = (np.full(len(ACCOUNTS), prices[bar + 1]) for prices in (market.open, market.close))
         accounts, outcome = trade_bar(accounts, target, opened, closed, config)
-        passage.equity[index + 1] = accounts.equity
-        passage.cost[index] = outcome.cost
-        passage.turnover[index] = outcome.turnover
-        passage.held[index] = (accounts.units != 0) | (outcome.ruined & (outcome.reward != 0))
+        backtest.equity[index + 1] = accounts.equity
+        backtest.cost[index] = outcome.cost
+        backtest.turnover[index] = outcome.turnover
+        backtest.held[index] = (accounts.units != 0) | (outcome.ruined & (outcome.reward != 0))
 
 
 def _follow_network(
-    policy: trained.Policy, market: MarketData, config: EnvironmentConfig, observer: Observer, passage: Passage
+    policy: trained.Policy, market: MarketData, config: EnvironmentConfig, observer: Observer, backtest: Backtest
 ) -> None:
-    actor = policy.network.actor
-    parameters = np.concatenate([parameter.detach().cpu().numpy().ravel() for parameter in actor.parameters()])
-    size = policy.shape.observation_size
+    bars = _Bars(
+        observer.rows, observer.width, observer.largest_position, observer.first_bar, market.open, market.close
+    )
+    _follow_compiled(_actor(policy, config), bars, cost_rates(config), backtest)
+
+
+def _actor(policy: trained.Policy, config: EnvironmentConfig) -> _Actor:
+    actor, size = policy.network.actor, policy.shape.observation_size
     mean, scale, clip = np.zeros(size, np.float32), np.ones(size, np.float32), np.inf
     if policy.observations is not None:
         mean, scale = policy.observations.mean.numpy(), policy.observations.scale.numpy()
         clip = OBSERVATION_CLIP
-    _follow_compiled(
-        parameters,
-        np.array(actor.sizes),
-        mean,
-        scale,
-        clip,
-        np.array(config.positions)[policy.shape.first_action :],
-        observer.rows,
-        observer.width,
-        observer.largest_position,
-        observer.first_bar,
-        market.open,
-        market.close,
-        cost_rates(config),
-        passage.equity,
-        passage.cost,
-        passage.turnover,
-        passage.held,
+    parameters = np.concatenate([parameter.detach().cpu().numpy().ravel() for parameter in actor.parameters()])
+    return _Actor(
+        network=FlatNetwork(parameters, np.array(actor.sizes)),
+        mean=mean,
+        scale=scale,
+        clip=clip,
+        positions=np.array(config.positions)[policy.shape.first_action :],
     )
 
 
 @compiled
-def _follow_compiled(
-    parameters: Floats,
-    sizes: Integers,
-    mean: Floats,
-    scale: Floats,
-    clip: float,
-    positions: FloatArray,
-    rows: Floats,
-    width: int,
-    largest_position: float,
-    first_bar: int,
-    opens: FloatArray,
-    closes: FloatArray,
-    rates: Rates,
-    equity: FloatArray,
-    cost: FloatArray,
-    turnover: FloatArray,
-    held: npt.NDArray[np.bool_],
-) -> None:
-    count = equity.shape[1]
-    # In the order of the fields of Accounts, as trade_bar_into() has them.
+def _follow_compiled(actor: _Actor, bars: _Bars, rates: Rates, backtest: Backtest) -> None:
+    count = backtest.equity.shape[1]
+    # The rows are those of Accounts: trade_bar_into() takes both arrays.
     accounts, after = np.ones((6, count)), np.empty((6, count))
-    accounts[1:3] = 0.0
+    accounts[UNITS] = accounts[TARGET] = 0.0
     outcome, ruined = np.empty((3, count)), np.empty(count, np.bool_)
     target, opened, closed = np.zeros(count), np.empty(count), np.empty(count)
     target[BUY_AND_HOLD] = 1.0
+    sizes = actor.network.sizes
     hidden, logits = np.empty((len(sizes) - 2, sizes[1:-1].max()), np.float32), np.empty((sizes[-1], 1), np.float32)
-    for index in range(len(cost)):
-        bar = first_bar + index
-        seen = rows[bar : bar + 1].copy()
-        cash, units, held_target, worth, entry_worth, peak = accounts
-        fill_in(seen, width, largest_position, closes[bar : bar + 1], units[:1], worth[:1], entry_worth[:1], peak[:1])
+    for index in range(len(backtest.cost)):
+        bar = bars.first + index
+        seen = bars.rows[bar : bar + 1].copy()
+        # Only the first account, which is POLICY, is observed: `seen` has one row.
+        fill_in(seen, bars.width, bars.largest_position, bars.close[bar : bar + 1], accounts)
         for number in range(seen.shape[1]):
-            value = (seen[0, number] - mean[number]) * scale[number]
-            seen[0, number] = min(max(value, -clip), clip)
-        forward(FlatNetwork(parameters, sizes), seen, hidden, logits)
-        target[POLICY] = positions[logits[:, 0].argmax()]
-        opened[:], closed[:] = opens[bar + 1], closes[bar + 1]
-        trade_bar_into(
-            cash, units, held_target, worth, entry_worth, peak, target, opened, closed, rates, after, outcome, ruined
-        )
+            value = (seen[0, number] - actor.mean[number]) * actor.scale[number]
+            seen[0, number] = min(max(value, -actor.clip), actor.clip)
+        forward(actor.network, seen, hidden, logits)
+        target[POLICY] = actor.positions[logits[:, 0].argmax()]
+        opened[:], closed[:] = bars.open[bar + 1], bars.close[bar + 1]
+        trade_bar_into(accounts, target, opened, closed, rates, after, outcome, ruined)
         accounts, after = after, accounts
-        equity[index + 1], cost[index], turnover[index] = accounts[3], outcome[1], outcome[2]
-        held[index] = (accounts[1] != 0) | (ruined & (outcome[0] != 0))
+        backtest.equity[index + 1], backtest.cost[index], backtest.turnover[index] = (
+            accounts[EQUITY],
+            outcome[COST],
+            outcome[TURNOVER],
+        )
+        backtest.held[index] = (accounts[UNITS] != 0) | (ruined & (outcome[REWARD] != 0))

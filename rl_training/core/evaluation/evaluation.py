@@ -1,4 +1,4 @@
-"""Backtest of a policy on bars that nothing about it was fitted on, beside buy-and-hold and staying flat."""
+"""Evaluation of a policy on held-out bars, compared with buy-and-hold and with staying flat."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,50 +7,50 @@ import numpy as np
 import numpy.typing as npt
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.evaluation.backtest import BUY_AND_HOLD, FLAT, POLICY, Passage, Policy, pass_through
+from rl_training.core.evaluation.backtest import BUY_AND_HOLD, FLAT, POLICY, Backtest, Policy, run_backtest
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics
 from rl_training.core.trading.observation import Observer
 
 CURVE_POINTS = 1000
-"""Equity curves are stored at no more than this many bars, evenly spread, the first and the last among them."""
+"""The most points that a stored equity curve has. They are evenly spaced and include the first and the last bar."""
 
-# Resampled bars in all, at most, for one interval: about half a second.
+# The most bars that the bootstrap of one interval draws in total. This many take about half a second.
 _BOOTSTRAP_BARS = 10_000_000
 
-# Returns that deviate less are those of an account at rest, not of one that trades.
+# A smaller standard deviation is rounding: the account held no position.
 _NO_DEVIATION = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """How one account did. Money is in multiples of the initial equity, returns r are simple, bar by bar."""
+    """Results of one account. Money is in multiples of the initial equity; r are the simple returns of each bar."""
 
     total_return: float  # final / initial equity - 1
-    sharpe: float | None  # mean(r) / deviation(r), annualised; None without deviation
+    sharpe: float | None  # mean(r) / deviation(r), annualised; None if all returns are equal
     sharpe_interval: tuple[float, float] | None  # 95 %, see `sharpe_interval`
-    sortino: float | None  # mean(r) / sqrt(mean(min(r, 0)^2)), annualised; None without a loss
+    sortino: float | None  # mean(r) / sqrt(mean(min(r, 0)^2)), annualised; None if no bar lost
     max_drawdown: float  # largest 1 - equity / highest equity before; 0 to 1
     turnover: float  # sum of traded notional / equity
-    time_in_market: float  # share of bars held through with a position; 0 to 1
-    costs_paid: float  # fee, slippage, funding and borrow
-    hit_rate: float | None  # share of bars held through with a position that gained; None if there were none
+    time_in_market: float  # share of bars with a position; 0 to 1
+    costs_paid: float  # sum of fee, slippage, funding and borrow
+    hit_rate: float | None  # share of the bars with a position that gained; None if there are none
     equity_curve: tuple[float, ...]  # at `Evaluation.timestamps`
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation(Performance):
-    """How a policy did, and two references over the same bars with the same costs."""
+    """Results of a policy, and of two references over the same bars with the same costs."""
 
-    bars: int  # decisions made
-    annualisation: float  # bars a year, from their spacing: Sharpe and Sortino are times its square root
-    timestamps: tuple[str, ...]  # closes of the curves' points, ISO 8601, UTC; at most CURVE_POINTS
-    buy_and_hold: Performance  # position 1 from the first decision on
+    bars: int  # number of decisions
+    annualisation: float  # bars per year; the Sharpe and Sortino ratios contain its square root
+    timestamps: tuple[str, ...]  # of the points of the equity curves, ISO 8601, UTC; at most CURVE_POINTS
+    buy_and_hold: Performance  # holds position 1 from the first decision on
     flat: Performance
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: numbers are finite or None."""
+        """Return a dictionary that JSON can hold: every number is finite or None."""
         return asdict(self, dict_factory=_listing)
 
 
@@ -59,9 +59,11 @@ def evaluate(
 ) -> Evaluation:
     """Run `policy` once through `market`, from the first bar with a full feature window to the last.
 
-    Accounting and observations are those of `TradingEnv`, with `statistics` from the training bars; a ruined account
-    stays at its floor. Raises MarketDataError where there is no bar to decide at and one to trade at, or where equity
-    grows out of all bounds.
+    Accounting and observations are the same as in `TradingEnv`; a ruined account stays at its floor. `statistics` must
+    come from the training bars.
+
+    Raises MarketDataError where the market has no bar for a decision and one after it, or where equity exceeds what a
+    float64 holds.
     """
     observer = Observer(market, config, statistics)
     needed = observer.first_bar + 2
@@ -70,23 +72,23 @@ def evaluate(
             f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
             "decision, its own and the one after"
         )
-    passage = pass_through(policy, market, config, observer)
-    beyond = ~np.isfinite(passage.equity).all(axis=1)
+    backtest = run_backtest(policy, market, config, observer)
+    beyond = ~np.isfinite(backtest.equity).all(axis=1)
     if beyond.any():
         raise MarketDataError(
-            f"evaluation: after {int(beyond.argmax())} of {len(passage.cost)} bars equity is more than a number can "
+            f"evaluation: after {int(beyond.argmax())} of {len(backtest.cost)} bars equity is more than a number can "
             "hold; take fewer bars or smaller positions"
         )
-    points = np.linspace(0, len(passage.cost), min(len(passage.cost) + 1, CURVE_POINTS)).round().astype(np.int64)
+    points = np.linspace(0, len(backtest.cost), min(len(backtest.cost) + 1, CURVE_POINTS)).round().astype(np.int64)
     annualisation = market.bars_per_year
     closes = market.timestamp[observer.first_bar :][points]
 
     def performance(account: int) -> dict[str, Any]:
-        return _performance(passage, account, annualisation, points)
+        return _performance(backtest, account, annualisation, points)
 
     return Evaluation(
         **performance(POLICY),
-        bars=len(passage.cost),
+        bars=len(backtest.cost),
         annualisation=annualisation,
         timestamps=tuple(f"{time}Z" for time in np.datetime_as_string(closes, unit="s")),
         buy_and_hold=Performance(**performance(BUY_AND_HOLD)),
@@ -94,8 +96,10 @@ def evaluate(
     )
 
 
-def _performance(passage: Passage, account: int, annualisation: float, points: npt.NDArray[np.int64]) -> dict[str, Any]:
-    equity, held = passage.equity[:, account], passage.held[:, account]
+def _performance(
+    backtest: Backtest, account: int, annualisation: float, points: npt.NDArray[np.int64]
+) -> dict[str, Any]:
+    equity, held = backtest.equity[:, account], backtest.held[:, account]
     returns = equity[1:] / equity[:-1] - 1.0
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
     scale = float(np.sqrt(annualisation))
@@ -106,9 +110,9 @@ def _performance(passage: Passage, account: int, annualisation: float, points: n
         "sharpe_interval": sharpe_interval(returns, annualisation) if varies else None,
         "sortino": scale * float(returns.mean()) / downside if downside > _NO_DEVIATION else None,
         "max_drawdown": float(np.max(1.0 - equity / np.maximum.accumulate(equity))),
-        "turnover": float(passage.turnover[:, account].sum()),
+        "turnover": float(backtest.turnover[:, account].sum()),
         "time_in_market": float(held.mean()),
-        "costs_paid": float(passage.cost[:, account].sum()),
+        "costs_paid": float(backtest.cost[:, account].sum()),
         "hit_rate": float((returns[held] > 0).mean()) if held.any() else None,
         "equity_curve": tuple(equity[points].tolist()),
     }
@@ -120,13 +124,12 @@ def _sharpe(returns: FloatArray) -> float:
 
 
 def sharpe_interval(returns: FloatArray, annualisation: float, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the annualised Sharpe ratio of simple returns, [bars].
+    """Return the 95 % percentile interval of the annualised Sharpe ratio of simple returns, [bars].
 
-    Stationary bootstrap (Politis and Romano, 1994), which keeps the dependence between neighbouring bars: blocks of
-    mean length bars^(1/3), 1,000 resamples, fewer (at least 100) beyond 10,000 bars.
+    The stationary bootstrap (Politis and Romano, 1994) keeps the dependence between neighbouring bars. Its blocks have
+    the mean length bars^(1/3). It draws 1,000 resamples, and fewer, but at least 100, beyond 10,000 bars.
     """
-    # Imported here, once a policy is trained: it brings pandas and statsmodels, seconds in which a run that is taken up
-    # after a fault would not train yet.
+    # arch imports pandas and statsmodels, which takes seconds. A run that resumes after a fault trains first.
     from arch.bootstrap import StationaryBootstrap
 
     resamples = int(np.clip(_BOOTSTRAP_BARS // len(returns), 100, 1000))

@@ -1,4 +1,4 @@
-"""Trading one market, one episode or many at once. `TradingEnv` holds the specification of both."""
+"""Gymnasium environments that trade one market: `TradingEnv`, with the specification, and `TradingVectorEnv`."""
 
 from typing import Any
 
@@ -24,73 +24,83 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
     """
     ## Description
 
-    One account that trades one market. At the close of bar t the policy sees bars up to t and chooses a target
-    position, a fraction of equity: -1 short, 0 flat, 1 long. A changed target is traded at the open of bar t + 1. Then
-    equity is marked at the close of bar t + 1 and the next decision is due. Equity begins at 1.
+    One account trades one market. At the close of bar t the policy observes bars up to t and chooses a target position,
+    as a fraction of equity: -1 is short, 0 is flat, 1 is long. If the target has changed, the account trades to it at
+    the open of bar t + 1. At the close of bar t + 1 the equity is computed, and the policy decides again.
 
-    ## Action space
+    ## Action Space
 
-    `Discrete(len(positions))`: action i is the target position `positions[i]`.
+    The action space is `Discrete(len(positions))`. Action i is the target position `positions[i]`.
 
-    An action equal to the target already held trades nothing: the units are held, though the market's moves have
-    shifted the exposure away from the target. An episode begins flat, with target 0.
+    An action that equals the present target trades nothing: the account keeps its units, although price moves have
+    shifted its exposure away from the target. An episode begins with target 0.
 
-    ## Observation space
+    ## Observation Space
 
-    `Box`, float32:
+    The observation space is a `Box` of float32 with these entries, in this order:
 
-    | entry | meaning | range |
+    | Entry | Meaning | Range |
     |---|---|---|
     | one or two for each of `features` | market feature of bar t, see `features.py`: (value - mean) / scale | -5 to 5 |
-    | position | exposure held: units x close / equity | within twice the largest target |
+    | position | present exposure: units x close / equity | plus or minus twice the largest target |
     | unrealised log return | log(equity / equity just after the last trade, its costs paid) | -5 to 5 |
     | drawdown | 1 - equity / highest equity at a close in this episode | 0 to 1 |
 
-    Means and scales are those of `statistics`, or of `market` itself when none are given. Entries beyond their range
-    are clipped to it.
+    Values outside their range are clipped to it. Means and scales come from `statistics`; without `statistics` they
+    are fitted on `market`.
 
-    ## Money
+    ## Costs
 
-    With E the equity and x the notional held, units x open, both at the open of bar t + 1 before the trade, the new
-    target p trades the notional
+    Let E be the equity and x = units x open the notional held, both at the open of bar t + 1 before the trade. For a
+    changed target p the account trades the notional
 
         dx = (p E - x) / (1 + s k p),    s = sign(p E - x),    k = slippage + fee (1 + s slippage)
 
     A buy pays open x (1 + slippage), a sale receives open x (1 - slippage), and `fee` is paid on the notional at that
-    price: together k |dx|. What is held then is p of the equity that remains, E - k |dx|, valued at the open.
+    price. Together these cost k |dx|, so that the position after the trade, valued at the open, is exactly p times the
+    remaining equity E - k |dx|.
 
-    Every bar, at its close, funding_rate x notional (longs pay and shorts receive when positive) and borrow_rate x
-    short notional are taken from cash, for units held from that bar's open. Equity = cash + units x close. Bars' highs
-    and lows play no part.
+    At each close, funding_rate x notional (if positive, longs pay and shorts receive) and borrow_rate x short notional
+    are taken from cash, for the units held since the open of that bar. Equity is cash + units x close. The highs and
+    lows of bars have no effect on the account.
 
-    ## Reward
+    ## Rewards
 
-    log(equity at the close of t + 1 / equity at the close of t). The rewards of an episode sum to the log of its final
-    over its initial equity, through costs and ruin alike.
+    The reward is log(equity at the close of t + 1 / equity at the close of t). The rewards of an episode sum to the log
+    of final over initial equity, whether the episode contains costs, ruin or neither.
 
-    ## Starting state
+    ## Starting State
 
-    A bar drawn uniformly, by `np_random`, from all those from which `episode_length` decisions fit and that have the
-    features' longest window before them. `reset(options={"start": bar})` begins at that bar.
+    The account holds equity 1 in cash. `np_random` draws the first bar uniformly from all bars that have the longest
+    feature window before them and `episode_length` decisions after them. `reset(options={"start": bar})` begins at
+    `bar` instead.
 
-    ## Episode end
+    ## Episode End
 
-    - Terminated: equity at or below `ruin_fraction`, at the open (after the trade) or at the close of a bar. The
-      position is closed and equity is `ruin_fraction` exactly, however far the market gapped through.
-    - Truncated: after `episode_length` decisions, unless the last one ruined.
+    - Termination: equity is at or below `ruin_fraction`, at the open after the trade or at the close. The position is
+      closed and equity is exactly `ruin_fraction`, however far the price jumped past it.
+    - Truncation: `episode_length` decisions have been made, and the last one did not end in ruin.
 
-    ## Info
+    ## Information
 
-    `bar` (index of the bar just closed), `equity`, and of the last bar `cost` (fee, slippage, funding and borrow, in
-    multiples of the initial equity) and `turnover` (traded notional / equity at the open).
+    `reset` and `step` return these entries in `info`:
+
+    - `bar`: index of the bar that has just closed.
+    - `equity`: equity at its close, in multiples of the initial equity.
+    - `cost`: fee, slippage, funding and borrow of that bar, in multiples of the initial equity; 0 after `reset`.
+    - `turnover`: traded notional / equity, both at the open of that bar; 0 after `reset`.
 
     ## Arguments
 
-    `market`: the bars; `config`: rules and costs; `statistics`: means and scales of the features, from the bars that
-    the policy was trained on. Raises MarketDataError, saying how many bars are needed, when an episode does not fit.
+    - `market`: the bars to trade.
+    - `config`: the features, positions, costs and episode length.
+    - `statistics`: means and scales of the features on the bars that the policy was trained on.
+
+    Raises MarketDataError with the number of bars needed, if no episode fits into `market`; ValueError, if `statistics`
+    belong to other features than those of `config`.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - declared like this by gymnasium
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - gymnasium declares it like this
 
     def __init__(
         self, market: MarketData, config: EnvironmentConfig, statistics: FeatureStatistics | None = None
@@ -125,7 +135,7 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
 
     @property
     def accounts(self) -> Accounts:
-        """The account at the close of the present bar; every field is [1]."""
+        """The account at the close of the present bar; every property is [1]."""
         return self._episodes.accounts
 
     def _info(self, outcome: BarOutcome | None) -> dict[str, Any]:
@@ -138,19 +148,40 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
 
 
 class TradingVectorEnv(VectorEnv[Observation, IntArray, npt.NDArray[Any]]):
-    """`num_envs` episodes of `TradingEnv` on one market, stepped together without a loop over them.
+    """
+    ## Description
 
-    Arrays are [num_envs, ...]; rewards are float64. Autoreset is SAME_STEP: when an episode ends, the observation
-    returned is already the first of its next, the true last one is in `info["final_obs"]` (objects, [num_envs]) and
-    that step's info in `info["final_info"]`, each with its mask `_final_obs`, `_final_info`, as gymnasium's
-    SyncVectorEnv gives them. All episodes draw their starts from the one `np_random`, which `seed` seeds; a later
-    `reset()` goes on from its state, `reset(seed=...)` begins anew.
+    `num_envs` episodes of `TradingEnv` on one market, stepped together without a Python loop over environments. See
+    `TradingEnv` for actions, observations, rewards, starts, ends and info.
 
-    `state_dict` and `load_state_dict` carry everything that changes, so that a run restored from them goes on bit for
-    bit like one never interrupted.
+    ## Arrays
+
+    All arrays are [num_envs, ...]. Rewards are float64. Info arrays have masks with the prefix `_`, as in gymnasium's
+    SyncVectorEnv.
+
+    ## Autoreset
+
+    The mode is SAME_STEP: the step that ends an episode returns the first observation of the next episode. The true
+    last observation is in `info["final_obs"]` (objects, [num_envs]) and the info of the ending step in
+    `info["final_info"]`.
+
+    ## Randomness
+
+    All episodes draw their starts from one generator, `np_random`. `seed` seeds it, `reset()` continues from its state,
+    and `reset(seed=...)` seeds it again.
+
+    ## Resuming
+
+    `state_dict` returns the complete changing state. An environment that loads it continues bit for bit like one that
+    was never interrupted.
+
+    ## Arguments
+
+    As for `TradingEnv`. `num_envs`: the number of episodes; `seed`: the seed of `np_random`, random by default. Raises
+    as `TradingEnv` does.
     """
 
-    metadata: dict[str, Any] = {  # noqa: RUF012 - declared like this by gymnasium
+    metadata: dict[str, Any] = {  # noqa: RUF012 - gymnasium declares it like this
         "render_modes": [],
         "autoreset_mode": AutoresetMode.SAME_STEP,
     }
@@ -209,7 +240,7 @@ class TradingVectorEnv(VectorEnv[Observation, IntArray, npt.NDArray[Any]]):
         return observation, outcome.reward, terminated, truncated, info
 
     def state_dict(self) -> dict[str, Any]:
-        """`episodes`: arrays by name; `rng`: the state of `np_random`, which JSON holds; `under_way`: bool."""
+        """Return `episodes` (arrays by name), `rng` (the state of `np_random`, for JSON) and `under_way` (bool)."""
         return {
             "episodes": self._episodes.state_dict(),
             "rng": self.np_random.bit_generator.state,
@@ -217,19 +248,22 @@ class TradingVectorEnv(VectorEnv[Observation, IntArray, npt.NDArray[Any]]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave for the same market and config. Raises ValueError if it cannot be theirs."""
+        """Restore a state from `state_dict` of an environment with the same market and config.
+
+        Raises ValueError if the state has another number of episodes, or bars beyond this market.
+        """
         self._episodes.load_state_dict(state["episodes"])
         self.np_random.bit_generator.state = state["rng"]
         self._under_way = bool(state["under_way"])
 
     def observe(self) -> Observation:
-        """Observations now, [num_envs, D], as the last `reset` or `step` returned them."""
+        """Return the present observations, [num_envs, D], as the last `reset` or `step` returned them."""
         return self._episodes.observe()
 
     def _info(
         self, cost: npt.NDArray[np.float64], turnover: npt.NDArray[np.float64], which: BoolArray | None = None
     ) -> dict[str, Any]:
-        """Info of the environments in `which`, all by default, zero in the others, with a mask for each entry."""
+        """Return info of the environments in `which`, by default all, with a mask per entry; 0 for the others."""
         bar, equity = self._episodes.bar.copy(), self._episodes.accounts.equity.copy()
         if which is None:
             which = np.ones(self.num_envs, np.bool_)

@@ -1,6 +1,5 @@
-"""N market episodes under way at once: what both environments are made of."""
+"""N simultaneous market episodes, the common part of both environments."""
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy.typing as npt
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData, MarketDataError
-from rl_training.core.trading.accounting import Accounts, BarOutcome, open_accounts, reopen, trade_bar
+from rl_training.core.trading.accounting import ACCOUNT_FIELDS, Accounts, BarOutcome, open_accounts, reopen, trade_bar
 from rl_training.core.trading.features import FeatureStatistics, longest_window
 from rl_training.core.trading.observation import Observer
 
@@ -40,11 +39,11 @@ class Episodes:
         self._positions = np.array(config.positions)
 
     def random_starts(self, generator: np.random.Generator, count: int) -> IntArray:
-        """First decision bars, uniform over all from which a whole episode fits, [count]."""
+        """Draw first decision bars, [count], uniformly from all bars from which a whole episode fits."""
         return generator.integers(self.first_start, self.last_start, size=count, endpoint=True)
 
     def checked_starts(self, start: Any, count: int) -> IntArray:
-        """One start for all or one each, [count]. Raises ValueError where an episode does not fit."""
+        """Return `start`, one bar for all episodes or one for each, as [count]. Raises ValueError for unfit bars."""
         starts = np.asarray(start)
         fits = starts.dtype.kind in "iu" and starts.shape in ((), (count,))
         if not fits or starts.min() < self.first_start or starts.max() > self.last_start:
@@ -54,13 +53,13 @@ class Episodes:
         return np.full(count, starts, np.int64)
 
     def begin(self, which: BoolArray, starts: IntArray) -> None:
-        """Begin new episodes in `which`, [N], at the bars `starts`, one for each that is set."""
+        """Begin new episodes in `which`, [N]; `starts` has one bar for each episode that is marked there."""
         self.bar[which] = starts
         self.last_bar[which] = starts + self.config.episode_length
         self.accounts = reopen(self.accounts, which)
 
     def step(self, actions: IntArray) -> tuple[BarOutcome, BoolArray, BoolArray]:
-        """Carry out one decision in each: what the bar brought, then terminated and truncated, [N] each."""
+        """Trade one bar in each episode. Return the outcome, `terminated` and `truncated`, [N] each."""
         self.bar += 1
         self.accounts, outcome = trade_bar(
             self.accounts,
@@ -72,16 +71,16 @@ class Episodes:
         return outcome, outcome.ruined, (self.bar >= self.last_bar) & ~outcome.ruined
 
     def observe(self) -> npt.NDArray[np.float32]:
-        """Observations at the present bars, [N, D]."""
+        """Return the observations at the present bars, [N, D]."""
         return self.observer.observe(self.bar, self.accounts)
 
     def state_dict(self) -> dict[str, npt.NDArray[Any]]:
-        """All that changes from step to step, as copies."""
-        state = {field.name: getattr(self.accounts, field.name).copy() for field in fields(Accounts)}
+        """Return copies of everything that changes from step to step."""
+        state = {name: row.copy() for name, row in zip(ACCOUNT_FIELDS, self.accounts.rows, strict=True)}
         return {"bar": self.bar.copy(), "last_bar": self.last_bar.copy(), **state}
 
     def load_state_dict(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Restore what `state_dict` gave. Raises ValueError if it is of another number of episodes."""
+        """Restore a state from `state_dict`. Raises ValueError if it belongs to other episodes or another market."""
         for name, value in self.state_dict().items():
             if name not in state or np.shape(state[name]) != value.shape:
                 found = np.shape(state[name]) if name in state else "nothing"
@@ -90,4 +89,4 @@ class Episodes:
             raise ValueError(f"environment state: episodes go beyond the market's {len(self._open)} bars")
         self.bar = np.array(state["bar"], np.int64)
         self.last_bar = np.array(state["last_bar"], np.int64)
-        self.accounts = Accounts(**{field.name: np.array(state[field.name]) for field in fields(Accounts)})
+        self.accounts = Accounts(np.array([state[name] for name in ACCOUNT_FIELDS], np.float64))

@@ -1,11 +1,13 @@
-"""Market features that a policy observes: causal, and the same from whichever bar a slice starts.
+"""Market features that a policy observes. They are causal and do not depend on where a slice of the market starts.
 
-A feature at bar t is a fixed sequence of floating-point operations on the bars t - window to t. Nothing is carried
-along from earlier bars (no cumulative sums, no recursive averages): the row of bar t is the same, bit for bit, from
-the whole history and from its last window + 1 bars. So training, evaluation and live decisions observe the same, and
-a gap of `longest_window` bars between two slices separates them entirely.
+The feature of bar t is a fixed sequence of floating-point operations on the bars t - window to t. No state is carried
+over from earlier bars, as in cumulative sums or recursive averages. So the features of bar t are the same, bit for bit,
+whether they are computed from the whole history or from the last window + 1 bars. Training, evaluation and live
+decisions therefore observe the same values, and a gap of `longest_window` bars separates two slices completely.
 
-All features are free of units: multiplying all prices by a constant changes none of them.
+All features are dimensionless: multiplying all prices by a constant changes none of them.
+
+To add a feature: write its formula, add it to `_FEATURES`, and add its name to `FeatureName` in `core/config.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,12 +24,12 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 FloatArray = npt.NDArray[np.float64]
 
 CLIP = 5.0
-"""Standardised features are clipped to plus or minus this."""
+"""Standardised features are clipped to plus or minus this value."""
 
-# Rows worked on at a time: the intermediate arrays then stay in the processor's cache.
+# The number of rows computed at a time is small enough for the intermediate arrays to stay in the processor cache.
 _CHUNK = 16_384
 
-# A deviation below this is the rounding of a constant: the features are free of units and vary by 1e-6 or more.
+# A smaller deviation is the rounding of a constant: dimensionless features of real markets vary by 1e-6 or more.
 _NO_DEVIATION = 1e-12
 
 _DAY = 86_400
@@ -36,7 +38,7 @@ _MONDAY = 4 * _DAY  # 1970-01-01, second 0, was a Thursday
 
 
 def _rolling_sum(values: FloatArray, window: int) -> FloatArray:
-    """Sums of `window` neighbours, oldest added first, [n - window + 1]."""
+    """Return sums of `window` neighbours, [n - window + 1]. The oldest value is added first."""
     count = len(values) - window + 1
     total = values[:count].copy()
     for offset in range(1, window):
@@ -45,9 +47,9 @@ def _rolling_sum(values: FloatArray, window: int) -> FloatArray:
 
 
 def _moving_average(values: FloatArray, span: int) -> FloatArray:
-    """Exponential moving average with alpha = 2 / (span + 1), cut off after 3 x span bars, [n - 3 span + 1].
+    """Return the exponential moving average with alpha = 2 / (span + 1) over 3 x span bars, [n - 3 span + 1].
 
-    The weights (1 - alpha)^i are normalised to sum to 1; those cut off hold 0.25 % of an endless average.
+    The weights (1 - alpha)^i are normalised to sum to 1. The omitted weights of an infinite average sum to 0.25 %.
     """
     window, keep = 3 * span, 1.0 - 2.0 / (span + 1)
     count = len(values) - window + 1
@@ -60,20 +62,20 @@ def _moving_average(values: FloatArray, span: int) -> FloatArray:
 
 
 def _log_return(bars: MarketData, horizon: int) -> FloatArray:
-    """log(close[t] / close[t - horizon])."""
+    """Return log(close[t] / close[t - horizon])."""
     return np.log(bars.close[horizon:] / bars.close[:-horizon])
 
 
 def _volatility(bars: MarketData, window: int) -> FloatArray:
-    """Realised volatility a bar: sqrt(mean of r^2 over the last `window` log returns r), no mean subtracted."""
+    """Return the realised volatility per bar, sqrt(mean of r^2), over the last `window` log returns r."""
     returns = _log_return(bars, 1)
     return np.sqrt(_rolling_sum(returns * returns, window) / window)
 
 
 def _rsi(bars: MarketData, window: int) -> FloatArray:
-    """Cutler's RSI / 100: rises / (rises + falls), sums over the last `window` changes of close; 0.5 without change.
+    """Return Cutler's RSI / 100: rises / (rises + falls), summed over the last `window` changes; 0.5 without changes.
 
-    Wilder's original smooths recursively and so depends on all bars before.
+    Wilder's original RSI smooths recursively and so depends on all earlier bars.
     """
     change = np.diff(bars.close)
     rises = _rolling_sum(np.maximum(change, 0.0), window)
@@ -83,9 +85,9 @@ def _rsi(bars: MarketData, window: int) -> FloatArray:
 
 
 def _macd(bars: MarketData, fast: int, slow: int, signal: int) -> FloatArray:
-    """MACD histogram by price: (line - average(line, signal)) / close, line = average(fast) - average(slow) of close.
+    """Return the MACD histogram / close: (line - average(line, signal)) / close.
 
-    The averages are exponential, each cut off after three times its span.
+    line = average(close, fast) - average(close, slow). The averages are those of `_moving_average`.
     """
     slow_average = _moving_average(bars.close, slow)
     line = _moving_average(bars.close, fast)[3 * (slow - fast) :] - slow_average
@@ -94,15 +96,15 @@ def _macd(bars: MarketData, fast: int, slow: int, signal: int) -> FloatArray:
 
 
 def _range(bars: MarketData) -> FloatArray:
-    """(high - low) / close."""
+    """Return (high - low) / close."""
     return (bars.high - bars.low) / bars.close
 
 
 def _volume_zscore(bars: MarketData, window: int) -> FloatArray:
-    """(volume - mean) / deviation of the last `window` volumes, this bar's included; 0 where they are all equal."""
+    """Return (volume - mean) / deviation over the last `window` volumes, this one included; 0 if all are equal."""
     count = len(bars.volume) - window + 1
     mean = _rolling_sum(bars.volume, window) / window
-    scale = np.where(mean > 0, mean, 1.0)  # so that what counts as no deviation does not depend on the unit
+    scale = np.where(mean > 0, mean, 1.0)  # makes the threshold _NO_DEVIATION independent of the unit of volume
     squares = np.zeros(count)
     for offset in range(window):
         relative = (bars.volume[offset : offset + count] - mean) / scale
@@ -113,7 +115,7 @@ def _volume_zscore(bars: MarketData, window: int) -> FloatArray:
 
 
 def _time(bars: MarketData, period: int, origin: int) -> FloatArray:
-    """sin and cos of 2 pi x (seconds since the period began, UTC) / period."""
+    """Return sin and cos of 2 pi x (seconds since the period began, UTC) / period."""
     seconds = bars.timestamp.astype("datetime64[s]").astype(np.int64)
     angle = ((seconds - origin) % period) * (2.0 * np.pi / period)
     return np.stack((np.sin(angle), np.cos(angle)), axis=1)
@@ -121,7 +123,7 @@ def _time(bars: MarketData, period: int, origin: int) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class _Feature:
-    window: int  # earlier bars that the formula needs
+    window: int  # number of earlier bars that the formula needs
     formula: Callable[[MarketData], FloatArray]  # [n - window] or [n - window, len(columns)]
     columns: tuple[str, ...] = ("",)  # suffixes of the feature's name
 
@@ -141,17 +143,17 @@ _FEATURES: dict[FeatureName, _Feature] = {
 
 
 def feature_names(features: Sequence[FeatureName]) -> tuple[str, ...]:
-    """Names of the columns of `market_features`: the features' own, with _sin and _cos for the times."""
+    """Return the names of the columns of `market_features`: a time feature has two, ending in _sin and _cos."""
     return tuple(name + suffix for name in features for suffix in _FEATURES[name].columns)
 
 
 def longest_window(features: Sequence[FeatureName]) -> int:
-    """Earlier bars that the features of one bar depend on, at most."""
+    """Return the number of earlier bars that the features of one bar depend on."""
     return max(_FEATURES[name].window for name in features)
 
 
 def market_features(market: MarketData, features: Sequence[FeatureName]) -> FloatArray:
-    """Features of every bar, [T, F] with the columns of `feature_names`; NaN where there are too few earlier bars."""
+    """Return the features of every bar, [T, F], in columns as `feature_names`; NaN if earlier bars are missing."""
     window = longest_window(features)
     values = np.full((len(market), len(feature_names(features))), np.nan)
     for first in range(0, len(market), _CHUNK):
@@ -171,7 +173,7 @@ def market_features(market: MarketData, features: Sequence[FeatureName]) -> Floa
 
 @dataclass(frozen=True, slots=True)
 class FeatureStatistics:
-    """Mean and scale of each feature column, saved with a policy and used wherever it decides."""
+    """Mean and scale of each feature column. They are saved with a policy and used wherever the policy decides."""
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
@@ -193,9 +195,9 @@ class FeatureStatistics:
 
     @classmethod
     def fit(cls, market: MarketData, config: EnvironmentConfig) -> Self:
-        """Statistics of `config.features` over the bars of `market` that have a full window.
+        """Return the statistics of `config.features` over all bars of `market` that have a full window.
 
-        Raises MarketDataError if there is no such bar.
+        Raises MarketDataError if no bar has a full window.
         """
         window = longest_window(config.features)
         if len(market) <= window:
@@ -212,19 +214,19 @@ class FeatureStatistics:
         )
 
     def standardise(self, values: FloatArray) -> npt.NDArray[np.float32]:
-        """(values - mean) / scale, clipped to +-CLIP, [..., F]; NaN stays NaN."""
+        """Return (values - mean) / scale, [..., F], clipped to plus or minus CLIP; NaN stays NaN."""
         scaled = values - np.asarray(self.mean)
         scaled /= np.asarray(self.scale)
         standardised: npt.NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP, out=scaled).astype(np.float32)
         return standardised
 
     def as_dict(self) -> dict[str, Any]:
-        """For a JSON manifest; `from_dict` restores the same statistics exactly."""
+        """Return a dictionary for JSON, from which `from_dict` restores exactly the same statistics."""
         return {"names": list(self.names), "mean": list(self.mean), "scale": list(self.scale)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Statistics as written by `as_dict`. Raises ValueError naming what is missing or wrong."""
+        """Return the statistics that `as_dict` wrote. Raises ValueError that names a missing or wrong part."""
         if missing := [key for key in ("names", "mean", "scale") if key not in values]:
             raise ValueError(f"feature statistics: {', '.join(missing)} missing")
         return cls(

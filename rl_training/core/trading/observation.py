@@ -1,4 +1,4 @@
-"""What a policy sees: market features up to a bar, and the state of its account there."""
+"""Observations of a policy: market features at a bar, and the state of its account at the close of that bar."""
 
 import math
 
@@ -9,24 +9,24 @@ from gymnasium.spaces import Box
 from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
-from rl_training.core.trading.accounting import Accounts, FloatArray
+from rl_training.core.trading.accounting import ENTRY_EQUITY, EQUITY, PEAK, UNITS, Accounts, FloatArray
 from rl_training.core.trading.features import CLIP, FeatureStatistics, feature_names, longest_window, market_features
 
 ACCOUNT_OBSERVATIONS = ("position", "unrealised_log_return", "drawdown")
 
 
 def observation_names(config: EnvironmentConfig) -> tuple[str, ...]:
-    """Names of the entries of an observation, in their order."""
+    """Return the names of the entries of an observation, in order."""
     return feature_names(config.features) + ACCOUNT_OBSERVATIONS
 
 
 class Observer:
-    """Observations at the bars of one market, for training, evaluation and live decisions alike.
+    """Makes the observations at the bars of one market, for training, evaluation and live decisions alike.
 
-    An observation is float32, [D]: the market features of the bar, standardised by `statistics` and clipped to +-5,
-    then the account at its close: position (units x close / equity, the exposure held, within twice the largest
-    target), unrealised log return (log of equity / equity just after the last trade, within +-5) and drawdown
-    (1 - equity / its highest close in this episode, 0 to 1).
+    An observation is float32, [D]. It holds the market features of the bar, standardised by `statistics`, and the state
+    of the account; the observation table of `TradingEnv` specifies the entries.
+
+    Raises ValueError if `statistics` belong to other features than those of `config`.
     """
 
     def __init__(self, market: MarketData, config: EnvironmentConfig, statistics: FeatureStatistics) -> None:
@@ -37,7 +37,7 @@ class Observer:
         self.first_bar = longest_window(config.features)
         self._close = market.close
         self.width = len(names)
-        # The account's entries share the rows, so that one lookup gives the array that is returned.
+        # The rows have room for the account's entries, so that one lookup gives the array that observe() returns.
         self.rows = np.empty((len(market), self.width + len(ACCOUNT_OBSERVATIONS)), np.float32)
         self.rows[:, : self.width] = statistics.standardise(market_features(market, config.features))
         self.largest_position = 2.0 * max(abs(position) for position in config.positions)
@@ -47,17 +47,14 @@ class Observer:
         )
 
     def observe(self, bar: npt.NDArray[np.int64], accounts: Accounts) -> npt.NDArray[np.float32]:
-        """Observations of N accounts at the closes of their bars, [N, D]; bars from `first_bar` on are complete."""
+        """Return observations of N accounts at the closes of their bars, [N, D]; complete from `first_bar` on."""
         observation: npt.NDArray[np.float32] = self.rows.take(bar, axis=0)
         fill_in(
             observation,
             self.width,
             self.largest_position,
             self._close.take(bar),
-            accounts.units,
-            accounts.equity,
-            accounts.entry_equity,
-            accounts.peak,
+            accounts.rows,
         )
         return observation
 
@@ -68,15 +65,16 @@ def fill_in(
     width: int,
     largest_position: float,
     close: FloatArray,
-    units: FloatArray,
-    equity: FloatArray,
-    entry_equity: FloatArray,
-    peak: FloatArray,
+    accounts: FloatArray,
 ) -> None:
-    """The account's entries, after `width` features."""
+    """Write the account's entries into observations, [N, D], after their `width` features.
+
+    `close` is [N]. `accounts` has the rows of `Accounts`, for N accounts or more; the first N are observed.
+    """
     for i in range(len(observation)):
-        position = units[i] * close[i] / equity[i]
-        unrealised = math.log(equity[i] / entry_equity[i])
+        equity = accounts[EQUITY, i]
+        position = accounts[UNITS, i] * close[i] / equity
+        unrealised = math.log(equity / accounts[ENTRY_EQUITY, i])
         observation[i, width] = min(max(position, -largest_position), largest_position)
         observation[i, width + 1] = min(max(unrealised, -CLIP), CLIP)
-        observation[i, width + 2] = 1.0 - equity[i] / peak[i]
+        observation[i, width + 2] = 1.0 - equity / accounts[PEAK, i]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from rl_training.core.evaluation.backtest import pass_through
+from rl_training.core.evaluation.backtest import run_backtest
 from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.trading.features import FeatureStatistics
 from rl_training.core.trading.observation import Observer, observation_names
@@ -38,8 +38,8 @@ def test_a_network_is_followed_as_if_it_were_asked_at_each_bar(normalises_observ
     config = rules(features=["log_return_5", "range"], ruin_fraction=ruin_fraction, borrow_rate=1e-5)
     observer = Observer(market, config, FeatureStatistics.fit(market, config))
     policy = policy_for(config, normalises_observations)
-    compiled = pass_through(policy, market, config, observer)
-    asked = pass_through(AskedAtEachBar(policy), market, config, observer)
+    compiled = run_backtest(policy, market, config, observer)
+    asked = run_backtest(AskedAtEachBar(policy), market, config, observer)
     assert np.unique(compiled.turnover[:, 0]).size > 10
     for name in ("equity", "cost", "turnover", "held"):
         assert np.array_equal(getattr(compiled, name), getattr(asked, name)), name

@@ -1,4 +1,4 @@
-"""Faults known from other projects, planted one at a time: the properties of the environment notice each."""
+"""Mutation tests: each plants one fault known from other projects, and a property of the environment must fail."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.trading import episodes
-from rl_training.core.trading.accounting import Accounts, BarOutcome, FloatArray, trade_bar
+from rl_training.core.trading.accounting import CASH, EQUITY, Accounts, BarOutcome, FloatArray, trade_bar
 from rl_training.core.trading.environment import TradingEnv
 from rl_training.core.trading.episodes import Episodes
 from rl_training.core.trading.features import FeatureStatistics
@@ -34,9 +34,11 @@ def check_all(check: Callable[[Case], None], cases: Iterable[Case]) -> None:
 
 
 def paid(before: Accounts, after: Accounts, payment: FloatArray) -> tuple[Accounts, FloatArray]:
-    """The account with a payment added, and the reward that it gives."""
-    equity = np.maximum(after.equity + payment, 1e-6)
-    return replace(after, cash=after.cash + payment, equity=equity), np.log(equity / before.equity)
+    """Return the accounts after an added payment, and the reward that results."""
+    rows = after.rows.copy()
+    rows[CASH] += payment
+    rows[EQUITY] = np.maximum(after.equity + payment, 1e-6)
+    return Accounts(rows), np.log(rows[EQUITY] / before.equity)
 
 
 def profit_since_entry_added_each_bar(accounts, target, open_price, close_price, config):
@@ -46,49 +48,49 @@ def profit_since_entry_added_each_bar(accounts, target, open_price, close_price,
     return after, replace(outcome, reward=reward)
 
 
-def borrow_assigned_not_accrued(accounts, target, open_price, close_price, config):
+def borrow_cost_assigned_not_accrued(accounts, target, open_price, close_price, config):
     after, outcome = trade_bar(accounts, target, open_price, close_price, config)
     borrow = config.borrow_rate * np.maximum(-after.units * close_price, 0.0)
     after, reward = paid(accounts, after, np.where(target == accounts.target, borrow, 0.0))
     return after, replace(outcome, reward=reward)
 
 
-def nothing_lost_on_ruin(accounts, target, open_price, close_price, config):
+def zero_reward_on_ruin(accounts, target, open_price, close_price, config):
     after, outcome = trade_bar(accounts, target, open_price, close_price, config)
     return after, replace(outcome, reward=np.where(outcome.ruined, 0.0, outcome.reward))
 
 
-def fee_that_pays(accounts, target, open_price, close_price, config):
+def negative_fee(accounts, target, open_price, close_price, config):
     return trade_bar(accounts, target, open_price, close_price, config.model_copy(update={"fee": -config.fee}))
 
 
 @pytest.mark.parametrize(
-    ("fault", "notices", "cases"),
+    ("fault", "noticed_by", "cases"),
     [
         (profit_since_entry_added_each_bar, properties.equity_is_what_the_trades_leave, calm_cases),
         (profit_since_entry_added_each_bar, properties.always_long_is_the_price_ratio, calm_cases),
-        (borrow_assigned_not_accrued, properties.equity_is_what_the_trades_leave, calm_cases),
-        (borrow_assigned_not_accrued, properties.holding_costs_accrue_linearly, calm_cases),
-        (nothing_lost_on_ruin, properties.rewards_sum_to_log_equity, ruinous_cases),
-        (fee_that_pays, properties.equity_is_what_the_trades_leave, calm_cases),
-        (fee_that_pays, properties.costs_never_raise_equity, calm_cases),
-        (fee_that_pays, properties.a_round_trip_costs_what_the_docstring_says, calm_cases),
+        (borrow_cost_assigned_not_accrued, properties.equity_is_what_the_trades_leave, calm_cases),
+        (borrow_cost_assigned_not_accrued, properties.holding_costs_accrue_linearly, calm_cases),
+        (zero_reward_on_ruin, properties.rewards_sum_to_log_equity, ruinous_cases),
+        (negative_fee, properties.equity_is_what_the_trades_leave, calm_cases),
+        (negative_fee, properties.costs_never_raise_equity, calm_cases),
+        (negative_fee, properties.a_round_trip_costs_what_the_docstring_says, calm_cases),
     ],
 )
-def test_wrong_accounting_is_noticed(
+def test_wrong_accounting_fails_a_property(
     monkeypatch: pytest.MonkeyPatch,
     fault: Accounting,
-    notices: Callable[[Case], None],
+    noticed_by: Callable[[Case], None],
     cases: Callable[[], Iterable[Case]],
 ) -> None:
-    check_all(notices, cases())
+    check_all(noticed_by, cases())
     monkeypatch.setattr(episodes, "trade_bar", fault)
     with pytest.raises(AssertionError):
-        check_all(notices, cases())
+        check_all(noticed_by, cases())
 
 
 def patch_prices(monkeypatch: pytest.MonkeyPatch, **prices: Callable[[MarketData], FloatArray]) -> None:
-    """Let episodes trade at other prices than the bars'."""
+    """Make episodes trade at prices that differ from the bars'."""
     begin = Episodes.__init__
 
     def wrong(self, market, *rest):
@@ -99,7 +101,7 @@ def patch_prices(monkeypatch: pytest.MonkeyPatch, **prices: Callable[[MarketData
     monkeypatch.setattr(Episodes, "__init__", wrong)
 
 
-def test_fill_at_the_observed_close_is_noticed(monkeypatch):
+def test_fill_at_the_observed_close_fails_a_property(monkeypatch):
     patch_prices(monkeypatch, _open=lambda market: np.roll(market.close, 1))
     with pytest.raises(AssertionError):
         check_all(properties.equity_is_what_the_trades_leave, calm_cases())
@@ -107,7 +109,7 @@ def test_fill_at_the_observed_close_is_noticed(monkeypatch):
         check_all(properties.always_long_is_the_price_ratio, calm_cases())
 
 
-def test_profit_from_the_bar_already_seen_is_noticed(monkeypatch):
+def test_profit_from_the_observed_bar_fails_a_property(monkeypatch):
     patch_prices(
         monkeypatch, _open=lambda market: np.roll(market.open, 1), _close=lambda market: np.roll(market.close, 1)
     )
@@ -115,13 +117,13 @@ def test_profit_from_the_bar_already_seen_is_noticed(monkeypatch):
         properties.knowing_the_last_return_earns_nothing()
 
 
-def test_profit_from_a_bar_not_yet_reached_is_noticed(monkeypatch):
+def test_profit_from_a_later_bar_fails_a_property(monkeypatch):
     patch_prices(monkeypatch, _close=lambda market: np.roll(market.close, -1))
     with pytest.raises(AssertionError):
         check_all(partial(properties.later_bars_change_nothing, at=5), calm_cases())
 
 
-def test_statistics_of_all_bars_are_noticed():
+def test_statistics_of_all_bars_fail_a_property():
     def of_all_bars(market: MarketData, bars: int, config: EnvironmentConfig) -> TradingEnv:
         return TradingEnv(market[:bars], config, FeatureStatistics.fit(market, config))
 
@@ -129,7 +131,7 @@ def test_statistics_of_all_bars_are_noticed():
         properties.training_knows_only_its_bars(make_case(0), of_all_bars)
 
 
-def test_time_limit_returned_as_terminated_is_noticed(monkeypatch):
+def test_time_limit_as_termination_fails_a_property(monkeypatch):
     step = Episodes.step
 
     def merged(self, actions):
@@ -141,7 +143,7 @@ def test_time_limit_returned_as_terminated_is_noticed(monkeypatch):
         properties.only_ruin_terminates(make_case(0))
 
 
-def test_padded_data_is_noticed(monkeypatch):
+def test_padded_data_fails_a_property(monkeypatch):
     begin = Episodes.__init__
 
     def padded(self, market, config, *rest):
