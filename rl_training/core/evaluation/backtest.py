@@ -163,9 +163,7 @@ def _follow_compiled(actor: _Actor, bars: _Bars, rates: Rates, backtest: Backtes
         opened[:], closed[:] = bars.open[bar + 1], bars.close[bar + 1]
         trade_bar_into(accounts, target, opened, closed, rates, after, outcome, ruined)
         accounts, after = after, accounts
-        backtest.equity[index + 1], backtest.cost[index], backtest.turnover[index] = (
-            accounts[EQUITY],
-            outcome[COST],
-            outcome[TURNOVER],
-        )
+        backtest.equity[index + 1] = accounts[EQUITY]
+        backtest.cost[index] = outcome[COST]
+        backtest.turnover[index] = outcome[TURNOVER]
         backtest.held[index] = (accounts[UNITS] != 0) | (ruined & (outcome[REWARD] != 0))
