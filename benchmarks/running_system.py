@@ -17,7 +17,7 @@ import psutil
 
 from quantum_trader import health, processes, state_dir, supervisor
 from quantum_trader.processes import Service
-from quantum_trader.redis_url import private_socket
+from quantum_trader.redis_clients import private_socket
 from tests.waiting import wait_for
 
 LOCAL = "127.0.0.1"

@@ -13,7 +13,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
-from quantum_trader.redis_url import broker_url, private_socket
+from quantum_trader.redis_clients import broker_url, private_socket
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -106,7 +106,6 @@ MIDDLEWARE = [
     "simple_history.middleware.HistoryRequestMiddleware",
 ]
 ROOT_URLCONF = "quantum_trader.urls"
-WSGI_APPLICATION = "quantum_trader.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from celery import Celery
 
-from quantum_trader.redis_url import broker_url
+from quantum_trader.redis_clients import broker_url
 from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged, resumed_at
 from tests.faults.recovery import Recovery
 from tests.faults.system import RECOVERY_SECONDS, System

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from quantum_trader.redis_url import LONGEST_SOCKET_PATH, private_socket
+from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, private_socket
 from quantum_trader.state_dir import free_ports
 from tests.waiting import wait_for
 

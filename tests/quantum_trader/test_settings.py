@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.redis_url import LONGEST_SOCKET_PATH, broker_url, private_socket
+from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, broker_url, private_socket
 
 ROOT = Path(__file__).parents[2]
 

@@ -26,8 +26,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
-from quantum_trader.redis_clients import redis_client
-from quantum_trader.redis_url import private_socket
+from quantum_trader.redis_clients import private_socket, redis_client
 from quantum_trader.supervisor import Signals, Supervisor
 from rl_training.presence.watchdog import Watchdog
 
