@@ -1,9 +1,9 @@
-"""Signs of life: when each beat and each worker last came round, by the clock of Redis, which keeps them.
+"""Heartbeats of processes: when each beat, worker and alerts process last completed a round of its loop.
 
-A beat gives a sign at its ticks, a worker from the loop of its parent process, so that one whose processes are all busy
-training is heard as well, and a process that looks after alerts with each round. They are in Redis because that is what
-a worker's parent waits for anyway: a database that is away must not make it fall silent. A Redis that was emptied has
-them again within seconds.
+Beat writes a heartbeat at each tick, a worker from the loop of its parent process, and the alerts process with each
+round. So a worker whose processes are all busy training has heartbeats too. Redis keeps them, dated by its own clock,
+because a worker's parent process depends on Redis anyway, while it does not need the database. A Redis that was emptied
+has the heartbeats again within seconds.
 """
 
 import json
@@ -24,11 +24,11 @@ Kind = Literal["beat", "worker", "alerts"]
 
 SILENT_AFTER_SECONDS: dict[Kind, float] = {kind: settings.SILENT_AFTER_SECONDS[kind] for kind in get_args(Kind)}
 FORGOTTEN_AFTER_SECONDS = 3600
-# Whoever gives or reads a sign has other things to do: shorter than the timeouts of the work itself.
+# Shorter than the timeouts of the work itself, so that neither a writer nor a reader of heartbeats waits long.
 TIMEOUT_SECONDS = 2.0
 
 NOW = "local time = redis.call('TIME') local now = time[1] + time[2] / 1e6 "
-# One that is dated ahead, by a clock that was set back since, says nothing about now.
+# Heartbeats in the future were written before the clock was set back; they are removed with the old ones.
 RECORD = (
     NOW
     + """
@@ -41,25 +41,25 @@ READ = (
     NOW
     + """
 local ages = {}
-local signs = redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[1], now, 'WITHSCORES')
-for i = 1, #signs, 2 do ages[signs[i]] = now - signs[i + 1] end
+local heartbeats = redis.call('ZRANGEBYSCORE', KEYS[1], now - ARGV[1], now, 'WITHSCORES')
+for i = 1, #heartbeats, 2 do ages[heartbeats[i]] = now - heartbeats[i + 1] end
 return cjson.encode(ages)
 """
 )
 
 
 def client() -> redis.Redis:
-    """Less patient than that of the events: a sign that comes late is of no use."""
+    """Return a Redis client that gives up sooner than other clients: a late heartbeat is of no use."""
     return redis_client(TIMEOUT_SECONDS)
 
 
 def name_of(pid: int) -> str:
-    """What the signs of a process of this machine, or container, are kept under."""
+    """Return the name of the heartbeat of a process on this machine or in this container."""
     return f"{socket.gethostname()}:{pid}"
 
 
 def record(kind: Kind) -> None:
-    """Show that this process does its rounds; without Redis it is not shown, and the rounds go on."""
+    """Write this process's heartbeat; an error of Redis is logged and otherwise ignored."""
     try:
         client().eval(RECORD, 1, key(kind), name_of(os.getpid()), str(FORGOTTEN_AFTER_SECONDS))
     except redis.RedisError as error:
@@ -67,19 +67,23 @@ def record(kind: Kind) -> None:
 
 
 def record_worker(**_: Any) -> None:
-    """Receiver of Celery's signal `heartbeat_sent`, which the loop of a worker's parent process sends.
+    """Write the heartbeat of a worker that trains. Receives Celery's signal `heartbeat_sent`.
 
-    A worker is one that trains: another may live while nobody does.
+    The loop of a worker's parent process sends the signal. Workers of other queues send it too and are ignored.
     """
     if settings.TRAINING_QUEUE in current_app.amqp.queues.consume_from:
         record("worker")
 
 
 def ages(kind: Kind) -> dict[str, float]:
-    """Seconds since the last sign of each process heard in the last hour. Raises `redis.RedisError`."""
+    """Return the seconds since the last heartbeat of each process, as far as it is less than an hour old, by name.
+
+    Raises `redis.RedisError`.
+    """
     found = json.loads(cast(str, client().eval(READ, 1, key(kind), str(FORGOTTEN_AFTER_SECONDS))))
     return {name: float(age) for name, age in found.items()}
 
 
 def key(kind: Kind) -> str:
+    """Return the Redis key of the heartbeats of one kind of process."""
     return f"quantum_trader:alive:{kind}"

@@ -1,7 +1,7 @@
-"""Reading the streams as one consumer of a group: each entry is handled by one of the group's consumers, at least once.
+"""Reading the streams as one consumer of a group: one consumer of the group handles each entry, at least once.
 
-An entry stays with the consumer that it was handed to until that one acknowledges it. What a consumer left when it
-died is claimed by the others after a while, or read again by one that is started under the same name.
+Redis keeps an entry pending for the consumer that received it until that consumer acknowledges it. The pending entries
+of a dead consumer are claimed by the others after a while, or read again by a consumer that starts under its name.
 """
 
 import time
@@ -14,20 +14,19 @@ import redis
 from quantum_trader.redis_clients import redis_client
 from rl_training.streams.entries import Entry
 
-# Below the client's socket timeout, which would otherwise end a wait for news as an error; and a consumer that is asked
-# to stop does so within this.
+# Shorter than the client's socket timeout, which would end the wait as an error. A consumer stops within this time.
 BLOCK_MILLISECONDS = 1000
 ENTRIES = 100
-# More than a group has under way in one stream.
+# More than a group has pending in one stream.
 CLAIMED_ENTRIES = 1000
-LOOK_FOR_LEFT_SECONDS = 5.0
+CLAIM_EVERY_SECONDS = 5.0
 
 
 @dataclass
 class Consumer:
-    """`name` in `group`. Names are told apart by Redis alone: each consumer that runs needs its own.
+    """The consumer `name` of `group`. Redis tells consumers apart by name alone: each running one needs its own.
 
-    `claim_after`: seconds after which an entry that was handed out and not acknowledged was left by a dead consumer.
+    `claim_after`: seconds after which a pending entry counts as left by a dead consumer.
     """
 
     group: str
@@ -37,10 +36,10 @@ class Consumer:
     _claim_at: float = 0.0
 
     def read(self, streams: Iterable[str]) -> Iterator[tuple[str, str, dict[str, str]]]:
-        """Stream, id and fields of what is to be handled next, oldest first; ends after a second without news.
+        """Yield stream, id and fields of the next entries, oldest first; end after a second without new entries.
 
-        Raises `redis.RedisError`; the entries handed out so far are handed out again then. A group that Redis does not
-        know (any more) is made, from the start of the stream.
+        A group that Redis does not know is created, from the start of the stream. Raises `redis.RedisError`; the
+        entries received so far are delivered again then.
         """
         names = list(streams)
         if not names:
@@ -58,11 +57,11 @@ class Consumer:
         for entry_id, stream, fields in sorted(found, key=lambda entry: [int(part) for part in entry[0].split("-")]):
             if fields:
                 yield stream, entry_id, fields
-            else:  # handed out, and deleted from the stream before it was handled
+            else:  # the entry was deleted from the stream while it was pending
                 self.acknowledge(stream, entry_id)
 
     def acknowledge(self, stream: str, entry_id: str) -> None:
-        """The entry has been handled. Raises `redis.RedisError`."""
+        """Tell Redis that the entry has been handled. Raises `redis.RedisError`."""
         redis_client().xack(stream, self.group, entry_id)
 
     def _join(self, streams: list[str]) -> None:
@@ -77,16 +76,16 @@ class Consumer:
             self._joined.add(stream)
 
     def _claim(self, streams: list[str]) -> None:
-        """Take over what dead consumers left; it is then among this one's own."""
+        """Take over the pending entries of dead consumers; they are then this consumer's own pending entries."""
         idle = round(self.claim_after * 1000)
         pipe = redis_client().pipeline(transaction=False)
         for stream in streams:
             pipe.xautoclaim(stream, self.group, self.name, idle, count=CLAIMED_ENTRIES, justid=True)
         pipe.execute()
-        self._claim_at = time.monotonic() + min(LOOK_FOR_LEFT_SECONDS, self.claim_after)
+        self._claim_at = time.monotonic() + min(CLAIM_EVERY_SECONDS, self.claim_after)
 
     def _entries(self, streams: list[str], after: str) -> list[tuple[str, str, dict[str, str]]]:
-        """Id, stream and fields: after "0" this consumer's own that it did not acknowledge, after ">" new ones."""
+        """Return id, stream and fields: this consumer's pending entries after "0", new entries after ">"."""
         block = BLOCK_MILLISECONDS if after == ">" else None
         where = cast(Any, dict.fromkeys(streams, after))
         answer = redis_client().xreadgroup(self.group, self.name, where, count=ENTRIES, block=block)

@@ -1,12 +1,14 @@
-"""Streams hold what the table holds: lost entries are replayed, and old events leave both.
+"""The streams hold the events that the table holds: lost entries are replayed, old events are removed from both.
 
-A small hash in Redis, the mark, says which server was seen last (its run_id changes at each start), and when. Redis
-came back empty: there is no mark, and all events are replayed. It came back with what it had saved: all that was
-written before the mark that it holds is there, so the events published since that mark are offered again, whether it
-lost its last second or its last hour. The script of `relay.py` drops what is still there.
+A small hash in Redis, the cursor, holds the Redis server that beat saw last (its `run_id` changes at each start) and
+the time. It tells how much a restarted Redis may have lost:
 
-How far a replay has come stands in the mark too: it goes on after a restart of beat, and starts anew with a Redis that
-was lost once more.
+- Without a cursor, Redis came back empty. All events are replayed.
+- With the cursor of another server, Redis came back with what it had saved. Everything that was written before that
+  cursor is there, so the events that were published since the cursor's time are replayed.
+
+The script of `relay.py` skips the events that are still there. The cursor holds the position of a replay too: a replay
+continues after a restart of beat, and starts again with a Redis that loses entries once more.
 """
 
 import time
@@ -24,20 +26,21 @@ from rl_training.streams import relay
 
 log = structlog.get_logger(__name__)
 
-MARK = "quantum_trader:mark"
-TURN = "quantum_trader:turn"
+# Running systems hold these keys, so their names stay.
+CURSOR = "quantum_trader:mark"
+LOCK = "quantum_trader:turn"
 PURGED = "quantum_trader:purged"
 PURGE_EVERY_SECONDS = 60
-# The machines that note when an event was published may have clocks that differ.
-CLOCKS_DIFFER_BY = timedelta(minutes=10)
-# Every 5 s, of a beat that has slots to look after: a slot is late by no more while events are replayed.
+# The machines that write `published_at` may have clocks that differ by so much.
+CLOCK_DIFFERENCE = timedelta(minutes=10)
+# The share of each housekeeping that a replay takes: no slot is later by more while events are replayed.
 REPLAY_SECONDS = 1.0
 PURGE_BATCH = 1000
-# KEYS: the mark; ARGV: the server, where the batch started, where the next starts or nothing. A Redis that was lost
-# since the batch was read has another mark, which stands.
+# KEYS: the cursor; ARGV: the server, the first event of the batch, the first event of the next batch or nothing. When
+# Redis lost entries after the batch was read, the cursor differs from the arguments and stays as it is.
 ADVANCE = """
-local mark = redis.call('HMGET', KEYS[1], 'server', 'replay')
-if mark[1] ~= ARGV[1] or mark[2] ~= ARGV[2] then
+local cursor = redis.call('HMGET', KEYS[1], 'server', 'replay')
+if cursor[1] ~= ARGV[1] or cursor[2] ~= ARGV[2] then
     return 0
 end
 if ARGV[3] == '' then
@@ -49,97 +52,100 @@ return 1
 """
 
 
-def look_after(now: datetime) -> None:
-    """Notice a Redis that lost entries, replay them, purge once a minute; nothing while another beat does that.
+def maintain(now: datetime) -> None:
+    """Detect lost entries, replay them, and purge once a minute; do nothing while another beat does so.
 
     Raises `redis.RedisError` when Redis cannot be reached.
     """
-    if not _is_first(TURN, settings.STREAM_LOCK_SECONDS):
+    if not _acquire(LOCK, settings.STREAM_LOCK_SECONDS):
         return
-    notice(now)
+    detect_loss(now)
     replay()
-    if _is_first(PURGED, PURGE_EVERY_SECONDS):
+    if _acquire(PURGED, PURGE_EVERY_SECONDS):
         purge(now)
 
 
-def _is_first(key: str, seconds: float) -> bool:
-    """Whether nobody took the key in the last seconds; it is taken."""
+def _acquire(key: str, seconds: float) -> bool:
+    """Set the key for so many seconds; return False when it is set already."""
     if redis_client().set(key, "1", nx=True, px=round(1000 * seconds)):
         return True
-    # Redis keeps the moment at which a key expires: a clock that was set back since puts it off.
+    # Redis stores the time at which a key expires. A clock that was set back since then would keep the key for hours.
     if redis_client().pttl(key) > 1000 * seconds:
         redis_client().delete(key)
     return False
 
 
-def notice(now: datetime) -> None:
-    """Note that Redis was seen at `now`, and from which event on it may have lost some since it was seen last."""
-    # A watched connection is never replaced silently: what is asked and what is written concern one server.
+def detect_loss(now: datetime) -> None:
+    """Write the cursor, with the first event that Redis may have lost since the cursor was written last."""
+    # redis-py never replaces a watched connection silently: the answers and the write concern the same server.
     with redis_client().pipeline() as pipe:
-        cast(Any, pipe).watch(MARK)
-        mark = cast(dict[str, str], pipe.hgetall(MARK))
+        cast(Any, pipe).watch(CURSOR)
+        cursor = cast(dict[str, str], pipe.hgetall(CURSOR))
         server = cast(dict[str, str], pipe.info("server"))["run_id"]
         seen: dict[Any, Any] = {"server": server, "seen": str(now.timestamp())}
-        if mark.get("server") != server and (lost := _first_lost(mark, now)) is not None:
-            seen["replay"] = str(min(lost, int(mark.get("replay", lost))))
-            log.warning("Redis may have lost events, replaying them", first=int(seen["replay"]), empty=not mark)
+        if cursor.get("server") != server and (lost := _first_lost(cursor, now)) is not None:
+            seen["replay"] = str(min(lost, int(cursor.get("replay", lost))))
+            log.warning("Redis may have lost events, replaying them", first=int(seen["replay"]), empty=not cursor)
         pipe.multi()
-        pipe.hset(MARK, mapping=seen)
+        pipe.hset(CURSOR, mapping=seen)
         pipe.execute()
 
 
-def _first_lost(mark: dict[str, str], now: datetime) -> int | None:
-    """The oldest event that was added since the mark was written; what is not published may be under way.
+def _first_lost(cursor: dict[str, str], now: datetime) -> int | None:
+    """Return the key of the oldest event that may be missing, or None when there is no event.
 
-    A mark from the future, of before the clock was set back, says nothing of when.
+    Unpublished events count, because they may be on their way. A cursor from the future was written before the clock
+    was set back: then every event may be missing.
     """
     published = TrainingEvent.objects.all()
-    seen = datetime.fromtimestamp(float(mark["seen"]), UTC) if mark else None
-    if seen is not None and seen <= now + CLOCKS_DIFFER_BY:
-        since = seen - CLOCKS_DIFFER_BY
+    seen = datetime.fromtimestamp(float(cursor["seen"]), UTC) if cursor else None
+    if seen is not None and seen <= now + CLOCK_DIFFERENCE:
+        since = seen - CLOCK_DIFFERENCE
         published = published.filter(Q(published_at__gte=since) | Q(published_at=None))
     first: int | None = published.aggregate(first=Min("pk"))["first"]
     return first
 
 
 def replay(seconds: float = REPLAY_SECONDS) -> int:
-    """Go on with a replay, oldest first, for about so long, and a batch at least; returns how many were offered."""
+    """Continue a replay, oldest event first, for about `seconds` and for one batch at least.
+
+    Returns the number of events that were added or found on their streams.
+    """
     offered, deadline = 0, time.monotonic() + seconds
     while True:
-        server, first = redis_client().hmget(MARK, ["server", "replay"])
+        server, first = redis_client().hmget(CURSOR, ["server", "replay"])
         if first is None or (offered and time.monotonic() >= deadline):
             return offered
-        batch = list(_from(int(first))[: relay.BATCH])
+        batch = list(_events_from(int(first))[: relay.BATCH])
         _offer(batch)
         offered += len(batch)
         following = str(batch[-1].pk + 1) if len(batch) == relay.BATCH else ""
-        redis_client().eval(ADVANCE, 1, MARK, str(server), first, following)
+        redis_client().eval(ADVANCE, 1, CURSOR, str(server), first, following)
         if not following:
             log.info("Events are on their streams again")
 
 
 def _offer(batch: list[TrainingEvent]) -> None:
-    """Add a batch to the streams; what Redis refuses counts as not published, and is relayed again."""
+    """Add a batch to the streams; an event that Redis refuses becomes unpublished, and is relayed again later."""
     refused = {event.pk for event in batch} - {event.pk for event in relay.add(batch)}
     if refused:
         TrainingEvent.objects.filter(pk__in=refused).update(published_at=None)
 
 
-def _from(first: int) -> QuerySet[TrainingEvent]:
+def _events_from(first: int) -> QuerySet[TrainingEvent]:
     entry = ("event_id", "event_type", "timestamp", "payload", "run__run_id")
     return TrainingEvent.objects.filter(pk__gte=first).order_by("pk").select_related("run").only(*entry)
 
 
 def purge(now: datetime) -> int:
-    """Delete events older than EVENT_RETENTION_DAYS that were relayed, with their entries; returns how many.
+    """Delete published events older than EVENT_RETENTION_DAYS, with their entries, and files of runs as old.
 
-    Files of runs that nobody has touched for as long go too.
-
-    Up to PURGE_BATCH in one call. Entries go first: a purge that ends in between is repeated. They go one by one, as
-    the id of an entry that was replayed says when that was, and not how old its event is. The runs stay.
+    Returns the number of deleted events, at most PURGE_BATCH. Entries are removed before rows, so that an interrupted
+    purge is repeated. They are removed by event id, because the entry id of a replayed event holds the time of the
+    replay. The runs stay.
     """
     cutoff = now - timedelta(days=settings.EVENT_RETENTION_DAYS)
-    # The primary key is in the order of time, nearly: no index is needed to find the old ones.
+    # The primary key follows the time closely enough to find old events without another index.
     oldest = TrainingEvent.objects.order_by("pk").only("event_id", "event_type", "timestamp", "published_at")
     old = [event for event in oldest[:PURGE_BATCH] if event.published_at is not None and event.timestamp < cutoff]
     if old:

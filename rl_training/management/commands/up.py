@@ -176,7 +176,7 @@ class Command(BaseCommand):
 
     def _watch(self) -> None:
         self.supervisor.watch(POLL_SECONDS)
-        self.watchdog.look()
+        self.watchdog.check()
         if self.signals.received:
             self._say("Stopping ...")
             raise Stopped
