@@ -15,4 +15,4 @@ app.autodiscover_tasks(["rl_training", "rl_training.alerts"])
 
 @setup_logging.connect
 def keep_the_projects_logging(**_: Any) -> None:
-    """Having a receiver stops Celery from replacing the logging that Django's settings configured."""
+    """Do nothing: a receiver of this signal keeps Celery from replacing the logging of Django's settings."""

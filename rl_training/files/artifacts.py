@@ -10,10 +10,10 @@ from rl_training.core.atomic import sync
 
 
 def store(folder: Path, name: str) -> str:
-    """Save the files of `folder` under `name`, which must be new; returns `name`.
+    """Save the files of `folder` under `name`, all or none; return `name`.
 
-    In a storage of files they are on the disk then: a run that has ended has no checkpoint any more to fall back on.
-    Where one cannot be saved, none is.
+    A file storage has written them to the disk by then, because an ended run has no checkpoint to fall back on. Raises
+    `FileExistsError` when `name` is not new, and `OSError` when a file cannot be saved.
     """
     storage = storages["artifacts"]
     names = {path: f"{name}/{path.name}" for path in sorted(folder.iterdir())}
@@ -35,7 +35,7 @@ def store(folder: Path, name: str) -> str:
 
 
 def remove(name: str) -> None:
-    """Delete what is stored under `name`, as far as it is there."""
+    """Delete the files that are stored under `name`, if there are any."""
     storage = storages["artifacts"]
     with suppress(FileNotFoundError):
         for file_name in storage.listdir(name)[1]:

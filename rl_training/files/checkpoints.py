@@ -1,4 +1,4 @@
-"""Files of a run under way, shared by the workers that may take it over; gone when it has finished."""
+"""Files of unfinished runs, on a storage that all workers share, so that any of them can resume a run."""
 
 import shutil
 from collections.abc import Collection
@@ -12,20 +12,21 @@ from rl_training.models import TrainingRun
 
 
 def checkpoint_paths(run: TrainingRun) -> list[Path]:
-    """Of the present attempt, then of the earlier ones, the latest first.
+    """Return the checkpoint's path of the current attempt, then of earlier attempts, the latest first.
 
-    An attempt writes its own file alone: a worker that lost its run and does not know it yet spoils nobody's.
+    Each attempt writes its own file, because a worker that lost its run without noticing may still write.
     """
     root = Path(settings.CHECKPOINT_ROOT)
     return [root / f"{run.run_id}-{attempt}.safetensors" for attempt in range(run.attempt, 0, -1)]
 
 
 def log_path(run: TrainingRun) -> Path:
-    """Metrics logged until a run was stopped are there when it goes on."""
+    """Return the folder of the run's metrics, which all attempts of the run write."""
     return Path(settings.CHECKPOINT_ROOT) / f"{run.run_id}.events"
 
 
 def remove(run: TrainingRun) -> None:
+    """Delete the checkpoints and metrics of all attempts of a run."""
     for path in checkpoint_paths(run):
         remove_file(path)
         remove_file(previous(path))
@@ -33,9 +34,10 @@ def remove(run: TrainingRun) -> None:
 
 
 def remove_old(before: datetime, kept: Collection[str]) -> int:
-    """Remove what no worker has touched since `before`, of runs whose ids are not among `kept`; returns how many files.
+    """Delete files and folders that were last changed before `before`, except those of the runs with the ids `kept`.
 
-    A cancelled run keeps its last checkpoint until then, and a worker that was killed at the end of a run leaves one.
+    Returns their number. Cancelled runs keep their last checkpoint until then, and a worker that was killed at the end
+    of a run leaves files too. Raises `OSError`.
     """
     root, removed = Path(settings.CHECKPOINT_ROOT), 0
     for path in root.iterdir() if root.exists() else ():
@@ -49,9 +51,9 @@ def remove_old(before: datetime, kept: Collection[str]) -> int:
     return removed
 
 
-def _is_older(path: Path, moment: datetime) -> bool:
-    """False also where it is gone by now: a worker that has just begun renames what it writes."""
+def _is_older(path: Path, time: datetime) -> bool:
+    """Return whether the file was last changed before `time`; False if it is gone, as when a worker renamed it."""
     try:
-        return path.stat().st_mtime < moment.timestamp()
+        return path.stat().st_mtime < time.timestamp()
     except FileNotFoundError:
         return False

@@ -1,4 +1,4 @@
-"""One run for one key, however often it is asked for."""
+"""Idempotency keys: a request that a program repeats with the same key starts one run."""
 
 import hashlib
 from collections.abc import Callable
@@ -11,42 +11,43 @@ from rl_training.models import IdempotencyKey, TrainingRun
 from rl_training.runs.lifecycle import AlreadyActiveError
 
 MAX_LENGTH = 255
-# Longer than anybody tries again.
+# Longer than any client retries.
 KEPT_FOR = timedelta(hours=24)
-# More than are added meanwhile, so that the table does not grow; few enough not to be noticed.
-FORGOTTEN_AT_ONCE = 100
+# More than one, so that the table does not grow; few enough that the request is not slower.
+DELETED_AT_ONCE = 100
 
 
 class KeyReusedError(Exception):
-    """The key was given with another request."""
+    """The key was used for another request."""
 
 
-def once(user_pk: int, key: str | None, asked: str, enqueue: Callable[[], TrainingRun]) -> tuple[TrainingRun, bool]:
-    """The run that `enqueue` starts, or the one that the same user started by that key and request; and which it is.
+def once(user_pk: int, key: str | None, request: str, enqueue: Callable[[], TrainingRun]) -> tuple[TrainingRun, bool]:
+    """Return the run that `enqueue` starts and False, or the run of an earlier call with the same arguments and True.
 
-    Run and key are written in one transaction: what starts no run leaves no key. Raises `KeyReusedError` and what
-    `enqueue` raises, above all `AlreadyActiveError`.
+    `request` is the request's content as text; without a key, `enqueue` is always called. Run and key are written in
+    one transaction: a request that starts no run stores no key. Raises `KeyReusedError` when the user sent the key with
+    another content, and the errors of `enqueue`, such as `AlreadyActiveError`.
     """
     if key is None:
         return enqueue(), False
-    fingerprint = hashlib.sha256(asked.encode()).hexdigest()
-    if run := remembered(user_pk, key, fingerprint):
+    fingerprint = hashlib.sha256(request.encode()).hexdigest()
+    if run := _find_run(user_pk, key, fingerprint):
         return run, True
     try:
         with transaction.atomic():
             run = enqueue()
             IdempotencyKey.objects.create(user_id=user_pk, key=key, fingerprint=fingerprint, run=run)
     except (AlreadyActiveError, IntegrityError):
-        # Another request with this key may have been first.
-        run = remembered(user_pk, key, fingerprint)
+        # A concurrent request with this key may have been faster.
+        run = _find_run(user_pk, key, fingerprint)
         if run is None:
             raise
         return run, True
-    forget()
+    delete_old_keys()
     return run, False
 
 
-def remembered(user_pk: int, key: str, fingerprint: str) -> TrainingRun | None:
+def _find_run(user_pk: int, key: str, fingerprint: str) -> TrainingRun | None:
     known = IdempotencyKey.objects.filter(user=user_pk, key=key).values_list("fingerprint", "run_id").first()
     if known is None:
         return None
@@ -55,10 +56,10 @@ def remembered(user_pk: int, key: str, fingerprint: str) -> TrainingRun | None:
     return TrainingRun.objects.defer("config").get(pk=known[1])
 
 
-def forget() -> int:
-    """Delete some keys that are older than KEPT_FOR; returns how many."""
+def delete_old_keys() -> int:
+    """Delete up to DELETED_AT_ONCE keys that are older than KEPT_FOR; return their number."""
     old = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).order_by("created_at")
     with transaction.atomic():
-        # Another process that deletes the same ones is not waited for.
-        found = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:FORGOTTEN_AT_ONCE])
+        # Keys that another process is deleting are skipped instead of waited for.
+        found = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:DELETED_AT_ONCE])
         return IdempotencyKey.objects.filter(pk__in=found).delete()[0] if found else 0

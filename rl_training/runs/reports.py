@@ -9,7 +9,7 @@ from rl_training.models.columns import REPORT_COLUMNS
 
 
 def describe_run(run: TrainingRun) -> dict[str, Any]:
-    """The run as JSON can hold it, with the version that it made."""
+    """Return the run as a JSON object, with the version that it made."""
     columns = {name: getattr(run, name) for name in REPORT_COLUMNS}
     version = getattr(run, "version", None)
     return {
@@ -23,7 +23,7 @@ def describe_run(run: TrainingRun) -> dict[str, Any]:
 
 
 def describe_policy(policy: PolicyStore) -> dict[str, Any]:
-    """The policy's schedule and outcome; needs the annotations of `with_outcome()`."""
+    """Return the policy's schedule and newest results as a JSON object. The policy comes from `with_outcome()`."""
     return {
         "policy": policy.name,
         "enabled": policy.enabled,

@@ -1,4 +1,4 @@
-"""Messages to the workers: hints that a run waits. The database is the truth; one that is lost is sent again."""
+"""Messages to the workers: hints that a run waits. The database is the truth; beat resends a message that is lost."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,13 @@ log = structlog.get_logger(__name__)
 
 TASK = "rl_training.tasks.train_policy"
 
-# Of one turn of beat: the broker's failures in it. None elsewhere.
+# The broker's failures within `until_one_fails`, None outside of it.
 _failures: ContextVar[list[Exception] | None] = ContextVar("failures", default=None)
 
 
 @contextmanager
 def until_one_fails() -> Iterator[None]:
-    """Once a message could not be sent in here, no other is tried: with a broker that stalls each takes seconds."""
+    """Send no more messages in this context once one failed: with a broker that stalls, each one takes seconds."""
     token = _failures.set([])
     try:
         yield
@@ -36,7 +36,7 @@ def until_one_fails() -> Iterator[None]:
 
 
 def send(runs: Sequence[TrainingRun]) -> int:
-    """Tell a worker that the runs wait; returns of how many. What cannot be sent now is sent by beat later."""
+    """Notify a worker that the runs wait; return the number of sent messages. Beat sends the others later."""
     sent = 0
     failures = _failures.get()
     if failures or not runs:
@@ -44,7 +44,7 @@ def send(runs: Sequence[TrainingRun]) -> int:
     fault_points.reach("before_send")
     try:
         for run in runs:
-            # The run's id is the task's id: that is how the admin finds it in Flower.
+            # The task has the run's id, by which the admin finds it in Flower.
             current_app.send_task(
                 TASK, kwargs={"run_id": run.run_id}, task_id=run.run_id, queue=settings.TRAINING_QUEUE
             )
@@ -59,19 +59,19 @@ def send(runs: Sequence[TrainingRun]) -> int:
     return sent
 
 
-def resend_unheard(now: datetime) -> int:
-    """Tell a worker again of runs whose message is lost; returns how many.
+def resend_undelivered(now: datetime) -> int:
+    """Send the messages of queued runs again that are lost; return their number.
 
-    A message that still waits in the queue is not: the workers are merely busy.
+    A message that still waits in the queue is not lost: the workers are busy.
     """
-    unheard = list(TrainingRun.objects.undelivered(now, timedelta(seconds=settings.MESSAGE_RESEND_AFTER_SECONDS)))
-    if not unheard:
+    timeout = timedelta(seconds=settings.MESSAGE_RESEND_AFTER_SECONDS)
+    undelivered = list(TrainingRun.objects.undelivered(now, timeout))
+    if not undelivered:
         return 0
-    waiting = set(_waiting())
-    return send([run for run in unheard if run.run_id not in waiting])
+    waiting = set(_waiting_run_ids())
+    return send([run for run in undelivered if run.run_id not in waiting])
 
 
-def _waiting() -> Iterator[str]:
-    """The runs whose messages are in the queue."""
+def _waiting_run_ids() -> Iterator[str]:
     for message in cast(list[str], redis_client().lrange(settings.TRAINING_QUEUE, 0, -1)):
         yield json.loads(message)["headers"]["id"]

@@ -1,4 +1,4 @@
-"""Slots: the moments at which the schedule makes a run of a policy due. `next_run_at` is a policy's next one."""
+"""Slots: the times at which the schedule makes a run of a policy due. `next_run_at` is a policy's next slot."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,40 +12,42 @@ from rl_training.runs import lifecycle
 
 
 def enqueue_due(policies: Sequence[PolicyStore], now: datetime) -> list[TrainingRun]:
-    """Take the due slots of these policies and store their runs, in one transaction: of all of them or of none. No
-    worker is told yet.
+    """Claim the due slots of these policies and store their runs, all or none, without notifying a worker.
 
-    A slot that another beat took makes no run. All slots missed until now coalesce into one run; the next slot keeps
-    the rhythm of the missed ones. Raises `AlreadyActiveError`; `InvalidConfigError` when a config is invalid.
+    Skips slots that another beat process has already claimed. All slots missed until now become one run; the next slot
+    keeps their rhythm. Raises `AlreadyActiveError`, and `InvalidConfigError` when a config is stored invalid.
     """
     fault_points.reach("slots_due")
     slots = {policy.pk: policy.next_run_at for policy in policies}
     with transaction.atomic():
         held = PolicyStore.objects.held_for_enqueue(slots)
-        taken = [policy for policy in held if policy.next_run_at == slots[policy.pk]]
+        claimed = [policy for policy in held if policy.next_run_at == slots[policy.pk]]
         newest = PolicyStore.objects.filter(pk__in=slots).newest_versions()
         runs = [
             lifecycle.unsaved(policy, TrainingRun.Trigger.SCHEDULE, scheduled_for=policy.next_run_at)
-            for policy in taken
+            for policy in claimed
         ]
-        for policy, run in zip(taken, runs, strict=True):
+        for policy, run in zip(claimed, runs, strict=True):
             run.initial_version_id = newest[policy.pk]
             policy.next_run_at = following(policy, policy.next_run_at, now)
             policy.schedule_error = ""
-        PolicyStore.objects.bulk_update(taken, ["next_run_at", "schedule_error"])
+        PolicyStore.objects.bulk_update(claimed, ["next_run_at", "schedule_error"])
         lifecycle.insert(runs)
         fault_points.reach("runs_inserted")
     return runs
 
 
 def following(policy: PolicyStore, slot: datetime, now: datetime) -> datetime:
-    """The slot after `slot`, in its rhythm, and after now."""
+    """Return the first slot after `slot` and after now, in the rhythm of `slot`."""
     interval = timedelta(minutes=policy.interval_minutes)
     return slot + (max(now - slot, timedelta()) // interval + 1) * interval
 
 
 def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
-    """The next slots of the policy, one that has come first, as beat would find them were the policy saved as it is."""
+    """Return the next `count` slots as beat would compute them if the policy were saved as it is.
+
+    A slot that is due already comes first.
+    """
     slots = [brought_forward(policy, now)]
     while len(slots) < count:
         slots.append(following(policy, slots[-1], now))
@@ -53,9 +55,9 @@ def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
 
 
 def brought_forward(policy: PolicyStore, now: datetime) -> datetime:
-    """The policy's next slot, no further away than an interval: a shortened one counts from the policy's last slot.
+    """Return the policy's next slot, at most an interval away: a shortened interval counts from the last slot.
 
-    After the clock was set back it is now: slots in the rhythm of before may have had their runs.
+    After the clock was set back the next slot is now, because slots in the old rhythm may have had their runs.
     """
     interval = timedelta(minutes=policy.interval_minutes)
     if policy.next_run_at <= now + interval:
@@ -65,7 +67,7 @@ def brought_forward(policy: PolicyStore, now: datetime) -> datetime:
 
 
 def bring_forward(policy: PolicyStore, now: datetime) -> None:
-    """Let the policy's next slot be no further away than an interval."""
+    """Store `brought_forward()` as the policy's next slot."""
     slot = brought_forward(policy, now)
     if slot != policy.next_run_at:
         PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(next_run_at=slot)
@@ -73,7 +75,7 @@ def bring_forward(policy: PolicyStore, now: datetime) -> None:
 
 
 def skip_due(policy: PolicyStore, now: datetime, reason: str) -> None:
-    """Let the policy's due slot pass without a run, and record why."""
+    """Move the policy's due slot an interval away without a run, and store the reason."""
     interval = timedelta(minutes=policy.interval_minutes)
     PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(
         next_run_at=now + interval, schedule_error=reason

@@ -13,7 +13,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_what_is_stored_is_fetched_byte_for_byte(folder, tmp_path_factory):
+def test_stored_files_are_fetched_unchanged(folder, tmp_path_factory):
     fetched = tmp_path_factory.mktemp("fetched")
     artifacts.fetch(artifacts.store(folder, "rl_v3/0123456789ab-1"), fetched)
     assert {path.name: path.read_bytes() for path in fetched.iterdir()} == {
@@ -22,7 +22,7 @@ def test_what_is_stored_is_fetched_byte_for_byte(folder, tmp_path_factory):
     }
 
 
-def test_an_artifact_is_never_overwritten(folder):
+def test_existing_artifact_is_not_overwritten(folder):
     artifacts.store(folder, "rl_v3/0123456789ab-2")
     (folder / "manifest.json").write_text("other")
     with pytest.raises(FileExistsError, match="rl_v3/0123456789ab-2/manifest.json exists already"):
@@ -30,20 +30,20 @@ def test_an_artifact_is_never_overwritten(folder):
     assert (settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-2/manifest.json").read_text() == "{}"
 
 
-def test_of_what_cannot_be_stored_whole_nothing_is_left(folder):
+def test_artifact_that_cannot_be_stored_whole_is_removed(folder):
     (folder / "zoo").mkdir()
     with pytest.raises(IsADirectoryError):
         artifacts.store(folder, "rl_v3/0123456789ab-5")
     assert not (settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-5").exists()
 
 
-def test_artifacts_are_readable_by_their_owner_alone(folder):
+def test_artifacts_are_readable_by_their_owner_only(folder):
     artifacts.store(folder, "rl_v3/0123456789ab-3")
     file = settings.ARTIFACT_ROOT / "rl_v3/0123456789ab-3/policy.safetensors"
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_what_is_stored_is_on_the_disk(folder, monkeypatch):
+def test_stored_files_and_folders_are_synced_to_the_disk(folder, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
     artifacts.store(folder, "rl_v3/0123456789ab-4")

@@ -1,4 +1,4 @@
-"""The watchdog over real processes and a real Redis; only its limits are short here."""
+"""The watchdog with real processes, a real Redis and short limits."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import redis
 from quantum_trader import supervisor as supervision
 from quantum_trader.processes import Service
 from quantum_trader.supervisor import Signals, Supervisor
-from rl_training.presence import heartbeats, watchdog
+from rl_training.presence import watchdog
 from rl_training.presence.heartbeats import key, name_of
 from rl_training.presence.watchdog import Watchdog
 from tests.waiting import wait_for
@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 def supervisor(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Supervisor]:
     monkeypatch.setattr(supervision, "GRACE_SECONDS", 1.0)
     monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(watchdog, "LOOK_EVERY_SECONDS", 0.05)
+    monkeypatch.setattr(watchdog, "CHECK_EVERY_SECONDS", 0.05)
     settings.HUNG_AFTER_SECONDS = {"beat": 0.5, "worker": 1000.0, "alerts": 1000.0}
     with Signals() as signals, Supervisor(os.environ, signals) as supervisor:
         hung = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
@@ -29,12 +29,12 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Supervisor
         yield supervisor
 
 
-def test_a_process_that_lives_but_is_silent_is_killed_and_started_again(supervisor, streams, caplog):
+def test_live_but_silent_process_is_killed_and_started_again(supervisor, streams, caplog):
     watch = Watchdog(supervisor)
     before = {name: supervisor.pid(name) for name in ("beat", "worker")}
 
     def other_beat() -> bool:
-        watch.look()
+        watch.check()
         supervisor.watch(0.02)
         return supervisor.pid("beat") not in (None, before["beat"])
 
@@ -44,38 +44,38 @@ def test_a_process_that_lives_but_is_silent_is_killed_and_started_again(supervis
     assert [line["service"] for line in lines] == ["beat"]
 
 
-def test_a_sign_of_its_own_keeps_it_and_that_of_another_does_not(supervisor, streams, monkeypatch):
+def test_only_its_own_heartbeat_keeps_a_process_alive(supervisor, streams, monkeypatch):
     now = 1000.0
     monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now))
     watch, pid = Watchdog(supervisor), supervisor.pid("beat")
     for _ in range(5):
-        sign(streams, name_of(pid))
-        watch.look()
+        store_heartbeat(streams, name_of(pid))
+        watch.check()
         now += 0.4
     assert supervisor.pid("beat") == pid
     streams.delete(key("beat"))
     for _ in range(3):
-        sign(streams, "elsewhere:1")
-        watch.look()
+        store_heartbeat(streams, "elsewhere:1")
+        watch.check()
         now += 0.4
     wait_for(lambda: supervisor.pid("beat") is None, "the end of the silent beat")
 
 
-def sign(streams: redis.Redis, name: str) -> None:
+def store_heartbeat(streams: redis.Redis, name: str) -> None:
     seconds, microseconds = streams.time()
     streams.zadd(key("beat"), {name: seconds + microseconds / 1e6})
 
 
-def test_nobody_is_to_blame_while_redis_is_away_or_just_came_back(supervisor, streams, monkeypatch):
+def test_process_is_not_killed_while_redis_is_away_or_just_came_back(supervisor, streams, monkeypatch, settings):
     now, pid = 1000.0, supervisor.pid("beat")
     monkeypatch.setattr(watchdog, "time", SimpleNamespace(monotonic=lambda: now))
     watch = Watchdog(supervisor)
-    with monkeypatch.context() as patch:
-        patch.setattr(heartbeats, "client", lambda: redis.Redis.from_url("unix:///nonexistent/redis.sock"))
-        for _ in range(5):
-            watch.look()
-            now += 100.0
-        watch.look()
+    with_redis, settings.REDIS_URL = settings.REDIS_URL, "unix:///nonexistent/redis.sock"
+    for _ in range(5):
+        watch.check()
+        now += 100.0
+    watch.check()
+    settings.REDIS_URL = with_redis
     now += 0.4
-    watch.look()
+    watch.check()
     assert supervisor.pid("beat") == pid

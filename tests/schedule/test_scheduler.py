@@ -10,6 +10,7 @@ from celery_app import app
 from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.schedule.scheduler import PolicyStoreScheduler
+from tests.active_runs import claimed_run
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +20,7 @@ def scheduler() -> PolicyStoreScheduler:
     return PolicyStoreScheduler(app)
 
 
-def test_a_due_policy_gets_one_run_for_its_slot(policy, scheduler):
+def test_due_policy_gets_one_run_for_its_slot(policy, scheduler):
     now = timezone.now()
     assert [scheduler.run_due(now), scheduler.run_due(now)] == [1, 0]
     run = TrainingRun.objects.get()
@@ -39,9 +40,7 @@ def test_many_due_policies_cost_few_queries(scheduler):
     assert TrainingRun.objects.count() == PolicyStore.objects.count()
 
 
-def test_workers_hear_of_the_runs_that_were_stored_before_the_database_went_away(
-    policy, streams, scheduler, monkeypatch
-):
+def test_runs_stored_before_a_database_error_are_sent_to_workers(policy, streams, scheduler, monkeypatch):
     PolicyStore.objects.create(name="second")
 
     def enqueue_due(policies, now):
@@ -56,7 +55,7 @@ def test_workers_hear_of_the_runs_that_were_stored_before_the_database_went_away
     assert TrainingRun.objects.get().sent_at is not None
 
 
-def test_a_policy_that_got_a_run_meanwhile_holds_up_no_other(policy, scheduler, monkeypatch):
+def test_policy_that_got_a_run_meanwhile_does_not_stop_the_others(policy, scheduler, monkeypatch):
     PolicyStore.objects.create(name="idle")
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
     monkeypatch.setattr(PolicyStoreQuerySet, "due_or_changed", lambda *_: PolicyStore.objects.all())
@@ -65,30 +64,28 @@ def test_a_policy_that_got_a_run_meanwhile_holds_up_no_other(policy, scheduler, 
     assert PolicyStore.objects.get(pk=policy.pk).next_run_at == policy.next_run_at
 
 
-def test_a_disabled_policy_is_not_due(policy, scheduler):
+def test_disabled_policy_is_not_due(policy, scheduler):
     PolicyStore.objects.update(enabled=False)
     assert scheduler.run_due(timezone.now()) == 0
 
 
-def test_the_slot_of_a_busy_policy_waits_for_the_end_of_the_run(policy, scheduler):
+def test_slot_of_a_policy_with_an_active_run_waits_for_its_end(policy, scheduler):
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
     assert scheduler.run_due(timezone.now()) == 0
     lifecycle.cancel(run)
     assert scheduler.run_due(timezone.now()) == 1
 
 
-def test_a_tick_makes_one_query_when_nothing_is_due(policy, scheduler):
+def test_tick_makes_one_query_when_nothing_is_due(policy, scheduler):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=5))
     scheduler.tick()
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         delay = scheduler.tick()
     assert len(queries) == 1
     assert 0 < delay <= 1
 
 
-def test_an_edit_is_logged_once(policy, scheduler, caplog):
+def test_edit_is_logged_once(policy, scheduler, caplog):
     scheduler.run_due(timezone.now())
     policy.interval_minutes = 1
     policy.save_settings()
@@ -99,7 +96,7 @@ def test_an_edit_is_logged_once(policy, scheduler, caplog):
     assert messages == ["Config updated: enabled=True, interval=1min, episodes=2"]
 
 
-def test_a_shortened_interval_counts_from_the_last_slot(policy, scheduler):
+def test_shortened_interval_counts_from_the_last_slot(policy, scheduler):
     slot = timezone.now() - timedelta(seconds=20)
     TrainingRun.objects.create(
         policy=policy, trigger="schedule", status="failed", episodes=1, config={}, scheduled_for=slot
@@ -112,19 +109,19 @@ def test_a_shortened_interval_counts_from_the_last_slot(policy, scheduler):
     assert policy.next_run_at == slot + timedelta(minutes=1)
 
 
-def test_a_shortened_interval_whose_slot_has_passed_makes_the_policy_due(policy, scheduler):
+def test_shortened_interval_whose_slot_has_passed_is_due_at_once(policy, scheduler):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=50))
     policy.interval_minutes = 1
     policy.save_settings()
     assert scheduler.run_due(timezone.now()) == 1
 
 
-def test_a_clock_that_was_set_back_strands_no_policy(policy, scheduler):
+def test_policy_is_due_after_the_clock_was_set_back(policy, scheduler):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(days=1))
     assert scheduler.run_due(timezone.now()) == 1
 
 
-def test_after_the_clock_was_set_back_no_slot_is_one_that_had_its_run(policy, scheduler):
+def test_slot_after_the_clock_was_set_back_is_a_new_one(policy, scheduler):
     now = timezone.now()
     for hours in (-1, 0, 1):
         TrainingRun.objects.create(
@@ -142,7 +139,7 @@ def test_after_the_clock_was_set_back_no_slot_is_one_that_had_its_run(policy, sc
     assert policy.next_run_at == now + timedelta(hours=1)
 
 
-def test_a_running_beat_notices_that_the_clock_was_set_back(policy, scheduler):
+def test_running_beat_notices_that_the_clock_was_set_back(policy, scheduler):
     now = timezone.now()
     assert scheduler.run_due(now + timedelta(days=1)) == 1
     lifecycle.cancel(TrainingRun.objects.get())
@@ -150,7 +147,7 @@ def test_a_running_beat_notices_that_the_clock_was_set_back(policy, scheduler):
     assert PolicyStore.objects.get().next_run_at <= now + timedelta(hours=1)
 
 
-def test_a_policy_with_an_invalid_config_reports_it_and_the_others_run(policy, scheduler):
+def test_invalid_config_is_reported_and_the_other_policies_run(policy, scheduler):
     healthy = PolicyStore.objects.create(name="healthy")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE rl_training_policystore SET ppo = '{\"gamma\": 7}' WHERE name = 'rl_v3'")
@@ -161,7 +158,7 @@ def test_a_policy_with_an_invalid_config_reports_it_and_the_others_run(policy, s
     assert sick.next_run_at > timezone.now()
 
 
-def test_a_database_error_ends_the_tick_and_is_logged(scheduler, caplog, monkeypatch):
+def test_database_error_ends_the_tick_and_is_logged(scheduler, caplog, monkeypatch):
     def fail(now: object) -> int:
         raise OperationalError("database is away")
 
@@ -171,29 +168,29 @@ def test_a_database_error_ends_the_tick_and_is_logged(scheduler, caplog, monkeyp
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_beat_that_was_away_itself_gives_owners_time_to_show_themselves(policy, streams, scheduler):
-    run = lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+def test_beat_that_was_stopped_gives_owners_time_for_a_heartbeat(policy, streams, scheduler):
+    run = claimed_run(policy)
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=40))
-    scheduler._database_since -= 3600
-    scheduler._came_round -= timedelta(seconds=40)
-    scheduler.look_after(timezone.now())
+    scheduler._database_back_at -= 3600
+    scheduler._last_round -= timedelta(seconds=40)
+    scheduler.do_housekeeping(timezone.now())
     assert TrainingRun.objects.get().status == "running"
-    scheduler._database_since -= 15
-    scheduler._came_round = timezone.now()
-    scheduler.look_after(timezone.now())
+    scheduler._database_back_at -= 15
+    scheduler._last_round = timezone.now()
+    scheduler.do_housekeeping(timezone.now())
     assert TrainingRun.objects.get(pk=run.pk).status == "queued"
 
 
-def test_a_beat_that_was_answered_late_gives_owners_time_too(policy, streams, scheduler, monkeypatch):
-    lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+def test_beat_that_was_answered_late_gives_owners_time_for_a_heartbeat(policy, streams, scheduler, monkeypatch):
+    claimed_run(policy)
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=40))
-    scheduler._database_since -= 3600
+    scheduler._database_back_at -= 3600
 
-    def be_answered_late(now: object) -> None:
-        scheduler._came_round -= timedelta(seconds=40)
+    def answer_late(now: object) -> None:
+        scheduler._last_round -= timedelta(seconds=40)
 
     with monkeypatch.context() as late:
-        late.setattr(scheduler, "run_due", be_answered_late)
+        late.setattr(scheduler, "run_due", answer_late)
         late.setattr(scheduler, "_housekeeping_at", math.inf)
         scheduler.tick()
     scheduler.tick()

@@ -4,13 +4,13 @@ import time
 from datetime import timedelta
 
 import pytest
-import redis
 from django.db import transaction
 from django.utils import timezone
 
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.streams import progress, relay
+from tests.active_runs import claimed_run, queued_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -19,12 +19,12 @@ STARTED = "rl_v3.training.started"
 
 @pytest.fixture
 def started(policy, streams) -> TrainingEvent:
-    """The started event of a run, written and relayed."""
-    lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+    """Return the started event of a run, written and relayed."""
+    claimed_run(policy)
     return TrainingEvent.objects.select_related("run__policy").get()
 
 
-def test_an_entry_has_the_documented_fields(started, streams):
+def test_entry_has_the_documented_fields(started, streams):
     [(_, entry)] = streams.xrange(STARTED)
     assert list(entry) == ["event_id", "event_type", "trace_id", "timestamp", "payload"]
     assert entry["event_id"] == str(started.event_id)
@@ -38,31 +38,30 @@ def test_an_entry_has_the_documented_fields(started, streams):
     }
 
 
-def test_relaying_an_event_twice_makes_one_entry(started, streams):
+def test_event_that_is_relayed_twice_has_one_entry(started, streams):
     assert relay.relay(started)
     assert streams.xlen(STARTED) == 1
 
 
-def test_an_event_of_a_run_that_is_rolled_back_is_never_announced(policy, streams):
-    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+def test_event_of_a_transaction_that_is_rolled_back_is_not_relayed(policy, streams):
+    run = queued_run(policy)
     with transaction.atomic():
         lifecycle.claim(run.run_id)
         transaction.set_rollback(True)
     assert streams.xlen(STARTED) == 0
 
 
-def test_what_is_dated_ahead_by_a_clock_that_was_set_back_is_relayed_as_soon(policy, streams):
-    lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+def test_event_dated_before_the_clock_was_set_back_is_relayed(policy, streams):
+    claimed_run(policy)
     TrainingEvent.objects.update(published_at=None, timestamp=timezone.now() + timedelta(hours=1))
     relay.relay_unpublished(before=timezone.now())
     assert not TrainingEvent.objects.filter(published_at=None).exists()
 
 
-def test_what_could_not_be_relayed_is_relayed_later(policy, streams, monkeypatch):
-    dead = redis.Redis(unix_socket_path="/nonexistent/redis.sock")
-    with monkeypatch.context() as patch:
-        patch.setattr(relay, "redis_client", lambda: dead)
-        lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id)
+def test_event_written_while_redis_is_away_is_relayed_later(policy, streams, settings):
+    with_redis, settings.REDIS_URL = settings.REDIS_URL, "unix:///nonexistent/redis.sock"
+    claimed_run(policy)
+    settings.REDIS_URL = with_redis
     assert streams.xlen(STARTED) == 0
     assert TrainingEvent.objects.get().published_at is None
     assert relay.relay_unpublished(before=timezone.now() + timedelta(seconds=1)) == 0
@@ -70,28 +69,28 @@ def test_what_could_not_be_relayed_is_relayed_later(policy, streams, monkeypatch
     assert not TrainingEvent.objects.filter(published_at=None).exists()
 
 
-def test_progress_is_capped_and_needs_no_row(policy, streams):
-    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
+def test_progress_stream_is_capped_and_has_no_rows(policy, streams):
+    run = queued_run(policy)
     for episode in range(progress.MAX_ENTRIES + 300):
         progress.publish(run, {"episode": episode})
     assert streams.xlen("rl_v3.training.progress") < progress.MAX_ENTRIES + 200
     assert TrainingEvent.objects.count() == 0
 
 
-def test_a_relay_years_later_adds_nothing_while_the_stream_holds_the_entry(started, streams):
-    assert {streams.ttl(key) for key in streams.scan_iter()} == {-1}  # nothing that could expire
+def test_keys_of_the_relay_do_not_expire(started, streams):
+    assert {streams.ttl(key) for key in streams.scan_iter()} == {-1}
     assert relay.relay(started)
     assert streams.xlen(STARTED) == 1
 
 
-def test_an_entry_that_the_stream_lost_is_added_again(started, streams):
+def test_entry_that_the_stream_lost_is_added_again(started, streams):
     [(entry_id, _)] = streams.xrange(STARTED)
     streams.xdel(STARTED, entry_id)
     assert relay.relay(started)
     assert [fields["event_id"] for _, fields in streams.xrange(STARTED)] == [str(started.event_id)]
 
 
-def test_a_stream_whose_entries_are_not_remembered_is_read_for_them(started, streams):
+def test_lost_hash_of_entries_is_rebuilt_from_the_stream(started, streams):
     for number in range(2500):
         streams.xadd(STARTED, {"event_id": f"other {number}"})
     streams.delete(relay.entries_key(STARTED))
@@ -99,17 +98,17 @@ def test_a_stream_whose_entries_are_not_remembered_is_read_for_them(started, str
     assert streams.xlen(STARTED) == 2501
 
 
-def test_an_event_that_redis_refuses_keeps_no_other_back(policy, streams):
+def test_event_that_redis_refuses_does_not_stop_the_others(policy, streams):
     other = PolicyStore.objects.create(name="other")
     streams.set(STARTED, "not a stream")
     for each in (policy, other):
-        lifecycle.claim(lifecycle.enqueue(each, TrainingRun.Trigger.COMMAND).run_id)
+        claimed_run(each)
     TrainingEvent.objects.update(published_at=None)
     relay.relay_unpublished(before=timezone.now() + timedelta(seconds=1))
     assert TrainingEvent.objects.get(published_at=None).event_type == STARTED
 
 
-def test_more_refused_events_than_are_relayed_at_a_time_keep_no_other_back(policy, streams):
+def test_more_refused_events_than_one_call_relays_do_not_stop_the_others(policy, streams):
     streams.set("refused", "not a stream")
     runs = TrainingRun.objects.bulk_create(
         TrainingRun(policy=policy, status="failed", trigger="command", episodes=1, config={}) for _ in range(2100)
@@ -123,7 +122,7 @@ def test_more_refused_events_than_are_relayed_at_a_time_keep_no_other_back(polic
     assert TrainingEvent.objects.filter(published_at=None).count() == 2100
 
 
-def test_a_redis_that_never_answers_is_given_up_on_within_10_seconds(started, tmp_path, settings):
+def test_relay_gives_up_on_a_redis_that_never_answers_in_10_seconds(started, tmp_path, settings):
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "redis.sock"))
         silent.listen()

@@ -1,4 +1,4 @@
-"""Everything that waits for Redis or the database gives up in time."""
+"""Timeouts of Redis and of the databases."""
 
 import ast
 import os
@@ -40,10 +40,10 @@ print(time.monotonic() - started)
 @pytest.mark.parametrize(
     "code",
     ["redis_client().ping()", "heartbeats.record('beat')", "current_app.send_task('any', queue='training')"],
-    ids=["stream", "sign of life", "task message"],
+    ids=["stream", "heartbeat", "task message"],
 )
-def test_a_redis_that_never_answers_is_given_up_on(code, tmp_path, environment_of_processes):
-    socket = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}" / "redis.sock"  # a socket's path is short
+def test_redis_that_never_answers_ends_in_an_error(code, tmp_path, environment_of_processes):
+    socket = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}" / "redis.sock"  # a socket's path must be short
     environment = environment_of_processes | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
         "STATE_DIR": str(tmp_path),
@@ -57,8 +57,8 @@ def test_a_redis_that_never_answers_is_given_up_on(code, tmp_path, environment_o
     assert 1 < float(output.stdout.split()[-1]) < 10
 
 
-def test_a_worker_goes_on_when_a_redis_that_had_stopped_answering_answers_again(tmp_path, environment_of_processes):
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a socket's path is short
+def test_worker_continues_when_a_stopped_redis_answers_again(tmp_path, environment_of_processes):
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a socket's path must be short
     console = tmp_path / "console"
     server = start_redis(folder / "redis.sock")
     environment = environment_of_processes | {
@@ -71,16 +71,20 @@ def test_a_worker_goes_on_when_a_redis_that_had_stopped_answering_answers_again(
     with console.open("w") as output:
         worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
-        signs = redis.Redis.from_url(f"unix://{folder}/redis.sock")
-        wait_for(lambda: signs.zcard(heartbeats.key("worker")), "the worker's first sign", 60)
-        wait_for(lambda: any(c["cmd"] == "brpop" for c in signs.client_list()), "the worker to wait for a message", 60)
+        client = redis.Redis.from_url(f"unix://{folder}/redis.sock")
+        wait_for(lambda: client.zcard(heartbeats.key("worker")), "the worker's first heartbeat", 60)
+        wait_for(
+            lambda: any(c["cmd"] == "brpop" for c in client.client_list()),
+            "the worker to wait for a message",
+            60,
+        )
         server.send_signal(signal.SIGSTOP)
         # Each of its timeouts has fired by then.
         answering_again = time.monotonic() + 11
         wait_for(lambda: time.monotonic() > answering_again, "the time to pass")
         server.send_signal(signal.SIGCONT)
-        signs.delete(heartbeats.key("worker"))
-        wait_for(lambda: signs.zcard(heartbeats.key("worker")), "another sign", 30)
+        client.delete(heartbeats.key("worker"))
+        wait_for(lambda: client.zcard(heartbeats.key("worker")), "another heartbeat", 30)
     finally:
         server.send_signal(signal.SIGCONT)
         for process in (worker, server):
@@ -97,7 +101,7 @@ def setting(name: str) -> str:
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL")
-def test_a_statement_is_given_up_on_and_a_migration_is_not():
+def test_statement_timeout_is_off_during_migrations():
     assert setting("statement_timeout") == "30s"
     emit_pre_migrate_signal(verbosity=0, interactive=False, db="default")
     assert setting("statement_timeout") == "0"
@@ -107,16 +111,16 @@ def test_a_statement_is_given_up_on_and_a_migration_is_not():
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="a setting of PostgreSQL")
-def test_who_is_gone_holds_no_transaction_open():
+def test_idle_transaction_is_ended_by_the_server():
     assert setting("idle_in_transaction_session_timeout") == "20s"
 
 
-def test_an_address_has_the_last_word_on_the_timeouts(environment_of_processes):
+def test_timeouts_in_the_database_url_override_the_defaults(environment_of_processes):
     program = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS'])"
-    address = "postgres://user@host/name?connect_timeout=2&options=-c%20statement_timeout%3D60s"
+    url = "postgres://user@host/name?connect_timeout=2&options=-c%20statement_timeout%3D60s"
     environment = environment_of_processes | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
-        "DATABASE_URL": address,
+        "DATABASE_URL": url,
     }
     output = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
@@ -126,9 +130,7 @@ def test_an_address_has_the_last_word_on_the_timeouts(environment_of_processes):
     assert options["tcp_user_timeout"] == 10_000
 
 
-def test_a_writer_waits_for_the_lock_of_sqlite_in_a_transaction_that_takes_it_at_once(
-    tmp_path, environment_of_processes
-):
+def test_sqlite_writer_waits_for_the_lock_at_the_start_of_a_transaction(tmp_path, environment_of_processes):
     program = (
         "import django; django.setup(); from django.db import connection;"
         "cursor = connection.cursor();"
