@@ -2,7 +2,9 @@ import pytest
 from django.db import connection
 
 from rl_training import keys
+from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
+from tests.stored import store_raw
 
 pytestmark = pytest.mark.django_db
 
@@ -74,3 +76,22 @@ def test_an_invalid_value_that_was_written_past_the_forms_can_be_read_and_repair
         keys.set_value("rl_v3.training.interval_minutes", "5")
     keys.set_value("rl_v3.ppo.gamma", "0.9")
     assert (keys.get("rl_v3.ppo.gamma"), keys.get("rl_v3.training.interval_minutes")) == (0.9, 60)
+
+
+def test_invalid_section_is_repaired_field_by_field(policy):
+    store_raw(policy, "ppo", {"gamma": 7, "clip_range": -1, "gama": 1})
+    keys.set_value("rl_v3.ppo.gamma", "0.9")
+    with pytest.raises(keys.SettingError, match="clip_range: Input should be greater than 0, got -2"):
+        keys.set_value("rl_v3.ppo.clip_range", "-2")
+    with pytest.raises(keys.SettingError, match="epochs: Input should be greater than or equal to 1"):
+        keys.set_value("rl_v3.ppo.epochs", "0")
+    keys.set_value("rl_v3.ppo.clip_range", "0.1")
+    assert PolicyStore.objects.get().ppo == PPOConfig(gamma=0.9, clip_range=0.1)
+
+
+def test_invalid_sections_are_repaired_one_after_another(policy):
+    store_raw(policy, "ppo", {"gamma": 7})
+    store_raw(policy, "market", [])
+    keys.set_value("rl_v3.ppo.gamma", "0.9")
+    keys.set_value("rl_v3.market.source", "nasdaq")
+    assert PolicyStore.objects.get().config_problems == []

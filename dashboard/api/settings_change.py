@@ -11,7 +11,7 @@ from dashboard.api.protocol.problem_details import InvalidInput
 from rl_training import keys
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import find_problems
-from rl_training.models import MAXIMA, PolicyStore
+from rl_training.models import MAXIMA, InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.policy_edits import changed_section, set_enabled
 
@@ -49,7 +49,6 @@ def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
     if changes.keys() == {"enabled"} and type(changes["enabled"]) is bool:
         set_enabled(policy, changes["enabled"], user)
         return
-    stored = sections(policy)
     wrong: dict[str, str] = {}
     changed = False
     for name, value in changes.items():
@@ -59,14 +58,8 @@ def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
             wrong[name] = f"There is no such setting; there are {', '.join(SCHEMA['properties'])}."  # type: ignore[arg-type]
         elif not isinstance(value, dict):
             wrong[name] = "Must be an object with the settings to change."
-    for name, config in SECTIONS.items():
-        change = changes.get(name)
-        wanted = changed_section(policy, name, change) if isinstance(change, dict) else stored[name]
-        try:
-            setattr(policy, name, config.model_validate(wanted))
-        except pydantic.ValidationError as error:
-            wrong |= dict(problem.within(name) for problem in find_problems(error))
-        changed |= wanted != stored[name]
+    for name in SECTIONS:
+        changed |= set_section(policy, name, changes.get(name), wrong)
     if wrong:
         raise InvalidInput(wrong)
     try:
@@ -76,6 +69,21 @@ def apply(policy: PolicyStore, changes: dict[str, Any], user: Any) -> None:
     if changed:
         policy._history_user = user
         policy.save_settings()
+
+
+def set_section(policy: PolicyStore, name: str, change: Any, wrong: dict[str, str]) -> bool:
+    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one."""
+    stored = getattr(policy, name)
+    if not isinstance(change, dict):
+        problems = stored.problems if isinstance(stored, InvalidConfig) else ()
+        wrong |= dict(problem.within(name) for problem in problems)
+        return False
+    wanted = changed_section(policy, name, change)
+    try:
+        setattr(policy, name, SECTIONS[name].model_validate(wanted))
+    except pydantic.ValidationError as error:
+        wrong |= dict(problem.within(name) for problem in find_problems(error))
+    return bool(wanted != as_json(stored))
 
 
 def set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str]) -> bool:
