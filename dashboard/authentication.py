@@ -1,4 +1,4 @@
-"""Who asks the API."""
+"""Authentication of API clients by token."""
 
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import models
@@ -10,6 +10,7 @@ from dashboard.compiled_queries import CompiledQuery
 
 
 def columns(model: type[models.Model]) -> list[str]:
+    """Return the names of the columns in the order that `Model.from_db` expects."""
     return [field.attname for field in model._meta.concrete_fields]
 
 
@@ -20,7 +21,7 @@ TOKENS = CompiledQuery(
 
 
 class TokenAuthentication(authentication.TokenAuthentication):
-    """Django REST framework's, with its query compiled."""
+    """DRF's token authentication with a compiled query, which reads the token together with its user."""
 
     def authenticate_credentials(self, key: str) -> tuple[AbstractBaseUser, Token]:
         rows = TOKENS.rows(key)
