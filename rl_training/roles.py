@@ -1,6 +1,6 @@
-"""Roles: what a person may see and do, as Django groups that hold Django's own permissions.
+"""Roles: Django groups with permissions of Django's own. A user's permissions come from the user's groups.
 
-A migration makes the groups. Who may change them in the admin may give a role more or less than this.
+A migration creates the groups. Users who may edit groups in the admin can give a role more or fewer permissions.
 """
 
 from typing import Any
@@ -28,13 +28,13 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
 
 
 def grant(apps: Any) -> None:
-    """Make the groups, and give each the permissions that it lacks; `apps` may be those of a migration.
+    """Create the groups, and add to each the permissions that it lacks. `apps` may be the registry of a migration.
 
-    The permissions are made first: Django itself makes them after the last migration. Those of an app that is not there
-    yet are left out.
+    Creates the permissions first, because Django creates them only after the last migration. Skips the permissions of
+    apps that are not installed yet.
     """
-    there = [config for config in apps.get_app_configs() if config.label in APPS]
-    for config in there:
+    installed = [config for config in apps.get_app_configs() if config.label in APPS]
+    for config in installed:
         make_permissions(config, apps)
     known = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
@@ -48,8 +48,9 @@ def grant(apps: Any) -> None:
 
 
 def make_permissions(config: Any, apps: Any) -> None:
+    """Create the permissions of an app's models."""
     before = getattr(config, "models_module", None)
-    # An app's configuration in a migration has none, which Django takes for an app without models.
+    # A migration's app config has no models module, and Django would skip the app as one without models.
     config.models_module = before or True
     create_permissions(config, verbosity=0, apps=apps)
     config.models_module = before

@@ -1,5 +1,4 @@
 import pytest
-from django.db import connection
 
 from rl_training import keys
 from rl_training.core.config import PPOConfig
@@ -28,7 +27,7 @@ def test_every_setting_has_a_key(policy):
         ("rl_v3.market.source", "nasdaq", "nasdaq"),
     ],
 )
-def test_a_value_that_is_set_is_the_value_that_is_read(policy, key, text, value):
+def test_value_read_is_value_set(policy, key, text, value):
     keys.set_value(key, text)
     assert keys.get(key) == value
 
@@ -60,7 +59,7 @@ def test_a_value_that_is_set_is_the_value_that_is_read(policy, key, text, value)
         ("rl_v3", "1", "a key is <policy>.<section>.<field>"),
     ],
 )
-def test_a_value_that_is_refused_changes_nothing(policy, key, text, message):
+def test_refused_value_changes_nothing(policy, key, text, message):
     before = PolicyStore.objects.values().get()
     with pytest.raises(keys.SettingError) as error:
         keys.set_value(key, text)
@@ -68,9 +67,8 @@ def test_a_value_that_is_refused_changes_nothing(policy, key, text, message):
     assert PolicyStore.objects.values().get() == before
 
 
-def test_an_invalid_value_that_was_written_past_the_forms_can_be_read_and_repaired(policy):
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE rl_training_policystore SET ppo = '{\"gamma\": 7}'")
+def test_invalid_stored_value_is_read_and_repaired(policy):
+    store_raw(policy, "ppo", {"gamma": 7})
     assert dict(keys.settings_of(keys.find_policy("rl_v3")))["rl_v3.ppo.gamma"] == 7
     with pytest.raises(keys.SettingError, match="gamma"):
         keys.set_value("rl_v3.training.interval_minutes", "5")

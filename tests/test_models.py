@@ -9,7 +9,7 @@ from rl_training.models import PolicyStore, TrainingRun
 pytestmark = pytest.mark.django_db
 
 
-def test_the_default_policy_exists_with_its_documented_defaults(policy):
+def test_migrations_create_policy_with_documented_defaults(policy):
     assert (policy.enabled, policy.interval_minutes, policy.episodes_per_run) == (True, 60, 2)
     assert policy.market.source == "sp500"
     assert policy.ppo == PPOConfig()
@@ -18,7 +18,7 @@ def test_the_default_policy_exists_with_its_documented_defaults(policy):
 @pytest.mark.parametrize(
     ("field", "value"), [("interval_minutes", 0), ("interval_minutes", 366 * 24 * 60 + 1), ("episodes_per_run", 0)]
 )
-def test_the_database_refuses_what_the_form_would_refuse(policy, field, value):
+def test_number_out_of_range_is_refused_by_database_and_model(policy, field, value):
     with pytest.raises(IntegrityError), transaction.atomic():
         PolicyStore.objects.update(**{field: value})
     setattr(policy, field, value)
@@ -28,12 +28,12 @@ def test_the_database_refuses_what_the_form_would_refuse(policy, field, value):
 
 
 @pytest.mark.parametrize("name", ["RL", "3rl", "rl v3", "rl.v3", "rl_v3\n", "rl-v3", "", "x" * 51])
-def test_a_name_that_could_not_name_streams_and_keys_is_refused(name):
+def test_name_unfit_for_streams_and_keys_is_refused(name):
     with pytest.raises(ValidationError):
         PolicyStore(name=name).full_clean()
 
 
-def test_saving_settings_leaves_alone_what_the_scheduler_wrote_meanwhile(policy):
+def test_save_settings_keeps_bookkeeping_written_meanwhile(policy):
     PolicyStore.objects.update(next_run_at=F("next_run_at"), total_runs=7)
     policy.interval_minutes = 5
     policy.save_settings()
@@ -41,20 +41,20 @@ def test_saving_settings_leaves_alone_what_the_scheduler_wrote_meanwhile(policy)
     assert (policy.interval_minutes, policy.total_runs) == (5, 7)
 
 
-def test_history_keeps_the_value_that_a_setting_had(policy):
+def test_history_records_saved_settings(policy):
     policy.interval_minutes = 5
     policy.save_settings()
     newest = policy.history.first()
     assert (newest.interval_minutes, newest.ppo) == (5, policy.ppo)
 
 
-def test_a_policy_has_at_most_one_active_run(policy):
+def test_second_active_run_of_policy_is_refused(policy):
     TrainingRun.objects.create(policy=policy, trigger="command", episodes=1, config={})
     with pytest.raises(IntegrityError), transaction.atomic():
         TrainingRun.objects.create(policy=policy, trigger="command", episodes=1, config={}, status="running")
 
 
-def test_a_slot_has_at_most_one_run(policy):
+def test_second_run_of_slot_is_refused(policy):
     slot = policy.next_run_at
     run = {"policy": policy, "trigger": "schedule", "episodes": 1, "config": {}, "scheduled_for": slot}
     TrainingRun.objects.create(status="failed", **run)

@@ -16,7 +16,7 @@ def user_of(role):
 
 @pytest.fixture
 def groups():
-    # A test that commits empties the tables, the groups that a migration made included.
+    # Transactional tests empty all tables, including the groups that a migration creates.
     roles.grant(apps)
 
 
@@ -28,7 +28,7 @@ def groups():
         ("admin", True, True, True, True),
     ],
 )
-def test_what_a_role_may_do(groups, role, sees, edits, trains, deletes):
+def test_role_has_its_permissions(groups, role, sees, edits, trains, deletes):
     user = user_of(role)
     assert user.has_perm("rl_training.view_trainingrun") is sees
     assert user.has_perm("rl_training.change_policystore") is edits
@@ -38,22 +38,22 @@ def test_what_a_role_may_do(groups, role, sees, edits, trains, deletes):
     assert not user.has_perm("auth.change_user")
 
 
-def test_every_permission_that_a_role_names_is_one_that_its_app_has(groups):
+def test_permissions_of_roles_exist(groups):
     installed = {config.label for config in apps.get_app_configs()}
     known = {f"{p.content_type.app_label}.{p.codename}" for p in Permission.objects.select_related("content_type")}
     named = {name for name in roles.OPERATOR_PERMISSIONS if name.split(".")[0] in installed}
     assert named <= known
 
 
-def test_granting_again_takes_nothing_away(groups):
+def test_second_grant_keeps_added_permissions(groups):
     extra = Permission.objects.get(codename="view_user")
     Group.objects.get(name="viewer").permissions.add(extra)
     roles.grant(apps)
     assert user_of("viewer").has_perm("auth.view_user")
 
 
-def test_who_has_no_role_reads_the_summary_and_nothing_else(policy):
+def test_user_without_role_reads_only_the_summary(policy):
     client = client_of(None)
     assert client.get("/api/v1/rl-v3/dashboard/training-summary").status_code == 200
-    for address in ("runs/", "policies/", "policies/rl_v3/", "policies/rl_v3/versions/", "events/", "alerts/"):
-        assert "permission" in problem(client.get(f"/api/v1/{address}"), 403)["detail"]
+    for path in ("runs/", "policies/", "policies/rl_v3/", "policies/rl_v3/versions/", "events/", "alerts/"):
+        assert "permission" in problem(client.get(f"/api/v1/{path}"), 403)["detail"]

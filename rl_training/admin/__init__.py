@@ -1,4 +1,4 @@
-"""The Django admin: policies are edited here; runs, versions and events are looked at."""
+"""The Django admin: edits policies, and shows runs, versions and events."""
 
 from django.contrib import admin
 

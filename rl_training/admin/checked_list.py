@@ -1,4 +1,4 @@
-"""Lists whose address may have been written by hand."""
+"""Lists that tolerate a query string written by hand."""
 
 from typing import Any
 
@@ -7,17 +7,17 @@ from django.shortcuts import redirect
 
 
 class CheckedList:
-    """For a ModelAdmin: shows the whole list where a filter's value in the address is one that no row can have."""
+    """For a ModelAdmin: redirects to the whole list when a filter has a value that no row can have."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        # It reaches the database as it was sent, and PostgreSQL knows no text that holds NUL.
+        # PostgreSQL raises an error for text that holds NUL.
         if "%00" in request.META["QUERY_STRING"]:
             return redirect(request.path)
         try:
             shown: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
             return shown
         except (ValueError, OverflowError):
-            # A year that no date has, for one.
+            # For example a date filter with the year 99999.
             if request.method != "GET" or not request.META["QUERY_STRING"]:
                 raise
             return redirect(request.path)

@@ -1,4 +1,4 @@
-"""Stored values as the admin shows them: always text, whatever markup they hold."""
+"""Stored values as the admin shows them. Markup in a value is escaped."""
 
 import json
 from collections.abc import Callable
@@ -18,17 +18,17 @@ EMPTY = "-"
 
 
 def preformatted(text: str) -> str | SafeString:
-    """The text with its line breaks, escaped."""
+    """Return the text with its line breaks, escaped."""
     return format_html('<pre class="stored-text">{}</pre>', encodable(text)) if text else EMPTY
 
 
 def pretty_json(value: Any) -> str | SafeString:
-    """The value as indented JSON, escaped."""
+    """Return the value as indented JSON, escaped."""
     return EMPTY if value is None else preformatted(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def admin_link(model: str, pk: int, text: str) -> SafeString:
-    """A link to the admin page of a row of one of this app's models."""
+    """Return a link to the admin page of a row of this app."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:rl_training_{model}_change", args=[pk]), text)
 
 
@@ -37,7 +37,7 @@ def run_link(run: TrainingRun) -> SafeString:
 
 
 def flower_link(run: TrainingRun) -> SafeString:
-    """The run's task in Flower: the run's id is the task's id."""
+    """Return a link to the run's task in Flower, whose id is the run's id."""
     url = f"{settings.FLOWER_URL.rstrip('/')}/task/{run.run_id}"
     return format_html('<a href="{}" rel="noreferrer">in Flower</a>', url)
 
@@ -47,18 +47,18 @@ def outcome(status: str, label: str, title: str = "") -> SafeString:
 
 
 def time_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
-    """A column that shows the time `name` to the second, in UTC."""
+    """Return a column that shows the time `name` to the second, in UTC."""
 
     @admin.display(description=description or name.replace("_", " "), ordering=name)
     def column(_: Any, row: Any) -> str:
-        moment = getattr(row, name)
-        return EMPTY if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        time = getattr(row, name)
+        return EMPTY if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
     return column
 
 
 def figure_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
-    """A column that shows the number `name` with four significant digits."""
+    """Return a column that shows the number `name` with four significant digits."""
 
     @admin.display(description=description or name.replace("_", " "), ordering=name)
     def column(_: Any, row: Any) -> str:

@@ -1,4 +1,4 @@
-"""Runs, versions and events in the admin: to be looked at only."""
+"""Runs, versions and events in the admin, read-only."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ from rl_training.runs import lifecycle
 
 
 class PolicyFilter(admin.SimpleListFilter):
-    """By policy, without loading policies: one that holds an invalid config must not hide the runs."""
+    """Filters rows by the name of their policy."""
 
     title = "policy"
     parameter_name = "policy"
@@ -45,9 +45,9 @@ class PolicyOfRunFilter(PolicyFilter):
 
 
 class ReadOnlyAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
-    """Only the processes that own these rows write them."""
+    """Shows rows that only the system itself writes."""
 
-    # Counting all of a large table takes longer than showing a page of it.
+    # Counting the rows of a large table takes longer than reading a page of them.
     show_full_result_count = False
     list_per_page = 50
 

@@ -1,8 +1,6 @@
-"""Typed settings of a training run, validated once, at the edge.
+"""Settings of a training run: rules and costs of trading, and hyperparameters of PPO.
 
-Every field carries its unit and range in its description: the admin form, the command line and the error messages
-show them. Values are strict: a bool is not an int, text is not a number, NaN and infinity are refused, an unknown
-key is an error.
+The description of a field states its unit and range; forms and error messages show it.
 """
 
 from itertools import pairwise
@@ -27,9 +25,10 @@ FeatureName = Literal[
     "time_of_week",
 ]
 
-# Steps of one rollout: about half a gigabyte with the default features.
+# Steps of one rollout, which need about half a gigabyte of memory with the default features.
 MAX_ROLLOUT = 4_000_000
-# Between the hidden layers of actor and critic together: with gradients and Adam's moments, half a gigabyte.
+# Weights between the hidden layers of actor and critic together. With their gradients and Adam's moments they need
+# about half a gigabyte of memory.
 MAX_WEIGHTS = 34_000_000
 
 
@@ -176,12 +175,12 @@ class PPOConfig(Config):
         return self
 
 
-# The parts of a policy's settings that are its columns, and of a run's config.
+# The sections of a policy's settings and of a run's config. A policy stores each in a column of this name.
 SECTIONS: dict[str, type[Config]] = {"market": MarketConfig, "environment": EnvironmentConfig, "ppo": PPOConfig}
 
 
 class TrainingConfig(Config):
-    """All that a training run depends on besides its starting weights: a run stores this snapshot."""
+    """Everything that decides a training run besides its initial weights. Each run stores its own."""
 
     market: MarketConfig = MarketConfig()
     environment: EnvironmentConfig = EnvironmentConfig()
@@ -191,5 +190,5 @@ class TrainingConfig(Config):
 
     @property
     def total_timesteps(self) -> int:
-        """Environment steps of the run: episodes x num_envs x episode_length."""
+        """The environment steps of the run: episodes x num_envs x episode_length."""
         return self.episodes * self.ppo.num_envs * self.environment.episode_length

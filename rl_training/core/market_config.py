@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from rl_training.core.base_config import Config
 from rl_training.core.config_problems import broken_rule
 
-# 28 years of hourly bars, from 1990 on. Over many more, a walk of 1% a bar leaves the range of prices.
+# 28 years of hourly bars from 1990 on. A random walk of 1% per bar over many more bars leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
 
 
@@ -104,7 +104,7 @@ class MarketConfig(Config):
 
     @property
     def label(self) -> str:
-        """The market in a few words, for people; says so where it is synthetic."""
+        """The name of the market for users; it says if the market is synthetic."""
         match self.source:
             case "file":
                 return self.path

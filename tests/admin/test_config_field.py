@@ -37,7 +37,7 @@ from rl_training.core.market_config import MarketConfig
         (EnvironmentConfig, '{"positions": [0, 0]}', "positions: each value may be listed once"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused_in_words(config, text, message):
+def test_invalid_json_is_refused_with_reason(config, text, message):
     field = ConfigField(config)
     with pytest.raises(ValidationError) as refused:
         field.clean(text)
@@ -45,12 +45,12 @@ def test_a_config_that_cannot_be_is_refused_in_words(config, text, message):
     assert "pydantic" not in str(refused.value.messages)
 
 
-def test_what_cannot_be_shown_again_is_shown_as_the_default():
+def test_unparseable_value_is_shown_as_default():
     assert json.loads(ConfigField(PPOConfig).prepare_value("[[[")) == PPOConfig().model_dump(mode="json")
 
 
 @pytest.mark.parametrize("config", [MarketConfig, EnvironmentConfig, PPOConfig])
-def test_every_setting_has_a_type_that_the_editor_knows_and_a_help_text(config):
+def test_every_setting_has_known_type_and_help_text(config):
     for setting in form_schema(config)["properties"].values():
         assert setting["type"] in {"string", "number", "integer", "boolean", "array"}
         assert setting.get("help_text") or setting.get("description") or setting["items"]["help_text"]

@@ -6,7 +6,7 @@ from rl_training.core.config_problems import find_problems
 from rl_training.core.market_config import MarketConfig
 
 
-def test_an_episode_counts_its_bars_in_every_parallel_environment():
+def test_total_timesteps_count_bars_of_every_environment():
     config = TrainingConfig(
         episodes=3,
         environment=EnvironmentConfig(episode_length=100),
@@ -19,7 +19,7 @@ def test_an_episode_counts_its_bars_in_every_parallel_environment():
 @pytest.mark.parametrize(
     ("config", "field"), [(PPOConfig, "epochs"), (PPOConfig, "clip_range"), (EnvironmentConfig, "fee")]
 )
-def test_what_is_not_a_number_in_range_is_refused_by_its_field(config, field, value):
+def test_value_that_is_no_number_in_range_is_refused(config, field, value):
     with pytest.raises(ValidationError) as error:
         config.model_validate({field: value})
     assert [problem.path for problem in find_problems(error.value)] == [field]
@@ -29,7 +29,7 @@ def test_what_is_not_a_number_in_range_is_refused_by_its_field(config, field, va
     ("config", "field"), [(PPOConfig, "epochs"), (PPOConfig, "num_envs"), (TrainingConfig, "episodes")]
 )
 @pytest.mark.parametrize("value", [0, 2**63])
-def test_whole_numbers_beyond_their_range_are_refused(config, field, value):
+def test_whole_number_out_of_range_is_refused(config, field, value):
     with pytest.raises(ValidationError) as error:
         config.model_validate({field: value})
     assert [problem.path for problem in find_problems(error.value)] == [field]
@@ -44,7 +44,7 @@ def test_gamma_lambda_and_clip_keep_their_range(field, value):
     assert [problem.path for problem in find_problems(error.value)] == [field]
 
 
-def test_a_minibatch_larger_than_the_rollout_is_refused_by_its_field():
+def test_minibatch_larger_than_rollout_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(num_envs=4, rollout_length=8, minibatch_size=33)
     assert dict(find_problems(error.value)) == {
@@ -52,7 +52,7 @@ def test_a_minibatch_larger_than_the_rollout_is_refused_by_its_field():
     }
 
 
-def test_a_rule_between_fields_of_a_section_is_reported_at_its_field():
+def test_rule_between_fields_is_reported_at_its_field():
     with pytest.raises(ValidationError) as error:
         TrainingConfig.model_validate({"ppo": {"num_envs": 1, "rollout_length": 1}, "market": {"source": "file"}})
     assert dict(find_problems(error.value)) == {
@@ -61,13 +61,13 @@ def test_a_rule_between_fields_of_a_section_is_reported_at_its_field():
     }
 
 
-def test_a_rollout_too_large_for_the_memory_is_refused_by_its_field():
+def test_rollout_too_large_for_memory_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(num_envs=65_536, rollout_length=1_000_000)
     assert [problem.path for problem in find_problems(error.value)] == ["rollout_length"]
 
 
-def test_a_network_too_wide_for_any_machine_is_refused():
+def test_layer_too_wide_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(hidden_sizes=[10**6])
     assert dict(find_problems(error.value)) == {
@@ -75,20 +75,20 @@ def test_a_network_too_wide_for_any_machine_is_refused():
     }
 
 
-def test_networks_too_large_for_the_memory_are_refused():
+def test_networks_too_large_for_memory_are_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(hidden_sizes=[4096, 4096, 4096])
     assert [problem.path for problem in find_problems(error.value)] == ["hidden_sizes"]
     assert "67,108,864 weights" in dict(find_problems(error.value))["hidden_sizes"]
 
 
-def test_an_unknown_key_is_refused_by_its_name():
+def test_unknown_key_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig.model_validate({"gama": 0.9})
     assert dict(find_problems(error.value)) == {"gama": "Extra inputs are not permitted"}
 
 
-def test_a_file_market_needs_a_path():
+def test_file_market_without_path_is_refused():
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="file")
     assert dict(find_problems(error.value)) == {
@@ -97,12 +97,12 @@ def test_a_file_market_needs_a_path():
 
 
 @pytest.mark.parametrize("path", ["a\x00b.csv", "a\x85b.csv", "a\u202eb.csv"])
-def test_a_path_with_control_characters_is_refused(path):
+def test_path_with_control_characters_is_refused(path):
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="file", path=path)
     assert [problem.path for problem in find_problems(error.value)] == ["path"]
 
 
-def test_a_config_cannot_be_changed_in_place():
+def test_config_is_immutable():
     with pytest.raises(ValidationError, match="frozen"):
-        PPOConfig().gamma = 0.5
+        PPOConfig().gamma = 0.5  # type: ignore[misc]

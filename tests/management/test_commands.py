@@ -3,10 +3,11 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
 
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
+from tests.active_runs import claimed_run
+from tests.stored import store_raw
 
 pytestmark = pytest.mark.django_db
 
@@ -23,19 +24,19 @@ def refusal_of(*command: str) -> CommandError:
     return error.value
 
 
-def test_train_policy_queues_a_run_and_prints_it(policy):
+def test_train_policy_queues_run_and_prints_it(policy):
     printed = json.loads(output_of("train_policy", "rl_v3", "--episodes", "3", "--seed", "7", "--json"))
     run = TrainingRun.objects.get()
     assert (printed["run_id"], printed["status"], printed["seed"]) == (run.run_id, "queued", 7)
     assert (run.trigger, run.episodes) == ("command", 3)
 
 
-def test_an_unknown_policy_is_wrong_usage_and_the_known_ones_are_named(policy):
+def test_train_policy_of_unknown_policy_names_known_policies(policy):
     error = refusal_of("train_policy", "rl_v4")
     assert (error.returncode, str(error)) == (2, "unknown policy 'rl_v4'; known policies: rl_v3")
 
 
-def test_a_policy_with_an_active_run_is_refused_with_a_status_of_its_own(policy):
+def test_train_policy_with_active_run_exits_with_status_3(policy):
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.SCHEDULE)
     error = refusal_of("train_policy", "rl_v3")
     assert error.returncode == 3
@@ -43,20 +44,20 @@ def test_a_policy_with_an_active_run_is_refused_with_a_status_of_its_own(policy)
 
 
 @pytest.mark.parametrize("start", ["1", "newest", "-1"])
-def test_a_version_that_does_not_exist_is_wrong_usage(policy, start):
+def test_train_policy_from_unknown_version_is_refused(policy, start):
     error = refusal_of("train_policy", "rl_v3", f"--from={start}")
     assert error.returncode == 2
     assert "expected scratch or a version number; rl_v3 has no version yet" in str(error)
 
 
 @pytest.mark.parametrize("option", ["--episodes=0", "--episodes=1e3", "--seed=-1", "--seed=4294967296"])
-def test_a_number_out_of_range_is_refused_before_anything_is_queued(policy, option):
+def test_train_policy_with_number_out_of_range_queues_nothing(policy, option):
     assert "is not a whole number from" in str(refusal_of("train_policy", "rl_v3", option))
     assert TrainingRun.objects.count() == 0
 
 
 @pytest.mark.django_db(transaction=True)
-def test_train_policy_local_prints_the_finished_run(small_policy, streams):
+def test_train_policy_local_prints_finished_run(small_policy, streams):
     command = ("train_policy", "rl_v3", "--local", "--from", "scratch", "--seed", "7", "--json")
     first, second = json.loads(output_of(*command)), json.loads(output_of(*command))
     assert (first["status"], first["version"], second["version"]) == ("succeeded", 1, 2)
@@ -65,7 +66,7 @@ def test_train_policy_local_prints_the_finished_run(small_policy, streams):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_train_policy_local_exits_1_when_the_run_fails(small_policy, streams, capsys):
+def test_train_policy_local_with_failed_run_exits_with_status_1(small_policy, streams, capsys):
     call_command("policystore", "set", "rl_v3.market.path", "absent.csv", stdout=StringIO())
     call_command("policystore", "set", "rl_v3.market.source", "file", stdout=StringIO())
     out = StringIO()
@@ -83,15 +84,15 @@ def test_policystore_lists_gets_and_sets(policy):
     assert output_of("policystore", "get", "rl_v3.training.interval_minutes") == "5\n"
 
 
-def test_policystore_refuses_an_interval_of_0_naming_field_and_minimum(policy):
+def test_policystore_refuses_interval_of_0_naming_the_minimum(policy):
     error = refusal_of("policystore", "set", "rl_v3.training.interval_minutes", "0")
     assert error.returncode == 2
     assert str(error) == ("rl_v3.training.interval_minutes: Ensure this value is greater than or equal to 1.")
     assert PolicyStore.objects.get().interval_minutes == 60
 
 
-def test_training_status_shows_schedule_activity_and_outcome(policy):
-    lifecycle.fail(lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id), "no bars")
+def test_training_status_shows_schedule_and_outcome(policy):
+    lifecycle.fail(claimed_run(policy), "no bars")
     [status] = json.loads(output_of("training_status", "--json"))
     assert (status["policy"], status["active"], status["total_runs"]) == ("rl_v3", None, 1)
     assert (status["last_status"], status["last_error"]) == ("failed", "no bars")
@@ -99,23 +100,21 @@ def test_training_status_shows_schedule_activity_and_outcome(policy):
     assert refusal_of("training_status", "rl_v4").returncode == 2
 
 
-def test_what_is_printed_drives_no_terminal(policy):
-    lifecycle.fail(lifecycle.claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).run_id), "\x1b]0;title\x07")
+def test_training_status_escapes_control_characters(policy):
+    lifecycle.fail(claimed_run(policy), "\x1b]0;title\x07")
     assert "\\x1b]0;title\\x07" in output_of("training_status", "rl_v3")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_training_events_prints_the_streams_in_order(policy, streams):
-    run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
-    lifecycle.fail(lifecycle.claim(run.run_id), "no bars")
+def test_training_events_prints_streams_in_order(policy, streams):
+    lifecycle.fail(claimed_run(policy), "no bars")
     printed = [json.loads(line) for line in output_of("training_events").splitlines()]
     assert [entry["event_type"] for entry in printed] == ["rl_v3.training.started", "rl_v3.training.completed"]
     assert printed[1]["payload"]["error"] == "no bars"
 
 
-def test_a_policy_whose_stored_config_is_invalid_is_refused_by_its_field(policy):
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE rl_training_policystore SET ppo = '{\"gamma\": 7}'")
+def test_train_policy_with_invalid_stored_config_names_the_field(policy):
+    store_raw(policy, "ppo", {"gamma": 7})
     error = refusal_of("train_policy", "rl_v3")
     assert error.returncode == 2
     assert "gamma" in str(error)

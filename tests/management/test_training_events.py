@@ -1,4 +1,4 @@
-"""`manage.py training_events` as a process: what it prints, and how it ends."""
+"""`manage.py training_events` as a process: its output and its end."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -27,11 +28,14 @@ class System:
     folder: Path
     redis: RedisServer
 
-    def announce(self, name: str) -> None:
+    def publish(self, name: str) -> None:
         self.redis.client.xadd(STARTED, {"event_id": name, "payload": "{}"})
 
-    def manage(self, *command: str, **options: object) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment, **options)
+    def manage(self, *command: str, **options: Any) -> "subprocess.Popen[bytes]":
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment, **options
+        )
+        return process
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +64,7 @@ def system(migrated: System) -> Iterator[System]:
 
 @dataclass
 class Follower:
-    """One `training_events --follow`."""
+    """A process of `training_events --follow`."""
 
     process: "subprocess.Popen[bytes]"
     output: Path
@@ -90,11 +94,11 @@ def follow(system: System) -> "Iterator[object]":
         follower.process.wait()
 
 
-def test_a_consumer_prints_acknowledges_and_ends_cleanly(system, follow):
-    system.announce("a")
+def test_consumer_prints_acknowledges_and_ends_cleanly(system, follow):
+    system.publish("a")
     follower = follow("--group", "audit", "rl_v3")
     follower.prints("a")
-    system.announce("b")
+    system.publish("b")
     follower.prints("a", "b")
     follower.process.send_signal(signal.SIGTERM)
     assert follower.process.wait(10) == 0
@@ -102,43 +106,43 @@ def test_a_consumer_prints_acknowledges_and_ends_cleanly(system, follow):
     assert system.redis.client.xpending(STARTED, "audit")["pending"] == 0
 
 
-def test_a_consumer_survives_a_redis_that_goes_away_and_comes_back_empty(system, follow):
-    system.announce("a")
+def test_consumer_survives_redis_that_comes_back_empty(system, follow):
+    system.publish("a")
     follower = follow("--group", "audit")
     follower.prints("a")
     system.redis.kill()
     wait_for(lambda: "Redis is away" in follower.output.with_suffix(".err").read_text(), "the consumer to notice")
     system.redis.append_only_file.write_bytes(b"")
     system.redis.start()
-    system.announce("b")
+    system.publish("b")
     follower.prints("a", "b")
     system.redis.restart()
-    system.announce("c")
+    system.publish("c")
     follower.prints("a", "b", "c")
 
 
-def test_what_a_killed_consumer_was_handed_is_printed_by_another(system, follow):
+def test_entry_of_killed_consumer_is_printed_by_another(system, follow):
     system.redis.client.xgroup_create(STARTED, "audit", "0", mkstream=True)
-    system.announce("a")
+    system.publish("a")
     system.redis.client.xreadgroup("audit", "killed", {STARTED: ">"})
     follow("--group", "audit", "--claim-after", "0.1").prints("a")
 
 
-def test_following_without_a_group_ends_cleanly_too(system, follow):
-    system.announce("a")
+def test_follower_without_group_ends_cleanly(system, follow):
+    system.publish("a")
     follower = follow("rl_v3")
     follower.prints("a")
-    system.announce("b")
-    system.announce("c")
+    system.publish("b")
+    system.publish("c")
     follower.prints("a", "b", "c")
     follower.process.send_signal(signal.SIGINT)
     assert follower.process.wait(10) == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--follow", "--group", "audit"]])
-def test_a_closed_pipe_ends_it_without_a_word(system, options):
+def test_closed_pipe_ends_command_silently(system, options):
     for number in range(5):
-        system.announce(str(number))
+        system.publish(str(number))
     process = system.manage("training_events", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.stderr.read().decode() == ""
@@ -154,6 +158,6 @@ def test_a_closed_pipe_ends_it_without_a_word(system, options):
         (["--follow", "--group", "audit", "--claim-after", "soon"], "'soon' is not a number of seconds"),
     ],
 )
-def test_wrong_usage_is_said(policy, command, reason):
+def test_wrong_usage_is_refused_with_reason(policy, command, reason):
     with pytest.raises(CommandError, match=reason):
         call_command("training_events", *command)

@@ -1,4 +1,4 @@
-"""`manage.py up` as a user at a terminal meets it: its messages, and the processes that it starts and leaves."""
+"""`manage.py up`: its messages, the processes that it starts, and what it leaves behind."""
 
 import json
 import os
@@ -25,21 +25,25 @@ COMMAND = [sys.executable, "manage.py", "up"]
 
 @dataclass
 class Up:
-    """One `manage.py up`."""
+    """A process of `manage.py up`; `console` holds its output."""
 
     environment: dict[str, str]
     console: Path
     process: "subprocess.Popen[bytes]"
 
     def says(self, pattern: str, seconds: float = 150) -> "re.Match[str]":
+        """Return the first match of `pattern` in the output, waiting for it."""
+
         def found() -> "re.Match[str] | None":
             assert self.process.poll() is None, self.console.read_text()
             return re.search(pattern, self.console.read_text(), re.MULTILINE)
 
-        return wait_for(found, f"a line with {pattern!r}", seconds)
+        match = wait_for(found, f"a line with {pattern!r}", seconds)
+        assert match
+        return match
 
     def end(self, number: signal.Signals, seconds: float) -> int:
-        """The exit status, once the process and all others on its state directory have ended."""
+        """Send a signal and return the exit status once all processes on the state directory have ended."""
         self.process.send_signal(number)
         status = self.process.wait(timeout=seconds)
         wait_for(lambda: not processes_on(self.environment["STATE_DIR"]), "all processes to end", 5)
@@ -72,7 +76,7 @@ def processes_on(state: str) -> list[psutil.Process]:
         try:
             if process.environ().get("STATE_DIR") == state:
                 found.append(process)
-        except psutil.Error:  # ended meanwhile, or another user's
+        except psutil.Error:  # The process has ended meanwhile or belongs to another user.
             continue
     return found
 
@@ -84,13 +88,13 @@ def get(url: str, authorization: str = "") -> Any:
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A state directory on a path that no unix socket could have."""
+    """A state directory whose path is too long for a unix socket."""
     return tmp_path_factory.mktemp("up") / ("deep" * 30)
 
 
 @pytest.fixture(scope="module")
 def first_start(state: Path) -> str:
-    """What the first `up` said until it was killed with SIGKILL, a run under way. Nothing of it is left."""
+    """The output of the first `up` until SIGKILL ended it during a run. All of its processes ended with it."""
     up = start(state, ADMIN_PASSWORD="of-the-first-start")
     try:
         up.says("Authorization: Token")
@@ -102,7 +106,7 @@ def first_start(state: Path) -> str:
 
 @pytest.fixture(scope="module")
 def up(state: Path, first_start: str) -> Iterator[Up]:
-    """The running system, started for the second time. SIGTERM ends all of it within 10 s."""
+    """The running system of a second start, which SIGTERM ends completely within 10 s."""
     up = start(state, ADMIN_PASSWORD="of-the-second-start")
     try:
         up.says("Authorization: Token")
@@ -113,12 +117,12 @@ def up(state: Path, first_start: str) -> Iterator[Up]:
     assert not private_socket(state).parent.exists()
 
 
-def test_the_first_start_says_what_it_does_and_how_to_log_in(first_start):
+def test_first_start_prints_migrations_and_login(first_start):
     assert re.search("^Applying [0-9]+ migrations", first_start, re.MULTILINE)
     assert re.search("^  Admin .* login: admin, password: of-the-first-start$", first_start, re.MULTILINE)
 
 
-def test_it_prints_addresses_logins_and_a_line_to_paste(up):
+def test_start_prints_urls_logins_and_curl_command(up):
     site, flower = (f"http://127.0.0.1:{up.environment[name]}" for name in ("WEB_PORT", "FLOWER_PORT"))
     up.says(f"^  Pages    {site}/$")
     up.says(f"^  Admin    {site}/admin/  login: admin, password: unchanged since the first start$")
@@ -127,13 +131,13 @@ def test_it_prints_addresses_logins_and_a_line_to_paste(up):
     assert get(url, token)["interval_minutes"] == 60
 
 
-def test_a_deep_folder_has_its_socket_elsewhere_for_this_user_alone(up, state):
+def test_deep_state_directory_gets_private_socket_elsewhere(up, state):
     assert len(str(state / "redis.sock")) > LONGEST_SOCKET_PATH
     path = private_socket(state)
     assert [path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777] == [0o700, 0o700]
 
 
-def test_nothing_listens_beyond_this_machine(up):
+def test_services_listen_on_loopback_only(up):
     listening = {
         connection.laddr
         for process in processes_on(up.environment["STATE_DIR"])
@@ -143,7 +147,7 @@ def test_nothing_listens_beyond_this_machine(up):
     assert listening == {("127.0.0.1", int(up.environment[name])) for name in ("WEB_PORT", "FLOWER_PORT")}
 
 
-def test_a_second_one_on_the_same_state_is_refused(up, state):
+def test_second_start_on_same_state_is_refused(up, state):
     second = subprocess.run(
         COMMAND, cwd=ROOT, env=environment(state), capture_output=True, text=True, check=False, timeout=60
     )
@@ -151,7 +155,7 @@ def test_a_second_one_on_the_same_state_is_refused(up, state):
     assert f"It is already running on {state}" in second.stderr
 
 
-def test_a_service_that_dies_is_started_again(up):
+def test_killed_service_is_restarted(up):
     def beats() -> list[psutil.Process]:
         return [process for process in processes_on(up.environment["STATE_DIR"]) if process.cmdline()[-1:] == ["beat"]]
 
@@ -161,7 +165,7 @@ def test_a_service_that_dies_is_started_again(up):
     wait_for(lambda: [found for found in beats() if found.pid != beat.pid], "another beat")
 
 
-def test_once_prints_the_summary_of_the_first_run_and_leaves_nothing(tmp_path):
+def test_once_prints_summary_and_leaves_nothing(tmp_path):
     settings = environment(tmp_path / "state")
     once = subprocess.run([*COMMAND, "--once"], cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
     assert once.returncode == 0, once.stderr

@@ -7,7 +7,7 @@ from django.utils import timezone
 from quantum_trader.logs import escape_control_characters
 from rl_training.models import PolicyStore
 
-# Beat looks every second; a busy database or a restart may cost it some.
+# Beat ticks every second; a busy database or a restart of beat delays it by some seconds.
 OVERDUE_AFTER = timedelta(seconds=60)
 NO_EDITS = datetime.max.replace(tzinfo=UTC)
 

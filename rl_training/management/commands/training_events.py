@@ -73,7 +73,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             return
         except BrokenPipeError:
-            # Who read this has ended. Python must not find that out again when it flushes at its exit.
+            # The reader of the pipe has ended. Python would raise the error again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except redis.RedisError as error:
             raise CommandError(f"Redis cannot be reached: {error}. Is `make up` running, or REDIS_URL right?") from None
@@ -85,7 +85,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from None
 
     def _streams(self, *kinds: str) -> list[str]:
-        """A policy may be added meanwhile; while the database is away the known ones go on."""
+        """Return the streams to read: of all present policies, or of the last known ones while the database is away."""
         if not self.policy:
             try:
                 self.known = list(PolicyStore.objects.order_by("name").values_list("name", flat=True))
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         return [f"{name}.training.{kind}" for name in self.known for kind in kinds]
 
     def _print_stored(self) -> dict[str, str]:
-        """Returns the id of the last entry of each stream."""
+        """Print all stored entries and return the id of the last one of each stream."""
         entries = [
             (entry_id, stream, fields) for stream in self._streams(*EVENTS) for entry_id, fields in stored(stream)
         ]
@@ -106,7 +106,7 @@ class Command(BaseCommand):
         with Signals() as signals:
             last = self._print_stored()
             while not signals.received:
-                # A stream not seen so far is read from its start.
+                # The stream of a new policy is read from its start.
                 streams = {stream: last.get(stream, "0") for stream in self._streams(*WITH_PROGRESS)}
                 if not streams:
                     signals.wait(RETRY_SECONDS)
@@ -117,13 +117,14 @@ class Command(BaseCommand):
                         last[stream] = entry_id
 
     def _consume(self, consumer: Consumer) -> None:
-        redis_client().ping()  # an address that is wrong from the start is an error; a Redis that goes away is not
+        # A wrong REDIS_URL ends the command at once; a Redis that goes away later does not.
+        redis_client().ping()
         away = False
         with Signals() as signals:
             while not signals.received:
                 try:
                     streams = self._streams(*EVENTS)
-                    # What was handed out is finished before this ends: others would wait for it.
+                    # All delivered entries are acknowledged before the command ends, or others would wait for them.
                     for stream, entry_id, fields in consumer.read(streams):
                         self._print(fields)
                         consumer.acknowledge(stream, entry_id)
@@ -136,6 +137,6 @@ class Command(BaseCommand):
                     signals.wait(RETRY_SECONDS)
 
     def _print(self, fields: dict[str, str]) -> None:
-        """Out of this process's hands when this returns."""
+        """Print an entry, and flush it, so that it may be acknowledged."""
         self.stdout.write(json.dumps({**fields, "payload": json.loads(fields["payload"])}))
         self.stdout.flush()

@@ -32,7 +32,7 @@ from rl_training.presence.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
 LOCAL = "127.0.0.1"
-# A machine that is busy with something else still gets there; a service that cannot start never does.
+# A busy machine needs up to a minute or so to start all services.
 READY_WITHIN_SECONDS = 120.0
 POLL_SECONDS = 0.2
 
@@ -40,7 +40,7 @@ Address = tuple[str, int]
 
 
 class Stopped(Exception):
-    """Somebody asked to stop."""
+    """The user or the operating system stops the command by a signal."""
 
 
 class Command(BaseCommand):
@@ -82,20 +82,11 @@ class Command(BaseCommand):
                 raise CommandError(f"The run failed: {summary['last_error']}")
 
     def _run(self, stack: ExitStack) -> dict[str, Any]:
-        """Start everything; returns the summary after a run with --once, else never."""
+        """Start all services. With --once return the summary after the first run, else go on until a signal."""
         started = timezone.now()
         web, flower = self._addresses()
         flower_login = os.environ.get("FLOWER_BASIC_AUTH") or f"admin:{secrets.token_urlsafe(12)}"
-        redis_services = self._private_redis(stack)
-        self.supervisor = stack.enter_context(
-            Supervisor(
-                {**os.environ, "WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])},
-                self.signals,
-                stdout=sys.stderr if self.once else None,
-            )
-        )
-        self.watchdog = Watchdog(self.supervisor)
-        self.supervisor.start(*redis_services)
+        self._start_redis(stack, {"WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])})
         self._migrate()
         user, token, password = first_admin()
         connection.close()
@@ -123,7 +114,16 @@ class Command(BaseCommand):
             self._watch()
         return self._wait_for_run(f"{site}{SUMMARY}", token, started)
 
+    def _start_redis(self, stack: ExitStack, ports: dict[str, str]) -> None:
+        """Start the supervisor, and the private Redis unless REDIS_URL names one."""
+        redis_services = self._private_redis(stack)
+        stdout = sys.stderr if self.once else None
+        self.supervisor = stack.enter_context(Supervisor({**os.environ, **ports}, self.signals, stdout=stdout))
+        self.watchdog = Watchdog(self.supervisor)
+        self.supervisor.start(*redis_services)
+
     def _addresses(self) -> tuple[Address, Address]:
+        """Return the addresses for web and Flower. Raises `NotAvailableError` when one of them is in use."""
         if self.once:
             web_port, flower_port = state_dir.free_ports(2)
             return (LOCAL, web_port), (LOCAL, flower_port)
@@ -135,6 +135,7 @@ class Command(BaseCommand):
         return web, flower
 
     def _private_redis(self, stack: ExitStack) -> list[processes.Service]:
+        """Return the service of the private Redis; none when REDIS_URL names a Redis."""
         if os.environ.get("REDIS_URL"):
             return []
         socket, folder = private_socket(settings.STATE_DIR), settings.STATE_DIR / "redis"
@@ -154,6 +155,7 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
 
     def _wait_for(self, checks: dict[str, Callable[[], bool]]) -> None:
+        """Return when every check has been true once. Raises `CommandError` at the deadline."""
         waiting = dict(checks)
         while waiting := {name: answers for name, answers in waiting.items() if not answers()}:
             if time.monotonic() > self.deadline:
@@ -161,11 +163,11 @@ class Command(BaseCommand):
             self._watch()
 
     def _wait_for_run(self, url: str, token: str, started: datetime) -> dict[str, Any]:
-        """The summary once it shows a run that finished since `started`."""
+        """Return the summary as soon as it shows a run that finished after `started`."""
         self._say("Waiting for beat to find a policy due and for the worker to finish its run ...")
         while time.monotonic() < self.deadline:
             self._watch()
-            with contextlib.suppress(OSError):  # web is being started again
+            with contextlib.suppress(OSError):  # The supervisor may be restarting web.
                 status, body = health.get(url, {"Authorization": f"Token {token}"})
                 if status != 200:
                     raise CommandError(f"{url} answered {status}, not 200.")
@@ -175,6 +177,7 @@ class Command(BaseCommand):
         raise CommandError("No run finished in time. The lines above may say why.")
 
     def _watch(self) -> None:
+        """Restart services that ended or are silent. Raises `Stopped` after a signal."""
         self.supervisor.watch(POLL_SECONDS)
         self.watchdog.check()
         if self.signals.received:
@@ -188,7 +191,7 @@ class Command(BaseCommand):
 
 
 def first_admin() -> tuple[str, str, str | None]:
-    """Name and API token of the first superuser; its password too if this call made it."""
+    """Return name and API token of the first superuser, and the password if this call created the user."""
     user_model = get_user_model()
     user, password = user_model.objects.filter(is_superuser=True).order_by("pk").first(), None
     if user is None:
@@ -211,14 +214,14 @@ def worker_answers() -> bool:
 
 
 def base_url(address: Address) -> str:
-    """Where this machine reaches a server that listens on `address`, all addresses included."""
+    """Return the URL at which this machine reaches a server that listens on `address`."""
     host, port = address
     host = LOCAL if host in ("0.0.0.0", "::") else host  # noqa: S104
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def public_url() -> str | None:
-    """Where the site is when it does not answer to this machine's own address: behind a proxy, under its first name."""
+    """Return the site's URL behind a proxy, with its first host name; None when it answers at 127.0.0.1."""
     if not settings.HTTPS and {"*", LOCAL} & set(settings.ALLOWED_HOSTS):
         return None
     return f"{'https' if settings.HTTPS else 'http'}://{settings.ALLOWED_HOSTS[0].lstrip('*.')}"

@@ -16,11 +16,11 @@ from celery_app import app
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
 from rl_training.schedule.scheduler import PolicyStoreScheduler
 from tests.access_table import ADMIN, KEY, TABLE
+from tests.admin.policy_pages import LIST, form_data
 from tests.api_clients import POLICY, patch, problem, trigger, user_of
 
-CHANGE = f"/admin/rl_training/policystore/{KEY}/change/"
-HISTORY = f"/admin/rl_training/policystore/{KEY}/history/"
-LIST = "/admin/rl_training/policystore/"
+CHANGE = f"{LIST}{KEY}/change/"
+HISTORY = f"{LIST}{KEY}/history/"
 
 
 class Stored(NamedTuple):
@@ -96,12 +96,6 @@ def output_of(*arguments: str) -> str:
 
 def messages(response: Any) -> str:
     return " ".join(str(message) for message in response.context["messages"])
-
-
-def form_data(page: Any) -> dict[str, Any]:
-    """Return what a browser sends when it saves the form as shown."""
-    values = {field.html_name: field.value() for field in page.context["adminform"].form}
-    return {name: value for name, value in values.items() if value not in (None, False)}
 
 
 def test_every_url_answers_as_for_a_valid_config(admin):

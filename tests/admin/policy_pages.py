@@ -1,0 +1,41 @@
+"""Requests to the admin's pages of policies, as a browser sends them."""
+
+import json
+from typing import Any
+
+from django.test import Client
+
+from rl_training.models import PolicyStore
+
+LIST = "/admin/rl_training/policystore/"
+
+
+def change_url(policy: PolicyStore) -> str:
+    return f"{LIST}{policy.pk}/change/"
+
+
+def form_data(response: Any) -> dict[str, Any]:
+    """Return what a browser sends when it saves the form as shown."""
+    form = response.context["adminform"].form
+    values = {field.html_name: field.value() for field in form}
+    return {name: value for name, value in values.items() if value not in (None, False)}
+
+
+def edit(client: Client, policy: PolicyStore, **fields: Any) -> Any:
+    """Open the policy's form, change the fields and save; the value of a config field is a dict of its changes."""
+    data = form_data(client.get(change_url(policy)))
+    for name, value in fields.items():
+        data[name] = json.dumps(json.loads(data[name]) | value) if isinstance(value, dict) else value
+    return client.post(change_url(policy), data)
+
+
+def errors(response: Any) -> Any:
+    """Return the errors of the form by field."""
+    return response.context["adminform"].form.errors
+
+
+def act(client: Client, action: str, *policies: PolicyStore) -> list[str]:
+    """Run an action of the list on the policies, and return the messages that it shows."""
+    data = {"action": action, "_selected_action": [policy.pk for policy in policies]}
+    response = client.post(LIST, data, follow=True)
+    return [str(message) for message in response.context["messages"]]

@@ -1,0 +1,101 @@
+"""The list of policies in the admin: its columns, actions and permissions, and deleting policies."""
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from rl_training.models import PolicyStore, TrainingRun
+from tests.admin.policy_pages import LIST, act, change_url
+from tests.stored import MARKUP, finished_run, store_raw
+
+pytestmark = pytest.mark.django_db
+
+
+def test_list_shows_outcomes_in_fixed_number_of_queries(admin, policy):
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            page = admin.get(LIST).content.decode()
+        return len(captured), page
+
+    before, _ = queries()
+    for number in range(5):
+        other = PolicyStore.objects.create(name=f"other_{number}", schedule_error=MARKUP)
+        finished_run(other, status="failed", error=MARKUP)
+    after, page = queries()
+    assert after == before
+    assert page.count('class="outcome failed"') == 5
+    assert MARKUP not in page
+
+
+def test_train_now_queues_run(admin, policy):
+    messages = act(admin, "train_now", policy)
+    run = TrainingRun.objects.get()
+    assert (run.policy, run.trigger, run.status) == (policy, "admin", "queued")
+    assert f"http://127.0.0.1:5555/task/{run.run_id}" in messages[0]
+
+
+def test_train_now_names_policies_that_cannot_train(admin, policy):
+    broken = PolicyStore.objects.create(name="broken")
+    store_raw(broken, "market", {"source": "nyse"})
+    act(admin, "train_now", policy)
+    active = TrainingRun.objects.get()
+    assert act(admin, "train_now", policy, broken) == [
+        "Policy broken: what is stored is invalid; open it and save it repaired. market.source: Input should be "
+        "'sp500', 'nasdaq', 'file', 'exchange' or 'planted', got nyse",
+        f"Not queued: policy rl_v3 already has a queued run, {active.run_id}.",
+    ]
+    assert TrainingRun.objects.count() == 1
+
+
+def test_enable_and_disable_are_recorded(admin, policy):
+    before = policy.updated_at
+    assert act(admin, "disable", policy) == ["Policy rl_v3 is disabled."]
+    policy.refresh_from_db()
+    assert not policy.enabled
+    assert policy.updated_at > before
+    entry = PolicyStore.history.latest()
+    assert (entry.enabled, entry.history_user.username) == (False, "admin")
+    act(admin, "enable", policy)
+    policy.refresh_from_db()
+    assert policy.enabled
+
+
+def test_actions_without_change_permission_do_nothing(client, policy):
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_policystore"))
+    client.force_login(user)
+    act(client, "disable", policy)
+    act(client, "train_now", policy)
+    assert PolicyStore.objects.get(pk=policy.pk).enabled
+    assert not TrainingRun.objects.exists()
+    assert client.get(change_url(policy)).status_code == 200
+    assert client.post(change_url(policy), {"interval_minutes": 5}).status_code == 403
+
+
+def test_train_now_needs_permission_to_add_runs(client, policy):
+    user = User.objects.create_user("trainer", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__in=["view_policystore", "change_policystore"]))
+    client.force_login(user)
+    act(client, "train_now", policy)
+    assert not TrainingRun.objects.exists()
+    user.user_permissions.add(Permission.objects.get(codename="add_trainingrun"))
+    act(client, "train_now", policy)
+    assert TrainingRun.objects.count() == 1
+
+
+def test_policy_with_runs_is_not_deleted(admin, policy):
+    finished_run(policy)
+    page = admin.get(f"{LIST}{policy.pk}/delete/").content.decode()
+    assert "rl_v3 has training runs; disable it instead" in page
+    admin.post(f"{LIST}{policy.pk}/delete/", {"post": "yes"})
+    admin.post(LIST, {"action": "delete_selected", "_selected_action": [policy.pk], "post": "yes"})
+    assert PolicyStore.objects.filter(pk=policy.pk).exists()
+
+
+def test_policies_without_runs_are_deleted(admin, policy):
+    other = PolicyStore.objects.create(name="other")
+    store_raw(other, "ppo", {"gamma": 7})
+    admin.post(f"{LIST}{other.pk}/delete/", {"post": "yes"})
+    admin.post(LIST, {"action": "delete_selected", "_selected_action": [policy.pk], "post": "yes"})
+    assert not PolicyStore.objects.exists()
