@@ -58,7 +58,7 @@ def store(section: str, raw: Any) -> None:
             cursor.execute(f"UPDATE rl_training_{table} SET {section} = %s WHERE {key} = %s", [json.dumps(raw), KEY])
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES)
+@pytest.fixture(params=list(CASES.values()), ids=list(CASES))
 def stored(request: pytest.FixtureRequest, rows: None) -> Stored:
     case: Stored = request.param
     store(case.section, case.raw)
