@@ -15,7 +15,7 @@ from dashboard.live.hub import RETRY_SECONDS, Hub
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
-# A client that was away for longer is told to fetch its page again: a month of events would cost more.
+# A client that was away for longer is notified to fetch its page again: a month of events would cost more.
 OLDEST_MILLISECONDS = 3_600_000
 # Random pauses spread the reconnections of many clients.
 RANDOM = random.SystemRandom()

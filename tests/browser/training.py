@@ -10,10 +10,10 @@ from tests.waiting import wait_for
 # The policy with a long run under way, and the policy whose finished runs and versions the screenshots show.
 RUNNING, FINISHED = "rl_v3", "nasdaq_trend"
 # How many runs each policy trains.
-RUNS = {RUNNING: 16, FINISHED: 24, "sp500_long_flat": 10, "nasdaq_low_cost": 6, GOLD: 2}
-EPISODES = 8
+RUNS = {RUNNING: 10, FINISHED: 12, "sp500_long_flat": 5, "nasdaq_low_cost": 3, GOLD: 2}
+EPISODES = 2
 # The long run is long enough for all screenshots; they begin after the second number of episodes.
-LONG_RUN_EPISODES, BEGIN_AFTER_EPISODES = 6000, 1500
+LONG_RUN_EPISODES, BEGIN_AFTER_EPISODES = 400, 60
 
 
 def train(system: Site) -> None:
@@ -26,7 +26,7 @@ def train(system: Site) -> None:
         for policy, runs in RUNS.items():
             if number < runs:
                 trigger(system, policy, EPISODES)
-        wait_for(lambda: not active(system), "the runs to end", 300)
+        wait_for(lambda: not active(system), "the runs to end", 600)
     system.query("UPDATE rl_training_policystore SET enabled = 0 WHERE name = 'nasdaq_low_cost'")
     system.start("beat")
     scheduled = "SELECT COUNT(*) AS number FROM rl_training_trainingrun WHERE \"trigger\" = 'schedule'"

@@ -136,11 +136,11 @@
 
   function listen() {
     if (!window.EventSource || stream || document.hidden || !sections().length) return;
-    const asked = new URLSearchParams();
+    const query = new URLSearchParams();
     const policy = document.querySelector("[data-live-policy]");
-    if (policy) asked.set("policy", policy.dataset.livePolicy);
-    if (lastId) asked.set("after", lastId);
-    const opened = new EventSource(`/live/?${asked}`);
+    if (policy) query.set("policy", policy.dataset.livePolicy);
+    if (lastId) query.set("after", lastId);
+    const opened = new EventSource(`/live/?${query}`);
     let failing = 0;
     stream = opened;
     opened.onopen = () => {
