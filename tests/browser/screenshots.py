@@ -34,6 +34,9 @@ DOCUMENTED = (
 )
 # Of a longer page, the screenshot shows the top. Pixels by width.
 TALLEST = {"wide": 1050, "phone": 1450}
+CONTENT_SIZE = """
+() => [document.documentElement.clientWidth, document.querySelector("main").getBoundingClientRect().bottom + scrollY]
+"""
 
 
 def main() -> int:
@@ -89,7 +92,7 @@ def take_all(system: Site, browser: Browser, width: str, scheme: Literal["light"
 
 
 def screenshot(page: Page, path: Path, tallest: int) -> None:
-    width, height = page.evaluate("[document.documentElement.clientWidth, document.documentElement.scrollHeight]")
+    width, height = page.evaluate(CONTENT_SIZE)
     page.screenshot(
         path=path,
         full_page=True,
