@@ -91,7 +91,7 @@ class TrainNow(Action):
         if active is not None:
             return f"It has a {active.status} run, {active.run_id}: another run can start when this run has ended."
         episodes = self.policy.episodes_per_run
-        return f"A run of {episodes:,} episode{'s' if episodes != 1 else ''} is queued. The schedule does not change."
+        return f"This queues a run of {episodes:,} episode{'s' if episodes != 1 else ''}. The schedule does not change."
 
     def act(self) -> None:
         try:
