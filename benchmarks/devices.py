@@ -1,8 +1,8 @@
-"""How many environment steps per second PPO makes on a processor and on CUDA, by the size of its networks.
+"""Measures PPO's environment steps per second on a processor and on CUDA, by the size of its networks.
 
 python -m benchmarks.devices [--rounds N]
 
-What `device: auto` chooses is chosen by this. Everything is measured in turn in each round; figures are medians.
+The threshold of `device: auto` comes from this table. Each round measures everything once; figures are medians.
 """
 
 import argparse
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from benchmarks.markdown import aligned
-from benchmarks.throughput import TimedPPO, learnt, trainer
+from benchmarks.results.markdown import aligned
+from benchmarks.training_speed.timed_ppo import TimedPPO, measured_learning, trainer
 from rl_training.core.config import PPOConfig
 from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
@@ -21,7 +21,7 @@ from rl_training.core.ppo.ppo import choose_device
 
 WIDTHS = (64, 96, 128, 192, 256, 512)
 PROCESSOR_THREADS = tuple(threads for threads in (2, 4, 8, 16) if threads <= (os.cpu_count() or 1))
-# Two rollouts of the defaults: on a processor a wide network takes a second for that.
+# Two rollouts of the default config, for which a wide network takes a second on a processor.
 STEPS = 16_384
 
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measured(width: int, rounds: int) -> tuple[str, ...]:
-    """The line of the table for two hidden layers of this width."""
+    """Return the line of the table for two hidden layers of this width."""
     market = load_market(MarketConfig())
 
     def prepared(device: str, threads: int) -> tuple[TimedPPO, PPOConfig]:
@@ -47,7 +47,7 @@ def measured(width: int, rounds: int) -> tuple[str, ...]:
         return trainer(market, config, threads), config
 
     trainers = [prepared("cuda", 1), *(prepared("cpu", threads) for threads in PROCESSOR_THREADS)]
-    found = [[learnt(*one, STEPS)["steps_per_second"] for one in trainers] for _ in range(rounds)]
+    found = [[measured_learning(*each, STEPS)["steps_per_second"] for each in trainers] for _ in range(rounds)]
     medians = [f"{statistics.median(figures):,.0f}" for figures in zip(*found, strict=True)]
     parameters = len(trainers[0][0].parameters.values)
     return (f"{width}, {width}", f"{parameters:,}", *medians)

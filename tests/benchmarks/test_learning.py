@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from benchmarks.control import CLEANRL, ControlTask
 from benchmarks.learning import main, table
-from benchmarks.market_learning import MarketTask
-from benchmarks.markets import PlantedMarket
-from benchmarks.rows import ROWS
-from benchmarks.targets import Row, Target, interquartile_mean, share_from
+from benchmarks.learning_tasks.control import CLEANRL, ControlTask
+from benchmarks.learning_tasks.market_tasks import MarketTask
+from benchmarks.learning_tasks.planted_markets import PlantedMarket
+from benchmarks.learning_tasks.rows import ROWS
+from benchmarks.results.targets import Row, Target, interquartile_mean, share_from
 from rl_training.core.config import PPOConfig
 from rl_training.core.market_config import MarketConfig
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.optimum import optimum, upward_probability
+from benchmarks.learning_tasks.optimum import optimum, upward_probability
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.planted import planted_returns
 from rl_training.core.market_config import MarketConfig
@@ -13,7 +13,7 @@ def planted(kind="ar1", **given):
 
 
 def profit_per_bar(returns, targets, cost):
-    """Additive profit in basis points a bar of targets, [T], that earn the return after them."""
+    """Return the additive profit in basis points per bar of targets, [T], that earn the return after them."""
     turnover = np.abs(np.diff(targets, prepend=0.0))
     return 1e4 * np.mean(targets[:-1] * returns[1:] - cost * turnover[:-1])
 
@@ -37,7 +37,7 @@ def test_optimum_equals_the_published_reward(config, cost, accounting, reward):
 
 def test_optimum_without_cost_follows_the_sign_of_the_last_return():
     best = optimum(planted(planted_phi=0.2), 0.0, "profit")
-    # E |phi r| of a normal r, in basis points.
+    # The reward is E |phi r| for a normal r, in basis points.
     assert best.reward == pytest.approx(0.2 * 100 * np.sqrt(2 / np.pi), abs=0.002)
     assert best.decide(np.array([-0.001, 0.001]), np.array([1.0, -1.0])).tolist() == [-1.0, 1.0]
 
@@ -61,7 +61,7 @@ def test_following_the_optimum_earns_its_reward():
     returns = planted_returns(config)
     best = optimum(config, 0.001, "profit")
     targets = best.targets(returns)
-    # What is earned beyond its expectation, given the last return, is noise of mean 0.
+    # The earnings beyond their expectation, given the last return, are noise of mean 0.
     noise = 1e4 * np.mean(targets[:-1] * (returns[1:] - 0.2 * returns[:-1]))
     assert profit_per_bar(returns, targets, 0.001) - noise == pytest.approx(best.reward, abs=0.15)
     naive = profit_per_bar(returns, np.sign(returns), 0.001)
@@ -80,7 +80,6 @@ def test_regime_signal_uses_all_returns_so_far():
 
 
 def test_held_accounting_earns_the_reward_of_the_environment():
-    """The best policy, followed through trade_bar by many accounts at once, earns what the program says."""
     best = optimum(planted(planted_phi=0.2), 0.001, "held")
     config = EnvironmentConfig(fee=0.001, slippage=0.0)
     random = np.random.default_rng(3)
@@ -95,5 +94,5 @@ def test_held_accounting_earns_the_reward_of_the_environment():
         rewards.append(1e4 * np.mean(outcome.reward - target * (new - 0.2 * last)))
         last, price = new, close
     assert best.reward == pytest.approx(8.33, abs=0.01)
-    # Below it by what a rule that sees only the last return and the position loses.
+    # The rule sees only the last return and the position, not the exposure, which costs it about 0.01.
     assert np.mean(rewards[20:]) == pytest.approx(best.reward - 0.01, abs=0.06)

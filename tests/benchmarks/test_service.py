@@ -3,10 +3,11 @@ import math
 import pytest
 from django.db import connection
 
-from benchmarks.running_system import Console
+from benchmarks.results.figures import Figure
 from benchmarks.service import PARTS, table
-from benchmarks.service_parts import PARTS as MEASURED
-from benchmarks.service_parts import Figure, store_runs
+from benchmarks.system.console import Console
+from benchmarks.system.service_measurements import PARTS as MEASURED
+from benchmarks.system.stored_rows import store_runs
 from rl_training.models import PolicyStore, TrainingRun
 
 
@@ -40,7 +41,8 @@ def test_console_returns_each_complete_line_once(tmp_path):
 def test_stored_runs_equal_the_policys_counts(policy):
     if connection.vendor != "postgresql":
         pytest.skip("runs are stored by PostgreSQL's own functions")
-    store_runs(40, at_once=15)
+    store_runs(25)
+    store_runs(40)
     policy = PolicyStore.objects.get(pk=policy.pk)
     assert (policy.total_runs, policy.succeeded_runs) == (40, 36)
     for run in TrainingRun.objects.all():

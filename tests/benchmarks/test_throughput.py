@@ -2,7 +2,9 @@ import json
 
 import pytest
 
-from benchmarks.throughput import PPOConfig, main, operations, parse, summarise
+from benchmarks.throughput import main, parse, summarise
+from benchmarks.training_speed.machine import operations
+from rl_training.core.config import PPOConfig
 
 ROUND = {
     "gflops": 100.0,
@@ -20,7 +22,7 @@ ROUND = {
 
 
 def test_operations_of_a_step_are_those_of_its_products():
-    # 11 observations, actor and critic of 64-64, 3 actions: 9,856 weights; 4 epochs.
+    # With 11 observations, 3 actions, and an actor and a critic of 64-64, there are 9,856 weights. There are 4 epochs.
     assert operations(PPOConfig()) == 2 * 9856 * 13
 
 

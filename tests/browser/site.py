@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.running_system import AT_WORK, Started, running
+from benchmarks.system.running_system import AT_WORK, Started, running
 from quantum_trader import health
 from quantum_trader.processes import BASE_DIR, COMMANDS, Service
 from quantum_trader.state_dir import free_ports

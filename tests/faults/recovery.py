@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.markdown import aligned
+from benchmarks.results.markdown import aligned
 from tests.faults.system import RECOVERY_SECONDS
 
 HEADINGS = ("fault", "tries", "failed", "lost", "doubled", "recovery, median", "worst")

@@ -1,4 +1,4 @@
-"""What `benchmarks.pages` asks for besides the runs of `service_parts`. Importing it needs Django's settings."""
+"""The rows and the session for the requests of `benchmarks.pages`. Importing this module requires django.setup()."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -6,17 +6,17 @@ from datetime import UTC, datetime, timedelta
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
-from django.db import connection
 
+from benchmarks.system.stored_rows import vacuum
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
 
-RUNS_OF_OTHERS = 10
+RUNS_OF_OTHER_POLICIES = 10
 CURVE_POINTS = 1_000
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def store_others() -> str:
-    """A few runs of each other policy and a version of `rl_v3`; the id of the run that made it."""
+def store_other_policies_and_a_version() -> str:
+    """Store a few runs of each policy but `rl_v3`, and a version of `rl_v3`; return the run_id of the version's run."""
     others = PolicyStore.objects.exclude(name="rl_v3").values_list("pk", flat=True)
     TrainingRun.objects.bulk_create(
         (
@@ -33,7 +33,7 @@ def store_others() -> str:
                 environment_steps=8192,
             )
             for pk in others
-            for number in range(RUNS_OF_OTHERS)
+            for number in range(RUNS_OF_OTHER_POLICIES)
         ),
         batch_size=1000,
     )
@@ -41,12 +41,12 @@ def store_others() -> str:
     PolicyVersion.objects.create(
         policy=run.policy, number=1, run=run, artifact="a", sha256="b" * 64, evaluation=evaluation()
     )
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
+    vacuum()
     return run.run_id
 
 
 def evaluation() -> dict[str, object]:
+    """Return an evaluation with long equity curves."""
     curve = [1 + 0.1 * math.sin(point / 50) for point in range(CURVE_POINTS)]
     account = {"total_return": 0.1, "sharpe": 0.5, "sharpe_interval": [0.1, 0.9], "equity_curve": curve}
     stamps = [f"{START + timedelta(days=point):%Y-%m-%dT%H:%M:%SZ}" for point in range(CURVE_POINTS)]
@@ -54,8 +54,8 @@ def evaluation() -> dict[str, object]:
 
 
 def session() -> str:
-    """The key of a session of somebody who may look at everything."""
-    user, _ = User.objects.get_or_create(username="looks", is_superuser=True)
+    """Return the session key of a signed-in superuser."""
+    user, _ = User.objects.get_or_create(username="benchmark", is_superuser=True)
     store = SessionStore()
     store[SESSION_KEY] = str(user.pk)
     store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"

@@ -1,15 +1,16 @@
-"""What `benchmarks.monitoring` measures. Importing it needs Django's settings to be in place."""
+"""The measurements of `benchmarks.monitoring`. Importing this module requires django.setup()."""
 
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from django.db import connection
 from django.db.models import F
 
-from benchmarks.running_system import LOCAL, RunningSystem
-from benchmarks.service_parts import INSERT_RUNS, Figure, busy, empty, resident
+from benchmarks.results.figures import Figure
+from benchmarks.system.processes import processor_percent, processor_seconds, resident
+from benchmarks.system.running_system import LOCAL, RunningSystem
+from benchmarks.system.stored_rows import empty, insert_runs, vacuum
 from quantum_trader import health
 from rl_training.alerts.evaluator import Evaluator
 from rl_training.alerts.kinds import SYSTEM_KINDS
@@ -21,11 +22,12 @@ POLICIES = 1_000
 RUNS = 1_000_000
 SCRAPES = 200
 ROUNDS = 20
-# As many finish a run between two rounds.
+# The number of policies that finish a run between two rounds.
 BUSY_POLICIES = 20
 
 
 def measure(system: RunningSystem) -> Iterator[Figure]:
+    """Measure the count of runs, the rounds of alert rules, and scrapes of /metrics."""
     empty(policies=POLICIES)
     store_rules()
     store_runs()
@@ -34,55 +36,51 @@ def measure(system: RunningSystem) -> Iterator[Figure]:
     with system.start("web", "alerts") as services:
         for _ in range(5):
             scrape(system)
-        before = services["web"].process.cpu_times()
+        before = processor_seconds(services["web"].process)
         taken = [1000 * scrape(system) for _ in range(SCRAPES)]
-        after = services["web"].process.cpu_times()
-        spent = after.user + after.system - before.user - before.system
-        # What does not depend on what else the machine does.
+        spent = processor_seconds(services["web"].process) - before
+        # Unlike the wall time, the processor time does not depend on other processes.
         yield Figure("scrape of /metrics, processor time of web", 1000 * spent / SCRAPES, "ms")
         yield Figure("scrape of /metrics, median", statistics.median(taken), "ms", 100.0)
         yield Figure("scrape of /metrics, 95th percentile", statistics.quantiles(taken, n=20)[18], "ms", 100.0)
         yield Figure("scrape of /metrics, shortest", min(taken), "ms")
         yield resident("web", services["web"].process, 150.0)
-        yield Figure("alerts' processor use", busy(services["alerts"].process), "% of a core")
+        yield Figure("alerts' processor use", processor_percent(services["alerts"].process), "% of a core")
         yield resident("alerts", services["alerts"].process, 150.0)
 
 
 def store_rules() -> None:
+    """Store the default rules of every policy and the rules of the system."""
     for policy in PolicyStore.objects.all():
         add_default_rules(policy)
     AlertRule.objects.bulk_create(AlertRule(kind=kind) for kind in SYSTEM_KINDS)
-    # The runs are years old: all policies are overdue.
+    # The runs are years old, so every policy would be overdue.
     AlertRule.objects.filter(kind="overdue").update(threshold=1000)
     PolicyStore.objects.update(interval_minutes=366 * 24 * 60)
 
 
-def store_runs(at_once: int = 100_000) -> None:
-    """Finished runs of all policies in turn, so that each has one every 1,000 minutes."""
-    # Not each tenth, which would always be of the same policies.
-    insert = INSERT_RUNS.replace("number %% 10 = 0", "number %% 7 = 0")
-    insert = insert.replace("'0'), %s,", f"'0'), (%s::bigint[])[1 + number %% {POLICIES}],")
+def store_runs() -> None:
+    """Store finished runs of all policies in turn, so that each policy has one every 1,000 minutes."""
     policies = list(PolicyStore.objects.order_by("pk").values_list("pk", flat=True))
-    with connection.cursor() as cursor:
-        for first in range(0, RUNS, at_once):
-            cursor.execute(insert, [policies, "{}", first, first + at_once - 1])
-        cursor.execute("VACUUM ANALYZE")
-        cursor.execute("CHECKPOINT")
+    # Every tenth run would always belong to the same policies.
+    insert_runs(policies, "{}", range(RUNS), fails_every=7)
+    vacuum()
     PolicyStore.objects.update(total_runs=RUNS // POLICIES)
 
 
 def rounds() -> Iterator[Figure]:
-    """Of the alerts' rules, in this process: all of them judged anew, then where some or no policy has a new run."""
+    """Measure rounds of alert rules in this process: of all rules, then with new runs of no and of some policies."""
     evaluator = Evaluator()
     yield timed("first round, all rules judged", evaluator.round)
     yield Figure("alerts that it opened", Alert.objects.count(), "")
     for name, changed in (("no policy", 0), (f"{BUSY_POLICIES} policies", BUSY_POLICIES)):
         some = list(PolicyStore.objects.values_list("pk", flat=True)[:changed])
-        taken = [1000 * a_round(evaluator, some) for _ in range(ROUNDS)]
+        taken = [1000 * seconds_of_a_round(evaluator, some) for _ in range(ROUNDS)]
         yield Figure(f"round with new runs of {name}, median", statistics.median(taken), "ms")
 
 
-def a_round(evaluator: Evaluator, changed: list[int]) -> float:
+def seconds_of_a_round(evaluator: Evaluator, changed: list[int]) -> float:
+    """Give each of the changed policies a new run, and return the seconds of the next round."""
     PolicyStore.objects.filter(pk__in=changed).update(total_runs=F("total_runs") + 1)
     Round.objects.all().delete()
     started = time.perf_counter()
@@ -91,12 +89,14 @@ def a_round(evaluator: Evaluator, changed: list[int]) -> float:
 
 
 def timed(name: str, do: Callable[[], object]) -> Figure:
+    """Return the seconds that a call of `do` takes."""
     started = time.perf_counter()
     do()
     return Figure(name, time.perf_counter() - started, "s")
 
 
 def scrape(system: RunningSystem) -> float:
+    """Return the seconds of one scrape. Raises RuntimeError if /metrics does not answer with metrics."""
     started = time.perf_counter()
     authorization = {"Authorization": f"Bearer {os.environ['METRICS_TOKEN']}"}
     status, body = health.get(f"http://{LOCAL}:{system.web_port}/metrics", authorization)

@@ -1,11 +1,12 @@
 """The best policy on a planted market and what it earns, by dynamic programming.
 
-Positions are -1, 0 and 1. A decision at a bar's close knows all returns up to it, trades at that price and earns the
-next return. What is worth knowing of the past is one number, the signal: with kind ar1 the last return, with regime
-the probability, by Bayes' rule, that the next bar drifts upwards, with independent nothing.
+Positions are -1, 0 and 1. A decision at a bar's close knows all returns up to that bar, trades at that price and earns
+the next return. One number contains all that the past says about the next return, the signal: for kind ar1, the last
+return; for regime, the probability by Bayes' rule that the next bar drifts upwards; for independent, nothing.
 
-Relative value iteration (Puterman, Markov Decision Processes, 1994, section 8.5) on a grid of signals and, where units
-are held, of exposures. Of the figures, the third digit after the point is the grid's (the second, for regime held).
+The method is relative value iteration (Puterman, Markov Decision Processes, 1994, section 8.5) on a grid of signals
+and, if units are held, of exposures. The grid's error is in the third decimal of the rewards, for regime held in the
+second.
 """
 
 from dataclasses import dataclass
@@ -21,11 +22,11 @@ from rl_training.core.market_config import MarketConfig
 FloatArray = NDArray[np.float64]
 Shares = list[tuple[NDArray[np.int64], FloatArray]]
 
-# How a position p earns the log return r at cost c per unit of turnover.
-# profit: p r - c |change of p|, summed.
-# rebalanced: log(1 + p (exp(r) - 1)) - c |change of p|: log-equity, with the exposure brought back to p for free.
+# The reward of a position p in a bar with log return r, at cost c per unit of turnover.
+# profit: p r - c |change of p|.
+# rebalanced: log(1 + p (exp(r) - 1)) - c |change of p|: log equity, with the exposure brought back to p for free.
 # held: rl_training.core.trading.accounting with fee = c and no other cost. An unchanged position keeps its units, so
-#     that the exposure of a short drifts with the price: it shrinks as the short wins.
+#     the exposure of a short drifts with the price: it shrinks when the short wins.
 Accounting = Literal["profit", "rebalanced", "held"]
 
 POSITIONS = np.array([-1.0, 0.0, 1.0])
@@ -33,7 +34,7 @@ SIGNALS = {"profit": 1601, "rebalanced": 1601, "held": 401}
 # Nodes of the trapezoidal rule for the normal distribution.
 NORMAL = np.linspace(-6.0, 6.0, 121)
 WEIGHTS = np.exp(-(NORMAL**2) / 2) / np.exp(-(NORMAL**2) / 2).sum()
-# Exposures that a held short is followed to; beyond an end it is taken to stay there.
+# The grid of a held short's exposures. An exposure beyond an end counts as the end.
 SHORTS = -np.linspace(0.5, 2.5, 21)
 # In basis points a bar.
 TOLERANCE = 1e-4
@@ -43,8 +44,10 @@ TOLERANCE = 1e-4
 class Optimum:
     """The best policy on a planted market.
 
-    reward: per bar, in basis points. signals: [S]. values: [held position, target position, S], the expected reward
-    from then on, less a constant; of a held short, at the exposure -1 that it was opened with.
+    reward   per bar, in basis points
+    signals  the grid, [S]
+    values   [held position, target position, S], the expected reward from then on, less a constant; for a held short,
+             at the exposure -1 that it was opened with
     """
 
     reward: float
@@ -52,9 +55,9 @@ class Optimum:
     values: FloatArray
 
     def decide(self, signal: FloatArray, position: FloatArray) -> FloatArray:
-        """The best target position for each signal and each held position of POSITIONS; all [N].
+        """Return the best target position for each signal and each held position of POSITIONS; all [N].
 
-        A held short whose exposure has drifted is decided as one at -1, which costs about 0.01 bp a bar.
+        A held short whose exposure has drifted is treated as one at -1, which costs about 0.01 bp per bar.
         """
         values = [[np.interp(signal, self.signals, value) for value in targets] for targets in self.values]
         held = np.searchsorted(POSITIONS, position)
@@ -62,7 +65,7 @@ class Optimum:
         return best
 
     def targets(self, signals: FloatArray) -> FloatArray:
-        """The target position decided after each bar by one who starts flat, [T], from the signals, [T]."""
+        """Return the target position after each bar, [T], for the signals, [T], starting flat."""
         choices = np.array([self.decide(signals, np.full(len(signals), held)) for held in POSITIONS])
         held, path = 1, []
         for choice in (choices.T.astype(np.int64) + 1).tolist():
@@ -72,10 +75,10 @@ class Optimum:
 
 
 def optimum(config: MarketConfig, cost: float, accounting: Accounting) -> Optimum:
-    """The best policy on the planted market of `config` at `cost` per unit of turnover.
+    """Return the best policy on the planted market of `config` at `cost` per unit of turnover.
 
-    Its reward is that of an endless market; a sample of T bars deviates from it by about 1% / sqrt(T). Takes a second;
-    a hidden regime with held units, ten.
+    Its reward is the mean over an endless market; a sample of T bars deviates from it by about 1% / sqrt(T). The call
+    takes a second, or ten for a hidden regime with held units.
     """
     chain = _Chain.of(config, SIGNALS[accounting])
     exposures = [SHORTS if accounting == "held" and p < 0 else np.array([p]) for p in POSITIONS]
@@ -84,7 +87,7 @@ def optimum(config: MarketConfig, cost: float, accounting: Accounting) -> Optimu
     costs = [[_cost(exposure, target, cost, accounting) for target in POSITIONS] for exposure in exposures]
     values = [np.zeros((len(chain.signals), len(exposure))) for exposure in exposures]
     while True:
-        # The value of holding each target through the next bar, by exposure; of trading to it, at its own exposure.
+        # `kept` is the value of keeping each position through the next bar, by exposure; `opened` that of opening it.
         kept = [(reward + move @ v.ravel()).reshape(v.shape) for (reward, move), v in zip(bars, values, strict=True)]
         opened = [q[:, [place]] for q, place in zip(kept, opened_at, strict=True)]
         choices = [
@@ -104,9 +107,9 @@ def optimum(config: MarketConfig, cost: float, accounting: Accounting) -> Optimu
 
 
 def upward_probability(returns: FloatArray, config: MarketConfig) -> FloatArray:
-    """The signal of kind regime after each bar: the probability that the next drifts upwards, given all so far, [T].
+    """Return the signal of kind regime after each bar, [T]: the probability that the next bar drifts upwards.
 
-    Bayes' rule for two hidden states (Hamilton, Econometrica 57, 1989); 1/2 before the first bar.
+    Bayes' rule for two hidden states (Hamilton, Econometrica 57, 1989), with 1/2 before the first bar.
     """
     signal, signals = np.array(0.5), []
     for log_return in returns:
@@ -125,8 +128,10 @@ def _after_seeing(log_return: FloatArray, signal: FloatArray, config: MarketConf
 class _Chain:
     """The signal as a Markov chain.
 
-    From each of `signals`, evenly spaced, [S], the next bar has log return `returns` with probability `weights` and
-    leads to the signal `after`; all [S, K].
+    signals  evenly spaced, [S]
+    returns  the next bar's possible log returns from each signal, [S, K]
+    weights  their probabilities, [S, K]
+    after    the signals that they lead to, [S, K]
     """
 
     signals: FloatArray
@@ -151,10 +156,10 @@ class _Chain:
 
 
 def _bar(chain: _Chain, exposure: FloatArray, accounting: Accounting) -> tuple[FloatArray, sparse.csr_array]:
-    """A bar held at each of the exposures, [E], evenly spaced.
+    """Return the expected reward and the transitions of a bar held at each of the exposures, [E], evenly spaced.
 
-    Its expected reward at each signal and exposure, [S E], and the matrix that takes a function of the signal and
-    exposure after the bar to its expectation before it, [S E, S E].
+    The reward is [S E], at each signal and exposure. The matrix, [S E, S E], maps a function of the signal and exposure
+    after the bar to its expectation before the bar.
     """
     states = np.arange(len(chain.signals) * len(exposure)).reshape(len(chain.signals), len(exposure), 1)
     returns, weights, after, state, e = np.broadcast_arrays(
@@ -171,7 +176,7 @@ def _bar(chain: _Chain, exposure: FloatArray, accounting: Accounting) -> tuple[F
 
 
 def _cost(exposure: FloatArray, target: float, cost: float, accounting: Accounting) -> FloatArray:
-    """What trading from each exposure to the target takes from the reward."""
+    """Return the reward lost by trading from each exposure to the target."""
     gap = target - exposure
     if accounting != "held":
         return cost * np.abs(gap)
@@ -179,14 +184,17 @@ def _cost(exposure: FloatArray, target: float, cost: float, accounting: Accounti
 
 
 def _between(value: FloatArray, grid: FloatArray) -> Shares:
-    """Linear interpolation: nodes of the grid and their shares. Beyond an end, the end."""
+    """Return nodes of the grid and their shares for linear interpolation; a value beyond an end counts as the end."""
     place = ((value - grid[0]) / (grid[1] - grid[0])).clip(0, len(grid) - 1)
     lower = np.minimum(place.astype(np.int64), len(grid) - 2)
     return [(lower, 1 - (place - lower)), (lower + 1, place - lower)]
 
 
 def _among_three(value: FloatArray, grid: FloatArray) -> Shares:
-    """As `_between`, quadratic: the value of a held short bends, and is interpolated anew each bar it is held."""
+    """Return nodes and shares for quadratic interpolation.
+
+    The value of a held short is curved and interpolated again in every bar, so linear interpolation is too coarse.
+    """
     if len(grid) == 1:
         return [(np.zeros(value.shape, dtype=np.int64), np.ones(value.shape))]
     place = ((value - grid[0]) / (grid[1] - grid[0])).clip(0, len(grid) - 1)

@@ -1,31 +1,41 @@
-"""stable-baselines3's PPO on an environment of ours, as directly as it can be stepped."""
+"""stable-baselines3's PPO on this project's environments."""
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import VecEnv
 
-from rl_training.core.config import PPOConfig
+from benchmarks.requirements import not_installed
+from rl_training.core.config import EnvironmentConfig, PPOConfig
+from rl_training.core.market.bars import MarketData
+from rl_training.core.trading.environment import TradingEnv, TradingVectorEnv
 
-Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.int64]]
+try:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecEnv
+except ModuleNotFoundError as error:
+    raise not_installed(error) from None
+
+Observations = npt.NDArray[np.float32]
+Predict = Callable[[Observations], npt.NDArray[np.int64]]
 
 
 class SteppedTogether(VecEnv):
-    """A gymnasium vector environment that restarts episodes in the same step, as stable-baselines3 wants it."""
+    """Adapts a gymnasium vector environment in SAME_STEP autoreset mode to stable-baselines3's interface."""
 
     def __init__(self, env: Any) -> None:
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.env = env
 
-    def reset(self) -> npt.NDArray[np.float32]:
+    def reset(self) -> Observations:
         observations, _ = self.env.reset(seed=self._seeds[0])
         self._reset_seeds()
-        return observations
+        return cast(Observations, observations)
 
     def step_async(self, actions: npt.NDArray[np.int64]) -> None:
         self.actions = actions
@@ -57,7 +67,7 @@ class SteppedTogether(VecEnv):
 
 
 class AfterEachRollout(BaseCallback):
-    """Ends learning once `go_on` returns False, asked before each rollout but the first."""
+    """Calls `go_on` before each rollout but the first, and ends learning once it returns False."""
 
     def __init__(self, go_on: Callable[[Predict], bool]) -> None:
         super().__init__()
@@ -72,9 +82,10 @@ class AfterEachRollout(BaseCallback):
 
 
 def make(env: VecEnv, config: PPOConfig, seed: int) -> PPO:
-    """With the hyperparameters of `config`, the learning rate constant and the rewards as they are.
+    """Return stable-baselines3's PPO with the hyperparameters of `config`.
 
-    In one thread of torch, which is the faster for networks of this size.
+    Its learning rate is constant and its rewards are not scaled. Torch uses one thread in the whole process, which is
+    the fastest number for networks of this size.
     """
     torch.set_num_threads(1)
     return PPO(
@@ -97,9 +108,27 @@ def make(env: VecEnv, config: PPOConfig, seed: int) -> PPO:
 
 
 def learn(env: Any, config: PPOConfig, steps: int, seed: int, go_on: Callable[[Predict], bool]) -> None:
-    """Learn on a vector environment of ours until `go_on` returns False."""
+    """Train stable-baselines3's PPO on a vector environment of this project until `go_on` returns False."""
     model = make(SteppedTogether(env), config, seed)
     callback = AfterEachRollout(go_on)
     model.learn(steps, callback)
     if callback.going_on:
         go_on(lambda seen: model.predict(seen, deterministic=True)[0])
+
+
+def stepped_apart(market: MarketData, environment: EnvironmentConfig, config: PPOConfig) -> VecEnv:
+    """Return one TradingEnv per environment, made by make_vec_env() as in stable-baselines3's documentation."""
+    return make_vec_env(lambda: TradingEnv(market, environment), n_envs=config.num_envs)
+
+
+def stepped_together(market: MarketData, environment: EnvironmentConfig, config: PPOConfig) -> VecEnv:
+    """Return a TradingVectorEnv, which steps all environments at once."""
+    return SteppedTogether(TradingVectorEnv(market, environment, config.num_envs, 0))
+
+
+def steps_per_second(env: VecEnv, config: PPOConfig, steps: int) -> float:
+    """Train stable-baselines3's PPO for `steps` steps, and return its environment steps per second."""
+    model = make(env, config, 0)
+    started = time.perf_counter()
+    model.learn(steps)
+    return model.num_timesteps / (time.perf_counter() - started)

@@ -1,4 +1,4 @@
-"""What a row of a benchmark has to reach, and whether its figures do."""
+"""The rows of a benchmark that runs several seeds, and their targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,24 +10,28 @@ Figures = Sequence[Mapping[str, float]]
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
-    """Of the middle half: Agarwal et al., "Deep RL at the Edge of the Statistical Precipice" (2021)."""
+    """Return the mean of the middle half: Agarwal et al., "Deep RL at the Edge of the Statistical Precipice" (2021)."""
     return float(trim_mean(values, 0.25))
 
 
+def median(values: Sequence[float]) -> float:
+    return float(np.median(values))
+
+
 def share_from(bound: float) -> Callable[[Sequence[float]], float]:
-    """The share of values that are at least `bound`."""
+    """Return the function that returns the share of values of at least `bound`."""
     return lambda values: float(np.mean(np.asarray(values) >= bound))
 
 
 @dataclass(frozen=True)
 class Target:
-    """A summary of all seeds' figures and what it has to be.
+    """A summary of all seeds' figures, and its bound.
 
-    name      what the summary is called in the table
-    summary   of the figures, one for each seed
-    bound     at least this, or at most where `at_most`; None: shown, and nothing is asked of it
-    of        the figure's name, where a seed gives several
-    form      how numbers are written
+    name      the summary's name in the table
+    summary   takes one figure from each seed
+    bound     the least value, or with `at_most` the largest; None if the summary is shown without a target
+    of        the name of the figure
+    form      format specification of the numbers
     """
 
     name: str
@@ -38,17 +42,20 @@ class Target:
     form: str = ".1f"
 
     def figure(self, figures: Figures) -> str:
+        """Return the summary as text."""
         return f"{self.name} {self._summary(figures):{self.form}}"
 
     def wanted(self) -> str:
+        """Return the bound as text, empty without one."""
         if self.bound is None:
             return ""
         return f"{self.name} {'<=' if self.at_most else '>='} {self.bound:{self.form}}"
 
     def reached(self, figures: Figures) -> bool:
+        """Return whether the summary keeps the bound; True without one."""
         if self.bound is None:
             return True
-        # A figure that is not a number reaches nothing.
+        # NaN compares as False, so a figure that is not a number falls short.
         value = self._summary(figures)
         return value <= self.bound if self.at_most else value >= self.bound
 
@@ -58,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: `measure(seed)` gives that seed's figures by name."""
+    """A row of the table; `measure(seed)` returns a seed's figures by name."""
 
     name: str
     steps: int
@@ -66,14 +73,14 @@ class Row:
     targets: tuple[Target, ...]
 
     def cells(self, figures: Figures) -> tuple[str, str, str, str, str, str]:
-        """name, seeds, steps, figure, target, verdict"""
-        asked = [target for target in self.targets if target.bound is not None]
-        verdict = "-" if not asked else "ok" if all(target.reached(figures) for target in asked) else "short"
+        """Return the cells: name, seeds, steps, figure, target, verdict."""
+        bounded = [target for target in self.targets if target.bound is not None]
+        verdict = "-" if not bounded else "ok" if all(target.reached(figures) for target in bounded) else "short"
         return (
             self.name,
             str(len(figures)),
             f"{self.steps:,}",
             ", ".join(target.figure(figures) for target in self.targets),
-            ", ".join(target.wanted() for target in asked) or "none set",
+            ", ".join(target.wanted() for target in bounded) or "none set",
             verdict,
         )

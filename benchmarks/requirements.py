@@ -1,0 +1,10 @@
+"""The message for a benchmark whose packages are not installed."""
+
+
+def not_installed(error: ModuleNotFoundError) -> SystemExit:
+    """Return the exit, with a message that says what to install, for a package that could not be imported."""
+    package = (error.name or "").partition(".")[0]
+    return SystemExit(
+        f"{package} is not installed. This benchmark needs the development requirements: run "
+        "`make .venv/development`, or `pip install --requirement requirements-dev.txt`."
+    )

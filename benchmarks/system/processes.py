@@ -1,0 +1,28 @@
+"""What a process uses: memory and processor time."""
+
+import time
+
+import psutil
+
+from benchmarks.results.figures import Figure
+
+IDLE_SECONDS = 30.0
+MEGABYTE = 1e6
+
+
+def processor_percent(process: psutil.Process) -> float:
+    """Return the process's use of processors over the next IDLE_SECONDS, in percent of a core."""
+    before, started = processor_seconds(process), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    return 100 * (processor_seconds(process) - before) / (time.monotonic() - started)
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """Return the processor time that the process has used since its start."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def resident(name: str, process: psutil.Process, at_most: float | None = None) -> Figure:
+    """Return the process's resident memory, which includes shared pages."""
+    return Figure(f"RSS of {name}", process.memory_info().rss / MEGABYTE, "MB", at_most)
