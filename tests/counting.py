@@ -1,4 +1,4 @@
-"""Small environments whose right answer is known, for the tests of PPO."""
+"""Small environments with a known best policy or known observations, for the tests of PPO."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 
 class Probe(VectorEnv):
-    """Episodes of `length` steps. Each shows [sign, step]; the sign, +-1, is drawn anew at each step.
+    """Episodes of `length` steps. An observation is [sign, step]; the sign, 1 or -1, is drawn at each step.
 
     `reward(sign, step, action)` takes arrays, [num_envs]. Actions are -1 and 1, so that they do not begin at 0.
     """
@@ -39,7 +39,7 @@ class Probe(VectorEnv):
 
 
 class Counter(gymnasium.Env):
-    """Observes [episode, step] whatever is done; the reward is 1, and the episode is over or cut off at `length`."""
+    """Observes [episode, step] after any action. The reward is 1. The episode ends or is truncated after `length`."""
 
     def __init__(self, length: int, cut_off: bool) -> None:
         self.observation_space = Box(-np.inf, np.inf, (2,))
@@ -62,5 +62,5 @@ class Counter(gymnasium.Env):
 
 
 def counters(mode: AutoresetMode, ends: list[tuple[int, bool]]) -> SyncVectorEnv:
-    """A Counter for each (length, cut_off). Observations are the environments' own buffer, overwritten at each step."""
+    """Return a Counter for each (length, cut_off). Each step overwrites the buffer of the observations."""
     return SyncVectorEnv([lambda end=end: Counter(*end) for end in ends], copy=False, autoreset_mode=mode)

@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that answers for public bars as Binance and Kraken do."""
+"""An HTTP server on 127.0.0.1 that answers requests for public bars like Binance and Kraken."""
 
 import json
 import re
@@ -12,6 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 from rl_training.core.market import exchange_pages
 
 HOUR = 3600
+# The opening time of the newest bar in the tests, in seconds since 1970: 2020-09-13 13:00.
+NEWEST = 1_600_002_000
 BINANCE_SYMBOL = {
     "symbol": "BTCUSDT",
     "status": "TRADING",
@@ -38,14 +40,16 @@ KRAKEN_PAIR = {
     "ordermin": "0.0001",
     "status": "online",
 }
-# Kraken answers these latest bars at most, however early one asks from.
+# Kraken answers at most this many of its latest bars, however early the requested start is.
 KRAKEN_BARS = 720
 
 
 class ExchangeServer(ThreadingHTTPServer):
-    """bars: opening time in seconds -> (open, high, low, close, volume). asked: `since` of each request for bars.
+    """A server with the state that tests set and read.
 
-    failures: (status, body) answered, one each, in place of the next requests for bars.
+    bars      opening time in seconds -> (open, high, low, close, volume)
+    asked     `since` of each request for bars
+    failures  (status, body) of the answers to the next requests for bars, in place of bars
     """
 
     daemon_threads = True
@@ -55,16 +59,17 @@ class ExchangeServer(ThreadingHTTPServer):
         self.bars: dict[int, tuple[float, ...]] = {}
         self.asked: list[int] = []
         self.failures: list[tuple[int, str]] = []
-        # What Binance answers at most, whatever is asked for.
+        # Binance answers at most this many bars per request.
         self.page_limit = 1000
 
     def trade(self, first: int, last: int) -> None:
-        """Hourly bars that open at `first` to `last`."""
+        """Add hourly bars that open at `first` to `last`."""
         for time in range(first, last + 1, HOUR):
             price = 100 + (time // HOUR * 7919) % 101 / 10
             self.bars[time] = (price, price + 2, price - 2, price + 1, 5.25)
 
     def connect(self, exchange: str) -> Any:
+        """Return the client of ccxt for `exchange`, with its URLs replaced by those of this server."""
         client = exchange_pages.connect(exchange)
         origin = f"http://127.0.0.1:{self.server_port}"
         client.urls["api"] = {name: re.sub("^https://[^/]+", origin, url) for name, url in client.urls["api"].items()}
@@ -73,6 +78,7 @@ class ExchangeServer(ThreadingHTTPServer):
         return client
 
     def answer(self, path: str, query: dict[str, str]) -> Any:
+        """Return the JSON body of the answer to a request."""
         match path:
             case "/api/v3/exchangeInfo":
                 return {"symbols": [BINANCE_SYMBOL]}

@@ -1,4 +1,4 @@
-"""Markets, rules and decisions for the tests of the environment: random ones, and some whose outcome is plain."""
+"""Markets, rules and actions for the tests of the environment, random and hand-made."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,14 +13,14 @@ FREE = {"fee": 0.0, "slippage": 0.0, "borrow_rate": 0.0, "funding_rate": 0.0}
 
 
 def make_market(open_: Any, close: Any) -> MarketData:
-    """Hourly bars with these prices and the least high and low that enclose them."""
+    """Return hourly bars with these prices. High and low are the larger and the smaller of open and close."""
     open_, close = np.array(open_, np.float64), np.array(close, np.float64)
     timestamp = np.datetime64("2024-01-01T00:00:00", "s") + np.arange(len(close)) * np.timedelta64(3600, "s")
     return MarketData(timestamp, open_, np.maximum(open_, close), np.minimum(open_, close), close, np.ones(len(close)))
 
 
 def random_market(bars: int, seed: int, volatility: float = 0.01, gap: float = 0.005) -> MarketData:
-    """Bars whose closes have independent returns of expectation 0, opens a random gap away from the close before."""
+    """Return bars with independent returns of expectation 0, and a random gap from each close to the next open."""
     random = np.random.default_rng(seed)
     moves = random.normal(-(volatility**2) / 2, volatility, bars)
     gaps = random.normal(-(gap**2) / 2, gap, bars)
@@ -33,25 +33,25 @@ def random_market(bars: int, seed: int, volatility: float = 0.01, gap: float = 0
 
 
 def rules(**changes: Any) -> EnvironmentConfig:
-    """Rules with short episodes and a feature window of one bar, so that small markets are enough."""
+    """Return rules with short episodes and a feature window of one bar, so that small markets are enough."""
     settings: dict[str, Any] = {"episode_length": 10, "features": ["log_return_1", "range", "time_of_day"]}
     return EnvironmentConfig(**(settings | changes))
 
 
 @dataclass(frozen=True)
 class Case:
-    """One episode: a market that it just fits into, the rules, and an action for every step of it."""
+    """One episode: a market of exactly the needed length, the rules, and an action for every step."""
 
     market: MarketData
     config: EnvironmentConfig
     actions: tuple[int, ...]
 
     def under(self, **changes: Any) -> "Case":
-        """The same market and actions under changed rules."""
+        """Return the same market and actions under changed rules."""
         return replace(self, config=EnvironmentConfig(**(self.config.model_dump() | changes)))
 
     def always(self, position: float) -> "Case":
-        """The same market and rules with one position held throughout, and the choice to be flat."""
+        """Return the same market and rules with positions 0 and `position`, and `position` as every action."""
         return replace(self.under(positions=[0.0, position]), actions=(1,) * len(self.actions))
 
 
@@ -71,7 +71,7 @@ def make_case(
     funding_rate: float = 0.001,
     ruin_fraction: float = 0.1,
 ) -> Case:
-    """A random market and random actions, each step a new one with probability `change`."""
+    """Return a random market and random actions; the action changes at each step with probability `change`."""
     config = rules(
         episode_length=length,
         positions=POSITIONS[positions],
@@ -102,4 +102,4 @@ cases = st.builds(
     funding_rate=st.sampled_from([-0.01, 0.0, 0.0001, 0.05]),
     ruin_fraction=st.sampled_from([0.01, 0.5, 0.9]),
 )
-"""Calm to violent markets: in about a third of the cases the account is ruined."""
+"""Markets of low to high volatility. In about a third of the cases the account is ruined."""

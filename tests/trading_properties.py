@@ -1,6 +1,6 @@
-"""What must hold of every episode, each as a plain function that raises AssertionError.
+"""Properties of every episode, as functions that raise AssertionError.
 
-The tests of the environment run them on random cases; the tests of planted faults show that they notice.
+The tests of the environment check them on random cases. The tests of planted faults show that each fault fails one.
 """
 
 import math
@@ -20,7 +20,7 @@ from tests.trading_cases import FREE, Case, make_market, random_market, rules
 
 @dataclass(frozen=True)
 class Episode:
-    """All that an episode showed; accounts and observations begin with those at reset."""
+    """The results of an episode. Accounts and observations begin with those at reset."""
 
     observations: list[np.ndarray]
     accounts: list[Accounts]
@@ -41,7 +41,7 @@ class Episode:
 
 
 def run(case: Case, statistics: FeatureStatistics | None = None) -> Episode:
-    """One episode from the first bar that it can begin at."""
+    """Run one episode from the first possible bar."""
     env = TradingEnv(case.market, case.config, statistics)
     observation, info = env.reset(options={"start": 1})
     episode = Episode([observation], [env.accounts], [info["bar"]], [], [], [], False, False)
@@ -62,8 +62,8 @@ def close_to(value: float, expected: float, tolerance: float = 1e-9) -> bool:
     return math.isclose(value, expected, rel_tol=tolerance, abs_tol=tolerance * 1e-3)
 
 
-def equity_is_what_the_trades_leave(case: Case) -> None:
-    """Equity = cash + units x close, and = 1 + the price moves of the units held - the costs of the trades seen."""
+def equity_equals_the_ledger(case: Case) -> None:
+    """Equity is cash + units x close, and also 1 + the price moves of the units held - the costs of all trades."""
     episode, market, config = run(case), case.market, case.config
     ledger = 1.0
     for step, (before, after) in enumerate(zip(episode.accounts, episode.accounts[1:], strict=False)):
@@ -128,7 +128,7 @@ def observations_are_bounded(case: Case) -> None:
 
 
 def later_bars_change_nothing(case: Case, at: int = 0) -> None:
-    """Other bars after bar t: no other observation up to t and no other reward realised by t, bit for bit."""
+    """Changed bars after bar t change no observation up to t and no reward up to t, bit for bit."""
     market = case.market
     last = 1 + at % (len(market) - 1)
     other = random_market(len(market), 7, volatility=0.2, gap=0.1)
@@ -145,7 +145,7 @@ def later_bars_change_nothing(case: Case, at: int = 0) -> None:
 
 
 def the_fill_ignores_the_rest_of_its_bar(case: Case) -> None:
-    """Other highs, lows and closes of the first bar traded on: the same units are bought at its open."""
+    """Changed high, low and close of the first traded bar do not change the units bought at its open."""
     market = case.market
     close = market.close.copy()
     close[2] = market.open[2] * 1.001
@@ -158,13 +158,13 @@ def the_fill_ignores_the_rest_of_its_bar(case: Case) -> None:
 
 
 def costs_never_raise_equity(case: Case, name: str = "fee") -> None:
-    """Nor does funding, for positions that pay it."""
+    """Setting one cost to zero never lowers equity; funding is a cost only for positions that pay it."""
     signed = min(case.config.positions) < 0
     paid = case.under(funding_rate=0.0 if signed else abs(case.config.funding_rate))
     assert run(paid).equity[-1] <= run(paid.under(**{name: 0.0})).equity[-1] * (1 + 1e-9)
 
 
-def a_round_trip_costs_what_the_docstring_says(case: Case) -> None:
+def a_round_trip_costs_the_formula(case: Case) -> None:
     """At a flat price, to position p and back to 0: equity (1 - k' |p|) / (1 + k |p|).
 
     A buy costs k = slippage + fee (1 + slippage) of its notional, a sale k = slippage + fee (1 - slippage). Opening,
@@ -182,7 +182,7 @@ def a_round_trip_costs_what_the_docstring_says(case: Case) -> None:
 
 
 def holding_costs_accrue_linearly(case: Case, name: str = "borrow_rate", position: float = -1.0) -> None:
-    """At a flat price each bar costs the same: rate x notional, from the first to the last."""
+    """At a flat price each bar costs the same: rate x notional."""
     length, rate = case.config.episode_length, 0.0002
     config = rules(**FREE | {name: rate}, positions=[0.0, position], episode_length=length)
     market = make_market([50.0] * (length + 2), [50.0] * (length + 2))
@@ -192,7 +192,7 @@ def holding_costs_accrue_linearly(case: Case, name: str = "borrow_rate", positio
 
 
 def long_and_short_profits_are_opposite(case: Case) -> None:
-    """Without costs, on the same units."""
+    """Without costs and with the same units, one profit is the negative of the other."""
     free = case.under(**FREE)
     long, short = run(free.always(1.0)), run(free.always(-1.0))
     solvent = min(len(long.rewards), len(short.rewards))
@@ -201,7 +201,7 @@ def long_and_short_profits_are_opposite(case: Case) -> None:
 
 
 def long_and_short_funding_sums_to_zero(case: Case) -> None:
-    """What one side pays, the other receives."""
+    """One side receives exactly the funding that the other side pays."""
     funded = case.under(**FREE | {"funding_rate": case.config.funding_rate})
     long, short = run(funded.always(1.0)), run(funded.always(-1.0))
     solvent = min(len(long.rewards), len(short.rewards)) - 1
@@ -224,7 +224,7 @@ def training_environment(market: MarketData, bars: int, config: EnvironmentConfi
 def training_knows_only_its_bars(
     case: Case, environment: Callable[[MarketData, int, EnvironmentConfig], TradingEnv] = training_environment
 ) -> None:
-    """Other evaluation bars: the training environment's statistics and observations are the same."""
+    """Changed evaluation bars do not change the statistics and observations of the training environment."""
     bars, seen = len(case.market), []
     for seed in (1, 2):
         later = random_market(bars + 20, seed)
@@ -235,7 +235,7 @@ def training_knows_only_its_bars(
 
 
 def episodes_stay_inside_the_market(case: Case, spare: int = 3) -> None:
-    """Every episode has the window before its start and its last bar in the market."""
+    """Every episode has the feature window before its start, and ends inside the market."""
     market = random_market(len(case.market) + spare, 5)
     envs = TradingVectorEnv(market, case.config, 8, seed=3)
     _, info = envs.reset()
@@ -256,7 +256,7 @@ def short_data_is_refused(case: Case) -> None:
 
 
 def knowing_the_last_return_earns_nothing() -> None:
-    """An oracle of the return of the bar just closed, on independent returns: mean profit within 4 deviations of 0."""
+    """On independent returns, a policy that trades on the last return has a mean profit within 4 deviations of 0."""
     bars = 5_000
     market = random_market(bars, seed=11)
     env = TradingEnv(market, rules(**FREE, positions=[-1.0, 1.0], episode_length=bars - 2, ruin_fraction=1e-9))

@@ -32,7 +32,7 @@ def load_initial_version(
     Raises `VersionsUnreadableError` when the run has an initial version and neither it nor a parent is complete.
     Raises `OSError` when the storage does not answer: a full or unmounted disk must not discard what was learnt.
     """
-    from rl_training.core.run import checkpoint, training  # torch: see execution.train()
+    from rl_training.core.run import checkpoint, requirements  # torch: see execution.train()
 
     version = run.initial_version
     while version is not None:
@@ -40,9 +40,9 @@ def load_initial_version(
             with tempfile.TemporaryDirectory() as folder:
                 artifacts.fetch(version.artifact, Path(folder))
                 policy = checkpoint.load_policy(Path(folder))
-            training.check_fits(policy, config, market)
+            requirements.check_fits(policy, config, market)
             return version, policy
-        except training.PolicyMismatchError as error:
+        except requirements.PolicyMismatchError as error:
             log.warning("Starting from scratch", version=version.number, reason=str(error))
             return None, None
         except (FileNotFoundError, checkpoint.CheckpointError) as error:

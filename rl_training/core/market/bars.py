@@ -1,4 +1,4 @@
-"""Bars of one market, checked once: whoever holds a MarketData need not check prices again."""
+"""Bars of one market. MarketData checks them when it is made, so code that uses it need not check prices again."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 PRICES = ("open", "high", "low", "close")
 COLUMNS = ("timestamp", *PRICES, "volume")
 
-# Beyond these, products of prices and units, or reciprocals of prices, come near the ends of what float64 holds.
+# Outside these limits, products of prices and units, or reciprocals of prices, could exceed the range of float64.
 MIN_PRICE, MAX_PRICE = 1e-15, 1e15
-# Squares of volumes, summed over any number of bars, stay finite.
+# Below this limit, sums of squared volumes stay finite for any number of bars.
 MAX_VOLUME = 1e30
 
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_YEAR = 365.25 * SECONDS_PER_DAY
-# Friday to Tuesday, a weekend and one holiday: the longest that exchanges commonly close for.
+# The longest common closure of an exchange is a weekend and one holiday, from Friday to Tuesday.
 LONGEST_USUAL_CLOSURE = 4 * SECONDS_PER_DAY
 
 
 class MarketDataError(ValueError):
-    """Bars that cannot be used: the rule they break, the row (the first bar is row 1), and the file if there is one."""
+    """Bars cannot be used. Has the broken rule, the row (the first bar is row 1) and the file, if there is one."""
 
     def __init__(self, rule: str, *, row: int | None = None, file: str = "") -> None:
         super().__init__(rule)
@@ -42,14 +42,16 @@ class MarketDataError(ValueError):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MarketData:
-    """Bars in time order, read-only.
+    """Read-only bars in time order; T is at least 1.
 
-    timestamp: datetime64[s], UTC, [T]; of daily bars the date at midnight. open, high, low, close: price; volume: in
-    whatever unit the source counts; float64, [T]. T is at least 1. An array that could still be written to is copied.
-    `market[a:b]` is a MarketData of views on those bars, and must hold at least one.
+    timestamp                datetime64[s], UTC, [T]; a daily bar has the date at midnight
+    open, high, low, close   prices, float64, [T]
+    volume                   float64, [T], in the unit of the source
 
-    Raises MarketDataError, with the row, where timestamps do not strictly increase, a price is not a finite positive
-    number, high and low do not enclose the bar, or a volume is negative or not finite.
+    Writable arrays are copied. `market[a:b]` is a MarketData of views on at least one bar.
+
+    Raises MarketDataError, with the row, if timestamps do not strictly increase, a price is not a finite positive
+    number, high and low do not enclose open and close, or a volume is negative or not finite.
     """
 
     timestamp: NDArray[np.datetime64]
@@ -84,7 +86,7 @@ class MarketData:
 
     @cached_property
     def digest(self) -> str:
-        """sha256, in hex, of timestamp (int64, seconds), open, high, low, close, volume (float64), little-endian."""
+        """The SHA-256, in hex, of the little-endian columns: timestamp (int64, seconds), the others (float64)."""
         sha256 = hashlib.sha256(self.timestamp.astype("<i8").data)
         for name in COLUMNS[1:]:
             sha256.update(getattr(self, name).astype("<f8", copy=False).data)
@@ -92,13 +94,13 @@ class MarketData:
 
     @property
     def span(self) -> tuple[datetime, datetime]:
-        """Timestamps of the first and the last bar, in UTC."""
+        """The timestamps of the first and the last bar, in UTC."""
         first, last = (self.timestamp[bar].item().replace(tzinfo=UTC) for bar in (0, -1))
         return first, last
 
     @cached_property
     def spacing(self) -> int:
-        """The most common number of seconds from bar to bar, the smallest if several are; 0 for one bar."""
+        """The most common number of seconds between bars, the smallest of several; 0 if there is one bar."""
         if len(self) == 1:
             return 0
         seconds, counts = np.unique(self._steps, return_counts=True)
@@ -106,12 +108,12 @@ class MarketData:
 
     @cached_property
     def gaps(self) -> int:
-        """Number of bars missing between the first and the last. None is ever filled in.
+        """The number of bars missing between the first and the last bar. Missing bars are never filled in.
 
-        Each hole counts the bars that fit into it at the most common spacing. In a market that closes at night this
-        includes the nights: intraday bars do not say whether it was closed or the bars were lost. Daily bars without
-        weekends are an exchange's, which also has holidays: there, only holes of more than four calendar days count,
-        with the weekdays in them.
+        A hole counts as many bars as fit into it at the most common spacing. For intraday bars this includes the nights
+        of a market that closes, because such bars do not show whether the market was closed or bars were lost. Daily
+        bars without weekends belong to an exchange, which also has holidays. Among these, only a hole of more than four
+        calendar days counts, with its weekdays.
         """
         if len(self) == 1:
             return 0
@@ -123,9 +125,10 @@ class MarketData:
 
     @property
     def bars_per_year(self) -> float:
-        """Bars after the first over the years of 365.25 days they span: the annualisation factor. Needs two bars.
+        """The annualisation factor: the number of bars after the first per year of 365.25 days.
 
-        About 252 for an exchange's daily bars, 8,766 for hourly bars round the clock.
+        It is about 252 for an exchange's daily bars and 8,766 for continuous hourly bars. Raises MarketDataError if
+        there is only one bar.
         """
         if len(self) == 1:
             raise MarketDataError("bars_per_year needs at least 2 bars, there is 1")
@@ -139,17 +142,18 @@ class MarketData:
 
     @property
     def _trades_at_weekends(self) -> bool:
-        # Round the clock, a seventh of the bars is dated Saturday and a seventh Sunday. A market closed at weekends may
-        # still have bars dated Sunday, where its Monday begins before midnight UTC.
+        # In a continuous market, a seventh of the bars has a date on Saturday and a seventh on Sunday. A market that is
+        # closed at weekends can still have bars on Sunday, because its Monday may begin before midnight UTC.
         weekday = (self.timestamp.astype("datetime64[D]").astype(np.int64) + 3) % 7
         return bool((weekday == 5).mean() > 0.1 and (weekday == 6).mean() > 0.1)
 
 
 def split_market(market: MarketData, train_fraction: float) -> tuple[MarketData, MarketData]:
-    """The first `train_fraction` of the bars, rounded down, to train on, and all later ones to evaluate on.
+    """Return the first `train_fraction` of the bars, rounded down, for training and all later ones for evaluation.
 
-    Both are views and share no bar. The embargo lies at the start of the later slice: decisions on a slice begin only
-    after the longest feature window inside it, so no feature of an evaluated decision touches a bar trained on.
+    The slices are views and share no bar. The gap between them lies at the start of the later slice: decisions on a
+    slice begin after the longest feature window inside it, so no feature of an evaluated decision depends on a bar of
+    the training slice. Raises MarketDataError if one slice would be empty.
     """
     bars = int(len(market) * train_fraction)
     if not 0 < bars < len(market):
@@ -210,7 +214,7 @@ def _check_values(market: MarketData) -> None:
     for name in PRICES:
         _check_price(name, getattr(market, name))
     volume = market.volume
-    # Written with ~ so that NaN, which is neither above nor below anything, is refused too.
+    # The negated comparison also refuses NaN, for which every comparison is false.
     _refuse(
         ~((volume >= 0) & (volume <= MAX_VOLUME)),
         lambda row: f"volume is {volume[row]}; it is a finite number from 0 to {MAX_VOLUME:g}",

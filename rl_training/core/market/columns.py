@@ -1,4 +1,4 @@
-"""Columns of a market file: which of them hold the bars, and their cells as numbers and instants."""
+"""Columns of a market file: finds those that hold the bars, and converts their cells to numbers and timestamps."""
 
 import re
 from bisect import bisect_left
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketDataError
 
-# In order of preference: an epoch is UTC by definition, a date may be local time.
+# In order of preference. An epoch comes first, because it is UTC by definition, while a date may be local time.
 TIMESTAMP_NAMES = (
     *("unix", "epoch", "unix_time", "unix_timestamp", "timestamp"),
     *("open_time", "datetime", "date_time", "date", "time"),
 )
 
-# An earlier epoch is more likely a date without dashes (20200131, 202001311200) or a row number.
+# A smaller number is more likely a date without dashes (20200131, 202001311200) or a row number than an epoch.
 EARLIEST_EPOCH = int(np.datetime64("1980-01-01", "s").astype(np.int64))
-# The size of an epoch tells its unit: as seconds, 10^11 is the year 5138; as milliseconds, 1973.
+# The size of an epoch shows its unit: 10^11 is the year 5138 in seconds, and 1973 in milliseconds.
 MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM = 10**11, 10**14, 10**17
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
@@ -30,10 +30,10 @@ OFFSET = re.compile(r":\d\d.*?(Z|[+-]\d\d(:?\d\d)?)$")
 
 
 def locate_columns(names: Sequence[str]) -> dict[str, int]:
-    """Position of each of timestamp, open, high, low, close and volume in a file's header; other columns are ignored.
+    """Return the positions of timestamp, open, high, low, close and volume in a file's header.
 
-    Case, and spaces or dashes for underscores, do not matter. Raises MarketDataError naming the columns that are
-    missing or there more than once.
+    Other columns are ignored, as is case; spaces and dashes count as underscores. Raises MarketDataError that names
+    missing and repeated columns.
     """
     plain = [re.sub(r"[\s-]", "_", name.strip().casefold()) for name in names]
     timestamp = next((name for name in TIMESTAMP_NAMES if name in plain), "timestamp")
@@ -52,7 +52,7 @@ def locate_columns(names: Sequence[str]) -> dict[str, int]:
 
 
 def to_numbers(column: pa.Array, field: str, first_row: int) -> NDArray[np.float64]:
-    """Cells as float64. `first_row` is the row of the first cell in the file, for the error."""
+    """Return the cells as float64, [cells]. `first_row` is the row of the first cell in the file, for the error."""
     column = _plain(column, field, first_row)
     if not (pa.types.is_string(column.type) or _is_number(column.type)):
         raise MarketDataError(f"column {field} holds {column.type}; numbers are needed")
@@ -61,10 +61,11 @@ def to_numbers(column: pa.Array, field: str, first_row: int) -> NDArray[np.float
 
 @dataclass(frozen=True)
 class TimestampFormat:
-    """How a file writes its timestamps, as its first cell shows: one file, one format.
+    """The format of all timestamps of a file, as found in its first cell.
 
-    epoch: since 1970, in seconds, milliseconds, microseconds or nanoseconds, told apart by size. Else ISO 8601, at
-    `offset` from UTC. Times without an offset are taken as UTC.
+    epoch   true: the time since 1970 in seconds, milliseconds, microseconds or nanoseconds, distinguished by size.
+            false: ISO 8601
+    offset  the offset from UTC of ISO 8601 timestamps; if empty, they are UTC
     """
 
     epoch: bool = False
@@ -72,12 +73,13 @@ class TimestampFormat:
 
     @classmethod
     def of(cls, column: pa.Array) -> "TimestampFormat":
+        """Return the format of a column's first cell."""
         text = _text(_plain(column, "timestamp", 1), 0)
         offset = OFFSET.search(text)
         return cls(epoch=EPOCH.fullmatch(text) is not None, offset=offset.group(1) if offset else "")
 
     def seconds(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
-        """Cells as whole seconds since 1970, UTC. `first_row` is the row of the first cell, for the error."""
+        """Return the cells as seconds since 1970, UTC. `first_row` is the row of the first cell, for the error."""
         column = _plain(column, "timestamp", first_row)
         kind = column.type
         if pa.types.is_date(kind):
@@ -90,7 +92,7 @@ class TimestampFormat:
             raise MarketDataError(f"column timestamp holds {kind}; an epoch or a date is needed")
         if self.offset:
             self._refuse_other_offsets(column, first_row)
-        # Without an offset the cast itself refuses a cell that has one.
+        # For a format without offset, the cast refuses cells that have one.
         instants = _cast(column, pa.timestamp("us", "UTC" if self.offset else None), "timestamp", first_row)
         return _whole_seconds(instants, "us", first_row)
 
@@ -103,12 +105,12 @@ class TimestampFormat:
 
 
 def shown(text: str) -> str:
-    """A piece of a file as an error may quote it: short, control characters escaped."""
+    """Return a piece of a file for an error message: shortened, with control characters escaped."""
     return repr(text if len(text) <= 40 else f"{text[:40]}…")
 
 
 def _plain(column: pa.Array, field: str, first_row: int) -> pa.Array:
-    """The column without dictionary encoding, nulls or blanks around text."""
+    """Return the column without dictionary encoding and without blanks around text. Refuses nulls."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if column.null_count:
@@ -125,7 +127,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _cast(column: pa.Array, target: pa.DataType, field: str, first_row: int) -> pa.Array:
     try:
-        # Integers above 2^53 lose their last digits as float64, which no price or volume misses.
+        # As float64, integers above 2^53 lose their last digits; this is precise enough for prices and volumes.
         return column.cast(target, safe=False)
     except pa.ArrowInvalid as error:
         cell = bisect_left(range(1, len(column)), True, key=lambda cells: not _can_cast(column[:cells], target))
@@ -169,7 +171,7 @@ def _epoch_seconds(column: pa.Array, first_row: int) -> NDArray[np.int64]:
 
 
 def _whole_seconds(instants: pa.Array, unit: str, first_row: int) -> NDArray[np.int64]:
-    """Of a column of timestamps in `unit`, which Arrow counts from 1970 UTC, with and without a timezone."""
+    """Return timestamps in `unit` as whole seconds. Arrow counts them from 1970 UTC, with or without a timezone."""
     ticks = _numpy(instants.cast(pa.int64()))
     seconds, rest = np.divmod(ticks, PER_SECOND[unit])
     _refuse(rest != 0, ticks.astype(f"datetime64[{unit}]"), "is not a whole second", first_row)
@@ -185,14 +187,14 @@ def _refuse(broken: NDArray[np.bool_], values: NDArray[Any], rule: str, first_ro
 def _text(column: pa.Array, cell: int) -> str:
     value = column[cell]
     if pa.types.is_string(column.type):
-        # Nothing has checked that a CSV's cells are UTF-8.
+        # The CSV reader does not check that cells are UTF-8.
         written: bytes = value.cast(pa.binary()).as_py()
         return written.decode("utf-8", errors="replace")
     return str(value)
 
 
 def _numpy(column: pa.Array) -> NDArray[Any]:
-    # Not column.to_numpy(), which imports pandas.
+    # column.to_numpy() would import pandas.
     if pa.types.is_boolean(column.type):
         return np.from_dlpack(column.cast(pa.uint8())).astype(np.bool_)
     return np.from_dlpack(column)

@@ -1,10 +1,10 @@
-"""Bars from a crypto exchange: fetched once, kept, and only extended afterwards."""
+"""Bars from a crypto exchange. They are fetched once and cached; later calls only extend the cache."""
 
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import structlog
@@ -12,17 +12,14 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_cache import ExchangeCache
-from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
+from rl_training.core.market.exchange_series import ExchangeUnavailable, Series, SeriesPages
 from rl_training.core.market_config import MarketConfig
 
-if TYPE_CHECKING:
-    from rl_training.core.market.exchange_pages import ExchangePages
-
-# A bar counts as ended this much after its end: clocks differ, and exchanges book the last trades late.
+# A bar is used only this long after its end, because clocks differ and exchanges record the last trades late.
 SETTLING_SECONDS = 60
-# Pages without bars after which an exchange is taken to have no earlier ones: a longer standstill is not looked across.
+# After this many consecutive pages without bars, the exchange is assumed to have no earlier bars.
 EMPTY_PAGES = 3
-# So many new bars are written before the next are fetched: a long fetch that is broken off was not for nothing.
+# New bars are written whenever this many have been fetched, so that an interrupted fetch keeps most of its work.
 BARS_PER_WRITE = 50_000
 
 logger = structlog.get_logger(__name__)
@@ -38,14 +35,14 @@ def load_exchange(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> MarketData:
-    """The latest `config.bars` bars that had ended a minute before `until`, by default now; dated by their opening.
+    """Return the latest `config.bars` bars that ended at least a minute before `until`, by default now.
 
-    Kept under `root`. Fetched are only bars before or after those kept; where a page overlaps them, it must agree. An
-    exchange that does not answer is no error while enough bars are kept: they are used, and the log says how old they
-    are. Otherwise the same `until` gives the same bars, now and later. `connect` makes ccxt's client; `on_page` is
+    The bars are cached under `root`, and only earlier or later bars are fetched. A page that overlaps the cached bars
+    must agree with them. If the exchange does not answer and the cache has enough bars, these are used, and their age
+    is logged. Otherwise the same `until` always gives the same bars. `connect` makes the client of ccxt; `on_page` is
     called after each answer.
 
-    Raises MarketDataError naming exchange, symbol, timeframe and rule.
+    Raises MarketDataError that names exchange, symbol, timeframe and rule.
     """
     series = Series(config.exchange, config.symbol, config.timeframe)
     asked_at = now()
@@ -57,7 +54,7 @@ def load_exchange(
         if bars and bars.last + series.spacing > newest and bars.count_until(newest) >= config.bars:
             return bars.latest(newest, config.bars)
         try:
-            # Not imported where the kept bars are enough: ccxt takes over a second and 80 MB.
+            # The import of ccxt takes over a second and 80 MB, so it is skipped if the cache has enough bars.
             from rl_training.core.market import exchange_pages
 
             pages = exchange_pages.ExchangePages(series, connect or exchange_pages.connect, sleep)
@@ -72,14 +69,14 @@ def load_exchange(
         return bars.latest(newest, config.bars)
 
 
-def _extend(bars: "_KeptBars", pages: "ExchangePages", newest: int, count: int, on_page: Callable[[], None]) -> None:
-    """Fetch the bars after those kept, up to the one that opens at `newest`; then earlier ones, up to `count`."""
+def _extend(bars: "_KeptBars", pages: SeriesPages, newest: int, count: int, on_page: Callable[[], None]) -> None:
+    """Fetch the bars after the cached ones, up to the bar that opens at `newest`; then earlier ones, up to `count`."""
     stride = _stride(pages)
     since = bars.last if bars else newest - newest % pages.series.spacing - stride
     if since + pages.series.spacing <= newest:
         answers = 0
         for page in _walk(pages, since, newest, on_page):
-            # The last of those kept is answered again, or what lies between is not known.
+            # The first page must contain the last cached bar again; otherwise bars in between are missing.
             if bars and not answers:
                 bars.check_joined(page)
             bars.add(page, newest)
@@ -91,13 +88,13 @@ def _extend(bars: "_KeptBars", pages: "ExchangePages", newest: int, count: int, 
     empty = 0
     while empty < EMPTY_PAGES and bars.count_until(newest) < count:
         since = max(bars.first - stride * (empty + 1), 0)
-        # One that answers less than a page is asked on, until its bars join those kept.
+        # An exchange may answer short pages, so it is asked again until its bars reach the cached ones.
         added = sum(bars.add(page, newest) for page in reversed(list(_walk(pages, since, bars.first, on_page))))
         empty = 0 if added else empty + 1
 
 
-def _walk(pages: "ExchangePages", since: int, to: int, on_page: Callable[[], None]) -> Iterator[MarketData]:
-    """Pages from `since` on, each beginning with the last bar of the one before, until one reaches `to`."""
+def _walk(pages: SeriesPages, since: int, to: int, on_page: Callable[[], None]) -> Iterator[MarketData]:
+    """Yield pages from `since` to `to`. Each page begins with the last bar of the previous page."""
     spacing = pages.series.spacing
     while since + spacing <= to:
         page = pages.page(since)
@@ -108,13 +105,13 @@ def _walk(pages: "ExchangePages", since: int, to: int, on_page: Callable[[], Non
         since = reached if reached > since else since + _stride(pages)
 
 
-def _stride(pages: "ExchangePages") -> int:
-    # Of a page, one bar overlaps the next.
+def _stride(pages: SeriesPages) -> int:
+    # Neighbouring pages overlap by one bar.
     return max(pages.limit - 1, 1) * pages.series.spacing
 
 
 class _KeptBars:
-    """The bars of the cache, and new ones before and after them."""
+    """The cached bars, and new bars before and after them."""
 
     def __init__(self, cache: ExchangeCache) -> None:
         self._cache = cache
@@ -134,11 +131,11 @@ class _KeptBars:
         return int(_seconds(self._parts[-1])[-1])
 
     def count_until(self, newest: int) -> int:
-        """Number of bars that open at `newest` or earlier."""
+        """Return the number of bars that open at `newest` or earlier."""
         return sum(int(np.searchsorted(_seconds(part), newest, side="right")) for part in self._parts)
 
     def latest(self, newest: int, count: int) -> MarketData:
-        """The last `count` bars that open at `newest` or earlier. Raises MarketDataError if there are fewer."""
+        """Return the last `count` bars that open at `newest` or earlier. Raises MarketDataError if there are fewer."""
         available = self.count_until(newest)
         if available < count:
             most = f"; set bars to at most {available}" if available else ""
@@ -147,9 +144,9 @@ class _KeptBars:
         return self._joined()[available - count : available]
 
     def add(self, page: MarketData, newest: int) -> int:
-        """Take over the bars of a page before and after those kept, up to `newest`; returns how many.
+        """Add the bars of a page that lie before or after the cached ones, up to `newest`. Return their number.
 
-        Raises MarketDataError where the page and the bars kept differ in between.
+        Raises MarketDataError if the page and the cached bars differ where they overlap.
         """
         ended = int(np.searchsorted(_seconds(page), newest, side="right"))
         if not ended:
@@ -172,12 +169,12 @@ class _KeptBars:
         return added
 
     def check_joined(self, page: MarketData) -> None:
-        """Raise MarketDataError where the page, asked for from the last bar on, begins after it."""
+        """Raise MarketDataError if the page, which should begin with the last cached bar, begins after it."""
         first = int(_seconds(page)[0])
         if first > self.last:
             raise self._error(
-                f"the exchange answers no bars before {_date(first)}, and those kept end at {_date(self.last)}: what "
-                f"lies between is not to be had; remove {self._cache.path} to go on with what it has"
+                f"the exchange answers no bars before {_date(first)}, and the cached bars end at {_date(self.last)}: "
+                f"the bars between are not available; remove {self._cache.path} to continue without the cached bars"
             )
 
     def write(self) -> None:

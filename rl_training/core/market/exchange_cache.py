@@ -1,4 +1,4 @@
-"""Bars of an exchange, kept as Parquet: what has once been fetched is not fetched again."""
+"""A cache of exchange bars as Parquet files, so that no bar is fetched twice."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_series import Series
 
-# Who waits for longer says so, rather than to be taken for a process that is stuck.
+# After this time a waiting process fails with a message, so that it is not mistaken for a stuck process.
 LOCK_SECONDS = 300.0
 SCHEMA = pa.schema([("timestamp", pa.timestamp("ms", "UTC")), *((name, pa.float64()) for name in COLUMNS[1:])])
 
@@ -27,19 +27,22 @@ logger = structlog.get_logger(__name__)
 class ExchangeCache:
     """The file of one series: `<root>/exchange/<exchange>/<symbol, percent-encoded>/<timeframe>.parquet`.
 
-    The file says which series it is of and carries checksums. It is replaced as a whole, so that a reader finds either
-    the old bars or the new.
+    The file contains the name of its series, and checksums. It is replaced as a whole, so that a reader finds either
+    the old bars or the new ones.
     """
 
     def __init__(self, series: Series, root: Path) -> None:
         self.series = series
-        # A dot is encoded too: no symbol, not even "..", names any other folder than its own.
+        # Dots are encoded too, so that no symbol, not even "..", leads to another folder.
         folder = quote(series.symbol, safe="").replace(".", "%2E")
         self.path = root / "exchange" / series.exchange / folder / f"{series.timeframe}.parquet"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Only one process at a time reads and extends the bars; a second one waits and finds them extended."""
+        """Hold the lock of the series, so that one process at a time reads and extends its bars.
+
+        Raises MarketDataError after LOCK_SECONDS, or if the folder cannot be written.
+        """
         lock = FileLock(self.path.with_suffix(".lock"), timeout=LOCK_SECONDS)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,14 +58,14 @@ class ExchangeCache:
             lock.release()
 
     def read(self) -> MarketData | None:
-        """The bars held; None before the first. A damaged file is renamed, with a warning, and counts as none."""
+        """Return the cached bars, or None. A damaged file is renamed, with a warning, and counts as none."""
         try:
             with self.path.open("rb") as file:
                 return self._parse(file)
         except FileNotFoundError:
             return None
         except (pa.ArrowException, ValueError, OSError) as error:
-            # Arrow raises OSError for what it finds in a file, too, but without a number.
+            # Arrow also raises OSError for damaged content, but then without errno.
             if isinstance(error, OSError) and error.errno:
                 raise MarketDataError(f"{self.path} cannot be read: {error}", file=str(self.series)) from error
             damaged = self.path.with_suffix(".parquet.damaged")
@@ -73,9 +76,9 @@ class ExchangeCache:
             return None
 
     def write(self, market: MarketData) -> None:
-        """Replace the bars held."""
+        """Replace the cached bars. Raises MarketDataError if the file cannot be written."""
         columns = [market.timestamp.astype("datetime64[ms]"), *(getattr(market, name) for name in COLUMNS[1:])]
-        # Not pa.array, which imports pandas.
+        # pa.array() would import pandas.
         arrays = [
             pa.Array.from_buffers(field.type, len(market), [None, pa.py_buffer(np.ascontiguousarray(column))])
             for field, column in zip(SCHEMA, columns, strict=True)
@@ -105,5 +108,5 @@ class ExchangeCache:
 
 
 def _numpy(column: pa.ChunkedArray) -> NDArray[Any]:
-    # Not column.to_numpy(), which imports pandas.
+    # column.to_numpy() would import pandas.
     return np.concatenate([np.from_dlpack(chunk) for chunk in column.chunks])

@@ -1,6 +1,6 @@
-"""Public bars from an exchange, a page at a time, through ccxt. No credentials are used.
+"""Fetches public bars from an exchange page by page, through ccxt, without credentials.
 
-Importing this takes over a second and 80 MB, ccxt's: only what fetches imports it.
+The import of ccxt takes over a second and 80 MB, so only code that fetches imports this module.
 """
 
 import difflib
@@ -15,10 +15,10 @@ import structlog
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
 
-# Seconds before each new attempt. With a time-out of 10 s an exchange that hangs is given up after about a minute.
+# Seconds before each new attempt. With a timeout of 10 s, a request to a hanging exchange fails after about a minute.
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
 TIMEOUT_MILLISECONDS = 10_000
-# Where ccxt knows no limit of the exchange, few enough for all; where it does, not more than all give at once.
+# DEFAULT_LIMIT is used if ccxt does not know the limit of an exchange; every exchange answers this many bars at once.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 LONGEST_REASON = 200
 
@@ -29,20 +29,20 @@ T = TypeVar("T")
 
 
 class MalformedAnswer(Exception):
-    """An answer that is not what the exchange's interface promises."""
+    """An answer does not have the form that the exchange documents."""
 
 
 def connect(exchange: str) -> Any:
-    """ccxt's client of an exchange. Raises MarketDataError if ccxt does not know it."""
+    """Return the client of ccxt for an exchange. Raises MarketDataError if ccxt does not know the exchange."""
     if exchange not in ccxt.exchanges:
         near = difflib.get_close_matches(exchange, ccxt.exchanges)
-        raise MarketDataError(f"exchange {exchange!r} is none that ccxt {ccxt.__version__} knows{_such_as(near)}")
+        raise MarketDataError(f"exchange {exchange!r} is unknown to ccxt {ccxt.__version__}{_such_as(near)}")
     return getattr(ccxt, exchange)(
         {
-            # Waits before a request that would come sooner than the exchange allows.
+            # The client waits between requests as long as the exchange demands.
             "enableRateLimit": True,
             "timeout": TIMEOUT_MILLISECONDS,
-            # HTTPS_PROXY and the machine's certificates count, as for other programs.
+            # The client uses HTTPS_PROXY and the machine's certificates, as other programs do.
             "requests_trust_env": True,
             "enableLastJsonResponse": True,
         }
@@ -50,14 +50,14 @@ def connect(exchange: str) -> Any:
 
 
 class ExchangePages:
-    """Pages of one series, in at most `limit` bars each."""
+    """Fetches the bars of one series in pages of at most `limit` bars."""
 
     def __init__(self, series: Series, connect: Connect = connect, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Raises MarketDataError where the exchange does not have the symbol or the timeframe."""
+        """Connect to the exchange. Raises MarketDataError if it does not have the symbol or the timeframe."""
         self.series = series
         self._sleep = sleep
         self._client = connect(series.exchange)
-        # "emulated" is made of the latest trades, which give a few bars only.
+        # The value "emulated" means bars from the latest trades, which are too few.
         if self._client.has["fetchOHLCV"] is not True:
             raise self._error("the exchange offers no bars")
         if series.timeframe not in self._client.timeframes:
@@ -70,10 +70,11 @@ class ExchangePages:
         self.limit = min(int(limit), MAX_LIMIT)
 
     def page(self, since: int) -> MarketData | None:
-        """Bars that open at `since`, in seconds since 1970, or later; None if there are none.
+        """Return bars that open at `since`, in seconds since 1970, or later; None if there are none.
 
-        The exchange may answer later bars than the first `limit`. The last may not have ended. Raises
-        ExchangeUnavailable after RETRY_DELAYS; MarketDataError where it answers an error, or bars that cannot be.
+        The exchange may skip the first bars after `since`, and the last bar may not have ended. Raises
+        ExchangeUnavailable if the exchange still does not answer after RETRY_DELAYS, and MarketDataError if it answers
+        an error or invalid bars.
         """
         symbol, timeframe = self.series.symbol, self.series.timeframe
         rows = self._ask(lambda: _columns(self._client.fetch_ohlcv(symbol, timeframe, since * 1000, self.limit)))
@@ -84,13 +85,13 @@ class ExchangePages:
             return MarketData(milliseconds.view("datetime64[ms]"), *rows[:, 1:6].T)
         except MarketDataError as error:
             where = f" of {np.datetime64(int(milliseconds[error.row - 1]), 'ms')}" if error.row else ""
-            raise self._error(f"the exchange answers a bar{where} that cannot be: {error.rule}") from error
+            raise self._error(f"the exchange answers an invalid bar{where}: {error.rule}") from error
 
     def _ask(self, request: Callable[[], T]) -> T:
         for delay in (*RETRY_DELAYS, None):
             try:
                 answer = request()
-                # ccxt takes a page of HTML for an answer without bars.
+                # ccxt reads a page of HTML as an answer without bars.
                 if not isinstance(self._client.last_json_response, dict | list):
                     raise MalformedAnswer("the answer is not JSON")
                 return answer
@@ -103,7 +104,7 @@ class ExchangePages:
                 self._sleep(delay)
             except ccxt.BaseError as error:
                 raise self._error(f"the exchange refuses: {_reason(error)}") from error
-            # What ccxt raises where an answer lacks what it looks for, or holds something else there.
+            # ccxt raises these if an answer lacks a field or has a value of another type.
             except (AttributeError, LookupError, TypeError, ValueError) as error:
                 raise self._error(f"the exchange's answer is not understood: {_reason(error)}") from error
         raise AssertionError("the last attempt returns or raises")
@@ -120,7 +121,7 @@ class ExchangePages:
 
 
 def _columns(answer: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """[bars, 6]: milliseconds since 1970, open, high, low, close, volume."""
+    """Return [bars, 6]: milliseconds since 1970, open, high, low, close, volume. Raises MalformedAnswer."""
     try:
         rows = np.array([row[:6] for row in answer], dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -131,7 +132,7 @@ def _columns(answer: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _reason(error: Exception) -> str:
-    """What an error says, in one short line: an exchange may answer a page of HTML."""
+    """Return the message of an error in one short line, because an exchange may answer a page of HTML."""
     text = " ".join(f"{type(error).__name__} {error}".split())
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
 

@@ -1,15 +1,16 @@
-"""Which bars of an exchange are meant, and the error that says it cannot be asked for them."""
+"""The identity of a series of exchange bars, the pages it is fetched in, and the error of an unavailable exchange."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.bars import MarketData, MarketDataError
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 @dataclass(frozen=True)
 class Series:
-    """The bars of one symbol on one exchange, of one length; named as ccxt names them."""
+    """The bars of one symbol and timeframe on one exchange, with the names that ccxt uses."""
 
     exchange: str
     symbol: str
@@ -20,9 +21,20 @@ class Series:
 
     @property
     def spacing(self) -> int:
-        """Seconds that a bar lasts."""
+        """The length of a bar in seconds."""
         return int(self.timeframe[:-1]) * SECONDS[self.timeframe[-1]]
 
 
 class ExchangeUnavailable(MarketDataError):
-    """The exchange does not answer now; what it would answer is not known to be wrong."""
+    """The exchange does not answer at present. Cached bars may be used instead."""
+
+
+class SeriesPages(Protocol):
+    """Fetches the bars of a series page by page; see ExchangePages."""
+
+    series: Series
+    limit: int
+
+    def page(self, since: int) -> MarketData | None:
+        """Return up to `limit` bars that open at `since`, in seconds since 1970, or later; None if there are none."""
+        ...

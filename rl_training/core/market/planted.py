@@ -1,4 +1,4 @@
-"""Synthetic markets whose best policy is known, for tests and benchmarks: no prices of anything."""
+"""Synthetic markets with a planted pattern, whose best policy is known, for tests and benchmarks."""
 
 from itertools import accumulate
 
@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 from rl_training.core.market.bars import MAX_PRICE, MIN_PRICE, MarketData, MarketDataError
 from rl_training.core.market_config import MarketConfig
 
-# Standard deviation of a bar's log return; with a hidden regime, around its drift.
+# Standard deviation of the log return of a bar; for a hidden regime, the deviation around the drift.
 VOLATILITY = 0.01
 
 FIRST_BAR = np.datetime64("1990-01-01", "s")
 HOUR = np.timedelta64(3600, "s")
 FIRST_OPEN = 100.0
-# How far high and low lie beyond open and close at most, as a fraction of the price: about half a bar's movement.
+# The largest distance of high and low from open and close, as a fraction of the price: about half a bar's movement.
 LONGEST_WICK = 0.005
 VOLUMES = (500.0, 1500.0)
 
 
 def planted_market(config: MarketConfig) -> MarketData:
-    """`config.bars` synthetic hourly bars, the first of 1990-01-01, whose log returns are `planted_returns(config)`.
+    """Return `config.bars` synthetic hourly bars from 1990-01-01 on, with the log returns `planted_returns(config)`.
 
-    Each bar opens at the close before it, so that a decision at a close earns exactly the next return. High, low and
-    volume are drawn apart from the returns and say nothing of them. The same seed gives the same bars, bit for bit on
-    one machine (the exponential's last bit may differ on another); more bars begin with the same ones. Raises
-    MarketDataError where the price leaves the range that MarketData holds.
+    Each bar opens at the previous close, so that a decision at a close earns exactly the next return. High, low and
+    volume are drawn independently of the returns. The same seed gives the same bars, bit for bit on one machine; on
+    another machine the last bit of an exponential may differ. With more bars, the first bars stay the same. Raises
+    MarketDataError if a price leaves the range of MarketData.
     """
     close = FIRST_OPEN * np.exp(np.cumsum(planted_returns(config)))
     open_ = np.concatenate(([FIRST_OPEN], close[:-1]))
@@ -49,7 +49,7 @@ def planted_market(config: MarketConfig) -> MarketData:
 
 
 def planted_returns(config: MarketConfig) -> NDArray[np.float64]:
-    """Log returns r of the planted market, close to close, [bars]. With s = VOLATILITY and z independent N(0, 1):
+    """Return the log returns r from close to close, [bars]. With s = VOLATILITY and z independent N(0, 1):
 
     ar1: r[t] = phi r[t-1] + s sqrt(1 - phi^2) z[t], r[0] = s z[0], so that each r is N(0, s).
     regime: r[t] = d[t] + s z[t]; d is +drift or -drift, either with probability 1/2 at first, and changes sign from one
@@ -72,5 +72,5 @@ def planted_returns(config: MarketConfig) -> NDArray[np.float64]:
 
 
 def _generators(config: MarketConfig) -> list[np.random.Generator]:
-    """For noise, regime and the rest, each its own: what one of them draws does not depend on the number of bars."""
+    """Return one generator each for noise, regime and the rest, so that more bars do not change earlier draws."""
     return np.random.default_rng(config.planted_seed).spawn(3)

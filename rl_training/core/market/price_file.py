@@ -1,4 +1,4 @@
-"""Bars from a CSV or Parquet file that someone else wrote."""
+"""Bars from a CSV or Parquet file of any origin."""
 
 import csv
 import os
@@ -21,19 +21,19 @@ from numpy.typing import NDArray
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.columns import TimestampFormat, locate_columns, shown, to_numbers
 
-# 19 years of one-minute bars. Their columns take 480 MB, and as much again for a moment while they are put together.
+# 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
-# A header that is longer is something else than a header.
+# A first line that is longer is not a header.
 MAX_HEADER_BYTES = 65_536
-# Read at a time: enough to outweigh the cost of a call and for memory to be given back, and a few MB.
+# A batch of this size takes a few MB, and is large enough for the cost of a call not to matter.
 ROWS_PER_BATCH = 65_536
 BYTES_PER_BLOCK = 4 * 2**20
-# What Arrow says of a row that has more or fewer columns than the header.
+# Arrow's message for a row that has more or fewer columns than the header.
 RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 PARQUET_MAGIC = b"PAR1"
-# The year 1 and the like stand for "no date" in many programs; no exchange has prices this old.
+# Many programs write "no date" as the year 1 or similar. No exchange has prices older than this.
 EARLIEST = np.datetime64("1800-01-01", "s")
-# A time without a zone may be local, which is at most 14 hours ahead of UTC.
+# A time without a timezone may be local time, which is at most 14 hours ahead of UTC.
 LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
 
 logger = structlog.get_logger(__name__)
@@ -43,12 +43,14 @@ Columns = dict[str, NDArray[Any]]
 
 
 def load_file(path: str, root: Path) -> MarketData:
-    """Bars of the CSV or Parquet file `path`, relative to `root`, which it must not lead out of.
+    """Return the bars of the CSV or Parquet file `path`, relative to `root`. The file must be inside `root`.
 
-    Whether it is Parquet shows in its first bytes. CSV is UTF-8, separated by commas, with one header row. Columns are
-    found by name (see locate_columns), timestamps read as TimestampFormat says. Rows in another order than that of
-    time are sorted, and the log says so. Raises MarketDataError naming the file, the rule and the row, counted from 1
+    The first bytes show whether the file is Parquet. CSV must be UTF-8, separated by commas, with one header row.
+    locate_columns finds the columns by name, and TimestampFormat specifies the timestamps. Rows that are not in time
+    order are sorted, which is logged. Raises MarketDataError with the file, the rule and the row; rows count from 1
     after the header, without blank lines.
+
+    To add a file format: write a generator of batches like `_csv_batches`, and choose it in `_batches`.
     """
     try:
         with _open_under(root, path) as file, unchanged_while_read(file):
@@ -61,7 +63,7 @@ def load_file(path: str, root: Path) -> MarketData:
 
 @contextmanager
 def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
-    """Raises MarketDataError if the file is written to inside the block, in place of any error that this caused."""
+    """Raise MarketDataError if the file changes inside the block, in place of any error that the change caused."""
 
     def state() -> tuple[int, int]:
         now = os.fstat(file.fileno())
@@ -86,11 +88,11 @@ def _open_under(root: Path, path: str) -> BufferedReader:
         file = (root / path).resolve()
         if not file.is_relative_to(root.resolve()):
             raise MarketDataError(f"leads outside MARKET_DATA_ROOT, {root}")
-        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        # Without O_NONBLOCK, os.open() of a pipe would wait for a writer.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     except FileNotFoundError as error:
         raise MarketDataError(f"there is no such file under MARKET_DATA_ROOT, {root}") from error
-    # RuntimeError: symlinks in a circle, until Python 3.13.
+    # Until Python 3.13, resolve() raises RuntimeError for a loop of symbolic links.
     except (OSError, RuntimeError) as error:
         raise MarketDataError(f"cannot be opened: {error}") from error
     mode = os.fstat(descriptor).st_mode
@@ -110,7 +112,7 @@ def _batches(file: BufferedReader) -> Iterator[Batch]:
 
 def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
     try:
-        # Without pre_buffer, only the pages in use are held.
+        # Without pre_buffer, memory holds only the pages in use.
         reader = parquet.ParquetFile(file, pre_buffer=False)
         if reader.metadata.num_rows > MAX_BARS:
             raise MarketDataError(f"has {reader.metadata.num_rows} rows; at most {MAX_BARS} are read")
@@ -118,7 +120,7 @@ def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
         found = {field: names[position] for field, position in locate_columns(names).items()}
         for batch in reader.iter_batches(ROWS_PER_BATCH, columns=list(found.values()), use_threads=False):
             yield {field: batch.column(name) for field, name in found.items()}
-    # UnicodeDecodeError: in the names of columns.
+    # Column names that are not UTF-8 raise UnicodeDecodeError.
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise MarketDataError(f"cannot be read as Parquet: {error}") from error
 
@@ -128,13 +130,13 @@ def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
     positions = locate_columns(header)
     if not file.peek(1):
         return
-    # The names of the file may repeat where they do not matter; these do not.
+    # Columns that are not used may have equal names in the file, so each column is named by its position.
     names = [str(position) for position in range(len(header))]
     wanted = [names[position] for position in positions.values()]
     try:
         reader = arrow_csv.open_csv(
             pa.PythonFile(file, mode="r"),
-            # One thread: several do not know which row they are at.
+            # With several threads, Arrow does not report row numbers.
             read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), check_utf8=False
@@ -143,7 +145,7 @@ def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
         for batch in reader:
             yield {field: batch.column(names[position]) for field, position in positions.items()}
     except (pa.ArrowException, OSError) as error:
-        # The message, because Arrow does not call an invalid_row_handler where the row is not UTF-8.
+        # The row is read from the message, because Arrow calls no invalid_row_handler for a row that is not UTF-8.
         ragged = RAGGED_ROW.search(str(error))
         if not ragged:
             raise MarketDataError(f"cannot be read as CSV: {error}") from error
@@ -197,7 +199,7 @@ def _in_time_order(columns: Columns, path: str) -> MarketData:
             columns[field] = columns[field][order]
         logger.info("Rows of the market file were not in time order: sorted", file=path, rows=len(order))
     for column in columns.values():
-        # MarketData copies what can still be written to.
+        # MarketData copies writable arrays.
         column.setflags(write=False)
     try:
         market = MarketData(**columns)

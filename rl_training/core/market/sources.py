@@ -1,4 +1,7 @@
-"""Market data and the sources it is loaded from."""
+"""Loads the bars of a MarketConfig from its source.
+
+To add a source: add its name and its settings to MarketConfig, and a branch to `load_market`.
+"""
 
 import csv
 import gzip
@@ -28,12 +31,14 @@ def load_market(
     until: datetime | None = None,
     on_page: Callable[[], None] = lambda: None,
 ) -> MarketData:
-    """Bars of the configured source.
+    """Return the bars of the configured source.
 
-    `root`, by default the environment's MARKET_DATA_ROOT, holds the files and what is kept of an exchange's bars.
-    `until`, by default now, is the instant whose latest bars an exchange is asked for; the others' bars do not change
-    with time. `on_page` is called after each of an exchange's answers. Raises MarketDataError, which names file, row
-    and rule.
+    root     the folder with market files and the cache of exchange bars; by default the environment variable
+             MARKET_DATA_ROOT
+    until    an exchange's latest bars before this time are loaded; by default now. Other sources ignore it
+    on_page  called after each answer of an exchange
+
+    Raises MarketDataError that names file, row and rule.
     """
     match config.source:
         case "sp500" | "nasdaq":
@@ -55,7 +60,7 @@ def load_market(
 
 
 def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:
-    """What a run notes of its bars: which they are, to the bit, and from when to when."""
+    """Return the description of the bars that a run stores: name, digest, first and last timestamp, bars and gaps."""
     first, last = (when.isoformat() for when in market.span)
     return {
         "name": config.label,
@@ -75,11 +80,12 @@ def _data_root(config: MarketConfig) -> Path:
 
 
 def _load_shipped(name: str) -> MarketData:
-    """Daily bars of 1999-2018 of an index, read from the file inside the `arch` package.
+    """Return the daily bars of an index for 1999-2018, from the data file in the `arch` package.
 
-    Not through `arch` itself, whose import takes over a second and brings pandas and statsmodels. The bars keep every
-    rule of MarketData and are used as they are. What to know: nobody trades an index itself; the S&P 500's open repeats
-    the close before it on nearly every day until 2006 and on some until 2013; two of the Nasdaq's volumes are 0.
+    The file is read without importing `arch`, which would import pandas and statsmodels and take over a second. The
+    bars satisfy every rule of MarketData and are not changed. Limits of this data: an index itself cannot be traded; on
+    nearly every day until 2006, and on some until 2013, the S&P 500's open equals the previous close; two of the
+    Nasdaq's volumes are 0.
     """
     try:
         file = Path(str(distribution("arch").locate_file(f"arch/data/{name}/{name}.csv.gz")))

@@ -1,7 +1,8 @@
-"""Policies and training states on disk: safetensors and JSON, written atomically, checked when read, no pickle.
+"""Policies and checkpoints on disk, as safetensors and JSON. They are written atomically and checked when read.
 
 A policy is a folder with `policy.safetensors` and `manifest.json`, so that other programs can read it. A checkpoint is
-one file, with JSON in the metadata of the safetensors format. Each carries SHA-256 digests of its content.
+one file, with JSON in the metadata of the safetensors format. Both contain SHA-256 digests of their content. Nothing is
+pickled, so loading a file runs no code from it.
 """
 
 import hashlib
@@ -26,18 +27,18 @@ from rl_training.core.trading.features import FeatureStatistics
 POLICY_FORMAT = 1
 CHECKPOINT_FORMAT = 2
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
-# In the metadata of a policy; see SavedPolicy.trained_until.
+# A key in the metadata of a policy; see SavedPolicy.trained_until.
 TRAINED_UNTIL = "trained_until"
 METADATA_KEY = "checkpoint"
 
 
 class CheckpointError(RuntimeError):
-    """A policy or checkpoint that cannot be written or read; names the file and what is wrong with it."""
+    """A policy or checkpoint cannot be written or read. The message names the file and the problem."""
 
 
 @dataclass(frozen=True)
 class SavedPolicy:
-    """A policy as it was loaded: the rules it was trained under, what its features are standardised by, and notes."""
+    """A loaded policy with the environment it was trained in, its feature statistics and its manifest."""
 
     policy: Policy
     environment: EnvironmentConfig
@@ -45,25 +46,25 @@ class SavedPolicy:
     manifest: dict[str, Any]
 
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
-        """Actions for observations; see Policy.predict."""
+        """Return actions for observations; see Policy.predict."""
         return self.policy.predict(observations, deterministic)
 
     @property
     def trained_until(self) -> np.datetime64 | None:
-        """The last bar that it, or a policy that it came from, was trained on; None where that was not noted."""
+        """The last bar that this policy, or any it continued from, was trained on; None in older manifests."""
         noted = self.manifest["metadata"].get(TRAINED_UNTIL)
         return None if noted is None else np.datetime64(noted)
 
     @property
     def digest(self) -> str:
-        """tensor_digest() of the policy's tensors."""
+        """The digest of the policy's tensors; see tensor_digest()."""
         return str(self.manifest["digest"])
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256, in hex, of names, types, shapes and values, in the order of the names.
+    """Return the SHA-256, in hex, of names, types, shapes and values, in the order of the names.
 
-    Of the tensors and not of the file, in whose header the entries stand in no fixed order.
+    The digest is of the tensors, because a file's header lists them in no fixed order.
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -81,9 +82,10 @@ def save_policy(
     statistics: FeatureStatistics,
     metadata: Mapping[str, Any],
 ) -> str:
-    """Write the folder `path`, replacing one that is there, and return the digest of the tensors.
+    """Write the folder `path`, replacing an existing one, and return the digest of the tensors.
 
-    `metadata` is noted in the manifest as it is: only what JSON holds. Raises CheckpointError; what was there stands.
+    `metadata` goes into the manifest and may hold only JSON values. Raises CheckpointError if the folder cannot be
+    written; an existing folder then stays as it was.
     """
     tensors = policy.tensors()
     digest = tensor_digest(tensors)
@@ -110,7 +112,7 @@ def save_policy(
 
 
 def load_policy(path: Path) -> SavedPolicy:
-    """Read what save_policy() wrote. Raises CheckpointError where it is missing, damaged or of another format."""
+    """Return the policy of save_policy(). Raises CheckpointError if it is missing, damaged or of another format."""
     manifest = _unsealed(path / MANIFEST_FILE, POLICY_FORMAT, _read(path / MANIFEST_FILE))
     tensors, _ = _tensors(path / TENSORS_FILE)
     if tensor_digest(tensors) != manifest["digest"]:
@@ -127,10 +129,9 @@ def load_policy(path: Path) -> SavedPolicy:
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-    """Write one file with `tensors` and `state`, which is what JSON holds; the one before is kept at
-    atomic.previous(path).
+    """Write one file with `tensors` and `state`, of JSON values, and keep the former file at atomic.previous(path).
 
-    Raises CheckpointError; what was there stands, at one of the two.
+    Raises CheckpointError if the file cannot be written; the former one then stays at one of the two paths.
     """
     content = _sealed(path, CHECKPOINT_FORMAT, {"digest": tensor_digest(tensors), "state": dict(state)})
     data = safetensors.torch.save(dict(tensors), metadata={METADATA_KEY: json.dumps(content)})
@@ -141,7 +142,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state that save_checkpoint() wrote. CheckpointError where missing, damaged or of another format."""
+    """Return the tensors and state of save_checkpoint(). Raises CheckpointError if missing or damaged."""
     tensors, metadata = _tensors(path)
     content = _unsealed(path, CHECKPOINT_FORMAT, metadata.get(METADATA_KEY, "").encode())
     if tensor_digest(tensors) != content["digest"]:
@@ -182,7 +183,7 @@ def _read(path: Path) -> bytes:
 
 
 def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file, read once so that both are of the same file."""
+    """Return tensors and metadata of a safetensors file. It is read once, so that both come from the same version."""
     data = _read(path)
     try:
         tensors = safetensors.torch.load(data)

@@ -1,4 +1,4 @@
-"""How far a run is, episode by episode, and what a checkpoint of it holds."""
+"""The progress of a run, episode by episode, and the state that its checkpoint holds."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,9 +15,9 @@ from rl_training.core.trading.environment import TradingVectorEnv
 
 @dataclass(frozen=True)
 class Progress:
-    """An episode that was finished: `episode` of `episodes`, counted from 1.
+    """A finished episode, number `episode` of `episodes`, counted from 1.
 
-    `avg_reward` is the mean over this and the episodes before it; the losses are means over the iterations so far.
+    `avg_reward` is the mean over this and all earlier episodes. The losses are means over all iterations so far.
     """
 
     episode: int
@@ -31,10 +31,10 @@ class Progress:
 
 @dataclass
 class Tally:
-    """Sums over a run that is under way.
+    """Sums over the iterations of a run so far.
 
-    An episode is `episode_length` steps in every environment, and its reward the mean over environments of the sum of
-    rewards in it: where an account is ruined before that, its next episode counts on.
+    An episode is `episode_length` steps in every environment. Its reward is the mean, over environments, of the sum of
+    rewards. If an account is ruined earlier, the environment begins again and its rewards still count.
     """
 
     episode_length: int
@@ -58,27 +58,27 @@ class Tally:
 
     @property
     def mean_losses(self) -> tuple[float, float]:
-        """Of the policy and of the critic, over iterations; 0 before the first."""
+        """The mean losses of the policy and of the critic over the iterations; 0 before the first iteration."""
         iterations = max(self.iterations, 1)
         return self.policy_loss / iterations, self.value_loss / iterations
 
 
 def capture(ppo: PPO, env: TradingVectorEnv, tally: Tally) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All that a bit-identical continuation needs: tensors, and the rest as JSON holds it."""
+    """Return everything that a bit-identical continuation needs: tensors, and the rest as values for JSON."""
     tensors, rest = split_arrays("environment", env.state_dict())
     tensors |= {f"ppo.{name}": tensor for name, tensor in ppo.state_dict().items()}
     return tensors, {"environment": rest, "tally": asdict(tally)}
 
 
 def restore(ppo: PPO, env: TradingVectorEnv, tensors: dict[str, Tensor], state: Mapping[str, Any]) -> Tally:
-    """Put `ppo` and `env` into the state that capture() took."""
+    """Restore `ppo` and `env` from a state of capture(). Return the tally."""
     ppo.load_state_dict(part_of(tensors, "ppo"))
     env.load_state_dict(join_arrays("environment", tensors, state["environment"]))
     return Tally(**state["tally"])
 
 
 def split_arrays(name: str, value: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The arrays anywhere in a nested mapping, as tensors named by their path, and the mapping without them."""
+    """Return the arrays of a nested mapping as tensors, named by their path, and the mapping without them."""
     tensors: dict[str, Tensor] = {}
     rest: dict[str, Any] = {}
     for key, entry in value.items():
@@ -93,7 +93,7 @@ def split_arrays(name: str, value: Mapping[str, Any]) -> tuple[dict[str, Tensor]
 
 
 def join_arrays(name: str, tensors: dict[str, Tensor], rest: Mapping[str, Any]) -> dict[str, Any]:
-    """The mapping that split_arrays() took apart."""
+    """Return the mapping that split_arrays() divided."""
     whole = {
         key: join_arrays(f"{name}.{key}", tensors, entry) if isinstance(entry, Mapping) else entry
         for key, entry in rest.items()

@@ -1,4 +1,4 @@
-"""A run's metrics as TensorBoard event files, where the package `tensorboard` is installed."""
+"""TensorBoard event files with the metrics of a run, if the package `tensorboard` is installed."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +8,7 @@ from rl_training.core.ppo.ppo import Iteration
 
 
 class MetricsLog(Protocol):
-    """Where the metrics of a run go, iteration by iteration."""
+    """Takes the metrics of a run, iteration by iteration."""
 
     def write(self, iteration: Iteration) -> None: ...
 
@@ -18,7 +18,7 @@ class MetricsLog(Protocol):
 
 
 class NoLog:
-    """Keeps nothing: no folder was named, or `tensorboard` is not installed."""
+    """Discards all metrics, because no folder was given or `tensorboard` is not installed."""
 
     def write(self, iteration: Iteration) -> None:
         pass
@@ -31,13 +31,13 @@ class NoLog:
 
 
 class EventFile:
-    """A file `events.out.tfevents...` in `folder`; the horizontal axis is the environment steps made."""
+    """Writes a file `events.out.tfevents...` in `folder`. The horizontal axis is the number of environment steps."""
 
     def __init__(self, folder: Path, timesteps: int) -> None:
-        # tensorboard is optional, and its import takes long.
+        # The import belongs to torch, is optional, and takes seconds.
         from torch.utils.tensorboard import SummaryWriter
 
-        # What a lost attempt logged beyond the checkpoint that this one goes on from is made again.
+        # A lost attempt may have logged steps after the checkpoint. This attempt repeats them, so they are purged.
         purge = timesteps + 1 if timesteps else None
         untyped: Any = SummaryWriter
         self._writer = untyped(str(folder), purge_step=purge)
@@ -54,7 +54,7 @@ class EventFile:
 
 
 def open_log(folder: Path | None, timesteps: int) -> MetricsLog:
-    """A log in `folder` of a run that has made `timesteps` environment steps so far."""
+    """Return a log in `folder` for a run that has made `timesteps` environment steps so far."""
     if folder is None or importlib.util.find_spec("tensorboard") is None:
         return NoLog()
     return EventFile(folder, timesteps)

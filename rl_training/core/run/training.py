@@ -1,9 +1,8 @@
-"""What a training run executes: the loop from bars to an evaluated policy, which can be stopped and resumed."""
+"""A training run from bars to an evaluated policy. It can be stopped and resumed with the same result to the bit."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from rl_training.core.atomic import previous
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.evaluation.evaluation import Evaluation, evaluate
-from rl_training.core.market.bars import MarketData, MarketDataError, split_market
+from rl_training.core.market.bars import MarketData, split_market
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market.sources import market_summary
 from rl_training.core.market_config import MarketConfig
@@ -30,23 +29,19 @@ from rl_training.core.run.checkpoint import (
     tensor_digest,
 )
 from rl_training.core.run.progress import Progress, Tally, capture, restore
-from rl_training.core.run.tensorboard import open_log
+from rl_training.core.run.requirements import check_enough, check_fits
+from rl_training.core.run.tensorboard import MetricsLog, open_log
 from rl_training.core.trading.environment import TradingVectorEnv
-from rl_training.core.trading.features import FeatureStatistics, longest_window
-from rl_training.core.trading.observation import observation_names
+from rl_training.core.trading.features import FeatureStatistics
 
 CHECKPOINT_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-class PolicyMismatchError(ValueError):
-    """A policy whose weights are of no use under this config; names each setting that differs."""
-
-
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended. The rewards and losses of one that was stopped are those until then; it has no evaluation."""
+    """The result of a run. A stopped run has the rewards and losses so far, and no evaluation."""
 
     stopped: bool
     policy: Policy
@@ -63,45 +58,26 @@ class TrainingResult:
 
     @property
     def evaluation(self) -> Evaluation:
+        """The evaluation on the later bars. Raises RuntimeError if the run was stopped."""
         if self.evaluation_or_none is None:
             raise RuntimeError("a run that was stopped has no evaluation")
         return self.evaluation_or_none
 
     @property
     def avg_reward(self) -> float | None:
+        """The mean of the episode rewards; None before the first episode has ended."""
         return float(np.mean(self.episode_rewards)) if self.episode_rewards else None
 
     @property
     def final_reward(self) -> float | None:
+        """The reward of the last episode; None before the first episode has ended."""
         return self.episode_rewards[-1] if self.episode_rewards else None
 
     def save(self, path: Path, **metadata: Any) -> str:
-        """Write the policy's folder with its market, evaluation and `metadata` noted; see save_policy()."""
+        """Write the policy with its market, its evaluation and `metadata` into a folder; see save_policy()."""
         notes = {"market": self.market_summary, TRAINED_UNTIL: str(self.trained_until)}
         notes |= {"evaluation": self.evaluation.as_dict(), **metadata}
         return save_policy(path, self.policy, environment=self.environment, statistics=self.statistics, metadata=notes)
-
-
-def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) -> None:
-    """Raise PolicyMismatchError unless training under `config` can go on from `policy`.
-
-    It cannot where the policy, or one that it came from, was trained on bars of the time that it is to be evaluated on.
-    """
-    shape, environment = policy.policy.shape, policy.environment
-    pairs = {
-        "features": (environment.features, config.environment.features),
-        "positions": (environment.positions, config.environment.positions),
-        "observation size": (shape.observation_size, len(observation_names(config.environment))),
-        "hidden_sizes": (list(shape.hidden_sizes), config.ppo.hidden_sizes),
-        "normalize_observations": (shape.normalises_observations, config.ppo.normalize_observations),
-        "normalize_rewards": (shape.normalises_rewards, config.ppo.normalize_rewards),
-    }
-    differing = [f"{name}: the policy's {was}, the config's {now}" for name, (was, now) in pairs.items() if was != now]
-    first = split_market(market, config.market.train_fraction)[1].timestamp[:1]
-    if policy.trained_until is not None and (first <= policy.trained_until).any():
-        differing.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first[0]} on")
-    if differing:
-        raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(differing)}")
 
 
 def train(
@@ -118,45 +94,28 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     threads: int = 1,
 ) -> TrainingResult:
-    """Train on the market's first `train_fraction` and evaluate on the rest.
+    """Train on the first `train_fraction` of the bars and evaluate on the rest.
 
-    initial_policy      training goes on from its weights and running statistics; PolicyMismatchError where they do not
-                        fit. Features are standardised by this training slice in any case
-    checkpoint          a file that is written at each episode's end, every `checkpoint_seconds` and when stopped, and
-                        resumed from if it is of the same config, bars and initial policy: the end is the same to the
-                        bit. One that is damaged or of another run is left aside for the one before it, which is kept;
-                        see save_checkpoint(). The caller removes both
-    earlier_checkpoints files that are read where none of these can be used, in this order, and never written
-    log_dir             a folder for TensorBoard event files of each iteration's metrics; none without `tensorboard`
-    on_progress         called after each episode; on_iteration after each iteration
-    should_stop         asked after each iteration
-    threads             of a processor to compute with; the result is the same to the bit with any number of them, save
-                        for networks of more than a million parameters
+    initial_policy       its weights and running statistics are the start. The features are standardised by the new
+                         training slice in any case
+    checkpoint           a file, written at each episode's end, every `checkpoint_seconds` and on a stop. If it has the
+                         same config, bars and initial policy, the run resumes from it, with the same result to the
+                         bit. If it cannot be used, its previous version is (see save_checkpoint). The caller deletes it
+    earlier_checkpoints  files to resume from if `checkpoint` cannot be used, in this order; never written
+    log_dir              a folder for TensorBoard files; nothing is written if `tensorboard` is not installed
+    on_progress          called after each episode; on_iteration and should_stop are called after each iteration
+    threads              processor threads. The result does not depend on them, except for networks of more than a
+                         million parameters
 
-    Raises MarketDataError, before anything is trained, where there are too few bars.
-
-    Torch is set to one thread of its own in this process, where what is left to it is too small for more.
+    Raises MarketDataError if there are too few bars, and PolicyMismatchError if the initial policy does not fit, both
+    before training. Sets torch to one thread, because the parts left to torch are too small for more.
     """
     torch.set_num_threads(1)
     run = _Run(config, market, initial_policy, threads)
     if checkpoint is not None:
         run.resume([checkpoint, *earlier_checkpoints])
-    saved_at = time.monotonic()
     metrics_log = open_log(log_dir, run.ppo.timesteps)
-
-    def after(iteration: Iteration) -> bool:
-        nonlocal saved_at
-        metrics_log.write(iteration)
-        ended = run.count(iteration, on_progress)
-        if on_iteration is not None:
-            on_iteration(iteration)
-        stop = should_stop is not None and should_stop()
-        if checkpoint is not None and (stop or ended or time.monotonic() - saved_at >= checkpoint_seconds):
-            metrics_log.flush()
-            run.save(checkpoint)
-            saved_at = time.monotonic()
-        return not stop
-
+    after = _AfterIteration(run, metrics_log, checkpoint, checkpoint_seconds, on_progress, on_iteration, should_stop)
     try:
         run.ppo.learn(config.total_timesteps, after)
     finally:
@@ -164,25 +123,8 @@ def train(
     return run.result()
 
 
-def check_enough(config: TrainingConfig, training: MarketData, later: MarketData) -> None:
-    """Raise MarketDataError, saying how many bars the market must have, where either part of it is too short."""
-    window, length = longest_window(config.environment.features), config.environment.episode_length
-    share = config.market.train_fraction
-    for part, of, needed, purpose, decisions in (
-        (training, share, window + length + 1, "to train on", f"an episode's {length} decisions"),
-        (later, 1 - share, window + 2, "to evaluate on", "one decision"),
-    ):
-        if len(part) < needed:
-            raise MarketDataError(
-                f"{len(part)} of the {len(training) + len(later)} bars are {purpose}, but at least {needed} are "
-                f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
-                f"train_fraction of {share:g} that is about {math.ceil(needed / of)} bars in all",
-                file=config.market.label,
-            )
-
-
 def warm_up() -> None:
-    """Load what a run computes with, compiling it where that has not been done on this machine, so that none waits."""
+    """Load the libraries and the compiled code of a run, and compile what is not cached, so that no run waits."""
     market = MarketConfig(source="planted", bars=1000)
     environment = EnvironmentConfig(episode_length=8)
     ppo = PPOConfig(num_envs=2, rollout_length=8, minibatch_size=16, hidden_sizes=[8])
@@ -190,7 +132,7 @@ def warm_up() -> None:
 
 
 class _Run:
-    """The parts of a run that belong together."""
+    """The state of a run: its environment, its PPO and the sums over its episodes."""
 
     def __init__(
         self, config: TrainingConfig, market: MarketData, initial_policy: SavedPolicy | None, threads: int
@@ -209,7 +151,7 @@ class _Run:
         if initial_policy is not None and initial_policy.trained_until is not None:
             self.trained_until = max(self.trained_until, initial_policy.trained_until)
         self.tally = Tally(config.environment.episode_length)
-        # What a checkpoint must be of to be resumed from.
+        # A checkpoint is resumed from only if it has the same identity.
         self.identity = {
             "config": config.model_dump(mode="json"),
             "market": market.digest,
@@ -217,6 +159,7 @@ class _Run:
         }
 
     def resume(self, paths: Sequence[Path]) -> None:
+        """Restore the first usable checkpoint among the paths and their previous versions, if there is one."""
         for candidate in (candidate for path in paths for candidate in (path, previous(path))):
             if not candidate.exists():
                 continue
@@ -237,7 +180,7 @@ class _Run:
         save_checkpoint(path, tensors, {"identity": self.identity, **state})
 
     def count(self, iteration: Iteration, on_progress: Callable[[Progress], None] | None) -> bool:
-        """Take an iteration into the tally; whether an episode ended in it."""
+        """Add an iteration to the tally and report the episodes that ended in it. Return whether any ended."""
         before = len(self.tally.episode_rewards)
         self.tally.add(iteration)
         ended = self.tally.episode_rewards[before:]
@@ -271,3 +214,30 @@ class _Run:
             if stopped
             else evaluate(policy, self.later, self.config.environment, statistics=statistics),
         )
+
+
+@dataclass
+class _AfterIteration:
+    """Logs, reports and saves each iteration of a run; returns whether the run continues."""
+
+    run: _Run
+    metrics_log: MetricsLog
+    checkpoint: Path | None
+    checkpoint_seconds: float
+    on_progress: Callable[[Progress], None] | None
+    on_iteration: Callable[[Iteration], None] | None
+    should_stop: Callable[[], bool] | None
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def __call__(self, iteration: Iteration) -> bool:
+        self.metrics_log.write(iteration)
+        ended = self.run.count(iteration, self.on_progress)
+        if self.on_iteration is not None:
+            self.on_iteration(iteration)
+        stop = self.should_stop is not None and self.should_stop()
+        due = stop or ended or time.monotonic() - self.saved_at >= self.checkpoint_seconds
+        if self.checkpoint is not None and due:
+            self.metrics_log.flush()
+            self.run.save(self.checkpoint)
+            self.saved_at = time.monotonic()
+        return not stop

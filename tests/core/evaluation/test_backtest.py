@@ -9,7 +9,9 @@ from rl_training.core.trading.observation import Observer, observation_names
 from tests.trading_cases import random_market, rules
 
 
-class AskedAtEachBar:
+class OnlyPredict:
+    """Hides the network of a policy, so that the backtest calls predict() at each bar."""
+
     def __init__(self, policy):
         self.predict = policy.predict
 
@@ -33,13 +35,13 @@ def policy_for(config, normalises_observations=False, hidden_sizes=(16, 8)):
 
 @pytest.mark.parametrize("normalises_observations", [False, True])
 @pytest.mark.parametrize("ruin_fraction", [0.01, 0.9])
-def test_a_network_is_followed_as_if_it_were_asked_at_each_bar(normalises_observations, ruin_fraction):
+def test_a_compiled_network_equals_predict_at_each_bar(normalises_observations, ruin_fraction):
     market = random_market(600, seed=2)
     config = rules(features=["log_return_5", "range"], ruin_fraction=ruin_fraction, borrow_rate=1e-5)
     observer = Observer(market, config, FeatureStatistics.fit(market, config))
     policy = policy_for(config, normalises_observations)
     compiled = run_backtest(policy, market, config, observer)
-    asked = run_backtest(AskedAtEachBar(policy), market, config, observer)
+    interpreted = run_backtest(OnlyPredict(policy), market, config, observer)
     assert np.unique(compiled.turnover[:, 0]).size > 10
     for name in ("equity", "cost", "turnover", "held"):
-        assert np.array_equal(getattr(compiled, name), getattr(asked, name)), name
+        assert np.array_equal(getattr(compiled, name), getattr(interpreted, name)), name

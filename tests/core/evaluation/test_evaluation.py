@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 class Follows:
-    """A policy that looks at its observation: action 2 where the feature is above 0 and no drawdown hurts."""
+    """A policy that depends on its observation: 2 if the first feature is positive, else 1 or 0 by the drawdown."""
 
     def predict(self, observations, deterministic=True):
         assert deterministic
@@ -34,7 +34,7 @@ def evaluated(policy, market, config):
     return evaluate(policy, market, config, statistics=FeatureStatistics.fit(market, config))
 
 
-def test_policy_is_judged_as_the_environment_would():
+def test_evaluation_equals_an_episode_of_the_environment():
     market, config = random_market(300, seed=1), rules(features=["log_return_5", "range"])
     whole = config.model_copy(update={"episode_length": 300 - 6})
     env = TradingEnv(market, whole)
@@ -53,7 +53,7 @@ def test_policy_is_judged_as_the_environment_would():
     assert evaluation.bars == 294
 
 
-def test_metrics_by_hand():
+def test_metrics_equal_the_calculation_by_hand():
     # Equity 1, 1.1, 0.99, 0.99 (flat), 1.089: returns 10 %, -10 %, 0 and 10 %.
     market = make_market([100, 100, 100, 110, 99, 50], [100, 100, 110, 99, 50, 55])
     actions = iter([1, 1, 0, 1])
@@ -78,7 +78,7 @@ def test_metrics_by_hand():
     assert evaluation.timestamps == tuple(f"2024-01-01T{hour:02}:00:00Z" for hour in range(1, 6))
 
 
-def test_buy_and_hold_is_the_price_ratio_after_the_cost_of_buying():
+def test_buy_and_hold_is_the_price_ratio_after_costs():
     market = random_market(100, seed=2)
     evaluation = evaluated(Always(0), market, rules(fee=0.01, slippage=0.0, positions=[-0.5, 0.5]))
     assert evaluation.buy_and_hold.total_return == pytest.approx(market.close[-1] / market.open[2] / 1.01 - 1)
@@ -94,7 +94,7 @@ def test_staying_flat_has_no_ratios():
         assert (flat.sharpe, flat.sharpe_interval, flat.sortino, flat.hit_rate) == (None, None, None, None)
 
 
-def test_ruined_policy_stays_at_the_floor_while_the_references_go_on():
+def test_a_ruined_policy_stays_at_the_floor():
     market = make_market([100] * 8, [100, 100, 100, 200, 100, 100, 100, 150])
     evaluation = evaluated(Always(0), market, rules(**FREE))
     assert evaluation.equity_curve == (1.0, 1.0, 0.01, 0.01, 0.01, 0.01, 0.01)
@@ -111,14 +111,14 @@ def test_dictionary_is_json_without_nan_or_infinity():
     }  # fmt: skip
 
 
-def test_curve_of_many_bars_keeps_1000_points_with_both_ends():
+def test_a_long_curve_has_1000_points_with_both_ends():
     evaluation = evaluated(Always(2), random_market(3000, seed=3), rules())
     assert len(evaluation.equity_curve) == len(evaluation.flat.equity_curve) == len(evaluation.timestamps) == 1000
     assert evaluation.equity_curve[0] == 1
     assert evaluation.equity_curve[-1] == pytest.approx(1 + evaluation.total_return)
 
 
-def test_sharpe_interval_encloses_the_truth_and_repeats():
+def test_sharpe_interval_contains_the_true_ratio_and_repeats():
     returns = np.random.default_rng(1).normal(0.001, 0.01, 2000)
     lower, upper = sharpe_interval(returns, 252.0)
     # The deviation of a Sharpe ratio of 2,000 independent returns is sqrt(252 / 2000) = 0.355.
@@ -127,13 +127,13 @@ def test_sharpe_interval_encloses_the_truth_and_repeats():
     assert sharpe_interval(returns, 252.0) == (lower, upper)
 
 
-def test_one_decision_has_a_return_and_no_ratio():
+def test_one_decision_gives_a_return_and_no_ratio():
     evaluation = evaluated(Always(1), make_market([50, 50, 50], [50, 50, 60]), rules(**FREE, positions=[0, 1]))
     assert evaluation.total_return == pytest.approx(0.2)
     assert evaluation.sharpe is None
 
 
-def test_equity_that_grows_out_of_all_bounds_is_refused():
+def test_equity_beyond_float64_is_refused():
     class Reverts:
         def predict(self, observations, deterministic=True):
             return np.where(observations[:, 0] > 0, 0, 1)

@@ -10,7 +10,7 @@ DAY = 24 * HOUR
 
 
 def market(**columns):
-    """Three hourly bars, with some columns replaced."""
+    """Return three hourly bars, with some columns replaced."""
     bars = {
         "timestamp": np.array([0, HOUR, 2 * HOUR], dtype="datetime64[s]"),
         "open": [10.0, 11.0, 12.0],
@@ -23,7 +23,7 @@ def market(**columns):
 
 
 def flat(seconds):
-    """Bars of one price at these times."""
+    """Return bars of one price at these times."""
     ones = np.ones(len(seconds))
     return MarketData(np.array(seconds, dtype="datetime64[s]"), ones, ones, ones, ones, ones)
 
@@ -52,7 +52,7 @@ def days(*dates):
         ({"volume": ["1", "2", "a lot"]}, "volume cannot be read as float64"),
     ],
 )
-def test_a_bar_that_cannot_be_is_refused_with_its_row_and_the_rule(columns, message):
+def test_an_invalid_bar_is_refused_with_its_row_and_rule(columns, message):
     with pytest.raises(MarketDataError) as error:
         market(**columns)
     assert str(error.value).startswith(message)
@@ -68,25 +68,25 @@ def test_a_bar_that_cannot_be_is_refused_with_its_row_and_the_rule(columns, mess
         (np.array([0, 3600, 7200]), "timestamp has dtype int64; datetime64 in UTC is needed"),
     ],
 )
-def test_timestamps_are_whole_seconds_that_strictly_increase(timestamp, message):
+def test_invalid_timestamps_are_refused_with_row_and_rule(timestamp, message):
     with pytest.raises(MarketDataError) as error:
         market(timestamp=timestamp)
     assert str(error.value).startswith(message)
 
 
-def test_there_is_at_least_one_bar():
+def test_a_market_without_bars_is_refused():
     with pytest.raises(MarketDataError, match="there are no bars"):
         flat([])
     with pytest.raises(MarketDataError, match="there are no bars"):
         market()[3:]
 
 
-def test_an_error_names_the_file_and_says_how_rows_are_counted():
+def test_an_error_names_the_file_and_how_rows_are_counted():
     error = MarketDataError("high 1.0 is below low 2.0", row=7, file="btc.csv")
     assert str(error) == "btc.csv, row 7 (header not counted): high 1.0 is below low 2.0"
 
 
-def test_bars_cannot_be_changed_neither_through_the_market_nor_through_the_array_they_came_from():
+def test_bars_are_read_only_copies_of_writable_arrays():
     close = np.array([11.0, 12.0, 13.0])
     bars = market(close=close)
     close[0] = 99.0
@@ -105,12 +105,12 @@ def test_a_slice_is_a_view_on_consecutive_bars():
 
 
 @pytest.mark.parametrize("index", [0, slice(None, None, 2), slice(None, None, -1)])
-def test_what_is_not_a_slice_of_consecutive_bars_is_refused(index):
+def test_an_index_or_a_slice_with_a_step_is_refused(index):
     with pytest.raises(TypeError, match="consecutive bars"):
         market()[index]
 
 
-def test_the_digest_depends_on_each_value_and_on_nothing_else():
+def test_the_digest_depends_only_on_the_values():
     assert market().digest == "3ccf5ba661fb3eb383802cc3308f5d6dc866797e5d83b9256f67d98a63e9953c"
     assert market(timestamp=np.array([0, HOUR, 2 * HOUR], dtype="M8[s]").astype("M8[ns]")).digest == market().digest
     assert market()[:].digest == market().digest
@@ -122,7 +122,7 @@ def test_span_is_in_utc():
     assert market().span == (datetime(1970, 1, 1, 0, tzinfo=UTC), datetime(1970, 1, 1, 2, tzinfo=UTC))
 
 
-def test_gaps_count_the_bars_that_are_missing_at_the_most_common_spacing():
+def test_gaps_count_missing_bars_at_the_most_common_spacing():
     assert flat([0, HOUR, 2 * HOUR, 3 * HOUR]).gaps == 0
     assert flat([0, HOUR, 2 * HOUR, 5 * HOUR, 6 * HOUR, 8 * HOUR]).gaps == 3
     assert flat([0]).gaps == 0
@@ -133,12 +133,12 @@ def test_weekends_and_single_holidays_of_an_exchange_are_no_gaps():
     assert days("2024-03-26", "2024-03-27", "2024-03-28", "2024-04-01", "2024-04-02", "2024-04-03").gaps == 0
 
 
-def test_a_week_without_an_exchanges_bars_is_a_gap_of_its_weekdays():
+def test_a_week_without_daily_bars_is_a_gap_of_its_weekdays():
     # Tuesday 11 to Friday 14 September 2001.
     assert days("2001-09-06", "2001-09-07", "2001-09-10", "2001-09-17", "2001-09-18", "2001-09-19").gaps == 4
 
 
-def test_daily_bars_round_the_clock_miss_a_weekend():
+def test_a_weekend_is_a_gap_in_a_continuous_market():
     fortnight = [day * DAY for day in range(28)]
     assert flat(fortnight).gaps == 0
     # 3 and 4 January 1970 were a Saturday and a Sunday.
@@ -149,20 +149,20 @@ def test_months_of_different_length_are_no_gaps():
     assert days("2023-01-01", "2023-02-01", "2023-03-01", "2023-04-01", "2023-05-01", "2023-06-01").gaps == 0
 
 
-def test_bars_per_year_are_the_bars_over_the_years_they_span():
+def test_bars_per_year_are_bars_divided_by_years():
     assert flat([HOUR * hour for hour in range(100)]).bars_per_year == 8766.0
     assert days("2024-01-04", "2024-01-05", "2024-01-08").bars_per_year == 2 * 365.25 / 4
     with pytest.raises(MarketDataError, match="bars_per_year needs at least 2 bars, there is 1"):
         _ = flat([0]).bars_per_year
 
 
-def test_a_split_gives_the_earlier_bars_to_training_and_shares_none():
+def test_a_split_gives_the_earlier_bars_to_training():
     train, later = split_market(flat([HOUR * hour for hour in range(11)]), 0.8)
     assert len(train) == 8
     assert len(later) == 3
     assert train.timestamp[-1] < later.timestamp[0]
 
 
-def test_a_split_that_leaves_a_side_empty_says_so():
+def test_a_split_with_an_empty_slice_is_refused():
     with pytest.raises(MarketDataError, match=r"3 bars at train_fraction 0.1 leave 0 to train on and 3 to evaluate on"):
         split_market(market(), 0.1)

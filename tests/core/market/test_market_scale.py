@@ -1,4 +1,4 @@
-"""2.6 million one-minute bars, five years of a market that never closes."""
+"""Time and memory for 2.6 million one-minute bars: five years of a continuous market."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from pyarrow import csv, parquet
 
 ROOT = Path(__file__).parents[3]
 BARS = 2_600_000
-# Each in a Python of its own: what it prints is its own time and memory.
+# Each program runs in a process of its own and prints its own time and memory.
 LOAD = """
 import sys, time
 from pathlib import Path
@@ -36,7 +36,7 @@ config = TrainingConfig(
     ppo=PPOConfig(num_envs=32, rollout_length=64, minibatch_size=512, hidden_sizes=[16]),
     episodes=2,
 )
-# Stopped before the evaluation, which would go through half a million bars one by one.
+# The run stops before the evaluation, which would step through half a million bars.
 result = train(config, load_market(market_config, root=Path(sys.argv[1])), should_stop=lambda: True)
 print(result.environment_steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
@@ -44,7 +44,7 @@ print(result.environment_steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxr
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`bars.parquet` and `bars.csv`: the same random walk."""
+    """Return a folder with `bars.parquet` and `bars.csv`, which hold the same random walk."""
     folder = tmp_path_factory.mktemp("minutes")
     generator = np.random.default_rng(0)
     close = 100 * np.exp(np.cumsum(generator.normal(0, 2e-4, BARS)))
@@ -64,21 +64,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def figures_of(program: str, folder: Path, name: str) -> list[float]:
+def measurements_of(program: str, folder: Path, name: str) -> list[float]:
     command = [sys.executable, "-c", program, str(folder), name]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [float(figure) for figure in output.splitlines()[-1].split()]
+    return [float(value) for value in output.splitlines()[-1].split()]
 
 
-# Processor seconds: what else the machine does meanwhile is not the loader's.
+# The limits are processor seconds, so that other work on the machine does not count.
 @pytest.mark.parametrize(("name", "seconds"), [("bars.parquet", 3), ("bars.csv", 10)])
-def test_minute_bars_of_five_years_load_in_seconds(folder, name, seconds):
-    bars, took = figures_of(LOAD, folder, name)
+def test_five_years_of_minute_bars_load_in_seconds(folder, name, seconds):
+    bars, took = measurements_of(LOAD, folder, name)
     assert bars == BARS
     assert took < seconds
 
 
-def test_minute_bars_of_five_years_are_trained_on_in_moderate_memory(folder):
-    steps, mebibytes = figures_of(TRAIN, folder, "bars.parquet")
+def test_training_on_five_years_of_minute_bars_takes_moderate_memory(folder):
+    steps, mebibytes = measurements_of(TRAIN, folder, "bars.parquet")
     assert steps == 32 * 64
     assert mebibytes < 1500

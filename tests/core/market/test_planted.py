@@ -21,7 +21,7 @@ def correlation(x, lag):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_bar_opens_at_the_close_before_it_and_closes_with_the_planted_return(kind):
+def test_each_bar_opens_at_the_previous_close_and_has_the_planted_return(kind):
     config = planted(kind, bars=5000)
     market = planted_market(config)
     assert (market.open[1:] == market.close[:-1]).all()
@@ -29,18 +29,18 @@ def test_each_bar_opens_at_the_close_before_it_and_closes_with_the_planted_retur
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_seed_gives_the_same_bars_and_another_seed_others(kind):
+def test_bars_depend_only_on_the_seed(kind):
     digests = [planted_market(planted(kind, bars=500, planted_seed=seed)).digest for seed in (7, 7, 8)]
     assert digests[0] == digests[1] != digests[2]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_more_bars_begin_with_the_same_ones(kind):
+def test_more_bars_begin_with_the_same_bars(kind):
     assert planted_market(planted(kind, bars=900))[:500].digest == planted_market(planted(kind, bars=500)).digest
 
 
 @pytest.mark.parametrize("phi", [0.2, 0.3, -0.5])
-def test_ar1_returns_deviate_by_a_percent_and_depend_on_the_one_before_alone(phi):
+def test_ar1_returns_depend_only_on_the_previous_return(phi):
     returns = planted_returns(planted("ar1", planted_phi=phi))
     assert returns.std() == pytest.approx(0.01, rel=0.02)
     assert correlation(returns, 1) == pytest.approx(phi, abs=0.01)
@@ -48,11 +48,11 @@ def test_ar1_returns_deviate_by_a_percent_and_depend_on_the_one_before_alone(phi
     assert [correlation(innovations, lag) for lag in (1, 2, 3)] == pytest.approx([0, 0, 0], abs=0.01)
 
 
-def test_a_hidden_regime_moves_the_mean_by_its_drift_and_turns_with_its_probability():
+def test_a_hidden_regime_has_its_drift_and_switching_probability():
     returns = planted_returns(planted("regime", bars=250_000))
     assert returns.std() == pytest.approx(np.sqrt(0.01**2 + 0.002**2), rel=0.01)
     assert returns.mean() == pytest.approx(0, abs=2e-4)
-    # Of two bars `lag` apart, the drifts' product is drift^2 (1 - 2 x 0.01)^lag on average.
+    # The mean product of the drifts of two bars `lag` apart is drift^2 (1 - 2 x 0.01)^lag.
     products = [np.mean(returns[:-lag] * returns[lag:]) for lag in range(1, 41)]
     assert np.mean(products) == pytest.approx(0.002**2 * np.mean(0.98 ** np.arange(1, 41)), rel=0.15)
 
@@ -70,7 +70,7 @@ def test_independent_returns_have_no_structure():
     assert [correlation(returns, lag) for lag in (1, 2, 3)] == pytest.approx([0, 0, 0], abs=0.01)
 
 
-def test_high_low_and_volume_say_nothing_of_the_next_return():
+def test_high_low_and_volume_do_not_predict_the_next_return():
     market = planted_market(planted("independent"))
     following = np.log(market.close / market.open)[1:]
     for column in (market.high / np.maximum(market.open, market.close), market.low / market.close, market.volume):
@@ -83,7 +83,7 @@ def test_the_bars_are_hourly_and_in_the_past():
     assert (market.spacing, market.gaps) == (3600, 0)
 
 
-def test_a_price_that_leaves_its_range_is_refused():
+def test_a_price_outside_the_range_is_refused():
     config = planted("ar1", bars=250_000, planted_phi=0.9, planted_seed=1)
     with pytest.raises(MarketDataError, match=r"^synthetic: AR\(1\) phi=0.9: over 250000 bars the price leaves 1e-15"):
         planted_market(config)
@@ -97,7 +97,7 @@ def test_a_price_that_leaves_its_range_is_refused():
         (planted("independent"), "synthetic: no structure"),
     ],
 )
-def test_a_planted_market_is_called_synthetic(config, label):
+def test_a_planted_market_is_labelled_synthetic(config, label):
     assert config.label == label
     with capture_logs() as logs:
         load_market(config)
@@ -115,7 +115,7 @@ def test_a_planted_market_is_called_synthetic(config, label):
         ("bars", 250_001),
     ],
 )
-def test_a_setting_outside_its_range_is_refused_by_its_field(field, value):
+def test_a_setting_outside_its_range_is_refused_with_its_field(field, value):
     with pytest.raises(ValidationError) as error:
         MarketConfig.model_validate({"source": "planted", field: value})
     assert [problem.path for problem in find_problems(error.value)] == [field]

@@ -14,7 +14,7 @@ from rl_training.core.market_config import MarketConfig
 @pytest.mark.parametrize(
     ("source", "first_close", "volumes_of_zero"), [("sp500", 1228.099976, 0), ("nasdaq", 2208.050049, 2)]
 )
-def test_an_index_is_its_exchange_days_of_1999_to_2018(source, first_close, volumes_of_zero):
+def test_an_index_has_the_exchange_days_of_1999_to_2018(source, first_close, volumes_of_zero):
     market = load_market(MarketConfig(source=source))
     assert len(market) == 5031
     assert [day.isoformat() for day in market.span] == ["1999-01-04T00:00:00+00:00", "2018-12-31T00:00:00+00:00"]
@@ -23,11 +23,11 @@ def test_an_index_is_its_exchange_days_of_1999_to_2018(source, first_close, volu
     assert round(market.bars_per_year, 1) == 251.6
 
 
-def test_the_holes_of_an_index_are_september_2001_new_year_2007_and_the_storm_of_2012():
+def test_the_gaps_of_an_index_are_three_known_closures():
     assert load_market(MarketConfig()).gaps == 4 + 2 + 2
 
 
-def test_loading_says_what_was_loaded():
+def test_loading_logs_source_and_bars():
     with capture_logs() as logs:
         load_market(MarketConfig())
     assert logs == [
@@ -43,7 +43,7 @@ def test_loading_says_what_was_loaded():
     ]
 
 
-def test_files_lie_under_the_environments_market_data_root(tmp_path, monkeypatch):
+def test_files_are_read_from_market_data_root(tmp_path, monkeypatch):
     (tmp_path / "m.csv").write_text("unix,open,high,low,close,volume\n1600000000,1,2,1,2,5\n")
     config = MarketConfig(source="file", path="m.csv")
     monkeypatch.setenv("MARKET_DATA_ROOT", str(tmp_path))

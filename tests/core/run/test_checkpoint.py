@@ -60,7 +60,7 @@ def flip_a_bit(path, position):
     path.write_bytes(data)
 
 
-def test_a_policy_comes_back_as_it_was_saved(saved, policy):
+def test_a_loaded_policy_equals_the_saved_one(saved, policy):
     loaded = load_policy(saved)
     observations = np.random.default_rng(1).normal(5, 2, (50, 4)).astype(np.float32)
     assert loaded.predict(observations).tolist() == policy.predict(observations).tolist()
@@ -77,14 +77,14 @@ def test_saving_over_a_policy_replaces_it(saved):
     assert [entry.name for entry in saved.parent.iterdir()] == ["1"]
 
 
-def test_a_checkpoint_comes_back_as_it_was_saved(checkpoint):
+def test_a_loaded_checkpoint_equals_the_saved_one(checkpoint):
     tensors, state = load_checkpoint(checkpoint)
     assert state == STATE
     assert tensors.keys() == TENSORS.keys()
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
-def test_the_digest_is_of_names_types_shapes_and_values():
+def test_the_digest_depends_on_names_types_shapes_and_values():
     zeros = torch.zeros(2, 3)
     digests = [
         tensor_digest(tensors)
@@ -105,14 +105,14 @@ def test_the_digest_is_of_names_types_shapes_and_values():
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "policy.safetensors"])
-def test_a_missing_file_is_named(saved, name):
+def test_a_missing_file_is_refused_with_its_name(saved, name):
     (saved / name).unlink()
     with pytest.raises(CheckpointError, match=f"1/{name}: cannot be read: No such file"):
         load_policy(saved)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "policy.safetensors"])
-def test_every_truncation_of_a_policy_is_noticed(saved, name):
+def test_every_truncation_of_a_policy_is_refused(saved, name):
     data = (saved / name).read_bytes()
     for length in range(0, len(data), 97):
         (saved / name).write_bytes(data[:length])
@@ -120,7 +120,7 @@ def test_every_truncation_of_a_policy_is_noticed(saved, name):
             load_policy(saved)
 
 
-def test_every_truncation_of_a_checkpoint_is_noticed(checkpoint):
+def test_every_truncation_of_a_checkpoint_is_refused(checkpoint):
     data = checkpoint.read_bytes()
     for length in range(0, len(data), 7):
         checkpoint.write_bytes(data[:length])
@@ -128,7 +128,7 @@ def test_every_truncation_of_a_checkpoint_is_noticed(checkpoint):
             load_checkpoint(checkpoint)
 
 
-def test_every_flipped_bit_in_a_checkpoint_is_noticed(checkpoint):
+def test_every_flipped_bit_in_a_checkpoint_is_refused(checkpoint):
     for position in range(len(checkpoint.read_bytes())):
         flip_a_bit(checkpoint, position)
         with pytest.raises(CheckpointError, match=r"run\.checkpoint: (damaged|format)"):
@@ -138,7 +138,7 @@ def test_every_flipped_bit_in_a_checkpoint_is_noticed(checkpoint):
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "policy.safetensors"])
-def test_flipped_bits_in_a_policy_are_noticed(saved, name):
+def test_flipped_bits_in_a_policy_are_refused(saved, name):
     for position in range(0, len((saved / name).read_bytes()), 31):
         flip_a_bit(saved / name, position)
         with pytest.raises(CheckpointError, match=rf"1/{name}: (damaged|format)"):
@@ -147,7 +147,7 @@ def test_flipped_bits_in_a_policy_are_noticed(saved, name):
     load_policy(saved)
 
 
-def test_tensors_of_another_policy_are_noticed(saved, policy):
+def test_tensors_of_another_policy_are_refused(saved, policy):
     other = Policy.create(SHAPE, torch.Generator().manual_seed(4))
     save_file(other.tensors(), saved / "policy.safetensors")
     with pytest.raises(CheckpointError, match=r"policy\.safetensors: damaged"):
@@ -175,7 +175,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         load_checkpoint(tmp_path)
 
 
-def test_what_json_does_not_hold_is_refused_before_anything_is_written(checkpoint, saved, policy):
+def test_values_that_json_cannot_hold_are_refused_before_writing(checkpoint, saved, policy):
     before = load_policy(saved).digest
     for wrong in (float("nan"), object()):
         with pytest.raises(CheckpointError, match="not what JSON holds"):
@@ -187,7 +187,7 @@ def test_what_json_does_not_hold_is_refused_before_anything_is_written(checkpoin
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace", "rename"])
-def test_on_a_full_disk_what_was_saved_before_stands(checkpoint, saved, policy, monkeypatch, function):
+def test_a_full_disk_leaves_the_former_files_unchanged(checkpoint, saved, policy, monkeypatch, function):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 

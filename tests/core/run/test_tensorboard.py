@@ -4,7 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rl_training.core.run.training import train
-from tests.core.run.test_training import CONFIG, MARKET
+from tests.core.run.small_run import CONFIG, MARKET
 
 
 def logged(folder):
@@ -13,7 +13,7 @@ def logged(folder):
     return events
 
 
-def test_every_iteration_is_logged_at_its_environment_steps(tmp_path):
+def test_every_iteration_is_logged_with_its_environment_steps(tmp_path):
     iterations = []
     train(CONFIG, MARKET, log_dir=tmp_path, on_iteration=iterations.append)
     events = logged(tmp_path)

@@ -47,7 +47,7 @@ def test_vector_env_equals_single_envs_over_10000_random_steps():
     assert min(ended.values()) > 50
 
 
-def test_vector_env_gives_info_and_final_observations_as_gymnasium_does():
+def test_vector_env_equals_sync_vector_env_of_gymnasium():
     config = rules(positions=[-3.0, 3.0], ruin_fraction=0.9)
     market = random_market(12, seed=1, volatility=0.05)
     ours = TradingVectorEnv(market, config, 3, seed=0)
@@ -61,18 +61,18 @@ def test_vector_env_gives_info_and_final_observations_as_gymnasium_does():
         assert data_equivalence(ours.step(actions), theirs.step(actions), exact=True)
 
 
-def test_check_env_of_gymnasium_accepts_it(recwarn):
+def test_check_env_of_gymnasium_accepts_the_environment(recwarn):
     env = gymnasium.make("quantum_trader/Trading-v0", market=ONE_EPISODE, config=rules())
     check_env(env.unwrapped)
     assert not recwarn.list
 
 
-def test_check_env_of_stable_baselines3_accepts_it():
+def test_check_env_of_stable_baselines3_accepts_the_environment():
     checker = pytest.importorskip("stable_baselines3.common.env_checker", reason="stable-baselines3 is not installed")
     checker.check_env(TradingEnv(ONE_EPISODE, rules()), warn=True)
 
 
-def test_ppo_of_stable_baselines3_trains_on_it(monkeypatch, tmp_path):
+def test_ppo_of_stable_baselines3_trains_on_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SB3_LOGDIR", str(tmp_path))
     library = pytest.importorskip("stable_baselines3", reason="stable-baselines3 is not installed")
     model = library.PPO("MlpPolicy", TradingEnv(ONE_EPISODE, rules()), n_steps=64, batch_size=64, n_epochs=1, seed=0)
@@ -85,7 +85,7 @@ def test_gymnasium_makes_the_vector_env():
     assert envs.reset(seed=0)[0].shape == (4, 7)
 
 
-def test_a_trade_with_costs_by_hand():
+def test_a_trade_with_costs_equals_the_calculation_by_hand():
     market = make_market([100, 100, 110, 120], [100, 100, 115, 90])
     env = TradingEnv(market, rules(**FREE | {"fee": 0.01, "slippage": 0.02}, episode_length=2))
     env.reset()
@@ -130,7 +130,7 @@ def test_gap_through_ruin_leaves_the_floor():
     assert env.accounts.units[0] == 0.0
 
 
-def test_restored_state_goes_on_bit_for_bit():
+def test_a_restored_state_continues_bit_for_bit():
     market, config = random_market(60, seed=3), rules(positions=[-3.0, 0.0, 3.0])
     actions = np.random.default_rng(0).integers(3, size=(50, 6))
     envs = TradingVectorEnv(market, config, 6, seed=5)
@@ -171,7 +171,7 @@ def test_start_that_does_not_fit_is_refused(start):
         TradingVectorEnv(random_market(13, seed=1), rules(), 2).reset(options={"start": start})
 
 
-def test_every_start_that_fits_occurs():
+def test_every_possible_start_occurs():
     envs = TradingVectorEnv(random_market(14, seed=1), rules(), 100, seed=0)
     assert set(envs.reset()[1]["bar"].tolist()) == {1, 2, 3}
 
@@ -208,7 +208,7 @@ def test_statistics_of_other_features_are_refused():
         TradingEnv(ONE_EPISODE, rules(), statistics)
 
 
-def test_too_few_bars_for_the_default_features():
+def test_too_few_bars_for_the_default_features_are_refused():
     with pytest.raises(MarketDataError, match="200 bars, but at least 616 are needed: 103 before the first decision"):
         TradingVectorEnv(random_market(200, seed=1), EnvironmentConfig(), 2, seed=0)
 

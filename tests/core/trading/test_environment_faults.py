@@ -67,14 +67,14 @@ def negative_fee(accounts, target, open_price, close_price, config):
 @pytest.mark.parametrize(
     ("fault", "noticed_by", "cases"),
     [
-        (profit_since_entry_added_each_bar, properties.equity_is_what_the_trades_leave, calm_cases),
+        (profit_since_entry_added_each_bar, properties.equity_equals_the_ledger, calm_cases),
         (profit_since_entry_added_each_bar, properties.always_long_is_the_price_ratio, calm_cases),
-        (borrow_cost_assigned_not_accrued, properties.equity_is_what_the_trades_leave, calm_cases),
+        (borrow_cost_assigned_not_accrued, properties.equity_equals_the_ledger, calm_cases),
         (borrow_cost_assigned_not_accrued, properties.holding_costs_accrue_linearly, calm_cases),
         (zero_reward_on_ruin, properties.rewards_sum_to_log_equity, ruinous_cases),
-        (negative_fee, properties.equity_is_what_the_trades_leave, calm_cases),
+        (negative_fee, properties.equity_equals_the_ledger, calm_cases),
         (negative_fee, properties.costs_never_raise_equity, calm_cases),
-        (negative_fee, properties.a_round_trip_costs_what_the_docstring_says, calm_cases),
+        (negative_fee, properties.a_round_trip_costs_the_formula, calm_cases),
     ],
 )
 def test_wrong_accounting_fails_a_property(
@@ -104,7 +104,7 @@ def patch_prices(monkeypatch: pytest.MonkeyPatch, **prices: Callable[[MarketData
 def test_fill_at_the_observed_close_fails_a_property(monkeypatch):
     patch_prices(monkeypatch, _open=lambda market: np.roll(market.close, 1))
     with pytest.raises(AssertionError):
-        check_all(properties.equity_is_what_the_trades_leave, calm_cases())
+        check_all(properties.equity_equals_the_ledger, calm_cases())
     with pytest.raises(AssertionError):
         check_all(properties.always_long_is_the_price_ratio, calm_cases())
 

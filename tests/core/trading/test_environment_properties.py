@@ -9,8 +9,8 @@ pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
 
 @given(cases)
-def test_equity_is_cash_and_units_and_what_the_trades_leave(case):
-    properties.equity_is_what_the_trades_leave(case)
+def test_equity_equals_the_ledger_of_all_trades(case):
+    properties.equity_equals_the_ledger(case)
 
 
 @given(cases)
@@ -34,11 +34,11 @@ def test_later_bars_change_no_observation_and_no_reward(case, at):
 
 
 @given(cases)
-def test_fill_is_at_the_open_whatever_the_rest_of_the_bar(case):
+def test_the_fill_depends_only_on_the_open_of_its_bar(case):
     properties.the_fill_ignores_the_rest_of_its_bar(case)
 
 
-def test_oracle_of_the_bar_just_closed_earns_nothing():
+def test_an_oracle_of_the_last_bar_earns_nothing():
     properties.knowing_the_last_return_earns_nothing()
 
 
@@ -48,8 +48,8 @@ def test_costs_never_raise_equity(case, name):
 
 
 @given(cases)
-def test_round_trip_at_a_flat_price_costs_what_the_formula_says(case):
-    properties.a_round_trip_costs_what_the_docstring_says(case)
+def test_a_round_trip_at_a_flat_price_costs_the_formula(case):
+    properties.a_round_trip_costs_the_formula(case)
 
 
 @given(cases, st.sampled_from(["borrow_rate", "funding_rate"]), st.sampled_from([-1.0, 1.0]))

@@ -31,7 +31,7 @@ def last(market, feature):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.lists(st.sampled_from(ALL), min_size=1, unique=True))
-def test_a_row_is_the_same_bits_from_its_last_window_as_from_all_bars(seed, bar, features):
+def test_a_row_from_its_window_equals_the_row_from_all_bars(seed, bar, features):
     market = random_market(500, seed, volatility=0.03)
     window = longest_window(features)
     complete = market_features(market, features)[window:]
@@ -40,7 +40,7 @@ def test_a_row_is_the_same_bits_from_its_last_window_as_from_all_bars(seed, bar,
     assert alone[-1].tobytes() == complete[bar].tobytes()
 
 
-def test_rows_are_the_same_bits_wherever_the_history_starts():
+def test_rows_do_not_depend_on_the_start_of_the_history():
     market = random_market(40_000, seed=1)
     complete = market_features(market, ALL)
     for start in (1, 2, 3, 777, 16_383, 16_384, 20_000):
@@ -80,13 +80,13 @@ def test_markets_shorter_than_the_window_have_no_feature():
     assert np.isnan(market_features(random_market(20, seed=1), ["log_return_20", "macd"])).all()
 
 
-def test_times_have_two_columns():
+def test_time_features_have_two_columns():
     names = feature_names(["range", "time_of_day", "time_of_week"])
     assert names == ("range", "time_of_day_sin", "time_of_day_cos", "time_of_week_sin", "time_of_week_cos")
 
 
 @pytest.mark.parametrize(("feature", "horizon"), [("log_return_1", 1), ("log_return_5", 5), ("log_return_20", 20)])
-def test_log_return(feature, horizon):
+def test_log_return_is_the_log_of_the_price_ratio(feature, horizon):
     assert last(bars([2.0] + [7.0] * (horizon - 1) + [3.0]), feature) == [pytest.approx(math.log(1.5))]
 
 
@@ -102,7 +102,7 @@ def test_rsi_is_the_share_of_rises(changes, expected):
     assert last(bars(50 + np.cumsum([0, *changes])), "rsi_14") == [pytest.approx(expected)]
 
 
-def test_macd_by_its_formula():
+def test_macd_equals_its_formula():
     close = random_market(104, seed=5).close
 
     def average(values, span):
@@ -121,14 +121,14 @@ def test_range_is_relative_to_close():
     assert last(bars([4.0], open=[5.0], high=[6.0], low=[3.0]), "range") == [0.75]
 
 
-def test_volume_zscore():
+def test_volume_zscore_equals_its_formula():
     assert last(bars([1.0] * 20, volume=[1.0] * 19 + [21.0]), "volume_zscore_20") == [pytest.approx(math.sqrt(19))]
     assert last(bars([1.0] * 20, volume=[0.1] * 20), "volume_zscore_20") == [0.0]
     assert last(bars([1.0] * 20, volume=[0.0] * 20), "volume_zscore_20") == [0.0]
 
 
 @pytest.mark.parametrize(
-    ("moment", "day", "week"),
+    ("timestamp", "day", "week"),
     [
         ("2024-01-01T00:00:00", (0, 1), (0, 1)),  # a Monday
         ("2024-01-04T06:00:00", (1, 0), (math.sin(2 * math.pi * 13 / 28), math.cos(2 * math.pi * 13 / 28))),
@@ -136,13 +136,13 @@ def test_volume_zscore():
         ("1969-12-29T18:00:00", (-1, 0), (math.sin(2 * math.pi * 3 / 28), math.cos(2 * math.pi * 3 / 28))),
     ],
 )
-def test_times_are_angles_of_the_day_and_of_the_week(moment, day, week):
-    market = bars([1.0], timestamp=np.array([moment], "datetime64[s]"))
+def test_time_features_are_angles_of_the_day_and_of_the_week(timestamp, day, week):
+    market = bars([1.0], timestamp=np.array([timestamp], "datetime64[s]"))
     assert last(market, "time_of_day") == pytest.approx(day, abs=1e-12)
     assert last(market, "time_of_week") == pytest.approx(week, abs=1e-12)
 
 
-def test_statistics_standardise_the_bars_they_are_of():
+def test_statistics_standardise_their_own_bars():
     market, config = random_market(400, seed=2), EnvironmentConfig()
     statistics = FeatureStatistics.fit(market, config)
     values = market_features(market, config.features)[WINDOW:]
@@ -167,7 +167,7 @@ def test_standardised_values_are_clipped_to_5():
     assert values.tolist() == [[0.5], [5.0], [-5.0]]
 
 
-def test_statistics_survive_json_exactly():
+def test_statistics_from_json_are_exactly_equal():
     statistics = FeatureStatistics.fit(random_market(300, seed=3), EnvironmentConfig(features=ALL))
     assert FeatureStatistics.from_dict(json.loads(json.dumps(statistics.as_dict()))) == statistics
 

@@ -1,0 +1,53 @@
+"""What a training run requires: enough bars, and an initial policy that fits the config. Checked before it trains."""
+
+import math
+
+from rl_training.core.config import TrainingConfig
+from rl_training.core.market.bars import MarketData, MarketDataError, split_market
+from rl_training.core.run.checkpoint import SavedPolicy
+from rl_training.core.trading.features import longest_window
+from rl_training.core.trading.observation import observation_names
+
+
+class PolicyMismatchError(ValueError):
+    """The weights of a policy cannot be used under a config. The message names each setting that differs."""
+
+
+def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) -> None:
+    """Raise PolicyMismatchError unless training under `config` can continue from `policy`.
+
+    It can if the network and the observations have the same form, and if neither the policy nor any policy that it
+    continued from was trained on bars as late as those that the new run evaluates on.
+    """
+    shape, environment = policy.policy.shape, policy.environment
+    pairs = {
+        "features": (environment.features, config.environment.features),
+        "positions": (environment.positions, config.environment.positions),
+        "observation size": (shape.observation_size, len(observation_names(config.environment))),
+        "hidden_sizes": (list(shape.hidden_sizes), config.ppo.hidden_sizes),
+        "normalize_observations": (shape.normalises_observations, config.ppo.normalize_observations),
+        "normalize_rewards": (shape.normalises_rewards, config.ppo.normalize_rewards),
+    }
+    differing = [f"{name}: the policy's {was}, the config's {now}" for name, (was, now) in pairs.items() if was != now]
+    first = split_market(market, config.market.train_fraction)[1].timestamp[:1]
+    if policy.trained_until is not None and (first <= policy.trained_until).any():
+        differing.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first[0]} on")
+    if differing:
+        raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(differing)}")
+
+
+def check_enough(config: TrainingConfig, training: MarketData, later: MarketData) -> None:
+    """Raise MarketDataError with the number of bars needed, if the training slice or the later slice is too short."""
+    window, length = longest_window(config.environment.features), config.environment.episode_length
+    share = config.market.train_fraction
+    for part, of, needed, purpose, decisions in (
+        (training, share, window + length + 1, "to train on", f"an episode's {length} decisions"),
+        (later, 1 - share, window + 2, "to evaluate on", "one decision"),
+    ):
+        if len(part) < needed:
+            raise MarketDataError(
+                f"{len(part)} of the {len(training) + len(later)} bars are {purpose}, but at least {needed} are "
+                f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
+                f"train_fraction of {share:g} that is about {math.ceil(needed / of)} bars in all",
+                file=config.market.label,
+            )

@@ -1,0 +1,34 @@
+import pytest
+from pydantic import ValidationError
+
+from rl_training.core.config_problems import find_problems
+from rl_training.core.market_config import MarketConfig
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("exchange", value) for value in ("../x", "Kraken", "a b", "x" * 33)),
+        *(("symbol", value) for value in ("BTC USD", "BTC\n", "é", "x" * 65)),
+        *(("timeframe", value) for value in ("", "1M", "1y", "0h", "../h", "h", "1h/..", "1.5h", "1h\n", "9999m")),
+        *(("bars", value) for value in (0, -1, 10_000_001, True, 1.5, "5")),
+    ],
+)
+def test_an_invalid_setting_is_refused_with_its_field(field, value):
+    given = {"source": "exchange", "exchange": "kraken", "symbol": "BTC/USD", "timeframe": "1h", "bars": 10}
+    with pytest.raises(ValidationError) as error:
+        MarketConfig.model_validate(given | {field: value})
+    assert [problem.path for problem in find_problems(error.value)] == [field]
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "rule"),
+    [
+        ({}, "exchange", "required when source is exchange; an id that ccxt knows, such as kraken"),
+        ({"exchange": "kraken"}, "symbol", "required when source is exchange; what is traded there, such as BTC/USD"),
+    ],
+)
+def test_an_exchange_market_requires_exchange_and_symbol(given, field, rule):
+    with pytest.raises(ValidationError) as error:
+        MarketConfig(source="exchange", **given)
+    assert dict(find_problems(error.value)) == {field: rule}
