@@ -1,5 +1,6 @@
 """Small environments with a known best policy or known observations, for the tests of PPO."""
 
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -63,4 +64,4 @@ class Counter(gymnasium.Env):
 
 def counters(mode: AutoresetMode, ends: list[tuple[int, bool]]) -> SyncVectorEnv:
     """Return a Counter for each (length, cut_off). Each step overwrites the buffer of the observations."""
-    return SyncVectorEnv([lambda end=end: Counter(*end) for end in ends], copy=False, autoreset_mode=mode)
+    return SyncVectorEnv([partial(Counter, *end) for end in ends], copy=False, autoreset_mode=mode)

@@ -32,6 +32,12 @@ def random_market(bars: int, seed: int, volatility: float = 0.01, gap: float = 0
     return MarketData(timestamp, open_, high, low, close, random.lognormal(size=bars))
 
 
+def scaled_prices(market: MarketData, factor: float) -> MarketData:
+    """Return the market with all prices multiplied by `factor`."""
+    open_, high, low, close = (price * factor for price in (market.open, market.high, market.low, market.close))
+    return MarketData(market.timestamp, open_, high, low, close, market.volume)
+
+
 def rules(**changes: Any) -> EnvironmentConfig:
     """Return rules with short episodes and a feature window of one bar, so that small markets are enough."""
     settings: dict[str, Any] = {"episode_length": 10, "features": ["log_return_1", "range", "time_of_day"]}

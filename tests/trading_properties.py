@@ -15,7 +15,7 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.accounting import Accounts
 from rl_training.core.trading.environment import TradingEnv, TradingVectorEnv
 from rl_training.core.trading.features import FeatureStatistics
-from tests.trading_cases import FREE, Case, make_market, random_market, rules
+from tests.trading_cases import FREE, Case, make_market, random_market, rules, scaled_prices
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,7 @@ def long_and_short_funding_sums_to_zero(case: Case) -> None:
 
 
 def scaling_prices_changes_nothing(case: Case, factor: float = 1000.0) -> None:
-    market = case.market
-    prices = (getattr(market, name) * factor for name in ("open", "high", "low", "close"))
-    scaled = run(replace(case, market=MarketData(market.timestamp, *prices, market.volume)))
+    scaled = run(replace(case, market=scaled_prices(case.market, factor)))
     episode = run(case)
     np.testing.assert_allclose(scaled.rewards, episode.rewards, rtol=0, atol=1e-9)
     np.testing.assert_allclose(scaled.observations, episode.observations, rtol=0, atol=1e-5)

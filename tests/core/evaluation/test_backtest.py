@@ -29,7 +29,9 @@ def policy_for(config, normalises_observations=False, hidden_sizes=(16, 8)):
     for parameter in policy.network.actor.parameters():
         parameter.data *= 4
     if policy.observations is not None:
-        policy.observations.update(np.random.default_rng(1).normal(0.3, 2, (50, shape.observation_size)))
+        policy.observations.update(
+            np.random.default_rng(1).normal(0.3, 2, (50, shape.observation_size)).astype(np.float32)
+        )
     return policy
 
 

@@ -32,7 +32,9 @@ def cut(path):
 def swap(path):
     cache = ExchangeCache(Series("binance", "ETH/USDT", "1h"), path.parents[3])
     cache.path.parent.mkdir()
-    cache.write(ExchangeCache(Series("binance", "BTC/USDT", "1h"), path.parents[3]).read())
+    bars = ExchangeCache(Series("binance", "BTC/USDT", "1h"), path.parents[3]).read()
+    assert bars is not None
+    cache.write(bars)
     os.replace(cache.path, path)
 
 

@@ -13,7 +13,7 @@ PATH = "exchange/binance/BTC%2FUSDT/1h.parquet"
     "failure", [(429, "slow down"), (503, "maintenance"), (200, "<html>busy</html>"), (200, '{"a":')]
 )
 def test_an_exchange_that_fails_briefly_is_asked_again(load_bars, exchange, failure):
-    waited = []
+    waited: list[float] = []
     exchange.failures = [failure] * 3
     assert len(load_bars(10, sleep=waited.append)) == 10
     assert waited == [1.0, 2.0, 4.0]

@@ -1,5 +1,8 @@
 """The config and the market of a training run that takes a second, and functions that tests of it share."""
 
+from collections.abc import Callable
+from itertools import count
+
 import numpy as np
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
@@ -16,17 +19,17 @@ CONFIG = TrainingConfig(
 )
 
 
-def bars(count):
-    """Return `count` hourly bars of a random walk."""
-    close = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, count)))
+def bars(length):
+    """Return `length` hourly bars of a random walk."""
+    close = 100 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, length)))
     opened = np.concatenate([[100.0], close[:-1]])
     return MarketData(
-        timestamp=np.datetime64("2020-01-01T00:00:00") + np.arange(count) * np.timedelta64(3600, "s"),
+        timestamp=np.datetime64("2020-01-01T00:00:00") + np.arange(length) * np.timedelta64(3600, "s"),
         open=opened,
         high=np.maximum(opened, close),
         low=np.minimum(opened, close),
         close=close,
-        volume=np.ones(count),
+        volume=np.ones(length),
     )
 
 
@@ -55,5 +58,7 @@ class Killed(Exception):
     """Raised in a callback of train(), in place of a signal."""
 
 
-def stop_at_once():
-    return True
+def stop_after(iterations: int) -> Callable[[], bool]:
+    """Return a `should_stop` for train() that is true from the given iteration on."""
+    calls = count(1)
+    return lambda: next(calls) >= iterations

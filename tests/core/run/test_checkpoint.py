@@ -36,6 +36,7 @@ STATE = {"done": 2**100, "rewards": [0.1, -1e-300], "name": "é"}
 @pytest.fixture
 def policy():
     policy = Policy.create(SHAPE, torch.Generator().manual_seed(3))
+    assert policy.observations is not None
     policy.observations.update(np.random.default_rng(0).normal(5, 2, (100, 4)).astype(np.float32))
     return policy
 

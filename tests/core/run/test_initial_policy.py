@@ -4,7 +4,7 @@ import torch
 from rl_training.core.run.checkpoint import load_policy
 from rl_training.core.run.requirements import PolicyMismatchError, check_fits
 from rl_training.core.run.training import train
-from tests.core.run.small_run import CONFIG, MARKET, changed, same, stop_at_once
+from tests.core.run.small_run import CONFIG, MARKET, changed, same, stop_after
 
 
 def test_training_continues_from_the_initial_policy(tmp_path, whole):
@@ -24,9 +24,9 @@ def test_training_continues_from_the_initial_policy(tmp_path, whole):
 def test_a_checkpoint_with_another_initial_policy_is_not_used(tmp_path, whole):
     whole.save(tmp_path / "policy")
     initial = load_policy(tmp_path / "policy")
-    train(CONFIG, MARKET, initial_policy=initial, checkpoint=tmp_path / "run", should_stop=stop_at_once)
+    train(CONFIG, MARKET, initial_policy=initial, checkpoint=tmp_path / "run", should_stop=stop_after(1))
     assert same(train(CONFIG, MARKET, checkpoint=tmp_path / "run"), whole)
-    train(CONFIG, MARKET, initial_policy=initial, checkpoint=tmp_path / "run", should_stop=stop_at_once)
+    train(CONFIG, MARKET, initial_policy=initial, checkpoint=tmp_path / "run", should_stop=stop_after(1))
     resumed = train(CONFIG, MARKET, initial_policy=initial, checkpoint=tmp_path / "run")
     assert same(resumed, train(CONFIG, MARKET, initial_policy=initial))
 

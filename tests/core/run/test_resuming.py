@@ -2,8 +2,10 @@ import pytest
 import structlog
 import torch
 
+from rl_training.core.ppo.ppo import Iteration
+from rl_training.core.run.progress import Progress
 from rl_training.core.run.training import train
-from tests.core.run.small_run import CONFIG, MARKET, Killed, bars, changed, same, stop_at_once
+from tests.core.run.small_run import CONFIG, MARKET, Killed, bars, changed, same, stop_after
 
 
 @pytest.mark.parametrize("iteration", range(1, 9))
@@ -15,7 +17,8 @@ def test_a_killed_run_resumes_with_the_same_result(tmp_path, whole, iteration):
     with pytest.raises(Killed):
         train(CONFIG, MARKET, checkpoint=tmp_path / "run", on_iteration=kill, checkpoint_seconds=0)
     assert (tmp_path / "run").exists() == (iteration > 1)
-    resumed, seen = [], []
+    resumed: list[Iteration] = []
+    seen: list[Progress] = []
     result = train(CONFIG, MARKET, checkpoint=tmp_path / "run", on_iteration=resumed.append, on_progress=seen.append)
     assert resumed[0].iteration == iteration
     assert seen[-1].episode == 5
@@ -24,13 +27,7 @@ def test_a_killed_run_resumes_with_the_same_result(tmp_path, whole, iteration):
 
 @pytest.mark.parametrize("iteration", [1, 4, 7])
 def test_a_stopped_run_resumes_with_the_same_result(tmp_path, whole, iteration):
-    asked = []
-    first = train(
-        CONFIG,
-        MARKET,
-        checkpoint=tmp_path / "run",
-        should_stop=lambda: asked.append(1) or len(asked) == iteration,
-    )
+    first = train(CONFIG, MARKET, checkpoint=tmp_path / "run", should_stop=stop_after(iteration))
     assert first.stopped
     assert first.environment_steps == 64 * iteration
     assert first.episode_rewards == whole.episode_rewards[: 64 * iteration // 96]
@@ -42,18 +39,17 @@ def test_a_stopped_run_resumes_with_the_same_result(tmp_path, whole, iteration):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 def test_a_stopped_run_on_cuda_resumes_with_the_same_result(tmp_path):
     on_cuda = changed(CONFIG, ppo__device="cuda")
-    train(on_cuda, MARKET, checkpoint=tmp_path / "run", should_stop=stop_at_once)
+    train(on_cuda, MARKET, checkpoint=tmp_path / "run", should_stop=stop_after(1))
     assert same(train(on_cuda, MARKET, checkpoint=tmp_path / "run"), train(on_cuda, MARKET))
 
 
 def test_a_stop_after_the_last_iteration_finishes_the_run(whole):
-    asked = []
-    assert same(train(CONFIG, MARKET, should_stop=lambda: asked.append(1) or len(asked) == 8), whole)
+    assert same(train(CONFIG, MARKET, should_stop=stop_after(8)), whole)
 
 
 def test_a_damaged_checkpoint_is_logged_and_the_run_starts_anew(tmp_path, whole):
     path = tmp_path / "run"
-    train(CONFIG, MARKET, checkpoint=path, should_stop=stop_at_once)
+    train(CONFIG, MARKET, checkpoint=path, should_stop=stop_after(1))
     path.write_bytes(path.read_bytes()[:-1])
     with structlog.testing.capture_logs() as logs:
         assert same(train(CONFIG, MARKET, checkpoint=path), whole)
@@ -71,16 +67,16 @@ def test_the_previous_checkpoint_replaces_a_damaged_one(tmp_path, whole):
     with pytest.raises(Killed):
         train(CONFIG, MARKET, checkpoint=path, on_iteration=kill, checkpoint_seconds=0)
     path.write_bytes(path.read_bytes()[:-1])
-    resumed = []
+    resumed: list[Iteration] = []
     assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append), whole)
     assert resumed[0].iteration == 4
 
 
 def test_the_checkpoint_of_an_earlier_attempt_is_only_read(tmp_path, whole):
     first, second = tmp_path / "run-1", tmp_path / "run-2"
-    train(CONFIG, MARKET, checkpoint=first, should_stop=stop_at_once)
+    train(CONFIG, MARKET, checkpoint=first, should_stop=stop_after(1))
     before = first.read_bytes()
-    resumed = []
+    resumed: list[Iteration] = []
     result = train(
         CONFIG,
         MARKET,
@@ -107,12 +103,12 @@ def test_a_checkpoint_is_written_at_the_end_of_each_episode(tmp_path):
 
 @pytest.mark.parametrize("other", [{"seed": 8}, {"ppo__gamma": 0.5}, {"episodes": 6}])
 def test_a_checkpoint_of_another_run_is_logged_and_not_used(tmp_path, whole, other):
-    train(changed(CONFIG, **other), MARKET, checkpoint=tmp_path / "run", should_stop=stop_at_once)
+    train(changed(CONFIG, **other), MARKET, checkpoint=tmp_path / "run", should_stop=stop_after(1))
     with structlog.testing.capture_logs() as logs:
         assert same(train(CONFIG, MARKET, checkpoint=tmp_path / "run"), whole)
     assert logs[0]["event"] == "Checkpoint is of another run"
 
 
 def test_a_checkpoint_on_other_bars_is_not_used(tmp_path, whole):
-    train(CONFIG, bars(301), checkpoint=tmp_path / "run", should_stop=stop_at_once)
+    train(CONFIG, bars(301), checkpoint=tmp_path / "run", should_stop=stop_after(1))
     assert same(train(CONFIG, MARKET, checkpoint=tmp_path / "run"), whole)

@@ -1,8 +1,9 @@
 import importlib.util
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
+from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.training import train
 from tests.core.run.small_run import CONFIG, MARKET
 
@@ -14,7 +15,7 @@ def logged(folder):
 
 
 def test_every_iteration_is_logged_with_its_environment_steps(tmp_path):
-    iterations = []
+    iterations: list[Iteration] = []
     train(CONFIG, MARKET, log_dir=tmp_path, on_iteration=iterations.append)
     events = logged(tmp_path)
     assert {"train/approx_kl", "train/explained_variance", "rollout/ep_rew_mean", "time/fps"} <= set(
@@ -28,7 +29,7 @@ def test_every_iteration_is_logged_with_its_environment_steps(tmp_path):
 
 def test_a_resumed_run_logs_each_iteration_once(tmp_path):
     log, checkpoint = tmp_path / "log", tmp_path / "checkpoint"
-    made = []
+    made: list[Iteration] = []
     train(
         CONFIG,
         MARKET,

@@ -3,14 +3,17 @@ import pytest
 import torch
 
 from rl_training.core.market.bars import MarketDataError, split_market
+from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.checkpoint import load_policy, tensor_digest
+from rl_training.core.run.progress import Progress
 from rl_training.core.run.training import train
 from rl_training.core.trading.features import FeatureStatistics
-from tests.core.run.small_run import CONFIG, MARKET, bars, changed, same, stop_at_once
+from tests.core.run.small_run import CONFIG, MARKET, bars, changed, same, stop_after
 
 
 def test_a_run_reports_each_episode():
-    seen, rewards = [], []
+    seen: list[Progress] = []
+    rewards: list[np.ndarray] = []
     result = train(
         CONFIG, MARKET, on_progress=seen.append, on_iteration=lambda iteration: rewards.append(iteration.rewards)
     )
@@ -68,7 +71,7 @@ def test_a_saved_policy_decides_like_the_trained_one(tmp_path, whole):
 )
 def test_too_few_bars_are_refused_before_training(count, fraction, named):
     config = changed(CONFIG, market__train_fraction=fraction)
-    seen = []
+    seen: list[Iteration] = []
     with pytest.raises(MarketDataError, match=named):
         train(config, bars(count), on_iteration=seen.append)
     assert not seen
@@ -77,7 +80,7 @@ def test_too_few_bars_are_refused_before_training(count, fraction, named):
 def test_torch_has_several_threads_only_for_large_networks(whole):
     assert torch.get_num_threads() == 1
     large = changed(CONFIG, ppo__hidden_sizes=[1024, 1024], ppo__device="cpu", ppo__epochs=1, episodes=1)
-    train(large, MARKET, threads=2, should_stop=stop_at_once)
+    train(large, MARKET, threads=2, should_stop=stop_after(1))
     assert torch.get_num_threads() == 2
-    train(CONFIG, MARKET, threads=2, should_stop=stop_at_once)
+    train(CONFIG, MARKET, threads=2, should_stop=stop_after(1))
     assert torch.get_num_threads() == 1

@@ -149,8 +149,12 @@ def test_padded_data_fails_a_property(monkeypatch):
     def padded(self, market, config, *rest):
         missing = max(config.episode_length + 2 - len(market), 0)
         last = market.timestamp[-1] + np.arange(1, missing + 1) * np.timedelta64(3600, "s")
-        prices = (np.append(getattr(market, n), [market.close[-1]] * missing) for n in ("open", "high", "low", "close"))
-        longer = MarketData(np.append(market.timestamp, last), *prices, np.append(market.volume, [0.0] * missing))
+        fill = [market.close[-1]] * missing
+        longer = MarketData(
+            timestamp=np.append(market.timestamp, last),
+            **{name: np.append(getattr(market, name), fill) for name in ("open", "high", "low", "close")},
+            volume=np.append(market.volume, [0.0] * missing),
+        )
         begin(self, longer, config, *rest)
 
     monkeypatch.setattr(Episodes, "__init__", padded)

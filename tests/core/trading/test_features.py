@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rl_training.core.config import EnvironmentConfig, FeatureName
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.features import FeatureStatistics, feature_names, longest_window, market_features
-from tests.trading_cases import random_market
+from tests.trading_cases import random_market, scaled_prices
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
@@ -59,8 +59,7 @@ def test_later_bars_change_no_feature(seed, bar):
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1e-6, 0.3, 7.7, 1e6]))
 def test_scaling_all_prices_changes_no_feature(seed, factor):
     market = random_market(200, seed)
-    prices = (getattr(market, name) * factor for name in ("open", "high", "low", "close"))
-    scaled = MarketData(market.timestamp, *prices, market.volume)
+    scaled = scaled_prices(market, factor)
     np.testing.assert_allclose(market_features(scaled, ALL), market_features(market, ALL), rtol=0, atol=1e-10)
 
 
