@@ -1,4 +1,4 @@
-"""What a training run requires: enough bars, and an initial policy that fits the config. Checked before it trains."""
+"""Checks before a training run: enough bars, and an initial policy that fits the config."""
 
 import math
 
