@@ -54,10 +54,7 @@ class AlertRule(models.Model):
         )
 
     def __str__(self) -> str:
-        # Not the policy's row: one whose typed columns are invalid cannot be loaded.
-        names = PolicyStore.objects.values_list("name", flat=True)
-        of = names.get(pk=self.policy_id) if self.policy_id else "system"
-        return f"{of}: {self.get_kind_display()}"
+        return f"{self.policy or 'system'}: {self.get_kind_display()}"
 
     @property
     def effective_threshold(self) -> float:
