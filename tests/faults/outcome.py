@@ -12,37 +12,35 @@ from tests.faults.system import PPO, RECOVERY_SECONDS, Row, System
 from tests.waiting import wait_for
 
 
-def uninterrupted(run: Row) -> str:
-    """The digest of the weights that the run's config leads to when nothing happens."""
+def undisturbed_weights(run: Row) -> str:
+    """Return the digest of the weights to which the run's config leads without any fault."""
     stored = run["config"]
     config = TrainingConfig.model_validate(json.loads(stored) if isinstance(stored, str) else stored)
     return train(config, load_market(config.market)).weights_digest
 
 
-def all_end_as_if_nothing_had_happened(
-    system: System, attempts: Sequence[int], seconds: float = RECOVERY_SECONDS
-) -> None:
-    """So many runs, each a policy's first, succeed in so many attempts, with the weights of undisturbed ones."""
+def check_runs_end_undisturbed(system: System, attempts: Sequence[int], seconds: float = RECOVERY_SECONDS) -> None:
+    """Check that each policy's first run succeeds in its number of attempts, with the weights of undisturbed runs."""
     runs = system.wait_for_runs(len(attempts), seconds)
     assert [(run["status"], run["error"], run["attempt"]) for run in runs] == [("succeeded", "", n) for n in attempts]
-    system.wait_until_all_holds()
-    assert sorted(system.weights()) == sorted(uninterrupted(run) for run in runs)
+    system.wait_until_invariants_hold()
+    assert sorted(system.weights()) == sorted(undisturbed_weights(run) for run in runs)
 
 
 def resumed_at(system: System) -> int:
-    """The iteration that the last worker to take a run up again began after; 0: from the start."""
+    """Return the iteration after which the last worker to resume a run began; 0 for the start."""
     logs = [path.read_text() for path in sorted(system.folder.glob("*.log"), key=lambda path: path.stat().st_mtime)]
     steps = re.findall(r"Resumed from checkpoint .*environment_steps=(\d+)", "".join(logs))
     return int(steps[-1]) // (PPO["num_envs"] * PPO["rollout_length"]) if steps else 0
 
 
 def logged(system: System, process: str, words: str) -> bool:
-    """Whether a process has said so."""
+    """Tell whether the process has logged these words."""
     return words in (system.folder / f"{process}.log").read_text()
 
 
 def child_of(system: System, worker: str) -> int:
-    """The process that trains, of a worker's pool of one."""
+    """Return the id of the training process in a worker's pool of one."""
     parent = system.processes[worker].pid
 
     def only_child() -> int:

@@ -1,4 +1,4 @@
-"""The whole system as real processes on private sockets, and what must hold of it, read from outside."""
+"""The whole system as real processes on private sockets, and the invariants that a test reads from outside."""
 
 import json
 import os
@@ -16,13 +16,14 @@ from typing import Any
 
 import psycopg
 
+from tests.prepared import PreparedPython, Program
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 # Seconds from a fault, or from a dependency's return, to resumed work.
 RECOVERY_SECONDS = 60
-# A run of about two hundred iterations of a few milliseconds, most of whose time is theirs.
+# A run of about two hundred iterations of a few milliseconds each: most of its time is spent in iterations.
 PPO = {"num_envs": 4, "rollout_length": 16, "minibatch_size": 64, "hidden_sizes": [8], "epochs": 1, "device": "cpu"}
 ENVIRONMENT = {"episode_length": 64}
 EPISODES = 50
@@ -30,30 +31,46 @@ COMMANDS = {
     "worker": ("-m", "celery", "--quiet", "-A", "celery_app", "worker", "-Q", "training", "--concurrency", "1"),
     "beat": ("-m", "celery", "--quiet", "-A", "celery_app", "beat"),
 }
+# Lower time limits for the short form of the cases; `make faults` keeps the values of production.
+SHORT_LIMITS = {
+    "OWNER_HEARTBEAT_SECONDS": "1",
+    "RUN_LOST_AFTER_SECONDS": "6",
+    "BEAT_HOUSEKEEPING_SECONDS": "1",
+    "STREAM_LOCK_SECONDS": "0.8",
+    "EVENT_RELAY_AFTER_SECONDS": "1",
+    "MESSAGE_RESEND_AFTER_SECONDS": "6",
+}
 
 Row = dict[str, Any]
+Process = subprocess.Popen[bytes] | Program
 
 
 @dataclass
 class System:
-    """A database, a Redis and any number of workers and beats on a folder of their own.
+    """A database, a Redis and any number of workers and beats in one folder.
 
-    database   the address of a PostgreSQL database; SQLite in the folder where empty
-    redis_url  where the processes look for Redis; the server's own address where empty
+    database   URL of a PostgreSQL database; SQLite in the folder if empty
+    redis_url  where the processes look for Redis; the URL of `redis` if empty
+    prepared   starts the processes as forks; None starts new interpreters
+    limits     time limits that differ from the defaults, by the name of their environment variable
     """
 
     folder: Path
     database: str = ""
     redis_url: str = ""
+    prepared: PreparedPython | None = None
+    limits: dict[str, str] = field(default_factory=dict)
     redis: RedisServer = field(init=False)
-    processes: "dict[str, subprocess.Popen[bytes]]" = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.redis = RedisServer(self.folder)
 
     def migrate(self) -> None:
         self.manage("migrate", "--noinput")
-        # Off until a test wants it: the migration's policy is due from the first moment on.
+
+    def disable_policies(self) -> None:
+        """Disable the policy that the migration inserts: it is due at once."""
         self.execute("UPDATE rl_training_policystore SET enabled = %s", False)
 
     @property
@@ -68,65 +85,71 @@ class System:
             "DEBUG": "0",
             "OMP_NUM_THREADS": "1",
             "TRAINING_THREADS": "1",
-            # What a process that is killed leaves there goes with the folder.
+            # Files that a killed process leaves are removed with the folder.
             "TMPDIR": str(self.folder),
             **dict.fromkeys(["MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "FLOWER_URL", "FAULT"], ""),
+            **self.limits,
         }
 
     def manage(self, *command: str, fault: str = "") -> str:
-        finished = subprocess.run(
-            [sys.executable, "manage.py", *command],
-            cwd=ROOT,
-            env=self.environment | {"FAULT": fault},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return finished.stdout
+        """Run a management command and return its output; raise subprocess.CalledProcessError if it fails."""
+        environment = self.environment | {"FAULT": fault}
+        if self.prepared:
+            return self.prepared.run(("manage.py", *command), environment)
+        command = (sys.executable, "manage.py", *command)
+        return subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout
 
-    def launch(self, kind: str, name: str = "", fault: str = "") -> "subprocess.Popen[bytes]":
+    def launch(self, kind: str, name: str = "", fault: str = "") -> Process:
         """Start a worker or a beat; its output is in the folder, under its name."""
         name = name or kind
-        command = [sys.executable, *COMMANDS[kind]]
+        command = COMMANDS[kind]
         if kind == "worker":
-            command += ["--hostname", f"{name}@{self.folder.name}", "--without-gossip", "--without-mingle"]
-        with (self.folder / f"{name}.log").open("ab") as output:
-            self.processes[name] = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=self.environment | {"FAULT": fault},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            command += ("--hostname", f"{name}@{self.folder.name}", "--without-gossip", "--without-mingle")
+        self.processes[name] = self.start(name, command, fault)
         return self.processes[name]
 
+    def start(self, name: str, command: tuple[str, ...], fault: str = "") -> Process:
+        """Start a Python program in a session of its own."""
+        environment = self.environment | {"FAULT": fault}
+        with (self.folder / f"{name}.log").open("ab") as output:
+            if self.prepared:
+                return self.prepared.start(command, environment, output, output)
+            command = (sys.executable, *command)
+            return subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+
     def send_signal(self, name: str, number: signal.Signals) -> None:
-        """To the process and all that it started."""
+        """Send a signal to the process and to all that it started."""
         os.killpg(self.processes[name].pid, number)
 
+    @contextmanager
+    def running(self) -> Iterator["System"]:
+        """Start Redis, and stop everything at the end of the block."""
+        try:
+            self.disable_policies()
+            self.redis.start()
+            yield self
+        finally:
+            self.stop()
+
     def stop(self) -> None:
-        """End everything, whatever state it is in."""
+        """Kill everything, stopped processes too."""
         for process in self.processes.values():
             for number in (signal.SIGCONT, signal.SIGKILL):
-                try:
+                with suppress(ProcessLookupError):
                     os.killpg(process.pid, number)
-                except ProcessLookupError:
-                    continue
             process.wait()
-        self.redis.kill()
+        if self.redis.process:
+            self.redis.kill()
 
     def schedule(
-        self,
-        policies: int = 1,
-        episodes: int = EPISODES,
-        interval_minutes: int = 60 * 24,
-        slot: datetime | None = None,
+        self, policies: int = 1, episodes: int = EPISODES, interval_minutes: int = 60 * 24, slot: datetime | None = None
     ) -> None:
-        """Let so many policies be due at `slot`, with runs that are small.
+        """Make `policies` policies with small runs due at `slot`.
 
-        By default they have missed all slots of a month, the last one a minute ago: the next is an interval away,
-        whatever the time of day.
+        By default the policies have missed the slots of a month, the last slot a minute ago, so that the next slot is
+        a whole interval away at any time of day.
         """
         slot = slot or datetime.now(UTC) - timedelta(days=30, minutes=1)
         self.execute(
@@ -150,24 +173,24 @@ class System:
             policies,
         )
 
-    def be_due(self, slot: datetime) -> None:
-        """Let the next slot of all policies be that one."""
+    def set_next_slot(self, slot: datetime) -> None:
+        """Set the next slot of all policies."""
         self.execute("UPDATE rl_training_policystore SET next_run_at = %s", self.stored(slot))
 
     def set_clock(self, ahead: timedelta) -> None:
-        """Let the clock of all processes, as the project reads it, be ahead of the machine's by so much."""
+        """Set how far the clock that the project reads is ahead of the machine's, for all processes."""
         temporary = self.folder / "clock.new"
         temporary.write_text(str(ahead.total_seconds()))
         temporary.rename(self.folder / "clock")
 
     def wait_for_fault(self, point: str) -> None:
-        """Until the fault has happened that a process was launched with: the start of a worker is no recovery."""
+        """Wait until the fault at `point` has taken effect. Its limit allows for the start of a worker."""
         happened = self.folder / f"{point}.happened"
         wait_for(happened.exists, f"the fault at {point}", 3 * RECOVERY_SECONDS)
-        wait_for(lambda: has_come_about(happened.read_text()), f"what the fault at {point} does")
+        wait_for(lambda: has_taken_effect(happened.read_text()), f"the effect of the fault at {point}")
 
     def launch_until(self, fault: str, policies: int = 1) -> None:
-        """A worker that the fault will happen to, runs for it and a beat, until the fault has happened."""
+        """Start a worker with the fault, due policies and a beat, and wait until the fault has taken effect."""
         self.launch("worker", fault=fault)
         self.schedule(policies)
         self.launch("beat")
@@ -177,28 +200,28 @@ class System:
         return self.query("SELECT * FROM rl_training_trainingrun ORDER BY id")
 
     def wait_for_runs(self, count: int = 1, seconds: float = RECOVERY_SECONDS) -> list[Row]:
-        """The runs that have ended, once they are so many."""
+        """Return the ended runs, once there are at least `count`."""
         wait_for(lambda: self.count("finished_at IS NOT NULL") >= count, f"{count} ended runs", seconds)
         return [run for run in self.runs() if run["finished_at"] is not None]
 
     def count(self, condition: str) -> int:
-        """The number of runs of which that holds: asking for the rows themselves takes a processor from the system."""
+        """Return the number of runs for which the SQL condition holds; reading the rows would take much longer."""
         [found] = self.query(f"SELECT COUNT(*) AS runs FROM rl_training_trainingrun WHERE {condition}")
         return int(found["runs"])
 
     def wait_for_attempt(self, attempt: int) -> None:
-        """Until a worker has taken up the only run for that time."""
+        """Wait until a worker has claimed the only run for the `attempt`-th time."""
         wait_for(lambda: self.runs()[0]["attempt"] >= attempt, f"attempt {attempt}", 2 * RECOVERY_SECONDS)
 
     def events(self) -> list[dict[str, str]]:
-        """All entries of all started and completed streams."""
+        """Return all entries of all started and completed streams."""
         streams = [
             key for key in self.redis.client.keys("*.training.*") if ":" not in key and not key.endswith(".progress")
         ]
         return [fields for stream in sorted(streams) for _, fields in self.redis.client.xrange(stream)]
 
     def doubled(self) -> list[str]:
-        """What is there twice and must not be."""
+        """Return what exists twice and must not, in words."""
         runs = self.runs()
         ids = Counter(event["event_id"] for event in self.events())
         announced = self._announced()
@@ -211,7 +234,7 @@ class System:
         return found
 
     def lost(self) -> list[str]:
-        """Events that are missing, and those of runs that are not there (any more) or did not come so far."""
+        """Return missing events, and events without a run that has come that far, in words."""
         runs = {run["run_id"]: run for run in self.runs()}
         announced = self._announced()
         expected = {(run_id, "started") for run_id, run in runs.items() if run["started_at"] is not None}
@@ -220,39 +243,39 @@ class System:
         return found + [f"the {kind} event of run {run} is wrong" for run, kind in sorted(announced.keys() - expected)]
 
     def violations(self) -> list[str]:
-        """What must hold after every fault and does not; nothing when all is well."""
+        """Return the invariants that do not hold, in words."""
         return self.lost() + self.doubled()
 
     def _announced(self) -> Counter[tuple[str, str]]:
-        """How many distinct events of each kind each run has."""
+        """Count the distinct events of each run and kind."""
         distinct = {event["event_id"]: event for event in self.events()}.values()
         return Counter((event["trace_id"], event["event_type"].rsplit(".", 1)[1]) for event in distinct)
 
-    def wait_until_all_holds(self, seconds: float = 10) -> None:
+    def wait_until_invariants_hold(self, seconds: float = 10) -> None:
         with suppress(TimeoutError):
-            wait_for(lambda: not self.violations(), "all to hold", seconds)
+            wait_for(lambda: not self.violations(), "the invariants to hold", seconds)
         assert self.violations() == []
 
     def weights(self) -> list[str]:
-        """The digests of the policy versions' weights."""
+        """Return the digests of the policy versions' weights, oldest first."""
         return [row["sha256"] for row in self.query("SELECT sha256 FROM rl_training_policyversion ORDER BY id")]
 
     def query(self, statement: str, *given: Any) -> list[Row]:
         with self._cursor() as cursor:
-            cursor.execute(self._written(statement), given)
+            cursor.execute(self._dialect(statement), given)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def execute(self, statement: str, *given: Any) -> None:
         with self._cursor() as cursor:
-            cursor.execute(self._written(statement), given)
+            cursor.execute(self._dialect(statement), given)
 
-    def stored(self, moment: datetime) -> str:
-        """As Django writes it."""
-        moment = moment.astimezone(UTC)
-        return str(moment if self.database else moment.replace(tzinfo=None))
+    def stored(self, time: datetime) -> str:
+        """Return the timestamp as Django stores it in this database."""
+        time = time.astimezone(UTC)
+        return str(time if self.database else time.replace(tzinfo=None))
 
-    def _written(self, statement: str) -> str:
+    def _dialect(self, statement: str) -> str:
         return statement if self.database else statement.replace("%s", "?")
 
     @contextmanager
@@ -266,8 +289,8 @@ class System:
             yield connection.cursor()
 
 
-def has_come_about(fault: str) -> bool:
-    """`fault`: the number of a process and the signal that it was about to send itself; a stopped one stands still."""
+def has_taken_effect(fault: str) -> bool:
+    """Tell whether the process has sent itself the signal; `fault` is "PID SIGNAL". SIGSTOP takes a little longer."""
     pid, name = (*fault.split(), "", "")[:2]
     if name != "SIGSTOP":
         return bool(name)

@@ -1,27 +1,29 @@
-"""Many programs ask two web processes at the same moment, and some go away before they are answered."""
+"""Many clients trigger runs at the same time through two web processes, and some disconnect before the answer."""
 
 import http.client
 import json
+import os
 import socket
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quantum_trader import health
-from quantum_trader.state_dir import free_ports
-from tests.faults.system import ROOT, System
+from tests import databases
+from tests.faults.system import Row, System
 from tests.waiting import wait_for
 
 CLIENTS = 100
 RUNS = "/api/v1/runs/"
-# A program with the rights of an operator and no more.
+# Each case triggers runs of a policy of its own, because the cases share the system.
+POLICIES = ("rl_v3", "policy_2", "policy_3", "policy_4")
+# A token with the permissions of an operator and no others.
 MAKE_TOKEN = (
     "from django.contrib.auth.models import Group, User; from rest_framework.authtoken.models import Token; "
     "user = User.objects.create(username='program'); user.groups.add(Group.objects.get(name='operator')); "
@@ -29,95 +31,111 @@ MAKE_TOKEN = (
 )
 
 
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = connect(self._path)
+
+
+def connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(60)
+    connection.connect(str(path))
+    return connection
+
+
 @dataclass
 class Web:
-    ports: list[int]
+    system: System
+    sockets: list[Path]
     token: str
 
-    def ask(self, number: int, body: Any, **headers: str) -> tuple[int, Any]:
-        """Status and body of a request to one of the processes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.ports[number % len(self.ports)], timeout=60)
-        headers = {"Host": "localhost", "Content-Type": "application/json", **headers}
+    def post(self, number: int, body: Any, **headers: str) -> tuple[int, Any]:
+        """Return status and body of the answer of one of the processes."""
+        connection = UnixConnection(self.sockets[number % len(self.sockets)])
+        headers = {"Content-Type": "application/json", **headers}
         connection.request("POST", RUNS, json.dumps(body), {"Authorization": f"Token {self.token}", **headers})
         response = connection.getresponse()
         answer = response.status, json.loads(response.read())
         connection.close()
         return answer
 
-    def ask_at_once(self, **headers: str) -> list[tuple[int, Any]]:
+    def post_at_once(self, policy: str, **headers: str) -> list[tuple[int, Any]]:
         together = threading.Barrier(CLIENTS)
 
-        def ask(number: int) -> tuple[int, Any]:
+        def post(number: int) -> tuple[int, Any]:
             together.wait(60)
-            return self.ask(number, {"policy": "rl_v3"}, **headers)
+            return self.post(number, {"policy": policy}, **headers)
 
         with ThreadPoolExecutor(CLIENTS) as pool:
-            return list(pool.map(ask, range(CLIENTS)))
+            return list(pool.map(post, range(CLIENTS)))
 
-
-@pytest.fixture
-def web(system: System) -> Iterator[Web]:
-    ports = free_ports(2)
-    token = system.manage("shell", "--no-imports", "-c", MAKE_TOKEN).split()[-1]
-    command = [sys.executable, "-m", "uvicorn", "quantum_trader.asgi:application", "--lifespan", "off", "--port"]
-    processes = [
-        subprocess.Popen(
-            [*command, str(port)],
-            cwd=ROOT,
-            env=system.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+    def runs(self, policy: str) -> list[Row]:
+        return self.system.query(
+            "SELECT run.* FROM rl_training_trainingrun run JOIN rl_training_policystore policy "
+            "ON policy.id = run.policy_id WHERE policy.name = %s",
+            policy,
         )
-        for port in ports
-    ]
-    try:
-        for port in ports:
-            wait_for(lambda port=port: health.answers(f"http://127.0.0.1:{port}/healthz"), "the web process", 120)
-        yield Web(ports, token)
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
+
+    def request(self, policy: str) -> bytes:
+        """Return the bytes of a request that triggers a run."""
+        body = json.dumps({"policy": policy})
+        headers = f"Host: localhost\r\nAuthorization: Token {self.token}\r\nContent-Type: application/json\r\n"
+        return f"POST {RUNS} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
-@pytest.fixture(autouse=True)
-def local_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ALLOWED_HOSTS", "localhost")
+@pytest.fixture(scope="module")
+def web(tmp_path_factory, prepared, limits) -> Iterator[Web]:
+    """Start two web processes and no worker, so that each triggered run stays queued."""
+    folder = tmp_path_factory.mktemp("web")
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("ALLOWED_HOSTS", "localhost")
+        url = stack.enter_context(databases.migrated(folder, f"web_{os.getpid()}"))
+        system = stack.enter_context(System(folder, url, prepared=prepared, limits=limits).running())
+        system.schedule(len(POLICIES))
+        token = system.manage("shell", "--no-imports", "-c", MAKE_TOKEN).split()[-1]
+        yield Web(system, [start_web(system, f"web{number}") for number in range(2)], token)
 
 
-def test_of_100_triggers_at_once_one_starts_a_run_and_the_others_are_told_which(system: System, web: Web):
-    answers = web.ask_at_once()
-    [run] = system.runs()
+def start_web(system: System, name: str) -> Path:
+    """Start a web process and return the path of the unix socket on which it listens."""
+    path = system.folder / f"{name}.sock"
+    command = ("-m", "uvicorn", "quantum_trader.asgi:application", "--lifespan", "off", "--uds", str(path))
+    system.processes[name] = system.start(name, command)
+    wait_for(path.exists, "the web process", 120)
+    return path
+
+
+def test_hundred_concurrent_triggers_start_one_run(web):
+    answers = web.post_at_once("rl_v3")
+    [run] = web.runs("rl_v3")
     assert Counter(status for status, _ in answers) == {201: 1, 409: CLIENTS - 1}
     assert {answer["run_id"] for _, answer in answers} == {run["run_id"]}
 
 
-def test_100_triggers_at_once_with_one_key_are_one_request(system: System, web: Web):
-    answers = web.ask_at_once(**{"Idempotency-Key": "deploy-7"})
-    [run] = system.runs()
+def test_hundred_concurrent_triggers_with_one_key_are_one_request(web):
+    answers = web.post_at_once("policy_2", **{"Idempotency-Key": "deploy-7"})
+    [run] = web.runs("policy_2")
     assert Counter(status for status, _ in answers) == {201: CLIENTS}
     assert {answer["run_id"] for _, answer in answers} == {run["run_id"]}
 
 
-def request_of(web: Web) -> bytes:
-    body = json.dumps({"policy": "rl_v3"})
-    headers = f"Host: localhost\r\nAuthorization: Token {web.token}\r\nContent-Type: application/json\r\n"
-    return f"POST {RUNS} HTTP/1.1\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-
-
-def test_a_program_that_goes_away_before_it_has_asked_leaves_no_run(system: System, web: Web):
-    request = request_of(web)
+def test_client_that_disconnects_within_its_request_triggers_no_run(web):
+    request = web.request("policy_3")
     for length in (20, request.index(b"{"), len(request) - 1):
-        with socket.create_connection(("127.0.0.1", web.ports[0])) as connection:
+        with connect(web.sockets[0]) as connection:
             connection.sendall(request[:length])
-    status, answer = web.ask(0, {"policy": "rl_v3"})
-    assert (status, [run["run_id"] for run in system.runs()]) == (201, [answer["run_id"]])
+    status, answer = web.post(0, {"policy": "policy_3"})
+    assert (status, [run["run_id"] for run in web.runs("policy_3")]) == (201, [answer["run_id"]])
 
 
-def test_a_program_that_goes_away_once_it_has_asked_leaves_one(system: System, web: Web):
-    with socket.create_connection(("127.0.0.1", web.ports[0])) as connection:
-        connection.sendall(request_of(web))
-    wait_for(system.runs, "the run")
-    status, answer = web.ask(0, {"policy": "rl_v3"})
-    assert (status, [run["run_id"] for run in system.runs()]) == (409, [answer["run_id"]])
+def test_client_that_disconnects_after_its_request_triggers_one_run(web):
+    with connect(web.sockets[0]) as connection:
+        connection.sendall(web.request("policy_4"))
+    wait_for(lambda: web.runs("policy_4"), "the run")
+    status, answer = web.post(0, {"policy": "policy_4"})
+    assert (status, [run["run_id"] for run in web.runs("policy_4")]) == (409, [answer["run_id"]])

@@ -1,4 +1,4 @@
-"""Disks that are full or fail while a checkpoint is written, and checkpoints that are not what was written."""
+"""Disks that are full or fail while a checkpoint is written, and checkpoints that are damaged afterwards."""
 
 import json
 import os
@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from rl_training.core.atomic import previous
-from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
+from tests.faults.outcome import check_runs_end_undisturbed, child_of, logged
 from tests.faults.system import PPO, System
 
-# Of the third checkpoint: its file, its folder; the checkpoint before it, itself.
+# The calls for the third checkpoint: fsync of its file and folder, then the renaming of the previous checkpoint and of
+# the new one.
 CALLS = ["fsync:5", "fsync:6", "replace:4", "replace:5"]
 MEGABYTE = 2**20
-# The weights, and two moments of each, make a checkpoint of 6 MB; nothing else that is written is that large.
+# A checkpoint holds the weights and two moments of each, 6 MB here; no other file of a run is that large.
 LARGE = PPO | {"hidden_sizes": [512, 512]}
 
 
@@ -34,7 +35,7 @@ def checkpoint(system: System, run_id: str) -> Path:
 @pytest.mark.parametrize(
     "call", [pytest.param(call, marks=[] if call == "replace:5" else pytest.mark.long) for call in CALLS]
 )
-def test_a_call_for_a_checkpoint_fails(system, recovery, call):
+def test_failed_checkpoint_call_fails_its_run_alone(system, recovery, call):
     launch(system, f"{call}:EIO", policies=2)
     system.wait_for_fault(call.split(":")[0])
     recovery.begins()
@@ -44,23 +45,23 @@ def test_a_call_for_a_checkpoint_fails(system, recovery, call):
     assert (failed["status"], other["status"]) == ("failed", "succeeded")
     path = checkpoint(system, failed["run_id"])
     assert failed["error"] == f"{path}: cannot be written: [Errno 5] Input/output error"
-    system.wait_until_all_holds()
+    system.wait_until_invariants_hold()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("call", CALLS)
-def test_the_checkpoint_before_the_one_that_could_not_be_written_stands(system, recovery, call):
+def test_checkpoint_before_a_failed_one_is_resumed_from(system, recovery, call):
     launch(system, f"{call}:EIO before_failure:1:SIGKILL")
     system.wait_for_fault("before_failure")
     recovery.begins()
     system.wait_for_attempt(2)
     recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [2])
+    check_runs_end_undisturbed(system, [2])
     assert logged(system, "worker", "Resumed from checkpoint")
 
 
 @pytest.mark.long
-def test_the_disk_has_no_room_for_a_checkpoint(system, recovery):
+def test_full_disk_fails_the_run_and_the_next_run_succeeds(system, recovery):
     launch(system, "iteration:20:SIGSTOP", ppo=LARGE)
     system.wait_for_fault("iteration")
     child = child_of(system, "worker")
@@ -75,7 +76,7 @@ def test_the_disk_has_no_room_for_a_checkpoint(system, recovery):
     runs = system.wait_for_runs(2)
     recovery.ends()
     assert [run["status"] for run in runs] == ["failed", "succeeded"]
-    system.wait_until_all_holds()
+    system.wait_until_invariants_hold()
 
 
 def truncated(data: bytes) -> bytes:
@@ -87,7 +88,7 @@ def one_bit_flipped(data: bytes) -> bytes:
     return data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
 
 
-def of_another_version(data: bytes) -> bytes:
+def with_another_format(data: bytes) -> bytes:
     other = data.replace(rb"\"format\": 2", rb"\"format\": 3")
     assert other != data
     return other
@@ -98,12 +99,12 @@ def of_another_version(data: bytes) -> bytes:
     [
         pytest.param(truncated, False, marks=pytest.mark.long),
         (one_bit_flipped, False),
-        pytest.param(of_another_version, False, marks=pytest.mark.long),
+        pytest.param(with_another_format, False, marks=pytest.mark.long),
         pytest.param(one_bit_flipped, True, marks=pytest.mark.long),
     ],
-    ids=["truncated", "one bit flipped", "of another version", "one bit flipped, in the one before too"],
+    ids=["truncated", "one bit flipped", "another format", "one bit flipped, in the previous one too"],
 )
-def test_a_checkpoint_is_damaged(system, recovery, damage: Callable[[bytes], bytes], both):
+def test_damaged_checkpoint_is_not_resumed_from(system, recovery, damage: Callable[[bytes], bytes], both):
     launch(system, "iteration:99:SIGSTOP")
     system.wait_for_fault("iteration")
     worker = system.processes["worker"]
@@ -117,6 +118,6 @@ def test_a_checkpoint_is_damaged(system, recovery, damage: Callable[[bytes], byt
     system.launch("worker", "other")
     system.wait_for_attempt(2)
     recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [2])
+    check_runs_end_undisturbed(system, [2])
     assert logged(system, "other", "Checkpoint cannot be used")
     assert logged(system, "other", "Resumed from checkpoint") != both

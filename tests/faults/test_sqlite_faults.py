@@ -1,4 +1,4 @@
-"""SQLite has one writer at a time: the others wait for it, and no run hears of that."""
+"""SQLite has one writer at a time: the others wait for the lock, and no run fails of it."""
 
 import os
 import signal
@@ -10,16 +10,17 @@ from contextlib import closing
 
 import pytest
 
-from tests.faults.conftest import SERVER
-from tests.faults.outcome import all_end_as_if_nothing_had_happened, child_of, logged
+from tests.databases import SERVER
+from tests.faults.outcome import check_runs_end_undisturbed, child_of, logged
 from tests.faults.system import RECOVERY_SECONDS, ROOT, System
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(bool(SERVER), reason="of SQLite")
+pytestmark = pytest.mark.skipif(bool(SERVER), reason="needs SQLite")
 
 LOCKED = "database is locked"
-# Reads before it writes, as most transactions do: where that is not done under the lock, it fails at once. The pause
-# is a quarter of that between two writes of a run: without any, SQLite, which keeps no queue, lets some wait for ever.
+# The transaction reads before it writes, as most do: without the write lock from its start it would fail at once. The
+# pause is a quarter of the time between two writes of a run: SQLite keeps no queue of writers, so without a pause some
+# would wait forever.
 WRITER = """
 import pathlib, sys, time
 import django; django.setup()
@@ -37,28 +38,29 @@ print(written)
 """
 
 
-def nobody_hears_of_a_lock(system: System) -> None:
+def check_no_process_logged_a_lock(system: System) -> None:
     assert not logged(system, "worker", LOCKED)
     assert not logged(system, "beat", LOCKED)
 
 
-def test_another_process_holds_the_write_lock_for_10_seconds(system, recovery):
+@pytest.mark.parametrize("seconds", [3, pytest.param(10, marks=pytest.mark.long)])
+def test_write_lock_held_for_seconds_delays_runs_only(system, recovery, seconds):
     system.launch_until("iteration:150:SIGSTOP", policies=3)
     with closing(sqlite3.connect(system.folder / "db.sqlite3", timeout=20, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        free_at = time.monotonic() + 10
+        free_at = time.monotonic() + seconds
         os.kill(child_of(system, "worker"), signal.SIGCONT)
         wait_for(lambda: time.monotonic() >= free_at, "the time to pass")
         recovery.begins()
         other.execute("ROLLBACK")
     wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start")
     recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
-    nobody_hears_of_a_lock(system)
+    check_runs_end_undisturbed(system, [1, 1, 1])
+    check_no_process_logged_a_lock(system)
 
 
 @pytest.mark.long
-def test_8_writers_at_once_while_runs_train(system, recovery):
+def test_eight_concurrent_writers_delay_runs_only(system, recovery):
     before, enough = stall_limit(system), system.folder / "enough"
     command = [sys.executable, "-c", WRITER, str(enough)]
     writers = [
@@ -66,18 +68,18 @@ def test_8_writers_at_once_while_runs_train(system, recovery):
         for _ in range(8)
     ]
     system.processes |= {f"writer{number}": writer for number, writer in enumerate(writers)}
-    wait_for(lambda: stall_limit(system) > before, "the first of them to write", RECOVERY_SECONDS)
+    wait_for(lambda: stall_limit(system) > before, "the first writer to write", RECOVERY_SECONDS)
     recovery.begins()
     system.schedule(policies=3)
     for kind in ("worker", "beat"):
         system.launch(kind)
     system.wait_for_runs(1)
     recovery.ends()
-    all_end_as_if_nothing_had_happened(system, [1, 1, 1])
+    check_runs_end_undisturbed(system, [1, 1, 1])
     enough.touch()
     written = sum(int(writer.communicate(timeout=60)[0]) for writer in writers)
     assert stall_limit(system) - before == written
-    nobody_hears_of_a_lock(system)
+    check_no_process_logged_a_lock(system)
 
 
 def stall_limit(system: System) -> int:

@@ -201,7 +201,7 @@ def test_faults_come_at_random(system, recovery, request):
 
     wait_for(all_ended, "all runs to end", 4 * RECOVERY_SECONDS)
     log.info("longest silence of an owner %.1f s", storm.longest_silence)
-    system.wait_until_all_holds(RECOVERY_SECONDS)
+    system.wait_until_invariants_hold(RECOVERY_SECONDS)
     runs = system.runs()
     failed = [run["error"] for run in runs if run["status"] != "succeeded"]
     assert [error for error in failed if "attempts" not in error] == []

@@ -1,4 +1,4 @@
-"""What the processes of a worker hold: torch where training is, and a share of the cores."""
+"""The processes of a worker: which of them imports torch, and how many threads training uses."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from tests.faults.outcome import child_of
 from tests.faults.system import PPO, System
 
 CORES = os.cpu_count() or 1
-# Minibatches large enough to be shared out among all threads.
+# Minibatches large enough for torch to use all threads.
 LARGE_BATCHES = PPO | {"num_envs": 64, "rollout_length": 64, "minibatch_size": 4096}
 
 
@@ -22,12 +22,9 @@ class WithDefaultThreads(System):
 
 @pytest.fixture
 def system(tmp_path, database_url):
-    system = WithDefaultThreads(tmp_path, database_url)
-    try:
-        system.redis.start()
+    # New interpreters: a prepared Python would have loaded torch for the parent too.
+    with WithDefaultThreads(tmp_path, database_url).running() as system:
         yield system
-    finally:
-        system.stop()
 
 
 def holds_torch(pid: int) -> bool:
@@ -35,7 +32,7 @@ def holds_torch(pid: int) -> bool:
 
 
 def threads_while_training(system: System, name: str, concurrency: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Of the process of a worker with this WORKER_CONCURRENCY, in the middle of a run."""
+    """Return the threads of the training process of a worker with this WORKER_CONCURRENCY, in the middle of a run."""
     monkeypatch.setenv("WORKER_CONCURRENCY", str(concurrency))
     happened = system.folder / "iteration.happened"
     happened.unlink(missing_ok=True)
@@ -44,7 +41,7 @@ def threads_while_training(system: System, name: str, concurrency: int, monkeypa
     return len(list(Path(f"/proc/{child_of(system, name)}/task").iterdir()))
 
 
-def test_only_the_process_that_trains_holds_torch_and_it_uses_its_share_of_the_cores(system, monkeypatch):
+def test_training_process_alone_loads_torch_and_uses_its_share_of_cores(system, monkeypatch):
     system.schedule(policies=2)
     system.execute("UPDATE rl_training_policystore SET ppo = %s", json.dumps(LARGE_BATCHES))
     system.launch("beat")

@@ -1,0 +1,170 @@
+"""Start the project's programs from a Python that has already imported the libraries.
+
+Importing Django, Celery and torch takes a new process about four seconds of processor time, which the fault cases would
+spend dozens of times. A prepared Python spends it once and forks for each program. The project's own modules and its
+settings are imported after the fork, so each program reads its own environment. `make faults` starts new interpreters.
+
+`python -m tests.prepared SOCKET` is the prepared Python. It ends when its standard input is closed.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).parents[1]
+LIBRARIES = (
+    *("torch", "scipy.linalg", "numba", "gymnasium.vector", "pydantic", "safetensors.torch", "arch.bootstrap"),
+    *("celery.bin.celery", "celery.bin.worker", "celery.apps.worker", "celery.apps.beat", "celery.fixups.django"),
+    *("celery.concurrency.prefork", "kombu.transport.redis", "redis.asyncio", "structlog", "psycopg", "uvicorn"),
+    *("django.core.management", "django.core.handlers.asgi", "django.db.backends.sqlite3.base", "rest_framework"),
+    *("django.db.backends.postgresql.base", "simple_history", "django_pydantic_field", "drf_spectacular"),
+)
+LARGEST_REQUEST = 2**20
+
+
+class Program:
+    """A program that a prepared Python has started, with the methods of subprocess.Popen that the tests use."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.pid = int(connection.recv(16))
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status, negative for a signal; raise subprocess.TimeoutExpired after `timeout` seconds."""
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            self.returncode = int(self._connection.recv(16))
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+class PreparedPython:
+    """The test's side of a prepared Python."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "prepared.sock"
+        command = [sys.executable, "-m", "tests.prepared", str(self._path)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE)
+        wait_for(self._path.exists, "the libraries to be imported", 120)
+
+    def start(
+        self, command: Sequence[str], environment: dict[str, str], output: IO[bytes], errors: IO[bytes]
+    ) -> Program:
+        """Run `-m MODULE ...` or `FILE ...` in the project's root, as the leader of a session of its own."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect(str(self._path))
+        request = json.dumps({"command": list(command), "environment": environment}).encode()
+        assert len(request) <= LARGEST_REQUEST
+        socket.send_fds(connection, [request], [output.fileno(), errors.fileno()])
+        return Program(connection)
+
+    def run(self, command: Sequence[str], environment: dict[str, str]) -> str:
+        """Return what the program printed; raise subprocess.CalledProcessError if it failed."""
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            status = self.start(command, environment, output, errors).wait()
+            for file in (output, errors):
+                file.seek(0)
+            printed, complaints = output.read().decode(), errors.read().decode()
+        if status:
+            raise subprocess.CalledProcessError(status, list(command), printed, complaints)
+        return printed
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def serve(listener: socket.socket) -> list[str] | None:
+    """Fork for each request: return the command in the process that is to run it, None in the others at their end."""
+    while listener in select.select([listener, sys.stdin], [], [])[0]:
+        connection, _ = listener.accept()
+        if os.fork():
+            connection.close()
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            continue
+        listener.close()
+        message, files, _, _ = socket.recv_fds(connection, LARGEST_REQUEST, 2)
+        pid = os.fork()
+        if not pid:
+            connection.close()
+            return become_program(json.loads(message), files)
+        connection.send(str(pid).encode())
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        # The test may have ended without waiting for its program.
+        with contextlib.suppress(OSError):
+            connection.send(str(status).encode())
+        os._exit(0)
+    return None
+
+
+def become_program(request: dict[str, Any], files: Sequence[int]) -> list[str]:
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in zip([nothing, *files], (0, 1, 2), strict=True):
+        os.dup2(source, target)
+        os.close(source)
+    os.environ.clear()
+    os.environ |= request["environment"]
+    time.tzset()
+    tempfile.tempdir = None
+    return list(request["command"])
+
+
+def run_program(command: list[str]) -> None:
+    if command[0] == "-m":
+        sys.argv = command[1:]
+        runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = command
+        runpy.run_path(command[0], run_name="__main__")
+
+
+def main(path: str) -> None:
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Bound under another name first: a client that sees the path can connect to it.
+    listener.bind(f"{path}.new")
+    listener.listen(64)
+    os.rename(f"{path}.new", path)
+    if command := serve(listener):
+        run_program(command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
