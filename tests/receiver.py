@@ -1,4 +1,4 @@
-"""Where a channel's messages arrive: a local HTTP server that keeps them."""
+"""A local HTTP server that keeps the messages of an alert channel."""
 
 import contextlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Receiver:
-    """Keeps what is posted to it; answers each with the next of `answers`, then with 200."""
+    """Keeps the posted messages; answers each request with the next status of `answers`, then with 200."""
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
@@ -33,7 +33,7 @@ class Receiver:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 
     def address(self, token: str = "token") -> str:
-        """An apprise URL that ends here; user, password and path are what must stay secret."""
+        """Return an apprise URL of this server; its user, password and path must stay secret."""
         return f"json://user-{token}:password-{token}@127.0.0.1:{self.server.server_port}/path-{token}"
 
     @property

@@ -10,7 +10,7 @@ from tests.waiting import wait_for
 
 @dataclass
 class RedisServer:
-    """A Redis that a test may stop and start, on a unix socket, with an append-only file that is written at once."""
+    """A Redis server on a unix socket that tests stop and start; each write reaches its append-only file at once."""
 
     folder: Path
     process: "subprocess.Popen[bytes] | None" = None
@@ -44,7 +44,7 @@ class RedisServer:
         self.socket.unlink(missing_ok=True)
 
     def restart(self, *, keeping: int | None = None) -> None:
-        """Killed and started again with the first bytes of its append-only file, or with all of it."""
+        """Kill the server and start it again with the first `keeping` bytes of its append-only file, or with all."""
         self.kill()
         if keeping is not None:
             with self.append_only_file.open("r+b") as file:

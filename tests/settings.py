@@ -1,4 +1,4 @@
-"""The project's settings with a state directory of this test process's own, whatever .env says."""
+"""The project's settings with a state directory for this test process alone, independent of .env."""
 
 import atexit
 import os
@@ -21,7 +21,7 @@ os.environ |= {
     "WEB_PORT": "8000",
     "FLOWER_HOST": "127.0.0.1",
     "FLOWER_PORT": "5555",
-    # Every test's first user has the same key: together they ask more often than one person may.
+    # The first user of each test has the same id, so the tests share one throttling counter.
     **dict.fromkeys(["API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "API_SUMMARIES_PER_MINUTE"], "1000000"),
     "LOG_FORMAT": "console",
     "LOG_LEVEL": "INFO",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Stalled:
-    """Listens; the kernel accepts. `accepted()` says how many have connected so far."""
+    """Listens without accepting: the kernel completes the connections."""
 
     def __init__(self, path: Path) -> None:
         self.server = socket.socket(socket.AF_UNIX)
@@ -18,6 +18,7 @@ class Stalled:
         self._connections: list[socket.socket] = []
 
     def accepted(self) -> int:
+        """Return the number of connections so far."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._connections.append(self.server.accept()[0])

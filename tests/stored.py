@@ -1,4 +1,4 @@
-"""Rows as tests of the admin and the pages need them."""
+"""Rows for tests of the admin, the pages and the API."""
 
 import json
 
@@ -11,6 +11,7 @@ MARKUP = "<script>alert('x')</script>"
 
 
 def store_raw(policy, column, value):
+    """Store a JSON value that the model would refuse."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE rl_training_policystore SET {column} = %s WHERE id = %s", [json.dumps(value), policy.pk]

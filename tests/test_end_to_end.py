@@ -1,11 +1,10 @@
-"""`manage.py up` on a state directory of its own: every process is the real one."""
+"""The whole system as `manage.py up` starts it, with a state directory for this module alone."""
 
 import base64
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,21 +16,18 @@ from typing import Any
 import pytest
 import redis
 
+from quantum_trader.state_dir import free_ports
 from tests.waiting import wait_for
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[1]
 LOGIN = "admin:for-tests"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class System:
-    """The running system, as a user at a terminal meets it."""
+    """The running system, as a user at a terminal sees it."""
 
     environment: dict[str, str]
     console: Path
@@ -67,7 +63,7 @@ class System:
         return self.flower(f"/api/task/info/{run_id}")
 
     def flower_listens(self) -> bool:
-        """Whether it has heard of a worker."""
+        """Tell whether Flower has received an event of a worker."""
         try:
             return any(self.flower("/api/workers?status=1").values())
         except OSError:
@@ -77,13 +73,14 @@ class System:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("up")
+    web_port, flower_port = free_ports(2)
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
         "STATE_DIR": str(folder / "state"),
         "DATABASE_URL": "",
         "REDIS_URL": "",
-        "WEB_PORT": str(free_port()),
-        "FLOWER_PORT": str(free_port()),
+        "WEB_PORT": str(web_port),
+        "FLOWER_PORT": str(flower_port),
         "FLOWER_BASIC_AUTH": LOGIN,
         "FLOWER_URL": "",
         "PYTHONUNBUFFERED": "1",
@@ -94,7 +91,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             [sys.executable, "manage.py", "up"], cwd=ROOT, env=environment, stdout=console, stderr=subprocess.STDOUT
         )
     try:
-        system.token = re.search(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 150))[1]
+        [system.token] = re.findall(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 150))
         yield system
     finally:
         up.send_signal(signal.SIGINT)
@@ -104,14 +101,15 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def first_run(system: System) -> dict[str, Any]:
-    """The run that beat found due by itself, as the summary endpoint shows it."""
+    """Return the first scheduled run, as the summary endpoint shows it."""
     wait_for(lambda: system.summary()["total_runs"], "the first scheduled run to finish", 120)
-    return system.summary()["recent_runs"][0]
+    run: dict[str, Any] = system.summary()["recent_runs"][0]
+    return run
 
 
 @pytest.fixture(scope="module")
 def triggered_run(system: System, first_run: dict[str, Any]) -> dict[str, Any]:
-    """A run that the command triggered once Flower listened, which knows what happened since its own start."""
+    """Return a run that the command triggered. Flower listens before: it shows only tasks since its own start."""
     wait_for(system.flower_listens, "Flower to listen", 60)
     finished = system.manage("train_policy", "rl_v3", "--episodes", "1", "--wait", "--json")
     assert finished.returncode == 0, finished.stderr
@@ -119,7 +117,7 @@ def triggered_run(system: System, first_run: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def test_a_policy_row_becomes_a_run_a_version_and_a_summary(system, first_run):
+def test_first_scheduled_run_appears_in_the_summary(system, first_run):
     summary = system.summary()
     assert list(summary) == [
         "enabled",
@@ -135,7 +133,7 @@ def test_a_policy_row_becomes_a_run_a_version_and_a_summary(system, first_run):
     assert first_run["episodes"] == 2
 
 
-def test_the_console_tells_the_run_in_order(system, first_run):
+def test_console_shows_the_run_in_order(system, first_run):
     run = f"[RLv3][TRAINING][RUN_ID={first_run['run_id']}]"
     expected = [
         "[RLv3][TRAINING] Config updated: enabled=True, interval=60min, episodes=2",
@@ -151,7 +149,7 @@ def test_the_console_tells_the_run_in_order(system, first_run):
     assert [start for start in shown if start] == expected
 
 
-def test_the_streams_count_the_runs(system, first_run):
+def test_streams_count_the_runs(system, first_run):
     client = redis.Redis(unix_socket_path=f"{system.environment['STATE_DIR']}/redis.sock")
     total = system.summary()["total_runs"]
     wait_for(lambda: client.xlen("rl_v3.training.completed") >= total, "the completed event")
@@ -159,26 +157,26 @@ def test_the_streams_count_the_runs(system, first_run):
     client.close()
 
 
-def test_an_edit_reaches_beat_within_two_seconds(system, first_run):
+def test_edit_reaches_beat_within_two_seconds(system, first_run):
     assert system.manage("policystore", "set", "rl_v3.training.interval_minutes", "45").returncode == 0
     system.line_with("Config updated: enabled=True, interval=45min, episodes=2", seconds=2)
 
 
-def test_a_triggered_run_is_followed_to_its_end(system, triggered_run):
+def test_triggered_run_is_followed_to_its_end(system, triggered_run):
     run = triggered_run
     assert (run["status"], run["trigger"], run["version"]) == ("succeeded", "command", 2)
     assert run["run_id"] in [shown["run_id"] for shown in system.summary()["recent_runs"]]
 
 
-def test_flower_shows_the_run_as_a_task_that_succeeded(system, triggered_run):
+def test_flower_shows_the_run_as_a_succeeded_task(system, triggered_run):
     def state() -> bool:
-        return system.task(triggered_run["run_id"])["state"] == "SUCCESS"
+        return bool(system.task(triggered_run["run_id"])["state"] == "SUCCESS")
 
     wait_for(state, "Flower to see the task succeed")
     assert triggered_run["run_id"] in system.task(triggered_run["run_id"])["kwargs"]
 
 
-def test_a_policy_without_its_market_file_fails_alone_and_keeps_its_schedule(system, first_run):
+def test_policy_without_its_market_file_fails_alone(system, first_run):
     create = (
         "from rl_training.core.market_config import MarketConfig;"
         "PolicyStore.objects.create(name='fileless', market=MarketConfig(source='file', path='absent.csv'))"

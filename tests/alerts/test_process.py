@@ -12,6 +12,8 @@ from quantum_trader.processes import BASE_DIR, COMMANDS
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 FAIL = """
 from datetime import timedelta
 from django.utils import timezone

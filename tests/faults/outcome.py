@@ -8,7 +8,7 @@ from pathlib import Path
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.sources import load_market
 from rl_training.core.run.training import train
-from tests.faults.system import PPO, RECOVERY_SECONDS, Row, System
+from tests.faults.system import RECOVERY_SECONDS, STEPS, Row, System
 from tests.waiting import wait_for
 
 
@@ -31,7 +31,7 @@ def resumed_at(system: System) -> int:
     """Return the iteration after which the last worker to resume a run began; 0 for the start."""
     logs = [path.read_text() for path in sorted(system.folder.glob("*.log"), key=lambda path: path.stat().st_mtime)]
     steps = re.findall(r"Resumed from checkpoint .*environment_steps=(\d+)", "".join(logs))
-    return int(steps[-1]) // (PPO["num_envs"] * PPO["rollout_length"]) if steps else 0
+    return int(steps[-1]) // (STEPS["num_envs"] * STEPS["rollout_length"]) if steps else 0
 
 
 def logged(system: System, process: str, words: str) -> bool:

@@ -1,4 +1,4 @@
-"""A TCP connection to a unix socket that can stall: it stays open, accepts more, and passes nothing on."""
+"""A TCP proxy for a unix socket that can stall: connections stay open and are accepted, but no data passes."""
 
 import contextlib
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Proxy:
-    """Listens on a port of this machine for as long as the process lives, or until it is closed."""
+    """Listens on a local port until it is closed."""
 
     def __init__(self, target: Path) -> None:
         self._target = target

@@ -1,4 +1,4 @@
-"""How long each fault took to get over, and what it cost: measured by the cases, printed as one table at the end."""
+"""Recovery times and losses of the fault cases, printed as one table at the end of the test run."""
 
 import statistics
 import time
@@ -18,7 +18,7 @@ MEASURED = "fault measured"
 
 @dataclass
 class Recovery:
-    """The time from a fault, or from a dependency's return, to resumed work; a case may take it several times."""
+    """Times from a fault, or from a dependency's return, to resumed work; a case may measure several."""
 
     seconds: list[float] = field(default_factory=list)
     _since: float = 0.0
@@ -32,14 +32,14 @@ class Recovery:
 
 
 def name_of(node: pytest.Function) -> str:
-    """The case in words, without the number of its repetition."""
+    """Return the case in words, without the number of its repetition."""
     words = node.originalname.removeprefix("test_").replace("_", " ")
     chosen = node.callspec.id if hasattr(node, "callspec") and "chance" not in node.callspec.params else ""
     return f"{words} ({chosen})" if chosen else words
 
 
 def table(reports: Iterable[Any]) -> str:
-    """Of all cases that were run, one line each."""
+    """Return a table with one line for each case; "" without cases."""
     measured: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for report in reports:
         for name, value in getattr(report, "user_properties", ()):

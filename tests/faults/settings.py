@@ -1,12 +1,12 @@
-"""The project's settings for the real processes of a fault test, which may arm a fault in one of them.
+"""Settings for the processes of a fault case, which may arm faults in a process.
 
-FAULT is `POINT:NTH:SIGNAL`, or several with blanks between: at the NTH time that a process with it in its environment
-reaches the point, it sends itself the signal; once, whatever the number of processes: a file in STATE_DIR remembers
-that it has happened. `*` for NTH is each time, in each process. The name of an error, as EIO, in place of the signal:
-what was about to happen fails with it. Points beside those of the code are `fsync` and `replace`: a checkpoint's, or
-its folder's.
+The environment variable FAULT holds one or more faults `POINT:NTH:SIGNAL`, separated by blanks. A process that reaches
+the point for the NTH time sends itself the signal. The fault happens once in all processes, because a file in STATE_DIR
+records it. With `*` for NTH it happens each time, in each process. With the name of an error such as EIO in place of
+the signal, the call at the point fails with that error. Besides the points in the code there are `fsync` and `replace`,
+which are calls for a checkpoint or its folder.
 
-The clock that the project reads is ahead of the machine's by the seconds in the file `clock` of STATE_DIR, if any.
+If STATE_DIR holds a file `clock`, the project's clock is ahead of the machine's by the seconds in it.
 """
 
 import errno
@@ -48,7 +48,7 @@ def fault(point: str, nth: str, name: str) -> None:
 
 
 def reaching(point: str, call: Callable[..., None]) -> Callable[..., None]:
-    """The call, which reaches the point first where it is about a checkpoint."""
+    """Return the call, preceded by the point if its file is a checkpoint or the folder of checkpoints."""
 
     def reach_and_call(file: int | str | Path, *rest: Any) -> None:
         path = os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else str(file)

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[2]
 # Seconds from a fault, or from a dependency's return, to resumed work.
 RECOVERY_SECONDS = 60
 # A run of about two hundred iterations of a few milliseconds each: most of its time is spent in iterations.
-PPO = {"num_envs": 4, "rollout_length": 16, "minibatch_size": 64, "hidden_sizes": [8], "epochs": 1, "device": "cpu"}
+STEPS = {"num_envs": 4, "rollout_length": 16}
+PPO: dict[str, object] = STEPS | {"minibatch_size": 64, "hidden_sizes": [8], "epochs": 1, "device": "cpu"}
 ENVIRONMENT = {"episode_length": 64}
 EPISODES = 50
 COMMANDS = {
@@ -215,10 +216,9 @@ class System:
 
     def events(self) -> list[dict[str, str]]:
         """Return all entries of all started and completed streams."""
-        streams = [
-            key for key in self.redis.client.keys("*.training.*") if ":" not in key and not key.endswith(".progress")
-        ]
-        return [fields for stream in sorted(streams) for _, fields in self.redis.client.xrange(stream)]
+        client: Any = self.redis.client
+        streams = [key for key in client.keys("*.training.*") if ":" not in key and not key.endswith(".progress")]
+        return [fields for stream in sorted(streams) for _, fields in client.xrange(stream)]
 
     def doubled(self) -> list[str]:
         """Return what exists twice and must not, in words."""
@@ -281,12 +281,12 @@ class System:
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
         if self.database:
-            with psycopg.connect(self.database, autocommit=True) as connection, connection.cursor() as cursor:
+            with psycopg.connect(self.database, autocommit=True) as server, server.cursor() as cursor:
                 yield cursor
             return
         path = self.folder / "db.sqlite3"
-        with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as connection:
-            yield connection.cursor()
+        with closing(sqlite3.connect(path, timeout=20, isolation_level=None)) as file:
+            yield file.cursor()
 
 
 def has_taken_effect(fault: str) -> bool:

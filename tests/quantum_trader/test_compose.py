@@ -24,6 +24,8 @@ from quantum_trader.state_dir import free_ports
 from quantum_trader.supervisor import Signals, Supervisor
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 SECRETS = {"SECRET_KEY": "a", "ALLOWED_HOSTS": "b.example", "POSTGRES_PASSWORD": "c", "FLOWER_BASIC_AUTH": "admin:d"}

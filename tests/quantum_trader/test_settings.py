@@ -9,6 +9,7 @@ from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, broker_url, privat
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
 def test_start_without_secrets_is_refused(missing, environment_of_processes):
     environment = environment_of_processes | {
@@ -39,6 +40,7 @@ def test_deep_state_directory_gets_a_short_socket_path():
     assert private_socket(deep) != private_socket(deep / "other")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["a+b", "a#b", "a?b", "a%41b", "a b", "ä"])
 def test_state_directory_may_have_any_name(name, tmp_path, environment_of_processes):
     program = (
@@ -61,6 +63,7 @@ def test_state_directory_may_have_any_name(name, tmp_path, environment_of_proces
     ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [

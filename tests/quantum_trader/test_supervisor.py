@@ -13,6 +13,8 @@ from quantum_trader.processes import Service
 from quantum_trader.supervisor import Signals, Supervisor
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:

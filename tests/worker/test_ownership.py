@@ -120,6 +120,7 @@ def own_without_iterations(run: TrainingRun) -> None:
         owner.stop.wait(60)
 
 
+@pytest.mark.process
 def test_process_without_iterations_for_too_long_is_killed(claimed):
     # The forked process must not share a connection with this one.
     connections.close_all()

@@ -11,6 +11,7 @@ from rl_training.worker import pool
 from tests.waiting import wait_for
 
 
+@pytest.mark.process
 def test_process_of_the_pool_writes_heartbeats(settings):
     settings.POOL_HEARTBEAT_SECONDS = 0.01
     process = multiprocessing.get_context("fork").Process(target=pool.write_heartbeats, args=[1])

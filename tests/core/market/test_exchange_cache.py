@@ -89,6 +89,7 @@ def test_no_symbol_leads_out_of_the_folder_of_its_exchange(symbol, tmp_path):
     assert path.resolve().parents[1] == tmp_path / "exchange/kraken"
 
 
+@pytest.mark.process
 def test_ccxt_is_not_imported_if_the_cache_has_enough_bars(load_bars, tmp_path):
     load_bars(10)
     program = (

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[3]
 BARS = 2_600_000
 # Each program runs in a process of its own and prints its own time and memory.

@@ -53,6 +53,7 @@ def test_files_are_read_from_market_data_root(tmp_path, monkeypatch):
         load_market(config)
 
 
+@pytest.mark.process
 def test_loading_imports_neither_pandas_nor_arch(tmp_path):
     (tmp_path / "m.csv").write_text("unix,open,high,low,close,volume\n1600000000,1,2,1,2,5\n")
     program = (

@@ -10,6 +10,8 @@ from tests.dashboard.live.publishing import COMPLETED, PROGRESS, RUN_ID, STARTED
 from tests.sse import Listener, connect_without_reading, log_in
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 
 def test_request_without_permission_is_refused(site, session):
     nobody = log_in(site.port, "nobody", PASSWORD)

@@ -156,6 +156,7 @@ def test_scrape_makes_at_most_eleven_queries(history, scrape, django_assert_max_
         scrape()
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
 def test_promtool_accepts_the_metrics(history, scrape):
     scrape()

@@ -52,6 +52,7 @@ def test_panels_do_not_overlap():
     assert max(column for column, _ in cells) < 24
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool (Debian's package prometheus) is not installed")
 def test_promtool_accepts_the_rules():
     checked = subprocess.run(
