@@ -19,8 +19,8 @@ import psycopg
 from psycopg import sql
 
 # On PostgreSQL run all tests that need a database and all fault cases, except those below: they test HTTP, access,
-# templates, streams, files or start-up, with queries that other tests run on both databases. `make faults` runs all fault
-# cases on both.
+# templates, streams, files or start-up, with queries that other tests run on both databases. `make faults` runs all
+# fault cases on both.
 SQLITE_ONLY = (
     "browser",
     "dashboard/api/test_access.py",
