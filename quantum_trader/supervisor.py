@@ -169,10 +169,12 @@ class Supervisor:
         child.ends = 1 if now - child.started_at >= STEADY_SECONDS else child.ends + 1
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (child.ends - 1), LONGEST_PAUSE_SECONDS)
         child.restart_at = now + pause
-        log.error(
+        status = child.process.returncode
+        # A service that ends with status 0 was asked to stop, by a signal from outside or in Flower.
+        (log.error if status else log.warning)(
             "Service ended and is started again",
             service=child.service.name,
-            exit_status=child.process.returncode,
+            exit_status=status,
             pause_seconds=pause,
         )
 

@@ -45,6 +45,18 @@ def test_ended_service_is_restarted_after_growing_pauses(supervisor, caplog):
     assert ends() == [("short", 3, 0.05), ("short", 3, 0.1), ("short", 3, 0.2)]
 
 
+@pytest.mark.parametrize(("status", "level"), [(0, "WARNING"), (1, "ERROR"), (-9, "ERROR")])
+def test_end_of_service_is_an_error_unless_its_status_is_0(status, level, supervisor, caplog):
+    end = f"os.kill(os.getpid(), {-status})" if status < 0 else f"raise SystemExit({status})"
+    supervisor.start(python("short", f"import os; {end}"))
+
+    def first_line() -> "tuple[str, int] | None":
+        supervisor.watch(0.05)
+        return next(((record.levelname, record.msg["exit_status"]) for record in caplog.records), None)
+
+    assert wait_for(first_line, "the end") == (level, status)
+
+
 def test_stubborn_service_is_killed_with_its_children(supervisor, tmp_path):
     program = (
         "import os, signal, subprocess, sys;"
