@@ -72,8 +72,13 @@ def private_socket(state_dir: Path) -> Path:
 
 
 def broker_url(redis_url: str) -> str:
-    """Return the URL in Celery's form: `unix:///path` becomes `redis+socket:///path`."""
+    """Return the URL in Celery's form: `unix:///path?db=1` becomes `redis+socket:///path?virtual_host=1`."""
     parts = urlsplit(redis_url)
     if parts.scheme != "unix":
         return redis_url
-    return f"redis+socket://{parts.path}"
+    named = redis.ConnectionPool.from_url(redis_url).connection_kwargs
+    login = ":".join(quote(named.get(part) or "", safe="") for part in ("username", "password"))
+    database = f"?virtual_host={named['db']}" if named.get("db") else ""
+    return (
+        f"redis+socket://{login}@{parts.path}{database}" if login != ":" else f"redis+socket://{parts.path}{database}"
+    )

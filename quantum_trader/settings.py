@@ -3,26 +3,24 @@
 The file `.env` beside manage.py is read too. Variables of the environment take precedence over it.
 """
 
-import math
 import os
 from pathlib import Path
-from typing import Any
 from wsgiref.headers import Headers
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
+from quantum_trader.environment import env_file, values
+from quantum_trader.environment.server_urls import checked_redis_url, database_config
 from quantum_trader.redis_clients import broker_url, private_socket
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
+env_file.load(BASE_DIR / ".env")
 
 
 def required_unless_debug(name: str, debug_value: str) -> str:
     """Return the variable, or `debug_value` with DEBUG=1. Raises `ImproperlyConfigured` without either."""
-    value: str = env.str(name, default="")
+    value = values.text(name)
     if value:
         return value
     if DEBUG:
@@ -32,48 +30,19 @@ def required_unless_debug(name: str, debug_value: str) -> str:
     )
 
 
-def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
-    """Return the variable as an integer. Raises `ImproperlyConfigured` when it is out of range."""
-    text: str = env.str(name, default="") or str(default)
-    if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
-        raise ImproperlyConfigured(f"{name} is {text!r}; it is a whole number from {minimum} to {maximum}.")
-    return int(text)
-
-
-def seconds(name: str, default: float) -> float:
-    text: str = env.str(name, default="") or str(default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 86_400:
-        raise ImproperlyConfigured(f"{name} is {text!r}; it is a number of seconds above 0 and at most 86400.")
-    return value
-
-
-def database(url: str) -> dict[str, Any]:
-    """Return Django's settings of the database at the URL; without a URL, SQLite in STATE_DIR."""
-    if not url:
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": STATE_DIR / "db.sqlite3"}
-    config: dict[str, Any] = env.db_url_config(url)
-    if "ENGINE" not in config:
-        raise ImproperlyConfigured("DATABASE_URL is not a database's address, as postgres://user:password@host/name.")
-    return config
-
-
 def static_file_headers(headers: Headers, path: str, url: str) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
 
 
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = values.boolean("DEBUG")
 SECRET_KEY = required_unless_debug("SECRET_KEY", "for debugging only, not a secret")
-ALLOWED_HOSTS = [host.strip() for host in required_unless_debug("ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")]
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+ALLOWED_HOSTS = values.hosts("ALLOWED_HOSTS", required_unless_debug("ALLOWED_HOSTS", "localhost,127.0.0.1"))
+CSRF_TRUSTED_ORIGINS = values.origins("CSRF_TRUSTED_ORIGINS")
 
-STATE_DIR = Path(env.str("STATE_DIR", default="") or BASE_DIR / "var").resolve()
-MARKET_DATA_ROOT = Path(env.str("MARKET_DATA_ROOT", default="") or STATE_DIR / "market").resolve()
-CHECKPOINT_ROOT = Path(env.str("CHECKPOINT_ROOT", default="") or STATE_DIR / "checkpoints").resolve()
-ARTIFACT_ROOT = Path(env.str("ARTIFACT_ROOT", default="") or STATE_DIR / "artifacts").resolve()
+STATE_DIR = values.folder("STATE_DIR", BASE_DIR / "var", BASE_DIR)
+MARKET_DATA_ROOT = values.folder("MARKET_DATA_ROOT", STATE_DIR / "market", BASE_DIR)
+CHECKPOINT_ROOT = values.folder("CHECKPOINT_ROOT", STATE_DIR / "checkpoints", BASE_DIR)
+ARTIFACT_ROOT = values.folder("ARTIFACT_ROOT", STATE_DIR / "artifacts", BASE_DIR)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -120,7 +89,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database(env.str("DATABASE_URL", default=""))}
+DATABASES = {"default": database_config(values.text("DATABASE_URL"), STATE_DIR / "db.sqlite3")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     DATABASES["default"]["OPTIONS"] = {
         # A server that is down, slow or unreachable causes an error within seconds. Options in the URL, such as
@@ -167,7 +136,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = LOGOUT_REDIRECT_URL = "login"
 LOGIN_REDIRECT_URL = "dashboard:policies"
 # With HTTPS=1, cookies are sent over HTTPS only, and the proxy's X-Forwarded-Proto header is trusted.
-HTTPS = env.bool("HTTPS", default=False)
+HTTPS = values.boolean("HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 # Monitors on the same network request these URLs without the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
@@ -188,9 +157,9 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "dashboard.api.protocol.problem_details.handle",
     # Requests per minute of one user in one process. Monitors read the summary often, so its rate is high.
     "DEFAULT_THROTTLE_RATES": {
-        "reads": whole_number("API_READS_PER_MINUTE", 1_200, 1, 1_000_000_000),
-        "writes": whole_number("API_WRITES_PER_MINUTE", 300, 1, 1_000_000_000),
-        "summary": whole_number("API_SUMMARIES_PER_MINUTE", 60_000, 1, 1_000_000_000),
+        "reads": values.whole_number("API_READS_PER_MINUTE", 1_200, 1, 1_000_000_000),
+        "writes": values.whole_number("API_WRITES_PER_MINUTE", 300, 1, 1_000_000_000),
+        "summary": values.whole_number("API_SUMMARIES_PER_MINUTE", 60_000, 1, 1_000_000_000),
     },
     # `?format=` is an unknown parameter like any other.
     "URL_FORMAT_OVERRIDE": None,
@@ -207,9 +176,9 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": False},
 }
 
-REDIS_URL = env.str("REDIS_URL", default="") or f"unix://{private_socket(STATE_DIR)}"
+REDIS_URL = checked_redis_url(values.text("REDIS_URL", f"unix://{private_socket(STATE_DIR)}"))
 # Published events are kept for this time, in the table and on their streams.
-EVENT_RETENTION_DAYS = whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
+EVENT_RETENTION_DAYS = values.whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
 TRAINING_QUEUE = "training"
 ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)
@@ -232,7 +201,7 @@ CELERY_TASK_DEFAULT_QUEUE = TRAINING_QUEUE
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_WORKER_CONCURRENCY = whole_number("WORKER_CONCURRENCY", 1, 1, 1024)
+CELERY_WORKER_CONCURRENCY = values.whole_number("WORKER_CONCURRENCY", 1, 1, 1024)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A busy worker leaves the next message in Redis, for other workers and across its own restart.
 CELERY_WORKER_DISABLE_PREFETCH = True
@@ -240,7 +209,7 @@ CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 300
 # Threads of each training process: together, the processes of a worker use every core once.
 CORES = os.cpu_count() or 1
-TRAINING_THREADS = whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKER_CONCURRENCY), 1, 1024)
+TRAINING_THREADS = values.whole_number("TRAINING_THREADS", max(1, CORES // CELERY_WORKER_CONCURRENCY), 1, 1024)
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_TASK_SEND_SENT_EVENT = True
 CELERY_BEAT_SCHEDULER = "rl_training.schedule.scheduler:PolicyStoreScheduler"
@@ -248,50 +217,51 @@ CELERY_BEAT_SCHEDULER = "rl_training.schedule.scheduler:PolicyStoreScheduler"
 # Time limits of ownership, in seconds. The defaults suit every installation; fault tests lower them to be short.
 
 # How often the owner of a run checks whether the run was cancelled, is stuck or has taken too long.
-OWNER_TICK_SECONDS = seconds("OWNER_TICK_SECONDS", 1)
-OWNER_HEARTBEAT_SECONDS = seconds("OWNER_HEARTBEAT_SECONDS", 5)
+OWNER_TICK_SECONDS = values.seconds("OWNER_TICK_SECONDS", 1)
+OWNER_HEARTBEAT_SECONDS = values.seconds("OWNER_HEARTBEAT_SECONDS", 5)
 # A run without a heartbeat for so long is reaped, and a silent pool process is killed. Six missed heartbeats: long
 # enough for a stalled disk, short enough that a lost run is resumed within a minute.
-RUN_LOST_AFTER_SECONDS = seconds("RUN_LOST_AFTER_SECONDS", 30)
+RUN_LOST_AFTER_SECONDS = values.seconds("RUN_LOST_AFTER_SECONDS", 30)
 # How long a worker tries to write the end of a run while the database is away.
-RUN_END_RETRY_SECONDS = seconds("RUN_END_RETRY_SECONDS", 600)
+RUN_END_RETRY_SECONDS = values.seconds("RUN_END_RETRY_SECONDS", 600)
 # A run publishes no progress for so long after Redis did not take it: training waits for each try.
-PROGRESS_PAUSE_SECONDS = seconds("PROGRESS_PAUSE_SECONDS", 60)
+PROGRESS_PAUSE_SECONDS = values.seconds("PROGRESS_PAUSE_SECONDS", 60)
 # How often a process of a worker's pool shows its parent that it runs.
-POOL_HEARTBEAT_SECONDS = seconds("POOL_HEARTBEAT_SECONDS", 1)
+POOL_HEARTBEAT_SECONDS = values.seconds("POOL_HEARTBEAT_SECONDS", 1)
 # Beat enqueues due runs at every tick. Housekeeping reaps runs, resends messages, relays events and replays streams.
-CELERY_BEAT_MAX_LOOP_INTERVAL = BEAT_TICK_SECONDS = seconds("BEAT_TICK_SECONDS", 1)
-BEAT_HOUSEKEEPING_SECONDS = seconds("BEAT_HOUSEKEEPING_SECONDS", 5)
+CELERY_BEAT_MAX_LOOP_INTERVAL = BEAT_TICK_SECONDS = values.seconds("BEAT_TICK_SECONDS", 1)
+BEAT_HOUSEKEEPING_SECONDS = values.seconds("BEAT_HOUSEKEEPING_SECONDS", 5)
 # The writer of an event relays it at once, so beat leaves newer events alone.
-EVENT_RELAY_AFTER_SECONDS = seconds("EVENT_RELAY_AFTER_SECONDS", 3)
+EVENT_RELAY_AFTER_SECONDS = values.seconds("EVENT_RELAY_AFTER_SECONDS", 3)
 # A run that is queued for so long and whose message is not in the queue has lost that message.
-MESSAGE_RESEND_AFTER_SECONDS = seconds("MESSAGE_RESEND_AFTER_SECONDS", 30)
+MESSAGE_RESEND_AFTER_SECONDS = values.seconds("MESSAGE_RESEND_AFTER_SECONDS", 30)
 # One of several beats keeps the streams complete; another beat replaces a dead one after so long.
-STREAM_LOCK_SECONDS = seconds("STREAM_LOCK_SECONDS", 4)
+STREAM_LOCK_SECONDS = values.seconds("STREAM_LOCK_SECONDS", 4)
 # Monitors and pages report a process without a heartbeat for so long. Beat writes one every second, workers every two.
 SILENT_AFTER_SECONDS = {
-    "beat": seconds("BEAT_SILENT_AFTER_SECONDS", 15),
-    "worker": seconds("WORKER_SILENT_AFTER_SECONDS", 60),
-    "alerts": seconds("ALERTS_SILENT_AFTER_SECONDS", 60),
+    "beat": values.seconds("BEAT_SILENT_AFTER_SECONDS", 15),
+    "worker": values.seconds("WORKER_SILENT_AFTER_SECONDS", 60),
+    "alerts": values.seconds("ALERTS_SILENT_AFTER_SECONDS", 60),
 }
 # `up` restarts a service without a heartbeat for so long. A worker writes none while it waits for Redis, and a restart
 # ends its running training.
 HUNG_AFTER_SECONDS = {
-    "beat": seconds("BEAT_HUNG_AFTER_SECONDS", 60),
-    "worker": seconds("WORKER_HUNG_AFTER_SECONDS", 120),
-    "alerts": seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
+    "beat": values.seconds("BEAT_HUNG_AFTER_SECONDS", 60),
+    "worker": values.seconds("WORKER_HUNG_AFTER_SECONDS", 120),
+    "alerts": values.seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
 }
 
 # The bearer token of Prometheus. While it is empty, no bearer token is accepted.
-METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+METRICS_TOKEN = values.text("METRICS_TOKEN")
 
-WEB_HOST = env.str("WEB_HOST", default="") or "127.0.0.1"
-WEB_PORT = whole_number("WEB_PORT", 8000, 1, 65535)
-FLOWER_HOST = env.str("FLOWER_HOST", default="") or "127.0.0.1"
-FLOWER_PORT = whole_number("FLOWER_PORT", 5555, 1, 65535)
-FLOWER_URL = env.str("FLOWER_URL", default="") or f"http://127.0.0.1:{FLOWER_PORT}"
+WEB_HOST = values.listening_host("WEB_HOST", "127.0.0.1")
+WEB_PORT = values.whole_number("WEB_PORT", 8000, 1, 65535)
+FLOWER_HOST = values.listening_host("FLOWER_HOST", "127.0.0.1")
+FLOWER_PORT = values.whole_number("FLOWER_PORT", 5555, 1, 65535)
+FLOWER_URL = values.web_url("FLOWER_URL", f"http://127.0.0.1:{FLOWER_PORT}")
+FLOWER_LOGINS = values.logins("FLOWER_BASIC_AUTH")
 
-LOG_FORMAT = env.str("LOG_FORMAT", default="") or "console"
-LOG_LEVEL = env.str("LOG_LEVEL", default="") or "INFO"
+LOG_FORMAT = values.text("LOG_FORMAT", "console")
+LOG_LEVEL = values.text("LOG_LEVEL", "INFO")
 LOGGING_CONFIG = "quantum_trader.logs.configure"
 LOGGING = logs.logging_config(LOG_FORMAT, LOG_LEVEL)

@@ -30,6 +30,7 @@ def test_start_without_secrets_is_refused(missing, environment_of_processes):
 def test_broker_url_names_the_same_redis():
     assert broker_url("unix:///var/run/redis.sock") == "redis+socket:///var/run/redis.sock"
     assert broker_url("redis://:secret@redis:6379/0") == "redis://:secret@redis:6379/0"
+    assert broker_url("unix://:a%2Fb@/redis.sock?db=2") == "redis+socket://:a%2Fb@/redis.sock?virtual_host=2"
 
 
 def test_deep_state_directory_gets_a_short_socket_path():
@@ -71,6 +72,11 @@ def test_state_directory_may_have_any_name(name, tmp_path, environment_of_proces
         ("FLOWER_PORT", "99999", "FLOWER_PORT is '99999'; it is a whole number from 1 to 65535"),
         ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY is '0'; it is a whole number from 1 to 1024"),
         ("DATABASE_URL", "nonsense", "DATABASE_URL is not a database's address"),
+        ("DATABASE_URL", "postgres://u:p/w@host/name", "In user name and password, write each of these characters"),
+        ("REDIS_URL", "redis://:p#s/w@1@host", "In user name and password, write each of these characters"),
+        ("FLOWER_BASIC_AUTH", "admin:pa,ss1", "FLOWER_BASIC_AUTH is not user:password"),
+        ("ALLOWED_HOSTS", "a.org b.org", "ALLOWED_HOSTS is 'a.org b.org'; it is host names separated by commas"),
+        ("HTTPS", "yes please", "HTTPS is 'yes please'; it is 1 for yes or 0 for no"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
     ],
 )
@@ -82,3 +88,11 @@ def test_invalid_setting_is_refused_by_name(setting, value, message, environment
     assert refused.returncode == 1
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_empty_rates_allow_the_default_requests_per_minute(environment_of_processes):
+    program = "from quantum_trader.settings import REST_FRAMEWORK; print(REST_FRAMEWORK['DEFAULT_THROTTLE_RATES'])"
+    empty = dict.fromkeys(["API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "API_SUMMARIES_PER_MINUTE"], "")
+    command, environment = [sys.executable, "-c", program], environment_of_processes | empty
+    output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "{'reads': 1200, 'writes': 300, 'summary': 60000}"

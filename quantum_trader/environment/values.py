@@ -1,0 +1,136 @@
+"""Settings from variables of the environment: each is checked, and refused by name with what would be right."""
+
+import ipaddress
+import math
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = ("1", "true", "on", "ok", "y", "yes")
+FALSE = ("0", "false", "off", "n", "no")
+# What Django compares with a request's host: a name, a domain with its subdomains, or an IPv6 address in brackets.
+HOST_NAME = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+ALLOWED_HOST = re.compile(rf"\*|\.?{HOST_NAME}")
+ORIGIN = re.compile(rf"https?://(?:\*\.)?{HOST_NAME}(?::[0-9]{{1,5}})?")
+MACHINE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+
+
+def refused(name: str, right: str) -> ImproperlyConfigured:
+    """Return the error for a variable whose value is not as `right` says. It shows the value."""
+    return ImproperlyConfigured(f"{name} is {text(name)!r}; it is {right}.")
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the variable as it is, `$` included; the default when it is unset or empty."""
+    return os.environ.get(name) or default
+
+
+def boolean(name: str) -> bool:
+    """Return whether the variable is 1 (or true, on, yes); False when it is unset or empty."""
+    word = text(name, "0").strip().lower()
+    if word not in TRUE + FALSE:
+        raise refused(name, "1 for yes or 0 for no")
+    return word in TRUE
+
+
+def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
+    """Return the variable as an integer. Raises `ImproperlyConfigured` when it is out of range."""
+    digits = text(name, str(default)).strip()
+    if not (re.fullmatch("[0-9]{1,18}", digits) and minimum <= int(digits) <= maximum):
+        raise refused(name, f"a whole number from {minimum} to {maximum}")
+    return int(digits)
+
+
+def seconds(name: str, default: float) -> float:
+    try:
+        value = float(text(name, str(default)))
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 86_400:
+        raise refused(name, "a number of seconds above 0 and at most 86400")
+    return value
+
+
+def folder(name: str, default: Path, base: Path) -> Path:
+    """Return the folder that the variable names, absolute: `~` is the home folder, other paths start in `base`."""
+    written = text(name, str(default)).strip()
+    if re.search(r"\$[A-Za-z_{(]", written) and name in os.environ:
+        raise refused(name, "a folder, and variables in it are not replaced: write it in full, or with ~ as in ~/data")
+    if re.match("[A-Za-z]+://", written):
+        raise refused(name, "a folder, such as /srv/quantum_trader or ~/data")
+    try:
+        return (base / Path(written).expanduser()).resolve()
+    except (RuntimeError, OSError):
+        raise refused(name, "a folder, and that user has no home folder here: write it in full") from None
+
+
+def hosts(name: str, written: str) -> list[str]:
+    """Return the host names in the comma-separated list `written`, the value of the variable `name`."""
+    names = _parts(written)
+    if not (names and all(ALLOWED_HOST.fullmatch(each) for each in names)):
+        raise ImproperlyConfigured(
+            f"{name} is {written!r}; it is host names separated by commas, without https://, port and path, such as "
+            "trader.example.org,127.0.0.1 (.example.org includes all subdomains, IPv6 is written as [::1])."
+        )
+    return names
+
+
+def origins(name: str) -> list[str]:
+    """Return the origins in a comma-separated list: scheme, host and, unless it is the scheme's own, port."""
+    found = _parts(text(name))
+    if not all(ORIGIN.fullmatch(origin) for origin in found):
+        raise refused(name, "origins separated by commas, without a path, such as https://trader.example.org")
+    return found
+
+
+def web_url(name: str, default: str) -> str:
+    """Return the URL of a web page."""
+    url = text(name, default).strip()
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid or re.search(r"\s", url):
+        raise refused(name, "a URL, such as https://flower.example.org")
+    return url
+
+
+def listening_host(name: str, default: str) -> str:
+    """Return the host name or IP address to listen on."""
+    host = text(name, default).strip()
+    if not (MACHINE.fullmatch(host) or _is_ip_address(host)):
+        raise refused(name, "a host name or an IP address, without http:// and port, such as 0.0.0.0")
+    return host
+
+
+def logins(name: str) -> list[str]:
+    """Return Flower's logins, each `user:password`."""
+    found = text(name).split(",") if text(name) else []
+    if not all(map(_is_login, found)):
+        raise ImproperlyConfigured(
+            f"{name} is not user:password in ASCII characters. Flower separates several logins by commas, so a "
+            "password cannot contain a comma."
+        )
+    return found
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_login(login: str) -> bool:
+    user, _, password = login.partition(":")
+    # Flower compares logins in a way that accepts ASCII only.
+    return bool(user and password) and login.isascii() and login.isprintable() and login == login.strip()
+
+
+def _parts(written: str) -> list[str]:
+    return [part.strip() for part in written.split(",") if part.strip()]

@@ -1,0 +1,101 @@
+"""`.env`: each value reaches the settings as it is written."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from quantum_trader.environment import env_file
+
+ROOT = Path(__file__).parents[3]
+PRINT_SETTINGS = """
+import json, sys
+from pathlib import Path
+from quantum_trader.environment import env_file
+env_file.load(Path(sys.argv[1]))
+from quantum_trader import settings
+names = ["SECRET_KEY", "METRICS_TOKEN", "STATE_DIR", "REDIS_URL", "FLOWER_LOGINS", "WEB_PORT"]
+print(json.dumps({name: getattr(settings, name) for name in names}, default=str))
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("$q*eo+a$b", "$q*eo+a$b"),
+        ("'$q # a\\n'", "$q # a\\n"),
+        ('"$q # a"', "$q # a"),
+        (r'"a \"b\" \\ \n"', r'a "b" \ \n'),
+        ("/data # big disk", "/data"),
+        ("'/data # big disk' # a comment", "/data # big disk"),
+        ("a#b", "a#b"),
+        ("#ab", "#ab"),
+        (" # nothing", ""),
+        ("# nothing", ""),
+        ("", ""),
+        (" a b ", "a b"),
+        ("a=b", "a=b"),
+        ("it's", "it's"),
+        (r"\$a", r"\$a"),
+    ],
+)
+def test_value_is_taken_as_written(written, value):
+    assert env_file.parse([f"NAME={written}"], ".env") == {"NAME": value}
+
+
+@pytest.mark.parametrize("line", ["export NAME=1", "NAME = 1", "  NAME=1  ", "NAME=0\nNAME=1", "# NAME=2\n\nNAME=1\r"])
+def test_usual_forms_of_a_line_set_the_variable(line):
+    assert env_file.parse(line.split("\n"), ".env") == {"NAME": "1"}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("NAME", ".env, line 2 sets nothing; write NAME=value"),
+        ("2NAME=1", ".env, line 2 sets nothing"),
+        ("NAME: 1", ".env, line 2 sets nothing"),
+        ("NAME='a", ".env, line 2: NAME begins with a quote"),
+        ("NAME='a'b", ".env, line 2: NAME begins with a quote"),
+        ('NAME="a\\"', ".env, line 2: NAME begins with a quote"),
+    ],
+)
+def test_line_without_effect_is_refused_by_number(line, message):
+    with pytest.raises(ImproperlyConfigured, match=message):
+        env_file.parse(["", line], ".env")
+
+
+def test_environment_takes_precedence_over_the_file(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfFOR_A_TEST=of the file\r\nFOR_ANOTHER=b\r\n")
+    monkeypatch.setattr(os, "environ", {"FOR_A_TEST": "of the environment"})
+    env_file.load(tmp_path / ".env")
+    assert os.environ == {"FOR_A_TEST": "of the environment", "FOR_ANOTHER": "b"}
+
+
+def test_missing_file_is_ignored_and_other_encoding_refused(tmp_path):
+    env_file.load(tmp_path / ".env")
+    (tmp_path / ".env").write_bytes("NAME=ä".encode("latin-1"))
+    with pytest.raises(ImproperlyConfigured, match="not a text file in UTF-8"):
+        env_file.load(tmp_path / ".env")
+
+
+def test_values_with_dollar_signs_reach_every_setting(tmp_path, environment_of_processes):
+    (tmp_path / ".env").write_text(
+        f"SECRET_KEY=$q*eo+1\nMETRICS_TOKEN=$abc\nSTATE_DIR={tmp_path}/data # big disk\nFLOWER_BASIC_AUTH=$a:$b\n"
+        "REDIS_URL=redis://:$secret@host:6379/0\nWEB_PORT=8001 # not 8000\n"
+    )
+    names = {"SECRET_KEY", "METRICS_TOKEN", "STATE_DIR", "FLOWER_BASIC_AUTH", "REDIS_URL", "WEB_PORT"}
+    environment = {name: value for name, value in environment_of_processes.items() if name not in names}
+    command = [sys.executable, "-c", PRINT_SETTINGS, str(tmp_path / ".env")]
+    output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(output.stdout) == {
+        "SECRET_KEY": "$q*eo+1",
+        "METRICS_TOKEN": "$abc",
+        "STATE_DIR": f"{tmp_path}/data",
+        "REDIS_URL": "redis://:$secret@host:6379/0",
+        "FLOWER_LOGINS": ["$a:$b"],
+        "WEB_PORT": 8001,
+    }
