@@ -1,5 +1,6 @@
 """Celery's entry points: the task that trains a run, and the signals of the worker that executes it."""
 
+import time
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 heartbeat_sent.connect(pool.kill_silent_processes)
 heartbeat_sent.connect(heartbeats.record_worker)
+heartbeat_sent.connect(pool.record_preparing)
 
 
 @shared_task(name=task_messages.TASK, ignore_result=True)
@@ -37,10 +39,13 @@ def train_policy(run_id: str) -> None:
 def prepare_process(**_: Any) -> None:
     """Prepare a process of the pool for its first run: it ends with its worker, and its compiled code is loaded."""
     set_pdeathsig("SIGKILL")
+    log.info("Preparing to train: compiling takes about a minute, once on each machine")
+    began_at = time.monotonic()
     from rl_training.core.run import training  # torch: see execution.train()
 
     training.warm_up()
     pool.start_heartbeat()
+    log.info("Ready to train", seconds=round(time.monotonic() - began_at, 1))
 
 
 @worker_shutting_down.connect

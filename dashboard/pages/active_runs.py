@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,8 @@ class ActiveRun:
     """A run with its progress; a value that is unknown is None.
 
     `share` is the part of its steps that is done, 0 to 1; `reward` the mean reward of its finished episodes; `steps`
-    the environment steps of the whole run; `at` the time of the progress shown.
+    the environment steps of the whole run; `at` the time of the progress shown; `waits_for` the reason why a queued run
+    does not start yet.
     """
 
     run: TrainingRun
@@ -34,6 +35,7 @@ class ActiveRun:
     steps_per_second: float | None
     seconds_left: float | None
     at: datetime
+    waits_for: str | None = None
 
     @property
     def waits(self) -> bool:
@@ -44,7 +46,9 @@ def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:
     """Return the progress of runs that were read `watched`, with the newest entries of their progress streams."""
     found = list(runs)
     published = last_progress([run for run in found if run.status == TrainingRun.Status.RUNNING])
-    return [shown(run, *published.get(run.run_id, (None, {}))) for run in found]
+    waiting = any(run.status == TrainingRun.Status.QUEUED for run in found)
+    waits_for = heartbeats.PREPARING if waiting and heartbeats.workers_are_preparing() else None
+    return [replace(shown(run, *published.get(run.run_id, (None, {}))), waits_for=waits_for) for run in found]
 
 
 def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:

@@ -12,6 +12,7 @@ from dashboard.pages import system_state
 from dashboard.pages.active_runs import active_runs, current_stream_id
 from dashboard.pages.policy_states import RECORD, add_states
 from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
+from rl_training.presence import heartbeats
 
 POLICIES_PER_PAGE = 50
 # The top of the page shows so many runs under way, and links to the list of all.
@@ -62,11 +63,14 @@ class OverviewPage(Page):
     def under_way(self) -> dict[str, Any]:
         statuses = list(TrainingRun.objects.active().values_list("status", flat=True).order_by())
         next_due = PolicyStore.objects.filter(enabled=True, next_run_at__gt=timezone.now()).order_by("next_run_at")
+        watched = TrainingRun.objects.watched()
+        if not ("queued" in statuses and heartbeats.workers_are_preparing()):
+            watched = watched.filter(status="running")
         return {
             "running": statuses.count("running"),
             "queued": statuses.count("queued"),
             "next_due": next_due.first(),
-            "watched": active_runs(TrainingRun.objects.watched().filter(status="running")[:RUNS_WATCHED]),
+            "watched": active_runs(watched[:RUNS_WATCHED]),
         }
 
     def listed(self) -> dict[str, Any]:

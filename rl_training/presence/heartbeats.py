@@ -27,6 +27,12 @@ FORGOTTEN_AFTER_SECONDS = 3600
 # Shorter than the timeouts of the work itself, so that neither a writer nor a reader of heartbeats waits long.
 TIMEOUT_SECONDS = 2.0
 
+# Shown with runs that wait while every worker is still preparing.
+PREPARING = "the worker is preparing: it compiles the training code, about a minute, once"
+PREPARING_KEY = "quantum_trader:preparing"
+# Workers report every two seconds.
+PREPARING_WITHIN_SECONDS = 10.0
+
 NOW = "local time = redis.call('TIME') local now = time[1] + time[2] / 1e6 "
 # Heartbeats in the future were written before the clock was set back; they are removed with the old ones.
 RECORD = (
@@ -61,9 +67,13 @@ def name_of(pid: int) -> str:
 def record(kind: Kind) -> None:
     """Write this process's heartbeat; an error of Redis is logged and otherwise ignored."""
     try:
-        client().eval(RECORD, 1, key(kind), name_of(os.getpid()), str(FORGOTTEN_AFTER_SECONDS))
+        _record(key(kind))
     except redis.RedisError as error:
         log.debug("Sign of life was not recorded", kind=kind, error=str(error))
+
+
+def _record(key: str) -> None:
+    client().eval(RECORD, 1, key, name_of(os.getpid()), str(FORGOTTEN_AFTER_SECONDS))
 
 
 def record_worker(**_: Any) -> None:
@@ -80,8 +90,33 @@ def ages(kind: Kind) -> dict[str, float]:
 
     Raises `redis.RedisError`.
     """
-    found = json.loads(cast(str, client().eval(READ, 1, key(kind), str(FORGOTTEN_AFTER_SECONDS))))
+    return _ages(key(kind))
+
+
+def _ages(key: str) -> dict[str, float]:
+    found = json.loads(cast(str, client().eval(READ, 1, key, str(FORGOTTEN_AFTER_SECONDS))))
     return {name: float(age) for name, age in found.items()}
+
+
+def record_preparing(preparing: bool) -> None:
+    """Write whether this worker is preparing and can train nothing yet; an error of Redis is logged and ignored."""
+    try:
+        if preparing:
+            _record(PREPARING_KEY)
+        else:
+            client().zrem(PREPARING_KEY, name_of(os.getpid()))
+    except redis.RedisError as error:
+        log.debug("Preparation was not recorded", error=str(error))
+
+
+def workers_are_preparing() -> bool:
+    """Return whether there are workers and all of them are preparing; False when Redis does not answer."""
+    try:
+        alive, preparing = ages("worker"), _ages(PREPARING_KEY)
+    except redis.RedisError:
+        return False
+    names = {name for name, age in alive.items() if age < PREPARING_WITHIN_SECONDS}
+    return bool(names) and names <= {name for name, age in preparing.items() if age < PREPARING_WITHIN_SECONDS}
 
 
 def key(kind: Kind) -> str:

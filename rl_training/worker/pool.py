@@ -14,7 +14,10 @@ from typing import Any
 
 import billiard
 import structlog
+from celery import current_app
 from django.conf import settings
+
+from rl_training.presence import heartbeats
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +41,18 @@ def request_stop() -> None:
 def stop_requested() -> bool:
     """Return whether the worker is shutting down."""
     return bool(_stopping.value)
+
+
+def record_preparing(**_: Any) -> None:
+    """Report whether all processes of the pool are still preparing. Receives Celery's signal `heartbeat_sent`."""
+    if settings.TRAINING_QUEUE in current_app.amqp.queues.consume_from:
+        heartbeats.record_preparing(is_preparing())
+
+
+def is_preparing() -> bool:
+    """Return whether the pool has processes and none of them has started its heartbeat, which follows preparation."""
+    started = {process.pid: getattr(process, "index", None) for process in billiard.active_children()}
+    return bool(started) and all(index is None or _heartbeat_pids[index] != pid for pid, index in started.items())
 
 
 def start_heartbeat() -> None:

@@ -5,6 +5,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from rl_training.models import PolicyStore, TrainingRun
+from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run
 from tests.stored import store_raw
@@ -98,6 +99,14 @@ def test_training_status_shows_schedule_and_outcome(policy):
     assert (status["last_status"], status["last_error"]) == ("failed", "no bars")
     assert "rl_v3: every 60 min, 2 episodes a run" in output_of("training_status", "rl_v3")
     assert refusal_of("training_status", "rl_v4").returncode == 2
+
+
+def test_training_status_says_why_a_queued_run_waits(policy, streams):
+    policy.runs.create(trigger="api", episodes=2, config={})
+    assert "queued\n" in output_of("training_status")
+    heartbeats.record("worker")
+    heartbeats.record_preparing(True)
+    assert "queued: the worker is preparing: it compiles the training code" in output_of("training_status")
 
 
 def test_training_status_escapes_control_characters(policy):

@@ -60,3 +60,31 @@ def test_record_ignores_that_redis_is_away_and_ages_raises(settings):
     heartbeats.record("beat")
     with pytest.raises(redis.RedisError):
         heartbeats.ages("beat")
+
+
+def test_workers_are_preparing_until_one_of_them_has_prepared(streams):
+    assert not heartbeats.workers_are_preparing()
+    heartbeats.record("worker")
+    assert not heartbeats.workers_are_preparing()
+    heartbeats.record_preparing(True)
+    assert heartbeats.workers_are_preparing()
+    streams.zadd(key("worker"), {"other:1": streams.zscore(key("worker"), HERE)})
+    assert not heartbeats.workers_are_preparing()
+    streams.zrem(key("worker"), "other:1")
+    assert heartbeats.workers_are_preparing()
+    heartbeats.record_preparing(False)
+    assert not heartbeats.workers_are_preparing()
+
+
+def test_worker_that_died_while_preparing_is_not_shown(streams):
+    seconds, _ = streams.time()
+    for name in (key("worker"), heartbeats.PREPARING_KEY):
+        streams.zadd(name, {"other:1": seconds - 11})
+    assert not heartbeats.workers_are_preparing()
+
+
+def test_preparation_is_unknown_without_redis(settings):
+    settings.REDIS_URL = "unix:///nonexistent/redis.sock"
+    heartbeats.record_preparing(True)
+    heartbeats.record_preparing(False)
+    assert not heartbeats.workers_are_preparing()

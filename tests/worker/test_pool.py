@@ -42,3 +42,18 @@ def test_worker_kills_a_process_that_was_silent_while_it_watched(monkeypatch, he
     pool._heartbeat_pids[0], pool._heartbeat_times[0] = os.getpid(), heartbeat_at
     pool.kill_silent_processes()
     assert found == killed
+
+
+@pytest.mark.parametrize(
+    ("heartbeat_pids", "preparing"), [([0, 0], True), ([99, 99], True), ([10, 0], False), ([10, 11], False)]
+)
+def test_worker_prepares_until_one_process_has_a_heartbeat(monkeypatch, heartbeat_pids, preparing):
+    children = [SimpleNamespace(index=index, pid=10 + index) for index in range(2)]
+    monkeypatch.setattr(billiard, "active_children", lambda: children)
+    pool._heartbeat_pids[:2] = heartbeat_pids
+    assert pool.is_preparing() is preparing
+
+
+def test_worker_without_processes_prepares_nothing(monkeypatch):
+    monkeypatch.setattr(billiard, "active_children", list)
+    assert not pool.is_preparing()

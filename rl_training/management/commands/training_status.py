@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.models import PolicyStore
+from rl_training.presence import heartbeats
 from rl_training.runs.reports import describe_policy
 
 
@@ -28,12 +29,15 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(described))
             return
+        waiting = any(policy["active"] == "queued" for policy in described)
+        reason = f": {heartbeats.PREPARING}" if waiting and heartbeats.workers_are_preparing() else ""
         for policy in described:
             schedule = f"every {policy['interval_minutes']} min" if policy["enabled"] else "disabled"
+            active = (policy["active"] or "idle") + (reason if policy["active"] == "queued" else "")
             outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
             lines = (
                 f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
-                f"next {policy['next_run_at'] or '-'}, {policy['active'] or 'idle'}",
+                f"next {policy['next_run_at'] or '-'}, {active}",
                 f"  {policy['total_runs']} runs, {policy['succeeded_runs']} succeeded; "
                 f"last: {' '.join(part for part in outcome if part)}",
             )

@@ -7,6 +7,7 @@ from django.utils import timezone
 from dashboard.pages.active_runs import shown
 from dashboard.pages.policy_states import Record
 from rl_training.models import TrainingRun
+from rl_training.presence import heartbeats
 from rl_training.streams import progress
 from tests.dashboard.pages.page_rows import active_run
 from tests.dashboard.pages.page_text import words
@@ -48,6 +49,21 @@ def test_finished_iterations_count_between_episodes(policy, streams):
 def test_snapshot_with_unknown_sizes_is_no_error(page, policy, config):
     active_run(policy, config=config, episodes_done=2, started_at=timezone.now())
     assert "Episode 2 of 8" in words(page("/"))
+
+
+@pytest.mark.parametrize(
+    ("preparing", "reason"),
+    [
+        (True, "Waiting: the worker is preparing: it compiles the training code"),
+        (False, "Waiting for a worker; queued"),
+    ],
+)
+def test_queued_run_shows_why_it_waits(page, policy, streams, preparing, reason):
+    run = active_run(policy, "queued")
+    heartbeats.record("worker")
+    heartbeats.record_preparing(preparing)
+    for url in ["/policies/rl_v3/", f"/runs/{run.run_id}/"] + ["/"] * preparing:
+        assert reason in words(page(url))
 
 
 def test_record_is_drawn_with_the_newest_run_last():
