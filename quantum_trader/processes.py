@@ -47,14 +47,18 @@ def private_redis(socket: Path, folder: Path) -> Service:
     return Service("redis", COMMANDS["redis"] + options, stops_last=True)
 
 
-def services(web: tuple[str, int], flower: tuple[str, int], flower_login: str) -> list[Service]:
+def services(web: tuple[str, int], flower: tuple[str, int], flower_logins: list[str]) -> list[Service]:
     """Return web, worker, beat, alerts and Flower.
 
-    `web` and `flower` are the host and port to listen on; `flower_login` is `user:password`.
+    `web` and `flower` are the host and port to listen on; each of `flower_logins` is `user:password`.
     """
     own_environment = {
         "web": {"UVICORN_HOST": web[0], "UVICORN_PORT": str(web[1])},
-        "flower": {"FLOWER_ADDRESS": flower[0], "FLOWER_PORT": str(flower[1]), "FLOWER_BASIC_AUTH": flower_login},
+        "flower": {
+            "FLOWER_ADDRESS": flower[0],
+            "FLOWER_PORT": str(flower[1]),
+            "FLOWER_BASIC_AUTH": ",".join(flower_logins),
+        },
     }
     names = ("web", "worker", "beat", "alerts", "flower")
     return [Service(name, COMMANDS[name], own_environment.get(name, {})) for name in names]

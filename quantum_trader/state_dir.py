@@ -5,8 +5,12 @@ import fcntl
 import os
 import socket
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# The bound sockets of `free_ports`.
+_reserved: list[socket.socket] = []
 
 
 class NotAvailableError(Exception):
@@ -16,9 +20,13 @@ class NotAvailableError(Exception):
 def private_folder(path: Path) -> None:
     """Create `path`, or check that only this user can enter it: it holds the database and a Redis without a password.
 
-    Raises `NotAvailableError` for a link, a folder of another user, and a folder that others can enter.
+    Raises `NotAvailableError` for a link, a folder of another user, a folder that others can enter, and a path where no
+    folder can be created.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotAvailableError(f"Cannot create {path}: {error.strerror}; name another as STATE_DIR.") from None
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise NotAvailableError(f"{path} is not a folder of this user's own; name another as STATE_DIR.")
@@ -56,10 +64,23 @@ def check_free(service: str, host: str, port: int) -> None:
 
 
 def free_ports(number: int) -> list[int]:
-    """Return different ports of 127.0.0.1 that no process listens on."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
-        return [probe.getsockname()[1] for probe in probes]
+    """Return different ports of 127.0.0.1 that are reserved for this process's servers until this process ends.
+
+    A port stays reserved because its socket stays bound: the kernel assigns the port to no other socket, while a server
+    that sets SO_REUSEADDR, as all servers here do, may still listen on it. Only Linux allows that, so that other
+    systems have the port's socket closed.
+    """
+    probes = [socket.socket() for _ in range(number)]
+    for probe in probes:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    if sys.platform == "linux":
+        _reserved.extend(probes)
+    else:
+        for probe in probes:
+            probe.close()
+    return ports
 
 
 def is_listening(path: Path) -> bool:

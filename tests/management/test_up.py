@@ -1,5 +1,6 @@
 """`manage.py up`: its messages, the processes that it starts, and what it leaves behind."""
 
+import base64
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from quantum_trader import health
 from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, private_socket
 from quantum_trader.state_dir import free_ports
 from tests.waiting import wait_for
@@ -58,7 +60,7 @@ def environment(state: Path, **others: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
         "STATE_DIR": str(state),
         **dict.fromkeys(["DATABASE_URL", "REDIS_URL", "ADMIN_PASSWORD"], ""),
-        "FLOWER_BASIC_AUTH": "admin:for-tests",
+        "FLOWER_BASIC_AUTH": "admin:$for:tests,viewer:other",
         "WEB_PORT": str(web),
         "FLOWER_PORT": str(flower),
         **others,
@@ -128,9 +130,20 @@ def test_start_prints_urls_logins_and_curl_command(up):
     site, flower = (f"http://127.0.0.1:{up.environment[name]}" for name in ("WEB_PORT", "FLOWER_PORT"))
     up.says(f"^  Pages    {site}/$")
     up.says(f"^  Admin    {site}/admin/  login: admin, password: unchanged since the first start$")
-    up.says(f"^  Flower   {flower}/  login: admin, password: for-tests$")
+    flower_logins = r"login: admin, password: \$for:tests; login: viewer, password: other"
+    up.says(f"^  Flower   {flower}/  {flower_logins}$")
     token, url = up.says(r"^  Summary  curl -H 'Authorization: (Token [0-9a-f]{40})' (\S+)$").groups()
     assert get(url, token)["interval_minutes"] == 60
+
+
+@pytest.mark.parametrize(
+    ("login", "status"),
+    [("admin:$for:tests", 200), ("viewer:other", 200), ("admin:$for", 401), (":", 401), (None, 401)],
+)
+def test_flower_answers_only_its_logins(login, status, up):
+    headers = {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
+    for path in ("/workers", "/api/workers"):
+        assert health.get(f"http://127.0.0.1:{up.environment['FLOWER_PORT']}{path}", headers)[0] == status
 
 
 def test_deep_state_directory_gets_private_socket_elsewhere(up, state):

@@ -41,8 +41,20 @@ def test_host_of_another_machine_is_refused():
         check_free("WEB", "192.0.2.1", 8000)
 
 
-def test_free_ports_differ():
-    assert len(set(free_ports(5))) == 5
+def test_folder_that_cannot_be_created_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotAvailableError, match=f"Cannot create {tmp_path}/file: .*name another as STATE_DIR"):
+        private_folder(tmp_path / "file")
+
+
+def test_free_ports_differ_and_stay_reserved_for_servers():
+    ports = free_ports(5)
+    assert len(set(ports)) == 5
+    with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
+        other.bind(("127.0.0.1", ports[0]))
+    with socket.create_server(("127.0.0.1", ports[0])) as server:
+        assert server.getsockname()[1] == ports[0]
+    check_free("WEB", "127.0.0.1", ports[0])
 
 
 def test_socket_of_dead_process_is_not_listening(tmp_path):

