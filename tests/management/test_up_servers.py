@@ -13,6 +13,8 @@ from quantum_trader.state_dir import free_ports
 from tests.management.test_up import COMMAND, ROOT, environment
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
