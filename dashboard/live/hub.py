@@ -3,16 +3,20 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import redis
 import structlog
 from django.db import Error as DatabaseError
+from django.db.models import Count, Max
+from django.utils import timezone
 
 from dashboard.live.entries import Entry, Id, before, event, message, policy_of, read, streams_of
 from dashboard.live.follower import Follower
 from dashboard.monitoring import readiness
 from quantum_trader.redis_clients import asynchronous_redis_client
+from rl_training.alerts.models import Alert
 from rl_training.models import PolicyStore, TrainingRun
 
 log = structlog.get_logger(__name__)
@@ -29,6 +33,8 @@ SECONDS_PER_STREAM = 5e-5
 POLICIES_SECONDS = 3.0
 HEALTH_SECONDS = 5.0
 RETRY_SECONDS = 0.5
+# Stands for the whole system where the name of a policy is expected; no policy has an empty name.
+SYSTEM = ""
 
 
 class Hub:
@@ -105,7 +111,7 @@ class Hub:
         now = await self._now()
         found = await self._in_thread(policies)
         self._publish_changes(found)
-        streams = streams_of(found)
+        streams = streams_of(name for name in found if name != SYSTEM)
         if self.ready.is_set():
             since = before(self._policies_as_of)
             self.late |= {stream: (since, (now, 0)) for stream in streams if stream not in self.positions}
@@ -145,15 +151,16 @@ class Hub:
             follower.put(whole.get(follower.policy, b""))
 
     async def _watch_health(self) -> None:
-        """Send an event to every follower when the state of a part of the system changes."""
+        """Send the times of the newest heartbeats to every follower, and each change of a part's state."""
         known = None
         while True:
             state = await self._in_thread(readiness.state)
             found = {name: part["state"] for name, part in state.items() if isinstance(part, dict) and "state" in part}
+            chunk = message("heartbeats", heartbeat_times(state))
             if known is not None and found != known:
-                chunk = message("health", found)
-                for follower in list(self.followers):
-                    follower.put(chunk)
+                chunk += message("health", found)
+            for follower in list(self.followers):
+                follower.put(chunk)
             known = found
             await asyncio.sleep(HEALTH_SECONDS)
 
@@ -171,9 +178,23 @@ async def unless_cancelled(answer: Awaitable[T]) -> T:
     return found
 
 
+def heartbeat_times(state: dict[str, Any]) -> dict[str, str]:
+    """Return the time of the newest heartbeat of each part in a `readiness.state`, ISO 8601."""
+    now = timezone.now()
+    ages = {name: part.get("seconds_ago") for name, part in state.items() if isinstance(part, dict)}
+    return {name: (now - timedelta(seconds=age)).isoformat() for name, age in ages.items() if age is not None}
+
+
 def policies() -> dict[str, Any]:
-    """Return, by policy name, what pages show and no stream publishes: settings, next slot and queued run."""
+    """Return, by policy name, what pages show and no stream publishes: settings, next slot, queued run, open alerts.
+
+    The alerts that belong to no policy are those of `SYSTEM`.
+    """
     columns = ("policy__name", "pk", "status", "cancel_requested_at")
     active = {name: rest for name, *rest in TrainingRun.objects.active().values_list(*columns).order_by()}
+    counts = (Max("pk"), Count("pk"), Count("acknowledged_at"))
+    groups = Alert.objects.open().order_by().values_list("policy__name").annotate(*counts)
+    alerts = {name or SYSTEM: rest for name, *rest in groups}
     rows = PolicyStore.objects.values_list("name", "updated_at", "next_run_at").order_by()
-    return {name: (*times, active.get(name)) for name, *times in rows}
+    found: dict[str, Any] = {name: (*times, active.get(name), alerts.get(name)) for name, *times in rows}
+    return found | {SYSTEM: alerts.get(SYSTEM)}

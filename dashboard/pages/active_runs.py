@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -40,6 +40,11 @@ class ActiveRun:
     @property
     def waits(self) -> bool:
         return self.run.status == TrainingRun.Status.QUEUED
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The expected end of the run."""
+        return None if self.seconds_left is None else timezone.now() + timedelta(seconds=self.seconds_left)
 
 
 def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:

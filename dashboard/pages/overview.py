@@ -57,7 +57,7 @@ class OverviewPage(Page):
     def health(self) -> dict[str, Any]:
         state = system_state.STATE.get()
         found = system_state.problems(state, self.request.user)
-        kind, sentence = system_state.verdict(found)
+        kind, sentence = system_state.verdict(found, system_state.open_alerts(self.request.user))
         return {"parts": system_state.parts(state), "problems": found, "kind": kind, "sentence": sentence}
 
     def under_way(self) -> dict[str, Any]:

@@ -4,13 +4,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from django.conf import settings
+from django.db.models import Count
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
 
 from dashboard.monitoring import readiness
 from dashboard.pages.alerts import CHANGE_ALERT, VIEW_ALERT, described
-from dashboard.templatetags.figures import seconds
+from dashboard.templatetags.cells import age
 from rl_training.alerts.models import Alert
 from rl_training.models import PolicyStore
 
@@ -43,11 +48,23 @@ LOST = {
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the system; `state` is ok, away, silent or unknown."""
+    """A part of the system; `state` is ok, away, silent or unknown.
 
-    label: str
+    `heard_at` is the time of its last heartbeat; it is silent once this is more than `silent_after` seconds ago.
+    """
+
+    name: str
     state: str
-    detail: str
+    heard_at: datetime | None = None
+    silent_after: float | None = None
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.name]
+
+    @property
+    def detail(self) -> str:
+        return DETAILS[self.state]
 
 
 @dataclass(frozen=True)
@@ -80,18 +97,23 @@ class Shared(Generic[T]):
             return self._known[1]
 
 
-STATE: Shared[dict[str, Any]] = Shared(lambda: readiness.state())
+def checked() -> dict[str, Any]:
+    """Return `readiness.state` with the time of the check as `at`."""
+    return {**readiness.state(), "at": timezone.now()}
+
+
+STATE: Shared[dict[str, Any]] = Shared(checked)
 
 
 def parts(state: dict[str, Any]) -> list[Part]:
-    """Return the parts in a `readiness.state`, beat and workers first."""
-    return [Part(label, state[name]["state"], detail(state[name])) for name, label in LABELS.items() if name in state]
+    """Return the parts in a state of `checked`, beat and workers first."""
+    return [part(name, state[name], state["at"]) for name in LABELS if name in state]
 
 
-def detail(check: dict[str, Any]) -> str:
-    if check.get("seconds_ago") is not None:
-        return f"heartbeat {seconds(check['seconds_ago'])} ago"
-    return DETAILS[check["state"]]
+def part(name: str, check: dict[str, Any], at: datetime) -> Part:
+    seconds_ago = check.get("seconds_ago")
+    heard_at = None if seconds_ago is None else at - timedelta(seconds=seconds_ago)
+    return Part(name, check["state"], heard_at, settings.SILENT_AFTER_SECONDS.get(name))
 
 
 def problems(state: dict[str, Any], user: Any) -> list[Problem]:
@@ -104,14 +126,24 @@ def problems(state: dict[str, Any], user: Any) -> list[Problem]:
 def waiting(state: dict[str, Any]) -> list[Problem]:
     """Return the problems of runs that stay queued and of events that stay unpublished for too long."""
     found = []
-    oldest, lag = state["oldest_queued_seconds"], state["outbox_lag"] or {}
-    if oldest is not None and oldest > QUEUED_TOO_LONG_SECONDS:
-        text = f"A run has waited for a worker for {seconds(oldest)}. All workers may be busy: start another."
+    queued_at = time_before(state["at"], state["oldest_queued_seconds"], QUEUED_TOO_LONG_SECONDS)
+    lag = state["outbox_lag"] or {}
+    written_at = time_before(state["at"], lag.get("oldest_seconds"), UNPUBLISHED_TOO_LONG_SECONDS)
+    if queued_at:
+        form = "A run has waited for a worker for {}. All workers may be busy: start another."
+        text = format_html(form, age(queued_at))
         found.append(Problem(text, "See the queued runs.", reverse("dashboard:runs") + "?status=queued"))
-    if (lag.get("oldest_seconds") or 0) > UNPUBLISHED_TOO_LONG_SECONDS:
-        text = f"{lag['events']:,} events have waited for their stream for up to {seconds(lag['oldest_seconds'])}."
+    if written_at:
+        text = format_html(
+            "{} events have waited for their stream for up to {}.", f"{lag['events']:,}", age(written_at)
+        )
         found.append(Problem(text, "Beat publishes them once Redis accepts them; see its log."))
     return found
+
+
+def time_before(at: datetime, seconds: float | None, limit: float) -> datetime | None:
+    """Return the time `seconds` before `at`, or None when they are unknown or not more than the limit."""
+    return at - timedelta(seconds=seconds) if seconds is not None and seconds > limit else None
 
 
 def failing() -> list[Problem]:
@@ -143,8 +175,21 @@ def unacknowledged(alert: Alert, may_acknowledge: bool) -> Problem:
     return Problem(described(alert), "Acknowledge it.", url, is_question=True)
 
 
-def verdict(found: list[Problem]) -> tuple[str, str]:
-    """Return the kind of state (good, warn, bad) and a sentence that says it."""
+def open_alerts(user: Any) -> tuple[int, int]:
+    """Return how many open alerts that `user` may see are unacknowledged, and how many are acknowledged."""
+    if not user.has_perm(VIEW_ALERT):
+        return 0, 0
+    counts = Alert.objects.open().aggregate(all=Count("pk"), acknowledged=Count("acknowledged_at"))
+    return counts["all"] - counts["acknowledged"], counts["acknowledged"]
+
+
+def verdict(found: list[Problem], open_alerts: tuple[int, int] = (0, 0)) -> tuple[str, str]:
+    """Return the kind of state (good, warn, bad) and a sentence that says it and how many alerts are open."""
+    kind, sentence = ("warn", "Training needs attention") if found else ("good", "Training is healthy")
     if any(problem.stops_training for problem in found):
-        return "bad", "Training is held up"
-    return ("warn", "Training needs attention") if found else ("good", "Training is healthy")
+        kind, sentence = "bad", "Training is held up"
+    unacknowledged, acknowledged = open_alerts
+    if number := unacknowledged or acknowledged:
+        what = "alert" if unacknowledged else "acknowledged alert"
+        sentence += f"; {number:,} {what} is open" if number == 1 else f"; {number:,} {what}s are open"
+    return kind, sentence

@@ -21,7 +21,7 @@ NO_RUN = mark_safe('<span class="quiet">no run yet</span>')
 
 
 def lasting(seconds: float) -> str:
-    """Return a duration as live.js writes it: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """Return a duration as times.js writes it: 12 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     if seconds < 60:
         return f"{max(0, int(seconds))} s"
     minutes, rest = divmod(int(seconds), 60)
@@ -44,15 +44,27 @@ def title(time: datetime) -> str:
 
 @register.simple_tag
 def since(time: datetime) -> SafeString:
-    """Return how long ago the time was; live.js keeps counting."""
+    """Return how long ago the time was; times.js keeps counting."""
     text = lasting((timezone.now() - time).total_seconds())
     form = '<time class="quiet" datetime="{0}" title="{1}"><span data-since="{0}">{2}</span> ago</time>'
     return format_html(form, time.isoformat(), title(time), text)
 
 
 @register.simple_tag
+def age(time: datetime, stale_after: float | None = None) -> SafeString:
+    """Return the duration since the time; times.js keeps counting.
+
+    Beyond `stale_after` seconds, times.js marks the nearest element with `data-ages` as stale.
+    """
+    text = lasting((timezone.now() - time).total_seconds())
+    stale = format_html(' data-stale-after="{}"', f"{stale_after:g}") if stale_after is not None else ""
+    form = '<time datetime="{0}" title="{1}" data-since="{0}"{2}>{3}</time>'
+    return format_html(form, time.isoformat(), title(time), stale, text)
+
+
+@register.simple_tag
 def countdown(time: datetime) -> SafeString:
-    """Return how long it is until the time; live.js keeps counting."""
+    """Return how long it is until the time; times.js keeps counting."""
     left = (time - timezone.now()).total_seconds()
     text = f"in {lasting(left)}" if left > 0 else "now"
     form = '<time datetime="{0}" title="{1}" data-countdown="{0}">{2}</time>'

@@ -1,5 +1,5 @@
-// Keeps a page up to date: shows progress events, fetches the sections marked data-live again when a run starts or
-// ends, and counts times. Without this script, the page stays as it was loaded.
+// Keeps a page up to date: shows progress events, fetches the sections marked data-live again when something changes,
+// and says when what is shown is old. Without this script, the page stays as it was loaded.
 "use strict";
 
 (() => {
@@ -8,9 +8,10 @@
   // Milliseconds. A random delay keeps many browsers from sending requests at the same time.
   const SPREAD = 700;
   const NEW_STREAM_AFTER = 10000;
-  // Times are shown by the server's clock, not by this machine's.
-  const ahead = Date.parse(document.body.dataset.now) - Date.now();
-  const now = () => Date.now() + ahead;
+  // The server may answer with a check of its parts that is this old.
+  const CHECK_SHARED_FOR = 2000;
+  // A page that misses a refresh by more than this is marked as old.
+  const LATE = 5000;
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const sections = () => all("[data-live][id]");
 
@@ -18,39 +19,17 @@
   let lastId = document.querySelector("[data-after]")?.dataset.after ?? "";
   let refreshAt = 0;
   let refreshing = null;
+  let outdated = false;
 
-  // Numbers and durations, written as the server writes them.
+  // Numbers, written as the server writes them.
 
   function figure(value) {
     if (!Number.isFinite(value)) return "-";
     return Math.abs(value) < 10000 ? Number(value.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 }) : Math.round(value).toLocaleString("en");
   }
 
-  function duration(seconds) {
-    if (seconds < 60) return `${Math.floor(seconds)} s`;
-    const minutes = Math.floor(seconds / 60);
-    if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
-    const hours = Math.floor(minutes / 60);
-    return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
-  }
-
   function put(element, text) {
     if (element && element.textContent !== text) element.textContent = text;
-  }
-
-  function tick() {
-    for (const element of all("[data-countdown]")) {
-      const left = (Date.parse(element.dataset.countdown) - now()) / 1000;
-      put(element, left > 0 ? `in ${duration(left)}` : "now");
-      if (left <= 0 && left > -1) refreshSoon();
-    }
-    for (const element of all("[data-since]")) put(element, duration(Math.max(0, (now() - Date.parse(element.dataset.since)) / 1000)));
-    for (const element of all("[data-left]")) {
-      if (!element.dataset.left) continue;
-      element.dataset.until ||= now() + 1000 * Number(element.dataset.left);
-      const left = (Number(element.dataset.until) - now()) / 1000;
-      put(element, left > 0 ? duration(left) : "soon");
-    }
   }
 
   // Sections that are fetched again.
@@ -60,7 +39,7 @@
     refreshAt = Date.now();
     const found = sections();
     if (!found.length || document.hidden || !window.htmx) return;
-    const selectOOB = found.map((section) => `#${CSS.escape(section.id)}:outerMorph`).join(",");
+    const selectOOB = ["shown-at", ...found.map((section) => section.id)].map((id) => `#${CSS.escape(id)}:outerMorph`).join(",");
     await htmx.ajax("GET", location.pathname + location.search, { target: document.body, swap: "none", selectOOB });
   }
 
@@ -68,9 +47,29 @@
     refreshing ??= setTimeout(refresh, Math.random() * SPREAD);
   }
 
+  function refreshInterval() {
+    return stream?.readyState === EventSource.OPEN ? REFRESH_WHILE_LIVE : REFRESH_WHILE_NOT;
+  }
+
   function refreshWhenOld() {
-    const old = stream?.readyState === EventSource.OPEN ? REFRESH_WHILE_LIVE : REFRESH_WHILE_NOT;
-    if (Date.now() - refreshAt >= old) refreshSoon();
+    if (Date.now() - refreshAt >= refreshInterval()) refreshSoon();
+  }
+
+  // Says how old the page is once it has missed a refresh.
+  function markWhenOld() {
+    const note = document.querySelector("[data-outdated]");
+    const shown = document.getElementById("shown-at")?.dataset.shownAt;
+    if (!note || !shown || !sections().length) return;
+    const old = times.now() - Date.parse(shown) > refreshInterval() + LATE;
+    if (old && !outdated) {
+      const age = document.createElement("span");
+      age.dataset.since = shown;
+      note.replaceChildren("The server does not answer. This page shows the state of ", age, " ago.");
+      times.tick();
+      notify("The server does not answer. The page shows an older state.");
+    }
+    if (old !== outdated) note.hidden = !old;
+    outdated = old;
   }
 
   // Events.
@@ -103,7 +102,7 @@
       const done = steps || share * needed;
       if (took > 0 && done) put(run.querySelector("[data-rate]"), Math.round(done / took).toLocaleString("en"));
       const left = run.querySelector("[data-left]");
-      if (left && took > 0 && share > 0) left.dataset.until = at + (1000 * took * (1 - share)) / share;
+      if (left && took > 0 && share > 0) left.dataset.until = new Date(at + (1000 * took * (1 - share)) / share).toISOString();
     }
     dispatch("progress", found);
   }
@@ -115,6 +114,15 @@
     if (event.type === "completed") notify(`Run of ${found.policy} ${success ? "succeeded" : error === "cancelled" ? "was cancelled" : "failed"}`);
     refreshSoon();
     dispatch(event.type, found);
+  }
+
+  // Dates the heartbeats that the page shows, so that their ages start anew.
+  function heard(event) {
+    for (const [part, at] of Object.entries(data(event))) {
+      const age = document.querySelector(`[data-heartbeat="${CSS.escape(part)}"] [data-since]`);
+      if (age && Date.parse(at) > Date.parse(age.dataset.since)) age.dataset.since = at;
+    }
+    times.tick();
   }
 
   // Passes the event on to the other scripts of the page.
@@ -161,7 +169,9 @@
       }
     };
     opened.addEventListener("progress", progressed);
+    opened.addEventListener("heartbeats", heard);
     for (const kind of ["started", "completed", "changed", "health"]) opened.addEventListener(kind, changed);
+    opened.addEventListener("health", () => setTimeout(refreshSoon, CHECK_SHARED_FOR));
   }
 
   function stop() {
@@ -194,12 +204,11 @@
     else location.assign(link.href);
   });
 
-  document.addEventListener("htmx:after:swap", tick);
-  tick();
+  document.addEventListener("times:due", refreshSoon);
   refreshAt = Date.now();
   setInterval(() => {
-    tick();
     refreshWhenOld();
+    markWhenOld();
   }, 1000);
   listen();
 })();

@@ -1,6 +1,7 @@
 """The events that clients of a real web process receive."""
 
 import time
+from datetime import datetime
 
 import pytest
 
@@ -11,6 +12,13 @@ from tests.sse import Listener, connect_without_reading, log_in
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process
+
+# An alert copies the policy of its rule, here that of any rule.
+ALERT = """
+    INSERT INTO alerts_alert (rule_id, policy_id, kind, message, opened_at)
+    SELECT rule.id, (SELECT id FROM rl_training_policystore WHERE name = ?), rule.kind, 'no', '2026-01-01'
+    FROM alerts_alertrule rule LIMIT 1
+"""
 
 
 def test_request_without_permission_is_refused(site, session):
@@ -94,6 +102,26 @@ def test_edit_of_a_policy_is_sent(site, listen):
     listener = listen("?policy=momentum").ready()
     site.query("UPDATE rl_training_policystore SET updated_at = '2030-01-01' WHERE name = 'momentum'")
     assert listener.next("changed").data == {"policy": "momentum"}
+
+
+def test_opened_and_resolved_alert_is_sent(site, listen):
+    everything, one = listen().ready(), listen("?policy=momentum").ready()
+    site.query(ALERT, "momentum")
+    assert everything.next("changed").data == one.next("changed").data == {"policy": "momentum"}
+    site.query("UPDATE alerts_alert SET resolved_at = opened_at")
+    assert one.next("changed").data == {"policy": "momentum"}
+    site.query(ALERT, None)
+    while everything.next("changed").data != {"policy": ""}:
+        pass
+
+
+def test_times_of_the_heartbeats_are_sent(site, listen):
+    seconds, _ = site.redis.client.time()
+    site.redis.client.zadd("quantum_trader:alive:alerts", {"test:1": seconds})
+    listener = listen().ready()
+    while "alerts" not in (found := listener.next("heartbeats").data):
+        pass
+    assert abs(datetime.fromisoformat(found["alerts"]).timestamp() - seconds) < 2
 
 
 def test_client_that_does_not_read_is_disconnected(site, session):

@@ -1,3 +1,6 @@
+import re
+from datetime import UTC, datetime
+
 import pytest
 from django.utils import timezone
 
@@ -16,7 +19,7 @@ IDLE = {"oldest_queued_seconds": None, "outbox_lag": {"events": 0, "oldest_secon
 @pytest.fixture(autouse=True)
 def state(monkeypatch):
     """The state of the system that the pages show; a test may change it."""
-    found = {**HEALTHY, **IDLE}
+    found = {**HEALTHY, **IDLE, "at": timezone.now()}
     monkeypatch.setattr(system_state, "STATE", system_state.Shared(lambda: found))
     return found
 
@@ -25,7 +28,15 @@ def test_overview_of_a_healthy_system_says_so(page, policy):
     finished_run(policy)
     text = words(page("/"))
     assert "Training is healthy 0 running, 0 queued" in text
-    assert "Beat heartbeat 0.5 s ago" in text
+    assert re.search("Beat heartbeat [0-9] s ago", text)
+
+
+def test_heartbeat_has_its_time_and_the_age_at_which_it_is_silent(page, policy, state):
+    state["at"] = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    state["beat"] = {"state": "ok", "seconds_ago": 2.0}
+    html = page("/")
+    assert 'data-since="2026-01-01T11:59:58+00:00" data-stale-after="15"' in html
+    assert '<li class="ok" data-heartbeat="beat" data-ages="silent">' in html
 
 
 @pytest.mark.parametrize(
@@ -47,9 +58,9 @@ def test_lost_part_is_shown_with_its_remedy(page, policy, state, changes, senten
 def test_long_waiting_runs_and_events_are_shown(page, policy, state):
     state |= {"oldest_queued_seconds": 400.0, "outbox_lag": {"events": 12, "oldest_seconds": 90.0}}
     text = words(page("/"))
-    assert "A run has waited for a worker for 6 min 40 s. All workers may be busy: start another." in text
+    assert "A run has waited for a worker for 6 min 40 s . All workers may be busy: start another." in text
     assert "See the queued runs." in text
-    assert "12 events have waited for their stream for up to 1 min 30 s." in text
+    assert "12 events have waited for their stream for up to 1 min 30 s ." in text
 
 
 def test_failing_policies_are_named_and_listed(page, policy):
@@ -75,3 +86,20 @@ def test_open_alert_is_shown_until_it_is_acknowledged(page, policy):
     alert.acknowledged_at = timezone.now()
     alert.save()
     assert "reward fell" not in words(page("/"))
+
+
+def test_status_sentence_counts_open_alerts(page, policy):
+    rule, _ = AlertRule.objects.get_or_create(policy=policy, kind="run_failed")
+    alert = Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="no")
+    assert "Training needs attention; 1 alert is open" in words(page("/"))
+    alert.acknowledged_at = timezone.now()
+    alert.save()
+    assert "Training is healthy; 1 acknowledged alert is open" in words(page("/"))
+    alert.resolved_at = timezone.now()
+    alert.save()
+    assert "Training is healthy 0 running" in words(page("/"))
+
+
+def test_waiting_times_advance(page, policy, state):
+    state |= {"at": datetime(2026, 1, 1, 12, tzinfo=UTC), "oldest_queued_seconds": 400.0}
+    assert 'data-since="2026-01-01T11:53:20+00:00"' in page("/")
