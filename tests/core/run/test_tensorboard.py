@@ -1,7 +1,7 @@
 import importlib.util
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.training import train
