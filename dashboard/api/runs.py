@@ -32,6 +32,11 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
     policy = serializers.CharField(source="policy__name")
     status = serializers.ChoiceField(choices=TrainingRun.Status.values)
     trigger = serializers.ChoiceField(choices=TrainingRun.Trigger.values)
+    triggered_by = serializers.CharField(
+        source="triggered_by__username",
+        allow_null=True,
+        help_text="The user who triggered it; null: the schedule, the command, or a user who was deleted.",
+    )
     scheduled_for = serializers.DateTimeField(allow_null=True, help_text="The slot; none for a triggered run.")
     queued_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
@@ -40,6 +45,9 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
     attempt = serializers.IntegerField()
     initial_version = serializers.IntegerField(
         source="initial_version__number", allow_null=True, help_text="The version that it starts from; null: none."
+    )
+    version = serializers.IntegerField(
+        source="version__number", allow_null=True, help_text="The version that it made; null: none."
     )
     episodes = serializers.IntegerField()
     episodes_done = serializers.IntegerField()
@@ -56,9 +64,6 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
 class RunDetail(Run):
     """A training run with its config and what it wrote at length."""
 
-    version = serializers.IntegerField(
-        source="version__number", allow_null=True, help_text="The version that it made; null: none."
-    )
     config = StoredObject(help_text="What it was started with.")
     market_summary = StoredObject(allow_null=True)
     episode_rewards = StoredNumbers()
@@ -173,7 +178,7 @@ def runs_with_id(run_id: str) -> Any:
 
 def run_data(run_id: str) -> Any:
     """Return the serialized run with its large columns. Raises `NotFound`."""
-    row = runs_with_id(run_id).values(*LISTED_COLUMNS, *LARGE_RUN_COLUMNS, "version__number").first()
+    row = runs_with_id(run_id).values(*LISTED_COLUMNS, *LARGE_RUN_COLUMNS).first()
     if row is None:
         raise run_not_found(run_id)
     return RunDetail(row).data

@@ -1,7 +1,7 @@
 """The request that triggers a run, and its execution."""
 
 import re
-from typing import cast
+from typing import Any, cast
 
 import pydantic
 from django.db import IntegrityError
@@ -14,9 +14,13 @@ from rl_training.core.base_config import Config
 from rl_training.core.config_problems import broken_rule
 from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import idempotency, lifecycle
-from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
-
-LAST_VERSION = 2**31 - 1
+from rl_training.runs.triggering import (
+    LAST_SEED,
+    LAST_VERSION,
+    RunOptions,
+    UnknownVersionError,
+    trigger_run,
+)
 
 
 class TriggerRequest(Config):
@@ -24,7 +28,7 @@ class TriggerRequest(Config):
 
     policy: str = pydantic.Field(min_length=1, max_length=50, description="Its name.")
     episodes: int | None = pydantic.Field(default=None, ge=1, le=MAX_EPISODES)
-    seed: int | None = pydantic.Field(default=None, ge=0, le=2**32 - 1, description="Drawn when not given.")
+    seed: int | None = pydantic.Field(default=None, ge=0, le=LAST_SEED, description="Drawn when not given.")
     initial_version: int | None = pydantic.Field(
         default=None, ge=1, le=LAST_VERSION, description="To start from; the newest when not given."
     )
@@ -51,9 +55,9 @@ def trigger(request: Request, body: TriggerRequest, key: str | None) -> tuple[Tr
 
     Raises a `Problem` if no run can be queued.
     """
-    policy = find_policy(body.policy)
+    policy, user = find_policy(body.policy), request.user
     try:
-        return idempotency.once(cast(int, request.user.pk), key, body.model_dump_json(), lambda: enqueue(policy, body))
+        return idempotency.once(cast(int, user.pk), key, body.model_dump_json(), lambda: enqueue(policy, body, user))
     except idempotency.KeyReusedError:
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.") from None
     except InvalidConfigError as error:
@@ -64,10 +68,10 @@ def trigger(request: Request, body: TriggerRequest, key: str | None) -> tuple[Tr
         raise Conflict("The policy's active run has just ended; ask again.") from None
 
 
-def enqueue(policy: PolicyStore, body: TriggerRequest) -> TrainingRun:
+def enqueue(policy: PolicyStore, body: TriggerRequest, user: Any) -> TrainingRun:
     options = RunOptions(body.episodes, body.seed, body.initial_version, body.from_scratch)
     try:
-        return trigger_run(policy, TrainingRun.Trigger.API, options)
+        return trigger_run(policy, TrainingRun.Trigger.API, options, user=user)
     except UnknownVersionError as error:
         raise InvalidInput({"initial_version": str(error)}) from None
 

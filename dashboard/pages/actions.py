@@ -13,6 +13,7 @@ from dashboard.access import VIEW, Page
 from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.policy_edits import set_enabled
 from rl_training.runs import lifecycle
+from rl_training.runs.trigger_form import RunOptionsForm
 from rl_training.runs.triggering import trigger_run
 
 CHANGE_POLICY = "rl_training.change_policystore"
@@ -82,6 +83,7 @@ class Action(Page):
 class TrainNow(Action):
     permission_required = (*VIEW, "rl_training.add_trainingrun")
     yes, no = "Train now", "Not now"
+    form: RunOptionsForm
 
     def question(self) -> str:
         return f"Train {self.policy} now?"
@@ -90,12 +92,21 @@ class TrainNow(Action):
         active = self.policy.runs.active().first()
         if active is not None:
             return f"It has a {active.status} run, {active.run_id}: another run can start when this run has ended."
-        episodes = self.policy.episodes_per_run
-        return f"This queues a run of {episodes:,} episode{'s' if episodes != 1 else ''}. The schedule does not change."
+        return "This queues a run. The schedule does not change. All fields are optional."
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(form=kwargs.pop("form", None) or RunOptionsForm([self.policy]), **kwargs)
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show the form again when an option is invalid."""
+        self.form = RunOptionsForm([self.policy], request.POST)
+        if not self.form.is_valid():
+            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
+        return super().post(request, **kwargs)
 
     def act(self) -> None:
         try:
-            run = trigger_run(self.policy, TrainingRun.Trigger.ADMIN)
+            run = trigger_run(self.policy, TrainingRun.Trigger.ADMIN, self.form.options(), user=self.request.user)
         except lifecycle.AlreadyActiveError as error:
             messages.warning(self.request, f"Nothing was queued: {error}.")
             return

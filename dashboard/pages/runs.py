@@ -109,7 +109,7 @@ class RunPage(Page):
         after = current_stream_id()
         related = TrainingRun.objects.select_related("policy", "version", "initial_version")
         large = ["version__evaluation", "initial_version__evaluation"]
-        run = related.defer(*large).filter(run_id=run_id).first()
+        run = related.with_origin().defer(*large).filter(run_id=run_id).first()
         if run is None:
             raise Http404(f"There is no run {run_id}.")
         active = next(iter(active_runs(TrainingRun.objects.watched().filter(pk=run.pk))), None)

@@ -1,6 +1,7 @@
 """The rows of the list of runs."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django import template
 from django.urls import reverse
@@ -20,20 +21,22 @@ ROW = """
   <td data-label="Run"><a href="{}"><code>{}</code></a></td>
   <td data-label="Policy" class="name"><a href="{}">{}</a></td>
   <td data-label="Outcome" class="wide"><span class="outcome {}">{}</span>{}</td>
-  <td data-label="Trigger">{}</td>
+  <td data-label="Trigger" class="text">{}{}</td>
   <td data-label="Episodes" class="number">{} of {}</td>
   <td data-label="Duration" class="number">{}</td>
   <td data-label="Average reward" class="number">{}</td>
+  <td data-label="Made" class="nowrap">{}</td>
 </tr>"""
 
 
 @register.simple_tag
-def run_rows(runs: Iterable[TrainingRun]) -> SafeString:
+def run_rows(runs: Iterable[Any]) -> SafeString:
     """Return the rows as HTML, escaped. A template takes several times as long for the same cells."""
     return format_html_join("", ROW, (cells(run) for run in runs))
 
 
-def cells(run: TrainingRun) -> tuple[object, ...]:
+def cells(run: Any) -> tuple[object, ...]:
+    """Return the texts of the row of a run that was read `listed`."""
     failed = run.status == TrainingRun.Status.FAILED
     return (
         run.queued_at.isoformat(),
@@ -46,8 +49,14 @@ def cells(run: TrainingRun) -> tuple[object, ...]:
         run.status,
         format_html('<div class="error">{}</div>', Truncator(run.error).chars(ERROR_LENGTH)) if failed else "",
         run.trigger,
+        format_html('<div class="quiet">by {}</div>', run.triggered_by_name) if run.triggered_by_name else "",
         run.episodes_done,
         run.episodes,
         seconds(run.duration_seconds),
         figure(run.avg_reward),
+        format_html('<a href="{}">version {}</a>', version_url(run), run.version_number) if run.version_number else "",
     )
+
+
+def version_url(run: Any) -> str:
+    return reverse("dashboard:version", args=[run.policy.name, run.version_number])

@@ -13,13 +13,12 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
 from rl_training.admin.checked_list import CheckedList
-from rl_training.admin.display import EMPTY, admin_link, flower_link, outcome
+from rl_training.admin.display import EMPTY, outcome
 from rl_training.admin.policy_form import PolicyStoreForm
 from rl_training.admin.policy_history import PolicyHistoryAdmin, invalid_configs
-from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
+from rl_training.admin.train_now import TrainNowAction
+from rl_training.models import PolicyStore
 from rl_training.policy_edits import set_enabled
-from rl_training.runs import lifecycle
-from rl_training.runs.triggering import trigger_run
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
@@ -27,7 +26,7 @@ STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
 
 @admin.register(PolicyStore)
-class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
+class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     form = PolicyStoreForm
     list_display = (
         "name",
@@ -130,24 +129,6 @@ class PolicyStoreAdmin(CheckedList, PolicyHistoryAdmin):
     @admin.display(description="episodes", ordering="episodes_per_run")
     def episodes(self, policy: PolicyStore) -> str:
         return f"{policy.episodes_per_run:,}"
-
-    def has_train_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("rl_training.add_trainingrun")
-
-    @admin.action(permissions=["train"], description="Train now")
-    def train_now(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
-        for policy in queryset:
-            try:
-                run = trigger_run(policy, TrainingRun.Trigger.ADMIN)
-            except lifecycle.AlreadyActiveError as error:
-                self.message_user(request, f"Not queued: {error}.", messages.WARNING)
-            except InvalidConfigError as error:
-                what = f"Policy {policy}: what is stored is invalid; open it and save it repaired. {error}"
-                self.message_user(request, what, messages.ERROR)
-            else:
-                self.log_change(request, policy, f"Queued training run {run.run_id}.")
-                link = admin_link("trainingrun", run.pk, f"run {run.run_id}")
-                self.message_user(request, format_html("Policy {}: {} is queued, {}.", policy, link, flower_link(run)))
 
     @admin.action(permissions=["change"], description="Enable")
     def enable(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:

@@ -1,6 +1,6 @@
 """Runs, versions and events in the admin, read-only."""
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -20,7 +20,7 @@ from rl_training.admin.display import (
     run_link,
     time_column,
 )
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun, TrainingRunQuerySet
 from rl_training.models.columns import LARGE_RUN_COLUMNS, RUN_METRICS, large_run_columns
 from rl_training.runs import lifecycle
 
@@ -66,14 +66,25 @@ class ReadOnlyAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(TrainingRun)
 class TrainingRunAdmin(ReadOnlyAdmin):
-    list_display = ("run_id", "policy", "shown_status", "queued", "progress", "duration", "reward", "made", "flower")
+    list_display = (
+        "run_id",
+        "policy",
+        "shown_status",
+        "queued",
+        "origin",
+        "progress",
+        "duration",
+        "reward",
+        "made",
+        "flower",
+    )
     list_filter = ("status", "trigger", PolicyFilter)
     search_fields = ("run_id", "error")
     search_help_text = "Run id or a part of the error."
     date_hierarchy = "queued_at"
     actions = ("cancel",)
     fieldsets = (
-        (None, {"fields": ("run_id", "policy_name", "shown_status", "trigger", "flower")}),
+        (None, {"fields": ("run_id", "policy_name", "shown_status", "origin", "flower")}),
         ("Why it failed", {"fields": ("shown_error", "shown_traceback")}),
         ("Times", {"fields": ("slot", "queued", "sent", "started", "heartbeat", "finished")}),
         ("Attempt", {"fields": ("attempt", "progress", "iterations_done", "duration", "environment_steps")}),
@@ -91,9 +102,9 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     reward = figure_column("avg_reward", "average reward")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
-        runs: QuerySet[TrainingRun] = super().get_queryset(request)
+        runs = cast(TrainingRunQuerySet, super().get_queryset(request))
         large = (*LARGE_RUN_COLUMNS, "version__evaluation")
-        return runs.select_related("policy", "version").defer(*large)
+        return runs.select_related("policy", "version").with_origin().defer(*large)
 
     def get_fieldsets(self, request: HttpRequest, obj: TrainingRun | None = None) -> Any:
         shown = super().get_fieldsets(request, obj)
@@ -129,6 +140,10 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     @admin.display(description="status", ordering="status")
     def shown_status(self, run: TrainingRun) -> SafeString:
         return outcome(run.status, run.status, run.error)
+
+    @admin.display(description="trigger", ordering="trigger")
+    def origin(self, run: Any) -> str:
+        return f"{run.trigger}, by {run.triggered_by_name}" if run.triggered_by_name else run.trigger
 
     @admin.display(description="task")
     def flower(self, run: TrainingRun) -> SafeString:

@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q, Subquery
 from django.db.models.functions import Coalesce, Now
@@ -95,9 +96,13 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return found
 
     def listed(self) -> TrainingRunQuerySet:
-        """Select the runs for a list, newest first, with their policies."""
-        listed = self.order_by("-queued_at", "-pk").select_related("policy")
+        """Select the runs for a list, newest first, with their policies, users and versions."""
+        listed = self.order_by("-queued_at", "-pk").select_related("policy").with_origin()
         return listed.defer(*LARGE_RUN_COLUMNS)
+
+    def with_origin(self) -> TrainingRunQuerySet:
+        """Add `triggered_by_name`, the name of the user who triggered the run, and `version_number`, which it made."""
+        return self.annotate(triggered_by_name=F("triggered_by__username"), version_number=F("version__number"))
 
     def of_policy(self, policy: str) -> TrainingRunQuerySet:
         """Select the runs of the policy with this name."""
@@ -133,6 +138,16 @@ class TrainingRun(models.Model):
     policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="runs")
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     trigger = models.CharField(max_length=10, choices=Trigger)
+    # Without an index: nothing searches by the user, and only the deletion of a user would gain.
+    triggered_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        help_text="The user who triggered the run; none for the schedule and the command.",
+    )
     scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The slot; none for a triggered run.")
     queued_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was last told of it.")

@@ -58,15 +58,17 @@ def enqueue(
     seed: int | None = None,
     initial_version: PolicyVersion | None = None,
     from_scratch: bool = False,
+    triggered_by: Any = None,
     send_message: bool = True,
 ) -> TrainingRun:
     """Insert a queued run of `policy` with a snapshot of its config, and notify a worker after the commit.
 
     The run starts from `initial_version`, by default the newest version. Without `seed` a random one is drawn and
-    stored. Raises `AlreadyActiveError`, and `InvalidConfigError` when the config is invalid.
+    stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`, and `InvalidConfigError` when
+    the config is invalid.
     """
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
-    run.initial_version = initial_version
+    run.initial_version, run.triggered_by = initial_version, triggered_by
     with transaction.atomic():
         insert([run])
         if initial_version is None and not from_scratch:

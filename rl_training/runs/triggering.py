@@ -1,9 +1,14 @@
 """Triggering: a user queues a run of a policy, in the admin, on a page, by the API or by a command."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
+
+LAST_SEED = 2**32 - 1
+# The largest number that the column of a version's number holds.
+LAST_VERSION = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -32,9 +37,10 @@ def trigger_run(
     trigger: TrainingRun.Trigger,
     options: RunOptions = AS_CONFIGURED,
     *,
+    user: Any = None,
     send_message: bool = True,
 ) -> TrainingRun:
-    """Queue a run of `policy` and, with `send_message`, notify a worker.
+    """Queue a run of `policy` and, with `send_message`, notify a worker. The run stores `user`, who triggers it.
 
     Raises `UnknownVersionError`, `lifecycle.AlreadyActiveError`, and `InvalidConfigError` when the policy's config is
     stored invalid.
@@ -44,13 +50,15 @@ def trigger_run(
         trigger,
         episodes=options.episodes,
         seed=options.seed,
-        initial_version=_find_version(policy, options.initial_version),
+        initial_version=find_version(policy, options.initial_version),
         from_scratch=options.from_scratch,
+        triggered_by=user,
         send_message=send_message,
     )
 
 
-def _find_version(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
+def find_version(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
+    """Return the policy's version of this number, or None for None. Raises `UnknownVersionError`."""
     if number is None:
         return None
     version = policy.versions.filter(number=number).first()

@@ -34,8 +34,17 @@ def errors(response: Any) -> Any:
     return response.context["adminform"].form.errors
 
 
-def act(client: Client, action: str, *policies: PolicyStore) -> list[str]:
+def choose(client: Client, action: str, *policies: PolicyStore, **fields: Any) -> Any:
+    """Run an action of the list on the policies, and return the page that follows."""
+    data = {"action": action, "_selected_action": [policy.pk for policy in policies]} | fields
+    return client.post(LIST, data, follow=True)
+
+
+def act(client: Client, action: str, *policies: PolicyStore, **fields: Any) -> list[str]:
     """Run an action of the list on the policies, and return the messages that it shows."""
-    data = {"action": action, "_selected_action": [policy.pk for policy in policies]}
-    response = client.post(LIST, data, follow=True)
-    return [str(message) for message in response.context["messages"]]
+    return [str(message) for message in choose(client, action, *policies, **fields).context["messages"]]
+
+
+def train(client: Client, *policies: PolicyStore, **options: Any) -> list[str]:
+    """Train the policies with these options, and return the messages."""
+    return act(client, "train_now", *policies, confirmed="yes", **options)

@@ -56,6 +56,13 @@ def test_run_links_to_task_version_and_events(admin_client, rows):
     assert f'<pre class="stored-text">line 1\n{"&lt;script&gt;"}' in page
 
 
+def test_run_names_the_user_who_triggered_it(admin_client, policy, admin_user):
+    run = finished_run(policy, trigger="api", triggered_by=admin_user)
+    for url in ("", f"{run.pk}/change/"):
+        page = admin_client.get(f"/admin/rl_training/trainingrun/{url}").content.decode()
+        assert "api, by admin" in page
+
+
 @pytest.mark.parametrize(
     ("model", "query", "found"),
     [

@@ -6,7 +6,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rl_training.models import PolicyStore, TrainingRun
-from tests.admin.policy_pages import LIST, act, change_url
+from tests.admin.policy_pages import LIST, act, change_url, choose, train
+from tests.dashboard.pages.page_rows import version_of
 from tests.stored import MARKUP, finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
@@ -29,18 +30,45 @@ def test_list_shows_outcomes_in_fixed_number_of_queries(admin, policy):
 
 
 def test_train_now_queues_run(admin, policy):
-    messages = act(admin, "train_now", policy)
+    messages = train(admin, policy)
     run = TrainingRun.objects.get()
     assert (run.policy, run.trigger, run.status) == (policy, "admin", "queued")
+    assert run.triggered_by is not None
+    assert run.triggered_by.username == "admin"
     assert f"http://127.0.0.1:5555/task/{run.run_id}" in messages[0]
+
+
+def test_train_now_asks_for_the_options_first(admin, policy):
+    page = choose(admin, "train_now", policy).content.decode()
+    for name in ("episodes", "seed", "initial_version", "from_scratch"):
+        assert f'name="{name}"' in page
+    assert not TrainingRun.objects.exists()
+
+
+def test_train_now_uses_the_options_for_each_policy(admin, policy):
+    other = PolicyStore.objects.create(name="other")
+    train(admin, policy, other, episodes="7", seed="3", from_scratch="on")
+    found = [(run.episodes, run.config["seed"], run.initial_version) for run in TrainingRun.objects.all()]
+    assert found == [(7, 3, None), (7, 3, None)]
+
+
+def test_train_now_with_an_invalid_option_queues_no_run(admin, policy):
+    other = PolicyStore.objects.create(name="other")
+    version_of(finished_run(policy), 1)
+    page = choose(admin, "train_now", policy, other, confirmed="yes", initial_version="1", seed="-1")
+    assert page.context["form"].errors == {
+        "initial_version": ["other has no version 1."],
+        "seed": ["A whole number from 0 to 4,294,967,295."],
+    }
+    assert not TrainingRun.objects.active().exists()
 
 
 def test_train_now_names_policies_that_cannot_train(admin, policy):
     broken = PolicyStore.objects.create(name="broken")
     store_raw(broken, "market", {"source": "nyse"})
-    act(admin, "train_now", policy)
+    train(admin, policy)
     active = TrainingRun.objects.get()
-    assert act(admin, "train_now", policy, broken) == [
+    assert train(admin, policy, broken) == [
         "Policy broken: what is stored is invalid; open it and save it repaired. market.source: Input should be "
         "'sp500', 'nasdaq', 'file', 'exchange' or 'planted', got nyse",
         f"Not queued: policy rl_v3 already has a queued run, {active.run_id}.",
@@ -66,7 +94,7 @@ def test_actions_without_change_permission_do_nothing(client, policy):
     user.user_permissions.add(Permission.objects.get(codename="view_policystore"))
     client.force_login(user)
     act(client, "disable", policy)
-    act(client, "train_now", policy)
+    train(client, policy)
     assert PolicyStore.objects.get(pk=policy.pk).enabled
     assert not TrainingRun.objects.exists()
     assert client.get(change_url(policy)).status_code == 200
@@ -77,10 +105,10 @@ def test_train_now_needs_permission_to_add_runs(client, policy):
     user = User.objects.create_user("trainer", is_staff=True)
     user.user_permissions.add(*Permission.objects.filter(codename__in=["view_policystore", "change_policystore"]))
     client.force_login(user)
-    act(client, "train_now", policy)
+    train(client, policy)
     assert not TrainingRun.objects.exists()
     user.user_permissions.add(Permission.objects.get(codename="add_trainingrun"))
-    act(client, "train_now", policy)
+    train(client, policy)
     assert TrainingRun.objects.count() == 1
 
 

@@ -12,7 +12,7 @@ from rl_training import keys
 from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
-from rl_training.runs.triggering import RunOptions, UnknownVersionError, trigger_run
+from rl_training.runs.triggering import LAST_SEED, RunOptions, UnknownVersionError, trigger_run
 from rl_training.worker.execution import execute, explain
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
@@ -53,7 +53,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
         parser.add_argument("--episodes", type=whole_number(1, MAX_EPISODES), help="instead of episodes_per_run")
-        parser.add_argument("--seed", type=whole_number(0, 2**32 - 1), help="instead of a random one")
+        parser.add_argument("--seed", type=whole_number(0, LAST_SEED), help="instead of a random one")
         parser.add_argument("--from", dest="start", metavar="VERSION|scratch", help="instead of the newest version")
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--wait", action="store_true", help="follow the run until a worker has finished it")

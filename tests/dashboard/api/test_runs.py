@@ -2,7 +2,7 @@ import pytest
 
 from rl_training.models import IdempotencyKey, PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
-from tests.api_clients import JSON, RUNS, problem, trigger
+from tests.api_clients import JSON, RUNS, problem, trigger, user_of
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
@@ -21,6 +21,23 @@ def test_run_is_triggered_with_the_settings_of_the_policy(operator):
     found = response.json()
     assert (found["run_id"], found["policy"], found["config"]["episodes"]) == (run.run_id, "rl_v3", 2)
     assert operator.get(response.headers["Location"]).json() == found
+    assert run.triggered_by == user_of("operator")
+    assert (found["triggered_by"], found["version"]) == ("operator", None)
+
+
+def test_list_names_the_user_and_the_version_of_each_run(policy, operator):
+    first = finished_run(policy, triggered_by=user_of("viewer"))
+    PolicyVersion.objects.create(policy=policy, number=4, run=first, evaluation={})
+    finished_run(policy)
+    found = operator.get(f"{RUNS}?ordering=queued_at").json()["results"]
+    assert [(run["triggered_by"], run["version"]) for run in found] == [("viewer", 4), (None, None)]
+
+
+def test_run_outlives_the_user_who_triggered_it(policy, operator):
+    user = user_of("viewer")
+    run = finished_run(policy, triggered_by=user)
+    user.delete()
+    assert operator.get(f"{RUNS}{run.run_id}/").json()["triggered_by"] is None
 
 
 def test_run_is_triggered_with_the_settings_of_the_request(policy, operator):

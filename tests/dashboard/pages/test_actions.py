@@ -5,7 +5,8 @@ from django.test import Client
 
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.runs import task_messages
-from tests.dashboard.pages.page_rows import active_run
+from tests.api_clients import user_of
+from tests.dashboard.pages.page_rows import active_run, version_of
 from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +76,48 @@ def test_train_now_queues_a_run(operator, policy):
     run = TrainingRun.objects.get()
     assert text == f"Run {run.run_id} of rl_v3 is queued."
     assert (run.status, run.trigger) == ("queued", "admin")
+    assert run.triggered_by == user_of("operator")
+
+
+def test_train_now_uses_the_options(operator, policy):
+    html = operator.get("/policies/rl_v3/train/").content.decode()
+    assert "Empty: 2, as the policy says." in html
+    version = version_of(finished_run(policy))
+    version_of(finished_run(policy), 2)
+    assert "Empty: the newest, version 2." in operator.get("/policies/rl_v3/train/").content.decode()
+    messages(operator, "/policies/rl_v3/train/", episodes="7", seed="3", initial_version="1")
+    run = TrainingRun.objects.active().get()
+    assert (run.episodes, run.config["seed"], run.initial_version) == (7, 3, version)
+
+
+def test_train_now_starts_from_scratch(operator, policy):
+    version_of(finished_run(policy))
+    messages(operator, "/policies/rl_v3/train/", from_scratch="on")
+    assert TrainingRun.objects.active().get().initial_version is None
+
+
+@pytest.mark.parametrize(
+    ("options", "errors"),
+    [
+        ({"episodes": "0"}, {"episodes": ["A whole number from 1 to 1,000,000."]}),
+        ({"episodes": "1000001"}, {"episodes": ["A whole number from 1 to 1,000,000."]}),
+        ({"episodes": "2.5"}, {"episodes": ["A whole number from 1 to 1,000,000."]}),
+        ({"seed": "-1"}, {"seed": ["A whole number from 0 to 4,294,967,295."]}),
+        ({"seed": "4294967296"}, {"seed": ["A whole number from 0 to 4,294,967,295."]}),
+        ({"initial_version": "5"}, {"initial_version": ["rl_v3 has no version 5."]}),
+        ({"initial_version": "2147483648"}, {"initial_version": ["A whole number from 1 to 2,147,483,647."]}),
+        (
+            {"initial_version": "1", "from_scratch": "on"},
+            {"from_scratch": ["A run from scratch has no starting version: leave one of the two empty."]},
+        ),
+    ],
+)
+def test_invalid_option_is_named_and_queues_no_run(operator, policy, options, errors):
+    version_of(finished_run(policy))
+    answer = operator.post("/policies/rl_v3/train/", options)
+    assert answer.status_code == 200
+    assert answer.context["form"].errors == errors
+    assert not TrainingRun.objects.active().exists()
 
 
 def test_second_run_is_not_queued(operator, policy):

@@ -100,6 +100,17 @@ def test_list_makes_a_fixed_number_of_queries(page, policy):
     assert count() == before
 
 
+def test_list_and_page_show_who_triggered_a_run_and_its_version(page, policy, viewer):
+    run = queued(policy, 1, trigger="api", triggered_by=viewer)
+    version_of(run, 7)
+    queued(policy, 0)
+    html = page("/runs/")
+    assert "api by viewer" in words(html)
+    assert '<a href="/policies/rl_v3/versions/7/">version 7</a>' in html
+    assert words(html).count(" by ") == 1
+    assert "api by viewer" in words(page(f"/runs/{run.run_id}/"))
+
+
 def test_run_shows_its_config_data_and_results(page, policy):
     config = {"seed": 7, "episodes": 2, "ppo": {"gamma": 0.9, "hidden_sizes": [8, 8]}}
     market = {"name": "sp500", "digest": "abc123", "first": "1999-01-04", "last": "2018-12-31", "bars": 5031}
