@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from dashboard.charts.series import Chart, Series, drawable
-from dashboard.templatetags.figures import MISSING, figure, percent
+from dashboard.templatetags.figures import MISSING, figure, is_number, percent
 
 # Key in `rl_training.core.evaluation.evaluation.Performance`, label and form of each metric. A metric without a form is
 # a pair of bounds.
@@ -77,9 +77,12 @@ def charts(evaluation: Any) -> dict[str, Chart]:
         return {}
     falls = [(label, colour, drawdown(curve)) for label, colour, curve in shown if label != "Flat"]
     at_the_end = ", ".join(f"{label.lower()} {curve[-1]:.3f}" for label, _, curve in shown)
-    deepest = ", ".join(f"{label.lower()} {percent(min(fall))}" for label, _, fall in falls)
+    deepest = ", ".join(f"{label.lower()} {percent(_deepest(evaluation, label, fall))}" for label, _, fall in falls)
     span = f"{len(times):,} closes, {datetime.fromtimestamp(times[0], UTC):%Y-%m-%d} to "
     span += f"{datetime.fromtimestamp(times[-1], UTC):%Y-%m-%d}."
+    bars = evaluation.get("bars")
+    if isinstance(bars, int) and bars + 1 > len(times):
+        span = f"{span[:-1]}, of {bars + 1:,}; results are of all closes."
     return {
         "equity": Chart(
             "Equity, multiples of the initial equity",
@@ -91,7 +94,7 @@ def charts(evaluation: Any) -> dict[str, Chart]:
         ),
         "drawdown": Chart(
             "Drawdown, below the highest equity before",
-            f"{span} Deepest at these closes: {deepest}.",
+            f"{span} Maximum drawdown: {deepest}.",
             "Close",
             times,
             tuple(Series(label, fall, colour=colour) for label, colour, fall in falls),
@@ -104,6 +107,13 @@ def charts(evaluation: Any) -> dict[str, Chart]:
 def drawdown(curve: list[float]) -> list[float]:
     """Return, for each close, equity / highest equity so far - 1."""
     return [value / peak - 1 if peak > 0 else 0.0 for value, peak in zip(curve, accumulate(curve, max), strict=True)]
+
+
+def _deepest(evaluation: dict[str, Any], label: str, fall: list[float]) -> float:
+    """Return the stored maximum drawdown of the account, which counts every close; else that of the drawn curve."""
+    account = evaluation if label == "Policy" else _mapping(evaluation.get("buy_and_hold"))
+    stored = account.get("max_drawdown")
+    return stored if is_number(stored) else -min(fall)
 
 
 def _accounts(evaluation: dict[str, Any]) -> list[dict[str, Any]]:

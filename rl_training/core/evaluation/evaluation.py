@@ -14,7 +14,11 @@ from rl_training.core.trading.features import FeatureStatistics
 from rl_training.core.trading.observation import Observer
 
 CURVE_POINTS = 1000
-"""The most points that a stored equity curve has. They are evenly spaced and include the first and the last bar."""
+"""The most points that a stored equity curve has. They are evenly spaced and include the first and the last bar.
+
+The peak and the trough of each account's deepest drawdown replace the points beside them, so that a drawn curve shows
+`max_drawdown`.
+"""
 
 # The most bars that the bootstrap of one interval draws in total. This many take about half a second.
 _BOOTSTRAP_BARS = 10_000_000
@@ -79,7 +83,7 @@ def evaluate(
             f"evaluation: after {int(beyond.argmax())} of {len(backtest.cost)} bars equity is more than a number can "
             "hold; take fewer bars or smaller positions"
         )
-    points = np.linspace(0, len(backtest.cost), min(len(backtest.cost) + 1, CURVE_POINTS)).round().astype(np.int64)
+    points = curve_points(backtest.equity)
     annualisation = market.bars_per_year
     closes = market.timestamp[observer.first_bar :][points]
 
@@ -96,6 +100,24 @@ def evaluate(
     )
 
 
+def curve_points(equity: FloatArray) -> npt.NDArray[np.int64]:
+    """Return the indices of the closes that a stored curve has; see CURVE_POINTS. `equity` is [closes, accounts]."""
+    troughs = _drawdown(equity).argmax(axis=0)
+    peaks = [equity[: trough + 1, account].argmax() for account, trough in enumerate(troughs)]
+    deepest = np.array([*troughs, *peaks], np.int64)
+    points = np.linspace(0, len(equity) - 1, min(len(equity), CURVE_POINTS)).round().astype(np.int64)
+    for point in np.setdiff1d(deepest, points):
+        inner = np.flatnonzero(~np.isin(points, deepest))[1:-1]
+        points[inner[np.abs(points[inner] - point).argmin()]] = point
+    return np.sort(points)
+
+
+def _drawdown(equity: FloatArray) -> FloatArray:
+    """Return 1 - equity / highest equity before, for each close and account."""
+    drawdown: FloatArray = 1.0 - equity / np.maximum.accumulate(equity, axis=0)
+    return drawdown
+
+
 def _performance(
     backtest: Backtest, account: int, annualisation: float, points: npt.NDArray[np.int64]
 ) -> dict[str, Any]:
@@ -109,7 +131,7 @@ def _performance(
         "sharpe": scale * _sharpe(returns) if varies else None,
         "sharpe_interval": sharpe_interval(returns, annualisation) if varies else None,
         "sortino": scale * float(returns.mean()) / downside if downside > _NO_DEVIATION else None,
-        "max_drawdown": float(np.max(1.0 - equity / np.maximum.accumulate(equity))),
+        "max_drawdown": float(_drawdown(equity).max()),
         "turnover": float(backtest.turnover[:, account].sum()),
         "time_in_market": float(held.mean()),
         "costs_paid": float(backtest.cost[:, account].sum()),

@@ -118,6 +118,15 @@ def test_a_long_curve_has_1000_points_with_both_ends():
     assert evaluation.equity_curve[-1] == pytest.approx(1 + evaluation.total_return)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_a_long_curve_shows_the_same_maximum_drawdown(seed):
+    evaluation = evaluated(Follows(), random_market(5000, seed=seed), rules())
+    for account in (evaluation, evaluation.buy_and_hold):
+        curve = np.array(account.equity_curve)
+        assert np.max(1 - curve / np.maximum.accumulate(curve)) == account.max_drawdown > 0
+        assert len(curve) == len(evaluation.timestamps) == 1000
+
+
 def test_sharpe_interval_contains_the_true_ratio_and_repeats():
     returns = np.random.default_rng(1).normal(0.001, 0.01, 2000)
     lower, upper = sharpe_interval(returns, 252.0)

@@ -13,7 +13,19 @@ def test_drawdown_is_relative_to_the_highest_equity_before():
         [0.0, 0.0, -0.5],
     ]
     assert "At the end: policy 1.250, buy and hold 0.550, flat 1.000." in found["equity"].summary
-    assert "policy -10.00 %, buy and hold -50.00 %" in found["drawdown"].summary
+    assert "Maximum drawdown: policy 10.00 %, buy and hold 50.00 %." in found["drawdown"].summary
+
+
+def test_drawdown_of_a_thinned_curve_is_that_of_the_table():
+    evaluation = EVALUATION | {"bars": 40, "max_drawdown": 0.125}
+    evaluation["buy_and_hold"] = {"equity_curve": [1.0, 1.1, 0.55], "max_drawdown": 0.693}
+    found = evaluations.shown(evaluation)
+    assert found is not None
+    assert ("Maximum drawdown", "12.50 %", "69.30 %", "-") in found.rows
+    assert found.charts["drawdown"].summary == (
+        "3 closes, 2018-01-02 to 2018-01-04, of 41; results are of all closes. "
+        "Maximum drawdown: policy 12.50 %, buy and hold 69.30 %."
+    )
 
 
 @pytest.mark.parametrize(
