@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dashboard.charts import runs as run_charts
+from dashboard.charts.markets import market_of
 from dashboard.charts.runs import EPISODES, Run
 from dashboard.charts.series import Chart, Value
 from rl_training.models import TrainingRun
@@ -20,23 +21,24 @@ def runs_of(policy: str) -> Sequence[Run]:
     return list(TrainingRun.objects.charted(policy)[:RUNS])[::-1]
 
 
-def rewards_by_episode(runs: Sequence[Run]) -> Sequence[Sequence[Value]]:
-    """Return the episode rewards of the newest successful runs: as many as have `EPISODES` together, at least one."""
-    chosen: list[Any] = []
+def episodes(runs: Sequence[Run]) -> Chart:
+    """Return the chart of the newest successful runs' episodes: runs with `EPISODES` together, at least one run."""
+    chosen: dict[Any, str] = {}
     total = 0
     for run in reversed(run_charts.succeeded(runs)):
         total += run["episodes_done"]
         if total > (EPISODES if chosen else MOST_EPISODES_READ):
             break
-        chosen.append(run["pk"])
-    read = TrainingRun.objects.filter(pk__in=chosen).order_by("finished_at")
-    return list(read.values_list("episode_rewards", flat=True))
+        chosen[run["pk"]] = market_of(run["market"])
+    read = TrainingRun.objects.filter(pk__in=chosen).order_by("finished_at").values_list("pk", "episode_rewards")
+    rewards: dict[Any, Sequence[Value]] = dict(read)
+    return run_charts.episodes(list(rewards.values()), [chosen[pk] for pk in rewards])
 
 
 # By the key in the chart's URL.
 CHARTS: dict[str, Callable[[Sequence[Run]], Chart]] = {
     "rewards": run_charts.rewards,
-    "episodes": lambda runs: run_charts.episodes(rewards_by_episode(runs)),
+    "episodes": episodes,
     "distribution": run_charts.distribution,
     "durations": run_charts.durations,
     "episode-durations": run_charts.episode_durations,

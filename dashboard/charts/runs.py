@@ -3,15 +3,19 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from typing import Any, Literal
 
+from dashboard.charts.markets import UNKNOWN, by_market, market_of, newest
 from dashboard.charts.series import FORMS, Chart, Series, Value, drawable, drawn
 from dashboard.templatetags.figures import figure, seconds
 
 # A chart of more episodes shows every n-th of them.
 EPISODES = 2_000
 BINS = 12
+# A log return of 0.01 is about 1 %.
+UNIT = "A reward is the mean log return of an episode on training bars, after costs."
 
 # A row of `TrainingRunQuerySet.charted`.
 Run = Mapping[str, Any]
@@ -21,31 +25,38 @@ def rewards(runs: Sequence[Run]) -> Chart:
     values = [drawn(run["avg_reward"]) for run in runs]
     failed = [1.0 if run["status"] == "failed" else None for run in runs]
     number = sum(mark is not None for mark in failed)
-    series = [Series("Average reward", values, "points")]
+    series = by_market("Average reward", values, markets(runs), "points")
     if number:
         series.append(Series("Failed", failed, "marks", "bad"))
-    summary = f"{counted(runs, 'finished run')}, {number:,} of them failed. {spread(values, figure)}"
-    return Chart("Reward of each run", summary, "Finished", ends(runs), tuple(series), time=True)
+    found = spread_of_newest(values, markets(runs), figure)
+    summary = f"{counted(runs, 'finished run')}, {number:,} of them failed. {found} {UNIT}"
+    return Chart("Training reward of each run", summary, "Finished", ends(runs), tuple(series), time=True)
 
 
-def episodes(runs: Sequence[Sequence[Value]]) -> Chart:
-    """Return the chart of the rewards of each run's episodes, one run after the other."""
+def episodes(runs: Sequence[Sequence[Value]], of: Sequence[str] = ()) -> Chart:
+    """Return the chart of the rewards of each run's episodes, one run after the other; `of` holds the runs' markets."""
     values = [drawn(reward) for rewards in runs for reward in rewards]
+    on = [market for market, rewards in zip(of or [UNKNOWN] * len(runs), runs, strict=True) for _ in rewards]
     numbers = list(range(1, len(values) + 1))
+    found = spread_of_newest(values, on, figure)
     if len(values) > EPISODES:
         kept = [round(index * (len(values) - 1) / (EPISODES - 1)) for index in range(EPISODES)]
-        values, numbers = [values[index] for index in kept], [numbers[index] for index in kept]
-    of = f"the last {len(runs):,} successful runs" if len(runs) > 1 else many(len(runs), "successful run")
-    what = f"{many(numbers[-1] if numbers else 0, 'episode')} of {of}."
+        values = [values[index] for index in kept]
+        numbers, on = [numbers[index] for index in kept], [on[index] for index in kept]
+    newest_runs = f"the last {len(runs):,} successful runs" if len(runs) > 1 else many(len(runs), "successful run")
+    what = f"{many(numbers[-1] if numbers else 0, 'episode')} of {newest_runs}."
     thinned = f" {EPISODES:,} of them are shown, evenly spread." if numbers and numbers[-1] > EPISODES else ""
-    summary = f"{what}{thinned} {spread(values, figure)}"
-    return Chart("Reward of each episode", summary, "Episode", [*numbers], (Series("Reward", values),), x_form="count")
+    summary = f"{what}{thinned} {found} {UNIT}"
+    series = tuple(by_market("Reward", values, on))
+    return Chart("Training reward of each episode", summary, "Episode", [*numbers], series, x_form="count")
 
 
 def distribution(runs: Sequence[Run]) -> Chart:
-    values = present(run["avg_reward"] for run in runs)
-    what = f"Average rewards of {many(len(values), 'successful run')}."
-    return histogram("Distribution of rewards", what, "Average reward", values, "figure")
+    of_newest, market = newest([drawn(run["avg_reward"]) for run in runs], markets(runs))
+    values = present(of_newest)
+    what = f"Average rewards of {many(len(values), 'successful run')}. {market}"
+    chart = histogram("Distribution of training rewards", what.strip(), "Average reward", values, "figure")
+    return replace(chart, summary=f"{chart.summary} {UNIT}")
 
 
 def durations(runs: Sequence[Run]) -> Chart:
@@ -59,16 +70,18 @@ def episode_durations(runs: Sequence[Run]) -> Chart:
     runs = succeeded(runs)
     values = [ratio(run["duration_seconds"], run["episodes_done"]) for run in runs]
     summary = f"{counted(runs, 'successful run')}: its duration / its episodes, loading and evaluation included. "
-    series = (Series("Mean duration of an episode", values),)
+    series = tuple(by_market("Mean duration of an episode", values, markets(runs)))
     title = "Mean episode duration of each run"
-    return Chart(title, summary + spread(values, seconds), "Finished", ends(runs), series, "seconds", time=True)
+    found = spread_of_newest(values, markets(runs), seconds)
+    return Chart(title, summary + found, "Finished", ends(runs), series, "seconds", time=True)
 
 
 def speed(runs: Sequence[Run]) -> Chart:
     runs = succeeded(runs)
     values = [ratio(run["environment_steps"], run["duration_seconds"]) for run in runs]
-    summary = f"{counted(runs, 'successful run')}: its environment steps / its duration. {spread(values, figure)}"
-    series = (Series("Steps per second", values),)
+    found = spread_of_newest(values, markets(runs), figure)
+    summary = f"{counted(runs, 'successful run')}: its environment steps / its duration. {found}"
+    series = tuple(by_market("Steps per second", values, markets(runs)))
     return Chart("Steps per second of each run", summary, "Finished", ends(runs), series, time=True)
 
 
@@ -103,6 +116,17 @@ def bins(values: Sequence[float]) -> tuple[float, list[float]]:
     first = math.floor(low / width + 1e-9)
     last = max(first + 1, math.ceil(high / width - 1e-9))
     return width, [number * width for number in range(first, last + 1)]
+
+
+def spread_of_newest(values: Sequence[Value], of: Sequence[str], form: Any) -> str:
+    """Return the `spread` of the values on the newest market, which it names when there are several."""
+    found, market = newest(values, of)
+    text = spread(found, form)
+    return market + text[0].lower() + text[1:] if market else text
+
+
+def markets(runs: Sequence[Run]) -> list[str]:
+    return [market_of(run.get("market")) for run in runs]
 
 
 def spread(values: Sequence[Value], form: Any) -> str:

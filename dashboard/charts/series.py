@@ -8,6 +8,8 @@ from typing import Any, Literal, TypeGuard
 from dashboard.templatetags.figures import figure, is_number, percent, seconds
 
 Form = Literal["figure", "seconds", "percent", "count"]
+Style = Literal["line", "points", "bars", "marks"]
+Colour = Literal["policy", "reference", "third", "fourth", "quiet", "bad"]
 Value = float | None
 
 TABLE_ROWS = 100
@@ -24,12 +26,13 @@ FORMS: dict[Form, Callable[[Any], str]] = {"figure": figure, "seconds": seconds,
 
 @dataclass(frozen=True)
 class Series:
-    """A named series. `colour` names a variable in style.css; None in `values` is a gap."""
+    """A named series. `colour` names a variable in style.css; None in `values` is a gap; a line may `span` it."""
 
     label: str
     values: Sequence[Value]
-    style: Literal["line", "points", "bars", "marks"] = "line"
-    colour: Literal["policy", "reference", "quiet", "bad"] = "policy"
+    style: Style = "line"
+    colour: Colour = "policy"
+    spans: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ class Chart:
             "summary": self.summary,
             "x": {"label": self.x_label, "time": self.time, "form": self.x_form, "bin_width": self.bin_width},
             "form": self.form,
-            "series": [{"label": one.label, "style": one.style, "colour": one.colour} for one in self.series],
+            "series": [
+                {"label": one.label, "style": one.style, "colour": one.colour, "spans": one.spans}
+                for one in self.series
+            ],
             "data": [list(self.x), *([short(value) for value in one.values] for one in self.series)],
         }
 

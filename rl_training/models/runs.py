@@ -90,9 +90,12 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return found
 
     def charted(self, policy: str) -> models.QuerySet[TrainingRun, dict[str, Any]]:
-        """Select the finished runs of the policy with this name, newest first, as dicts of `CHART_COLUMNS`."""
+        """Select the finished runs of the policy with this name, newest first, as dicts of `CHART_COLUMNS`.
+
+        The key `market` holds the market of the run's config.
+        """
         runs = self.of_policy(policy).finished().order_by("-finished_at")
-        found: models.QuerySet[TrainingRun, dict[str, Any]] = runs.values(*CHART_COLUMNS)
+        found: models.QuerySet[TrainingRun, dict[str, Any]] = runs.values(*CHART_COLUMNS, market=F("config__market"))
         return found
 
     def listed(self) -> TrainingRunQuerySet:

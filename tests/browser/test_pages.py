@@ -75,7 +75,7 @@ def test_charts_are_drawn_and_described(open_page):
     wait_until_drawn(page)
     pictures = page.get_by_role("img").filter(has=page.locator("canvas"))
     assert pictures.count() == 6
-    assert "Reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
+    assert "Training reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
     first = page.locator("figure.chart").first
     first.get_by_text("Table").click()
     assert first.locator("details tr").count() == 61

@@ -59,7 +59,7 @@
       marks: { scale: "marks", paths: marks, points: { show: false }, value: (plot, value) => (value === null ? "no" : "yes") },
     }[one.style];
     const value = (plot, found) => (found === null || found === undefined ? "-" : FORMS[data.form](found));
-    return { label: one.label, colour: one.colour, stroke, value, ...shape };
+    return { label: one.label, colour: one.colour, stroke, value, spanGaps: one.spans, ...shape };
   }
 
   function place(x) {

@@ -35,7 +35,8 @@ def test_failed_run_has_a_mark_and_no_reward():
     assert [one["style"] for one in data["series"]] == ["points", "marks"]
     assert data["summary"] == (
         "The last 2 finished runs, 2026-01-01 00:00 to 2026-01-01 00:01 UTC, 1 of them failed. "
-        "Newest 0.25, median 0.25, lowest 0.25, highest 0.25."
+        "Newest 0.25, median 0.25, lowest 0.25, highest 0.25. "
+        "A reward is the mean log return of an episode on training bars, after costs."
     )
 
 
@@ -78,6 +79,14 @@ def test_many_episodes_are_thinned_and_keep_both_ends():
     data = runs.episodes([[float(n) for n in range(5000)]])
     assert (len(data.x), data.x[0], data.x[-1]) == (EPISODES, 1, 5000)
     assert f"{EPISODES:,} of them are shown, evenly spread" in data.summary
+
+
+def test_summary_of_thinned_episodes_counts_all_of_them():
+    rewards = [1.0] * 5000
+    rewards[1] = 9.0
+    data = runs.episodes([rewards])
+    assert 9.0 not in data.series[0].values
+    assert "highest 9. " in data.summary
 
 
 def test_long_table_shows_the_newest_rows_first():
