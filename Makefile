@@ -95,7 +95,7 @@ vendor:
 	rm $(VENDOR)/htmx.org-$(HTMX).tgz $(VENDOR)/uplot-$(UPLOT).tgz
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Without --no-compile, most of the time would go into modules that are never imported.
 .venv/runtime: requirements.txt
