@@ -2,7 +2,8 @@
 
 A message's row holds the time of its next try. A sender claims the due messages of a channel by a conditional UPDATE
 that postpones this time, so no other process sends them meanwhile; if the sender dies, the next try sends them. All
-due messages of a channel go out as one, so a failure of everything makes one notification.
+due messages of a channel go out as one, so a failure of everything makes one notification. A channel with several
+recipients has a row for each message and recipient that was reached; only the others are tried again.
 """
 
 import uuid
@@ -12,13 +13,14 @@ from datetime import datetime, timedelta
 import structlog
 from celery import current_app
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
 from rl_training.alerts import encryption, sending
 from rl_training.alerts.message_text import compose
-from rl_training.alerts.models import AlertChannel, AlertMessage
+from rl_training.alerts.models import AlertChannel, AlertDelivery, AlertMessage
+from rl_training.alerts.sending import Recipient
 
 log = structlog.get_logger(__name__)
 
@@ -60,11 +62,46 @@ def deliver(channel_id: int) -> int:
     messages = claim_due(channel_id, timezone.now())
     if not messages:
         return 0
-    channel = messages[0].channel
-    title, body = compose(messages)
-    good = all(message.event == AlertMessage.Event.RESOLVED for message in messages)
-    record_outcome(messages, _send(channel, title, body, good=good))
+    try:
+        problem = send_to_recipients(messages, sending.recipients(messages[0].channel.address))
+    except encryption.UnreadableError as error:
+        problem = str(error)
+    record_outcome(messages, problem)
     return len(messages)
+
+
+def send_to_recipients(messages: Sequence[AlertMessage], recipients: Sequence[Recipient]) -> str:
+    """Send each recipient those of the claimed messages that have not reached it; return why some were not sent.
+
+    A delivery is recorded at once, so that a recipient that cannot be reached does not make the others receive a
+    message again. Each recipient renews the claim, because many unreachable recipients take long.
+    """
+    problems = []
+    for recipient in recipients:
+        if not renew_claim(messages[0]):
+            return "another process sends the messages"
+        received = set(_deliveries(messages).filter(recipient=recipient.fingerprint).values_list("message", flat=True))
+        due = [message for message in messages if message.pk not in received]
+        problem = recipient.send(*compose(due), good=_is_good(due)) if due else ""
+        if not problem:
+            sent = [AlertDelivery(message=message, recipient=recipient.fingerprint) for message in due]
+            AlertDelivery.objects.bulk_create(sent, ignore_conflicts=True)
+        problems.append(problem)
+    return sending.describe(problems)
+
+
+def renew_claim(message: AlertMessage) -> bool:
+    """Postpone the next try of the messages claimed with this one; return False when another process claimed them."""
+    claimed = AlertMessage.objects.waiting().filter(taken_by=message.taken_by)
+    return bool(claimed.update(next_try_at=timezone.now() + CLAIM_DURATION))
+
+
+def _deliveries(messages: Sequence[AlertMessage]) -> QuerySet[AlertDelivery]:
+    return AlertDelivery.objects.filter(message__in=[message.pk for message in messages])
+
+
+def _is_good(messages: Sequence[AlertMessage]) -> bool:
+    return all(message.event == AlertMessage.Event.RESOLVED for message in messages)
 
 
 def claim_due(channel_id: int, now: datetime) -> list[AlertMessage]:
@@ -91,7 +128,7 @@ def record_outcome(messages: Sequence[AlertMessage], problem: str) -> None:
         return
     attempts = max(message.attempts for message in messages)
     pause = min(FIRST_PAUSE * 2 ** min(attempts - 1, 20), LONGEST_PAUSE)
-    claimed.update(next_try_at=now + pause, problem=problem)
+    claimed.update(next_try_at=now + pause, problem=problem[:200])
     given_up = claimed.filter(created_at__lte=now - GIVEN_UP_AFTER).update(given_up=True)
     log.warning(
         "Alert message not sent",
@@ -108,16 +145,12 @@ def send_test(channel_id: int) -> str:
     channel = AlertChannel.objects.filter(pk=channel_id).first()
     if channel is None:
         return "the channel is gone"
-    problem = _send(channel, "Test", f"Alerts of Quantum trader reach the channel {channel.name}.", good=True)
+    try:
+        text = f"Alerts of Quantum trader reach the channel {channel.name}."
+        problem = sending.send(channel.address, "Test", text, good=True)
+    except encryption.UnreadableError as error:
+        problem = str(error)
     outcome = f"not sent: {problem}" if problem else "sent"
     AlertChannel.objects.filter(pk=channel_id).update(tested_at=timezone.now(), test_outcome=outcome[:200])
     log.info("Test message", channel=channel.name, outcome=outcome)
     return outcome
-
-
-def _send(channel: AlertChannel, title: str, body: str, *, good: bool) -> str:
-    """Send a message to the channel; return why it was not sent, empty when it was."""
-    try:
-        return sending.send(channel.address, title, body, good=good)
-    except encryption.UnreadableError as error:
-        return str(error)

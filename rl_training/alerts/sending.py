@@ -1,12 +1,21 @@
-"""Sending one message to one apprise URL. No log line and no error on the way contains the URL."""
+"""Sending of messages to the recipients that apprise URLs name. No log line and no error contains a URL."""
 
 import logging
 import re
 import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rl_training.alerts import encryption
 
 # apprise and the libraries that it sends with write URLs, paths with tokens and message contents into their logs.
 LOGGERS_WITH_SECRETS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "paho", "slixmpp")
 STATUS = re.compile(r"\berror=(\d{3})\b")
+# A new URL begins where a scheme follows spaces or a comma.
+SEPARATOR = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+# Where apprise's services keep the targets that one URL names.
+TARGET_LISTS = ("targets", "topics", "channels", "users", "rooms")
 
 
 class WarningsOfThread(logging.Handler):
@@ -22,29 +31,91 @@ class WarningsOfThread(logging.Handler):
             self.lines.append(record.getMessage())
 
 
-def send(address: str, title: str, body: str, *, good: bool = False) -> str:
-    """Send a message to an apprise URL; return why it was not sent, empty when it was.
+@dataclass(frozen=True)
+class Recipient:
+    """One recipient of a channel: `fingerprint` names it without its secrets, `service` is apprise's object or None."""
 
-    `good` selects apprise's style for good news. Raises no exception, because its text might contain the URL.
-    """
-    # apprise takes 45 MB: only the process that sends messages imports it, with its first message.
-    import apprise
+    fingerprint: str
+    service: Any
 
-    silence_loggers()
-    warnings = WarningsOfThread()
-    logging.getLogger("apprise").addHandler(warnings)
-    try:
-        service = apprise.Apprise.instantiate(address, asset=apprise.AppriseAsset(app_id="Quantum trader"))
-        if service is None:
+    def send(self, title: str, body: str, *, good: bool = False) -> str:
+        """Send a message to this recipient; return why it was not sent, empty when it was.
+
+        `good` selects apprise's style for good news. Raises no exception, because its text might contain the URL.
+        """
+        # apprise takes 45 MB: only the process that sends messages imports it, with its first message.
+        import apprise
+
+        if self.service is None:
             return "the address is not one that apprise knows; see its list of services"
         kind = apprise.NotifyType.SUCCESS if good else apprise.NotifyType.WARNING
-        sent = service.notify(body=body, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
-        return "" if sent else _reason(warnings.lines)
-    except Exception as error:
+        warnings = WarningsOfThread()
+        logging.getLogger("apprise").addHandler(warnings)
+        try:
+            sent = self.service.notify(body=body, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
+            return "" if sent else _reason(warnings.lines)
+        except Exception as error:
+            # A service's plugin may raise any exception, with the URL in its text.
+            return f"sending ended in {type(error).__name__}"
+        finally:
+            logging.getLogger("apprise").removeHandler(warnings)
+
+
+def recipients(address: str) -> list[Recipient]:
+    """Return the recipients that one or several apprise URLs name, each once, in their order."""
+    silence_loggers()
+    found = {}
+    for url in split(address):
+        for target, service in _services(url):
+            fingerprint = encryption.fingerprint(f"{url}\0{target}")
+            found[fingerprint] = Recipient(fingerprint, service)
+    return list(found.values())
+
+
+def send(address: str, title: str, body: str, *, good: bool = False) -> str:
+    """Send a message to all recipients of the address; return why some did not get it, empty when all did."""
+    reached = recipients(address)
+    return describe([recipient.send(title, body, good=good) for recipient in reached])
+
+
+def describe(problems: Sequence[str]) -> str:
+    """Return one text for the problems of all recipients, each of which is empty for a recipient that was reached."""
+    failed = [problem for problem in problems if problem]
+    if not failed or len(problems) == 1:
+        return failed[0] if failed else ""
+    return f"{len(failed)} of {len(problems)} recipients: {', '.join(dict.fromkeys(failed))}"
+
+
+def split(address: str) -> list[str]:
+    """Return the apprise URLs in a text that separates them by spaces or commas."""
+    return SEPARATOR.split(address.strip())
+
+
+def _services(url: str) -> Iterator[tuple[str, Any]]:
+    """Yield each target of the URL, as a text, with apprise's object for this target alone.
+
+    A service without a list of targets, or one that sends to several targets with one request, is one recipient.
+    """
+    whole = _instantiate(url)
+    lists = ((name, getattr(whole, name, None)) for name in TARGET_LISTS)
+    name, targets = next(((n, found) for n, found in lists if isinstance(found, list) and len(found) > 1), ("", []))
+    if not name or len(whole) != len(targets):
+        yield "", whole
+        return
+    for target in targets:
+        service = _instantiate(url)
+        setattr(service, name, [target])
+        yield repr(target), service
+
+
+def _instantiate(url: str) -> Any:
+    import apprise  # see Recipient.send
+
+    try:
+        return apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(app_id="Quantum trader"))
+    except Exception:
         # A service's plugin may raise any exception, with the URL in its text.
-        return f"sending ended in {type(error).__name__}"
-    finally:
-        logging.getLogger("apprise").removeHandler(warnings)
+        return None
 
 
 def silence_loggers() -> None:

@@ -112,3 +112,81 @@ def test_unusable_channel_url_gives_a_reason(receiver, settings):
     channel = store_channel(receiver)
     settings.SECRET_KEY = "another"
     assert "another SECRET_KEY" in delivery.send_test(channel.pk)
+
+
+def store_recipients(*urls: str) -> AlertChannel:
+    channel = AlertChannel(name="team")
+    channel.address = " ".join(urls)
+    channel.save()
+    return channel
+
+
+def test_unreachable_recipient_does_not_repeat_message_to_others(receiver, policy):
+    channel = store_recipients(receiver.address("a"), "json://127.0.0.1:1/down,", receiver.address("b"))
+    open_alerts(policy)
+    for _ in range(3):
+        assert try_again(channel) == 1
+        [message] = channel.messages.all()
+        assert message.problem == "1 of 3 recipients: the service cannot be reached"
+        assert message.sent_at is None
+    assert receiver.paths == ["/path-a", "/path-b"]
+    state_changes.resolve([message.alert_id])
+    try_again(channel)
+    assert receiver.paths == ["/path-a", "/path-b"] * 2
+    assert receiver.titles[2:] == ["Resolved: rl_v3: a run failed"] * 2
+
+
+def test_message_is_sent_when_last_recipient_is_reached(receiver, policy):
+    channel = store_recipients(receiver.address("a"), receiver.address("b"))
+    receiver.answers = [500]
+    open_alerts(policy)
+    assert try_again(channel) == 1
+    assert try_again(channel) == 1
+    assert receiver.paths == ["/path-a", "/path-b", "/path-a"]
+    assert channel.messages.get().sent_at
+    assert try_again(channel) == 0
+
+
+def test_each_target_of_one_url_is_a_recipient(receiver, policy):
+    channel = store_recipients(f"ntfy://127.0.0.1:{receiver.server.server_port}/first/second")
+    receiver.answers = [500]
+    open_alerts(policy)
+    try_again(channel)
+    [reached] = [message["topic"] for message in receiver.messages]
+    try_again(channel)
+    assert [message["topic"] for message in receiver.messages] == [reached, *({"first", "second"} - {reached})]
+    assert channel.messages.get().sent_at
+
+
+@pytest.mark.parametrize(
+    ("address", "number"),
+    [
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#a/#b", 2),
+        ("tgram://123456789:abcdefg_hijklmnop/12315544/12315545", 2),
+        ("mailto://user:secret@example.org/a@example.org/b@example.org", 2),
+        ("json://localhost/a json://localhost/a", 1),
+        ("nothing://here json://localhost/a", 2),
+    ],
+)
+def test_recipients_of_apprise_urls(address, number):
+    found = sending.recipients(address)
+    assert len(found) == number
+    assert [recipient.fingerprint for recipient in sending.recipients(address)] == [r.fingerprint for r in found]
+
+
+def test_delivery_stops_when_another_process_claims_the_messages(receiver, policy):
+    channel = store_recipients(receiver.address("a"), receiver.address("b"))
+    open_alerts(policy)
+    slow = delivery.claim_due(channel.pk, timezone.now())
+    assert delivery.claim_due(channel.pk, timezone.now() + timedelta(minutes=3))
+    recipients = sending.recipients(channel.address)
+    assert delivery.send_to_recipients(slow, recipients) == "another process sends the messages"
+    assert receiver.messages == []
+
+
+def test_test_message_names_number_of_failed_recipients(receiver):
+    channel = store_recipients(receiver.address("a"), "json://127.0.0.1:1/down", "nothing://here")
+    outcome = "not sent: 2 of 3 recipients: the service cannot be reached, the address is not one that apprise knows"
+    assert delivery.send_test(channel.pk).startswith(outcome)
+    assert receiver.titles == ["Test"]
+    assert channel.masked_address == "json://..., json://..., nothing://..."

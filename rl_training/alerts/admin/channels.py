@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import EMPTY
-from rl_training.alerts import delivery
+from rl_training.alerts import delivery, sending
 from rl_training.alerts.models import AlertChannel
 
 STATE = ("masked_address", "last_test", "waiting")
@@ -23,10 +23,10 @@ class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
     address = forms.CharField(
         required=False,
         strip=True,
-        max_length=2000,
+        max_length=10_000,
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password", "class": "vTextField"}),
-        help_text="An apprise URL, such as mailto://user:password@example.org or slack://TokenA/TokenB/TokenC. "
-        "It is stored encrypted and not shown again.",
+        help_text="An apprise URL, such as mailto://user:password@example.org or slack://TokenA/TokenB/TokenC; several "
+        "are separated by spaces. It is stored encrypted and not shown again.",
     )
 
     class Meta:
@@ -42,11 +42,7 @@ class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_address(self) -> str:
         address: str = self.cleaned_data["address"]
-        try:
-            complete = "://" in address and urlsplit(address).scheme
-        except ValueError:
-            complete = False
-        if address and not complete:
+        if address and not all(_is_complete(url) for url in sending.split(address)):
             raise forms.ValidationError("It is not an apprise URL: it begins with the service's name and ://.")
         return address
 
@@ -54,6 +50,13 @@ class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
         super()._post_clean()  # type: ignore[misc]
         if address := self.cleaned_data.get("address"):
             self.instance.address = address
+
+
+def _is_complete(url: str) -> bool:
+    try:
+        return "://" in url and bool(urlsplit(url).scheme)
+    except ValueError:
+        return False
 
 
 @admin.register(AlertChannel)

@@ -2,7 +2,7 @@
 
 from rl_training.alerts.models.alert import Alert, AlertQuerySet
 from rl_training.alerts.models.channel import AlertChannel, AlertChannelQuerySet
-from rl_training.alerts.models.message import AlertMessage, AlertMessageQuerySet
+from rl_training.alerts.models.message import AlertDelivery, AlertMessage, AlertMessageQuerySet
 from rl_training.alerts.models.round import Round
 from rl_training.alerts.models.rule import AlertRule, add_default_rules
 
@@ -10,6 +10,7 @@ __all__ = [
     "Alert",
     "AlertChannel",
     "AlertChannelQuerySet",
+    "AlertDelivery",
     "AlertMessage",
     "AlertMessageQuerySet",
     "AlertQuerySet",

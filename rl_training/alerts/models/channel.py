@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from django.db import models
 
-from rl_training.alerts import encryption
+from rl_training.alerts import encryption, sending
 
 
 class AlertChannelQuerySet(models.QuerySet["AlertChannel"]):
@@ -13,7 +13,10 @@ class AlertChannelQuerySet(models.QuerySet["AlertChannel"]):
 
 
 class AlertChannel(models.Model):
-    """A recipient of alert messages. The apprise URL often holds a password: it is stored encrypted and never shown."""
+    """Where alert messages go: one or several recipients.
+
+    Apprise URLs often hold passwords, so they are stored encrypted and never shown.
+    """
 
     name = models.CharField(max_length=50, unique=True)
     sealed_address = models.TextField(editable=False)
@@ -35,7 +38,7 @@ class AlertChannel(models.Model):
 
     @property
     def address(self) -> str:
-        """Return the decrypted apprise URL. Raises `encryption.UnreadableError`."""
+        """Return the decrypted apprise URLs. Raises `encryption.UnreadableError`."""
         return encryption.decrypt(self.sealed_address)
 
     @address.setter
@@ -44,8 +47,8 @@ class AlertChannel(models.Model):
 
     @property
     def masked_address(self) -> str:
-        """Return the part of the apprise URL that may be shown: the service's name."""
+        """Return the part of each apprise URL that may be shown: the service's name."""
         try:
-            return f"{urlsplit(self.address).scheme}://..."
+            return ", ".join(f"{urlsplit(url).scheme}://..." for url in sending.split(self.address))
         except encryption.UnreadableError as error:
             return str(error)

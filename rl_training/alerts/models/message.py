@@ -51,3 +51,17 @@ class AlertMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event} to {self.channel}"
+
+
+class AlertDelivery(models.Model):
+    """A recipient of a message's channel that has received the message. Other recipients are tried again."""
+
+    message = models.ForeignKey(AlertMessage, on_delete=models.CASCADE, related_name="deliveries")
+    recipient = models.CharField(max_length=32, help_text="The recipient's fingerprint.")
+    sent_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["message", "recipient"], name="delivery_once_per_recipient"),)
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.recipient}"
