@@ -49,6 +49,21 @@ def escape_control_characters(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def shorten_lost_process(record: logging.LogRecord) -> bool:
+    """Remove the traceback from Celery's line about a pool process that ended: it shows only code of Celery.
+
+    A process that SIGTERM ended has released its run, so its end is no error.
+    """
+    # The error is the line's argument; `exc_info` holds a copy that billiard has wrapped.
+    error = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    if type(error).__name__ == "WorkerLostError":
+        record.exc_info = record.exc_text = None
+        if any(end in str(error) for end in ("SIGTERM", "exitcode 0")):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args = "A process of the pool was stopped: %s", (str(error),)
+    return True
+
+
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -81,10 +96,14 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"structlog": formatter},
+        "filters": {
+            "lost_process": {"()": "django.utils.log.CallbackFilter", "callback": shorten_lost_process},
+        },
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
+            "celery.worker.request": {"filters": ["lost_process"]},
             # Flower queries the worker when it starts and warns four times while the worker is still starting.
             "flower.inspector": {"level": "ERROR"},
         },

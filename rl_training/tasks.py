@@ -39,7 +39,7 @@ def train_policy(run_id: str) -> None:
 def prepare_process(**_: Any) -> None:
     """Prepare a process of the pool for its first run: it ends with its worker, and its compiled code is loaded."""
     set_pdeathsig("SIGKILL")
-    log.info("Preparing to train: compiling takes about a minute, once on each machine")
+    log.info("Preparing to train: the first time on a machine, this compiles for about a minute")
     began_at = time.monotonic()
     from rl_training.core.run import training  # torch: see execution.train()
 

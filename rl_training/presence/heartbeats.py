@@ -28,7 +28,7 @@ FORGOTTEN_AFTER_SECONDS = 3600
 TIMEOUT_SECONDS = 2.0
 
 # Shown with runs that wait while every worker is still preparing.
-PREPARING = "the worker is preparing: it compiles the training code, about a minute, once"
+PREPARING = "the worker is preparing: the first time on a machine, it compiles for about a minute"
 PREPARING_KEY = "quantum_trader:preparing"
 # Workers report every two seconds.
 PREPARING_WITHIN_SECONDS = 10.0

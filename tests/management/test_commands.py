@@ -106,7 +106,9 @@ def test_training_status_says_why_a_queued_run_waits(policy, streams):
     assert "queued\n" in output_of("training_status")
     heartbeats.record("worker")
     heartbeats.record_preparing(True)
-    assert "queued: the worker is preparing: it compiles the training code" in output_of("training_status")
+    assert "queued: the worker is preparing: the first time on a machine, it compiles for about a minute" in output_of(
+        "training_status"
+    )
 
 
 def test_training_status_escapes_control_characters(policy):

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
 from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
@@ -78,3 +80,33 @@ def test_json_line_has_the_same_keys(lines):
 def test_unknown_log_format_is_refused_with_the_known_ones():
     with pytest.raises(ImproperlyConfigured, match="LOG_FORMAT is 'xml'; it is one of: console, json"):
         logs.logging_config("xml", "INFO")
+
+
+@pytest.mark.parametrize(
+    ("end", "line"),
+    [
+        ("signal 15 (SIGTERM)", "celery.worker.request: A process of the pool was stopped: {end} timestamp="),
+        ("exitcode 0", "celery.worker.request: A process of the pool was stopped: {end} timestamp="),
+        (
+            "signal 9 (SIGKILL)",
+            "celery.worker.request: Task handler raised error: WorkerLostError('{end}') level=error",
+        ),
+    ],
+)
+def test_ended_pool_process_is_one_line_and_no_error_when_stopped(end, line, lines):
+    try:
+        raise WorkerLostError(end)
+    except WorkerLostError as error:
+        wrapped = ExceptionInfo().exc_info
+        logging.getLogger("celery.worker.request").error("Task handler raised error: %r", error, exc_info=wrapped)
+    assert lines[-1].startswith(line.format(end=end))
+    assert "Traceback" not in lines[-1]
+
+
+def test_other_error_of_a_task_keeps_its_traceback(lines):
+    try:
+        raise ValueError("no bars")
+    except ValueError as error:
+        logging.getLogger("celery.worker.request").error("Task handler raised error: %r", error, exc_info=True)
+    assert "level=error" in lines[-1]
+    assert "Traceback" in lines[-1]

@@ -15,6 +15,8 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 PERIOD_SECONDS = 60.0
+# Without it, the rounding errors of hundreds of additions would refuse the last request of an allowance.
+ROUNDING_SECONDS = 1e-4
 
 
 class RateLimit(BaseThrottle):
@@ -35,7 +37,7 @@ class RateLimit(BaseThrottle):
             key = (scope, request.user.pk)
             full_at = max(now, self._full_at.get(key, now)) + cost
             self._too_early = full_at - now - PERIOD_SECONDS
-            if self._too_early > 0:
+            if self._too_early > ROUNDING_SECONDS:
                 return False
             self._full_at[key] = full_at
         return True

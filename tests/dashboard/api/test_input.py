@@ -29,6 +29,21 @@ BODIES = {
 }
 
 
+@pytest.mark.parametrize(("size", "status"), [(64_000, 201), (64_001, 413)])
+def test_body_has_at_most_64000_bytes(operator, policy, size, status):
+    content = b'{"policy": "rl_v3"}'.ljust(size)
+    assert operator.post(RUNS, content, content_type=JSON).status_code == status
+    assert TrainingRun.objects.count() == (status == 201)
+
+
+@pytest.mark.parametrize("size", [64_000, 64_001])
+def test_characters_of_several_bytes_count_as_bytes(operator, policy, size):
+    content = ('{"policy": "' + "ä" * 31_993).encode() + b'"}'
+    assert len(content) == 64_000
+    status = operator.post(RUNS, content.ljust(size), content_type=JSON).status_code
+    assert status == (400 if size == 64_000 else 413)
+
+
 @pytest.mark.parametrize("body", BODIES)
 def test_malformed_body_is_refused(operator, body):
     content, status = BODIES[body]

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 from rest_framework.settings import api_settings
 
@@ -53,6 +55,17 @@ def test_scopes_and_users_have_separate_allowances(policy, rates):
     assert operator.get(SUMMARY).status_code == 200
     assert trigger(operator).status_code == 201
     assert client_of("viewer").get(RUNS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "allowed"), [("GET", "reads", 1_200), ("POST", "reads", 300), ("GET", "summary", 60_000)]
+)
+def test_default_rates_allow_as_many_requests_at_once(monkeypatch, rates, method, scope, allowed):
+    defaults = {"reads": 1_200, "writes": 300, "summary": 60_000}
+    monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE_RATES", defaults)
+    request, view = SimpleNamespace(method=method, user=SimpleNamespace(pk=1)), SimpleNamespace(throttle_scope=scope)
+    answers = [RateLimit().allow_request(request, view) for _ in range(allowed + 1)]
+    assert answers == [True] * allowed + [False]
 
 
 def test_throttled_trigger_starts_no_run(policy, rates):

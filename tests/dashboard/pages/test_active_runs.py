@@ -54,7 +54,7 @@ def test_snapshot_with_unknown_sizes_is_no_error(page, policy, config):
 @pytest.mark.parametrize(
     ("preparing", "reason"),
     [
-        (True, "Waiting: the worker is preparing: it compiles the training code"),
+        (True, "Waiting: the worker is preparing: the first time on a machine, it compiles for about a minute"),
         (False, "Waiting for a worker; queued"),
     ],
 )
