@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rest_framework.settings import api_settings
@@ -63,7 +64,8 @@ def test_scopes_and_users_have_separate_allowances(policy, rates):
 def test_default_rates_allow_as_many_requests_at_once(monkeypatch, rates, method, scope, allowed):
     defaults = {"reads": 1_200, "writes": 300, "summary": 60_000}
     monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE_RATES", defaults)
-    request, view = SimpleNamespace(method=method, user=SimpleNamespace(pk=1)), SimpleNamespace(throttle_scope=scope)
+    request: Any = SimpleNamespace(method=method, user=SimpleNamespace(pk=1))
+    view = SimpleNamespace(throttle_scope=scope)
     answers = [RateLimit().allow_request(request, view) for _ in range(allowed + 1)]
     assert answers == [True] * allowed + [False]
 
