@@ -13,6 +13,7 @@ from dashboard.pages.policy_states import state_of
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
+from rl_training.runs.next_start import next_start
 
 RUNS_LISTED = 10
 
@@ -45,6 +46,7 @@ def settings_and_results(policy: PolicyStore) -> dict[str, Any]:
     version = policy.versions.select_related("run").order_by("-number").first()
     return {
         "settings": settings_of(policy),
+        "start": next_start(policy),
         "charts": charts_of(policy.name),
         "version": version,
         "evaluation": shown(version.evaluation) if version else None,

@@ -15,6 +15,7 @@ from dashboard.pages.actions import CHANGE_POLICY, Action
 from rl_training.core.config_problems import format_problems
 from rl_training.models import PolicyStore
 from rl_training.policy_edits import PolicyForm
+from rl_training.runs.next_start import NextStart, next_start
 from rl_training.schedule import slots
 
 DUE_TIMES = 5
@@ -31,11 +32,15 @@ class SettingsForm(PolicyForm):
 
 @dataclass(frozen=True)
 class Preview:
-    """The effects of saving: name, old and new value of each change, the next due times, and whether a run starts."""
+    """The effects of saving: name, old and new value of each change, the next due times, and whether a run starts.
+
+    `start` says what the next run starts from, None before the first version.
+    """
 
     changes: list[tuple[str, Any, Any]]
     due: list[datetime]
     sentence: str
+    start: NextStart | None
 
 
 class SettingsPage(Action):
@@ -79,7 +84,7 @@ def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
     now = timezone.now()
     due = slots.upcoming(policy, now, DUE_TIMES)
     changes = [(name, stored[name], value) for name, value in values.items() if value != stored[name]]
-    return Preview(changes, due if policy.enabled else [], sentence(policy, due[0], now))
+    return Preview(changes, due if policy.enabled else [], sentence(policy, due[0], now), next_start(policy))
 
 
 def sentence(policy: PolicyStore, first: datetime, now: datetime) -> str:

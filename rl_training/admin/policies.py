@@ -19,6 +19,7 @@ from rl_training.admin.policy_history import PolicyHistoryAdmin, invalid_configs
 from rl_training.admin.train_now import TrainNowAction
 from rl_training.models import PolicyStore
 from rl_training.policy_edits import set_enabled
+from rl_training.runs.next_start import next_start
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
@@ -51,7 +52,16 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: PolicyStore | None = None) -> list[tuple[str, dict[str, Any]]]:
         editable = self.has_change_permission(request, obj)
         return [
-            ("Schedule", {"fields": (*SCHEDULE, *(STATE if obj else ()), *(("seen",) if obj and editable else ()))}),
+            (
+                "Schedule",
+                {
+                    "fields": (
+                        *SCHEDULE,
+                        *(STATE if obj else ()),
+                        *(("seen", "from_scratch") if obj and editable else ()),
+                    )
+                },
+            ),
             ("Limits of a run", {"fields": LIMITS}),
             ("Market", {"fields": ("market",)}),
             ("Environment", {"fields": ("environment",)}),
@@ -78,6 +88,9 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
         obj._history_user = request.user
         if change:
             obj.save_settings()
+            start = next_start(obj)
+            if start and (start.from_scratch or start.new_market):
+                self.message_user(request, str(start), messages.WARNING)
         else:
             obj.save()
 

@@ -8,9 +8,9 @@ import pytest
 from rl_training.admin.config_field import form_schema
 from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
-from rl_training.models import PolicyStore
+from rl_training.models import PolicyStore, PolicyVersion
 from tests.admin.policy_pages import LIST, change_url, edit, errors, form_data
-from tests.stored import MARKUP, store_raw
+from tests.stored import MARKUP, finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
 
@@ -132,3 +132,35 @@ def test_policy_with_invalid_config_is_listed_and_repaired(admin, policy):
     policy = PolicyStore.objects.get(pk=policy.pk)
     assert policy.environment == EnvironmentConfig(episode_length=99)
     assert policy.ppo == PPOConfig()
+
+
+@pytest.fixture
+def version(policy):
+    config = {name: getattr(policy, name).model_dump(mode="json") for name in ("market", "environment", "ppo")}
+    run = finished_run(policy, config=config)
+    return PolicyVersion.objects.create(policy=policy, number=1, run=run, artifact="a", sha256="b", evaluation={})
+
+
+def test_edit_that_discards_learned_weights_asks_once(admin, policy, version):
+    response = edit(admin, policy, environment={"positions": [0, 1]})
+    assert errors(response) == {
+        "from_scratch": [
+            "The next run starts from scratch and does not use the weights of version 1: positions changed."
+        ]
+    }
+    assert 'type="checkbox" name="from_scratch"' in response.content.decode()
+    assert edit(admin, policy, environment={"positions": [0, 1]}, from_scratch="on").status_code == 302
+    policy.refresh_from_db()
+    assert policy.environment.positions == [0.0, 1.0]
+    assert edit(admin, policy, interval_minutes=5).status_code == 302
+
+
+def test_edit_of_the_market_says_from_which_version_it_continues(admin, policy, version):
+    assert edit(admin, policy, market={"source": "nasdaq"}).status_code == 302
+    message, *_ = admin.get(LIST).context["messages"]
+    assert "continues from version 1, which was trained on sp500, on nasdaq" in str(message)
+
+
+def test_form_of_an_unchanged_policy_shows_no_question(admin, policy, version):
+    assert 'type="hidden" name="from_scratch"' in admin.get(change_url(policy)).content.decode()
+    assert edit(admin, policy, interval_minutes=5).status_code == 302

@@ -148,6 +148,11 @@ class MarketData:
         return bool((weekday == 5).mean() > 0.1 and (weekday == 6).mean() > 0.1)
 
 
+def training_bars(bars: int, train_fraction: float) -> int:
+    """Return how many of a market's bars are for training; the later ones are for evaluation."""
+    return int(bars * train_fraction)
+
+
 def split_market(market: MarketData, train_fraction: float) -> tuple[MarketData, MarketData]:
     """Return the first `train_fraction` of the bars, rounded down, for training and all later ones for evaluation.
 
@@ -155,7 +160,7 @@ def split_market(market: MarketData, train_fraction: float) -> tuple[MarketData,
     slice begin after the longest feature window inside it, so no feature of an evaluated decision depends on a bar of
     the training slice. Raises MarketDataError if one slice would be empty.
     """
-    bars = int(len(market) * train_fraction)
+    bars = training_bars(len(market), train_fraction)
     if not 0 < bars < len(market):
         raise MarketDataError(
             f"{len(market)} bars at train_fraction {train_fraction:g} leave {bars} to train on and "

@@ -5,6 +5,7 @@ import math
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.bars import MarketData, MarketDataError, split_market
 from rl_training.core.run.checkpoint import SavedPolicy
+from rl_training.core.run.form import differing, form_of
 from rl_training.core.trading.features import longest_window
 from rl_training.core.trading.observation import observation_names
 
@@ -20,20 +21,21 @@ def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) 
     continued from was trained on bars as late as those that the new run evaluates on.
     """
     shape, environment = policy.policy.shape, policy.environment
-    pairs = {
-        "features": (environment.features, config.environment.features),
-        "positions": (environment.positions, config.environment.positions),
-        "observation size": (shape.observation_size, len(observation_names(config.environment))),
-        "hidden_sizes": (list(shape.hidden_sizes), config.ppo.hidden_sizes),
-        "normalize_observations": (shape.normalises_observations, config.ppo.normalize_observations),
-        "normalize_rewards": (shape.normalises_rewards, config.ppo.normalize_rewards),
+    was = {
+        "features": list(environment.features),
+        "positions": list(environment.positions),
+        "observation size": shape.observation_size,
+        "hidden_sizes": list(shape.hidden_sizes),
+        "normalize_observations": shape.normalises_observations,
+        "normalize_rewards": shape.normalises_rewards,
     }
-    differing = [f"{name}: the policy's {was}, the config's {now}" for name, (was, now) in pairs.items() if was != now]
+    now = form_of(config.environment, config.ppo) | {"observation size": len(observation_names(config.environment))}
+    problems = [f"{name}: the policy's {was[name]}, the config's {now[name]}" for name in differing(was, now)]
     first = split_market(market, config.market.train_fraction)[1].timestamp[:1]
     if policy.trained_until is not None and (first <= policy.trained_until).any():
-        differing.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first[0]} on")
-    if differing:
-        raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(differing)}")
+        problems.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first[0]} on")
+    if problems:
+        raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(problems)}")
 
 
 def check_enough(config: TrainingConfig, training: MarketData, later: MarketData) -> None:

@@ -5,7 +5,7 @@ from django.utils import timezone
 
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.schedule import slots
-from tests.dashboard.pages.page_rows import active_run
+from tests.dashboard.pages.page_rows import active_run, version_of
 from tests.dashboard.pages.page_text import words
 from tests.stored import finished_run, store_raw
 
@@ -101,3 +101,16 @@ def test_settings_beside_an_invalid_config_are_not_saved(operator, policy):
     seen = PolicyStore.objects.values_list("updated_at", flat=True).get().isoformat()
     assert "repair them in the admin first" in shown(operator, **sent, seen=seen)
     assert PolicyStore.objects.values_list("interval_minutes", flat=True).get() == 60
+
+
+def test_preview_says_that_learned_weights_will_not_be_used(operator, page, policy):
+    config = policy.training_config().model_dump(mode="json")
+    version_of(finished_run(policy, config=config), 3)
+    assert "The next run continues from version 3." in shown(
+        operator, **form(policy, interval_minutes=90), action="review"
+    )
+    policy.environment = policy.environment.model_copy(update={"positions": [0.0, 1.0]})
+    policy.save_settings()
+    sentence = "starts from scratch and does not use the weights of version 3: positions changed."
+    assert sentence in shown(operator, **form(policy, interval_minutes=90), action="review")
+    assert sentence in words(page("/policies/rl_v3/"))
