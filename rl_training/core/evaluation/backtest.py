@@ -4,6 +4,7 @@ A policy can be any object with `predict`. A small enough network runs in compil
 fast. Both ways call the same accounting and observation functions, and give the same results to the bit.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -20,7 +21,6 @@ from rl_training.core.trading.accounting import (
     COST,
     EQUITY,
     REWARD,
-    TARGET,
     TURNOVER,
     UNITS,
     FloatArray,
@@ -33,6 +33,10 @@ from rl_training.core.trading.accounting import (
 from rl_training.core.trading.observation import Observer, fill_in
 
 POLICY, BUY_AND_HOLD, FLAT = ACCOUNTS = range(3)
+
+# Compiled code reports no progress, so it trades this many bars and returns. With the largest network that runs in
+# compiled code they take a few seconds; a call takes as long as a few bars.
+BARS_PER_CALL = 4096
 
 
 class Policy(Protocol):
@@ -75,11 +79,17 @@ class _Bars(NamedTuple):
     close: FloatArray
 
 
-def run_backtest(policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer) -> Backtest:
+def run_backtest(
+    policy: Policy,
+    market: MarketData,
+    config: EnvironmentConfig,
+    observer: Observer,
+    on_bars: Callable[[], None] = lambda: None,
+) -> Backtest:
     """Trade from the first bar with a full feature window to the last bar.
 
     `observer` must have been made for the same market and config. The market needs at least one bar after the first
-    decision.
+    decision. `on_bars` is called again and again, after BARS_PER_CALL bars at most.
     """
     bars = len(market) - 1 - observer.first_bar
     backtest = Backtest(
@@ -89,14 +99,19 @@ def run_backtest(policy: Policy, market: MarketData, config: EnvironmentConfig, 
         held=np.empty((bars, len(ACCOUNTS)), np.bool_),
     )
     if isinstance(policy, trained.Policy) and policy.actor_parameters <= MOST_COMPILED_PARAMETERS:
-        _follow_network(policy, market, config, observer, backtest)
+        _follow_network(policy, market, config, observer, backtest, on_bars)
     else:
-        _follow(policy, market, config, observer, backtest)
+        _follow(policy, market, config, observer, backtest, on_bars)
     return backtest
 
 
 def _follow(
-    policy: Policy, market: MarketData, config: EnvironmentConfig, observer: Observer, backtest: Backtest
+    policy: Policy,
+    market: MarketData,
+    config: EnvironmentConfig,
+    observer: Observer,
+    backtest: Backtest,
+    on_bars: Callable[[], None],
 ) -> None:
     accounts = open_accounts(len(ACCOUNTS))
     target = np.zeros(len(ACCOUNTS))
@@ -112,15 +127,25 @@ def _follow(
         backtest.cost[index] = outcome.cost
         backtest.turnover[index] = outcome.turnover
         backtest.held[index] = (accounts.units != 0) | (outcome.ruined & (outcome.reward != 0))
+        on_bars()
 
 
 def _follow_network(
-    policy: trained.Policy, market: MarketData, config: EnvironmentConfig, observer: Observer, backtest: Backtest
+    policy: trained.Policy,
+    market: MarketData,
+    config: EnvironmentConfig,
+    observer: Observer,
+    backtest: Backtest,
+    on_bars: Callable[[], None],
 ) -> None:
     bars = _Bars(
         observer.rows, observer.width, observer.largest_position, observer.first_bar, market.open, market.close
     )
-    _follow_compiled(_actor(policy, config), bars, cost_rates(config), backtest)
+    actor, rates, accounts = _actor(policy, config), cost_rates(config), open_accounts(len(ACCOUNTS)).rows
+    for begin in range(0, len(backtest.cost), BARS_PER_CALL):
+        end = min(begin + BARS_PER_CALL, len(backtest.cost))
+        _follow_compiled(actor, bars, rates, backtest, begin, end, accounts)
+        on_bars()
 
 
 def _actor(policy: trained.Policy, config: EnvironmentConfig) -> _Actor:
@@ -140,17 +165,18 @@ def _actor(policy: trained.Policy, config: EnvironmentConfig) -> _Actor:
 
 
 @compiled
-def _follow_compiled(actor: _Actor, bars: _Bars, rates: Rates, backtest: Backtest) -> None:
+def _follow_compiled(
+    actor: _Actor, bars: _Bars, rates: Rates, backtest: Backtest, begin: int, end: int, state: FloatArray
+) -> None:
+    """Trade the bars from `begin` to `end`. `state` holds the rows of the accounts, which are updated."""
     count = backtest.equity.shape[1]
-    # The rows are those of Accounts: trade_bar_into() takes both arrays.
-    accounts, after = np.ones((6, count)), np.empty((6, count))
-    accounts[UNITS] = accounts[TARGET] = 0.0
+    accounts, after = state.copy(), np.empty_like(state)
     outcome, ruined = np.empty((3, count)), np.empty(count, np.bool_)
     target, opened, closed = np.zeros(count), np.empty(count), np.empty(count)
     target[BUY_AND_HOLD] = 1.0
     sizes = actor.network.sizes
     hidden, logits = np.empty((len(sizes) - 2, sizes[1:-1].max()), np.float32), np.empty((sizes[-1], 1), np.float32)
-    for index in range(len(backtest.cost)):
+    for index in range(begin, end):
         bar = bars.first + index
         seen = bars.rows[bar : bar + 1].copy()
         # Only the first account, which is POLICY, is observed: `seen` has one row.
@@ -167,3 +193,4 @@ def _follow_compiled(actor: _Actor, bars: _Bars, rates: Rates, backtest: Backtes
         backtest.cost[index] = outcome[COST]
         backtest.turnover[index] = outcome[TURNOVER]
         backtest.held[index] = (accounts[UNITS] != 0) | (ruined & (outcome[REWARD] != 0))
+    state[:] = accounts

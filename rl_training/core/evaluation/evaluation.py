@@ -1,5 +1,6 @@
 """Evaluation of a policy on held-out bars, compared with buy-and-hold and with staying flat."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -59,12 +60,18 @@ class Evaluation(Performance):
 
 
 def evaluate(
-    policy: Policy, market: MarketData, config: EnvironmentConfig, *, statistics: FeatureStatistics
+    policy: Policy,
+    market: MarketData,
+    config: EnvironmentConfig,
+    *,
+    statistics: FeatureStatistics,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Run `policy` once through `market`, from the first bar with a full feature window to the last.
 
     Accounting and observations are the same as in `TradingEnv`; a ruined account stays at its floor. `statistics` must
-    come from the training bars.
+    come from the training bars. `on_progress` is called again and again, so that a caller can tell an evaluation that
+    takes long from one that hangs.
 
     Raises MarketDataError where the market has no bar for a decision and one after it, or where equity exceeds what a
     float64 holds.
@@ -76,7 +83,7 @@ def evaluate(
             f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
             "decision, its own and the one after"
         )
-    backtest = run_backtest(policy, market, config, observer)
+    backtest = run_backtest(policy, market, config, observer, on_progress)
     beyond = ~np.isfinite(backtest.equity).all(axis=1)
     if beyond.any():
         raise MarketDataError(
@@ -88,7 +95,7 @@ def evaluate(
     closes = market.timestamp[observer.first_bar :][points]
 
     def performance(account: int) -> dict[str, Any]:
-        return _performance(backtest, account, annualisation, points)
+        return _performance(backtest, account, annualisation, points, on_progress)
 
     return Evaluation(
         **performance(POLICY),
@@ -119,7 +126,11 @@ def _drawdown(equity: FloatArray) -> FloatArray:
 
 
 def _performance(
-    backtest: Backtest, account: int, annualisation: float, points: npt.NDArray[np.int64]
+    backtest: Backtest,
+    account: int,
+    annualisation: float,
+    points: npt.NDArray[np.int64],
+    on_progress: Callable[[], None],
 ) -> dict[str, Any]:
     equity, held = backtest.equity[:, account], backtest.held[:, account]
     returns = equity[1:] / equity[:-1] - 1.0
@@ -129,7 +140,7 @@ def _performance(
     return {
         "total_return": float(equity[-1] / equity[0] - 1.0),
         "sharpe": scale * _sharpe(returns) if varies else None,
-        "sharpe_interval": sharpe_interval(returns, annualisation) if varies else None,
+        "sharpe_interval": sharpe_interval(returns, annualisation, on_progress=on_progress) if varies else None,
         "sortino": scale * float(returns.mean()) / downside if downside > _NO_DEVIATION else None,
         "max_drawdown": float(_drawdown(equity).max()),
         "turnover": float(backtest.turnover[:, account].sum()),
@@ -145,11 +156,14 @@ def _sharpe(returns: FloatArray) -> float:
     return float(returns.mean()) / deviation if deviation > _NO_DEVIATION else 0.0
 
 
-def sharpe_interval(returns: FloatArray, annualisation: float, seed: int = 0) -> tuple[float, float]:
+def sharpe_interval(
+    returns: FloatArray, annualisation: float, seed: int = 0, on_progress: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
     """Return the 95 % percentile interval of the annualised Sharpe ratio of simple returns, [bars].
 
     The stationary bootstrap (Politis and Romano, 1994) keeps the dependence between neighbouring bars. Its blocks have
-    the mean length bars^(1/3). It draws 1,000 resamples, and fewer, but at least 100, beyond 10,000 bars.
+    the mean length bars^(1/3). It draws 1,000 resamples, and fewer, but at least 100, beyond 10,000 bars. `on_progress`
+    is called for each resample.
     """
     # arch imports pandas and statsmodels, which takes seconds. A run that resumes after a fault trains first.
     from arch.bootstrap import StationaryBootstrap
@@ -159,6 +173,7 @@ def sharpe_interval(returns: FloatArray, annualisation: float, seed: int = 0) ->
     scale = np.sqrt(annualisation)
 
     def statistic(resample: FloatArray) -> FloatArray:
+        on_progress()
         return np.array([scale * _sharpe(resample)])
 
     lower, upper = bootstrap.conf_int(statistic, resamples, method="percentile", size=0.95)[:, 0]

@@ -7,7 +7,7 @@ pickled, so loading a file runs no code from it.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.trading.features import FeatureStatistics
 
 POLICY_FORMAT = 1
-CHECKPOINT_FORMAT = 2
+CHECKPOINT_FORMAT = 3
+# Format 2 holds the episode rewards as JSON; see progress.restore().
+READABLE_CHECKPOINT_FORMATS = (2, CHECKPOINT_FORMAT)
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
 # A key in the metadata of a policy; see SavedPolicy.trained_until.
 TRAINED_UNTIL = "trained_until"
@@ -113,7 +115,7 @@ def save_policy(
 
 def load_policy(path: Path) -> SavedPolicy:
     """Return the policy of save_policy(). Raises CheckpointError if it is missing, damaged or of another format."""
-    manifest = _unsealed(path / MANIFEST_FILE, POLICY_FORMAT, _read(path / MANIFEST_FILE))
+    manifest = _unsealed(path / MANIFEST_FILE, (POLICY_FORMAT,), _read(path / MANIFEST_FILE))
     tensors, _ = _tensors(path / TENSORS_FILE)
     if tensor_digest(tensors) != manifest["digest"]:
         raise CheckpointError(f"{path / TENSORS_FILE}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
@@ -144,7 +146,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and state of save_checkpoint(). Raises CheckpointError if missing or damaged."""
     tensors, metadata = _tensors(path)
-    content = _unsealed(path, CHECKPOINT_FORMAT, metadata.get(METADATA_KEY, "").encode())
+    content = _unsealed(path, READABLE_CHECKPOINT_FORMATS, metadata.get(METADATA_KEY, "").encode())
     if tensor_digest(tensors) != content["digest"]:
         raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
     return tensors, content["state"]
@@ -158,14 +160,15 @@ def _sealed(path: Path, number: int, content: dict[str, Any]) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot be written: not what JSON holds: {error}") from error
 
 
-def _unsealed(path: Path, number: int, text: bytes) -> dict[str, Any]:
+def _unsealed(path: Path, readable: Sequence[int], text: bytes) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{path}: damaged: not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != number:
+    if not isinstance(content, dict) or content.get("format") not in readable:
         found = content.get("format") if isinstance(content, dict) else None
-        raise CheckpointError(f"{path}: format {found!r}; this program reads format {number}")
+        numbers = " and ".join(map(str, readable))
+        raise CheckpointError(f"{path}: format {found!r}; this program reads format {numbers}")
     if content.pop("sha256", None) != _json_digest(content):
         raise CheckpointError(f"{path}: damaged: SHA-256 of its content is not the one that was saved with it")
     return content

@@ -1,7 +1,7 @@
 """The progress of a run, episode by episode, and the state that its checkpoint holds."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from torch import Tensor
 from rl_training.core.ppo.policy import part_of
 from rl_training.core.ppo.ppo import PPO, Iteration
 from rl_training.core.trading.environment import TradingVectorEnv
+
+# The name of the episode rewards among the tensors of a checkpoint.
+EPISODE_REWARDS = "tally.episode_rewards"
 
 
 @dataclass(frozen=True)
@@ -67,14 +70,20 @@ def capture(ppo: PPO, env: TradingVectorEnv, tally: Tally) -> tuple[dict[str, Te
     """Return everything that a bit-identical continuation needs: tensors, and the rest as values for JSON."""
     tensors, rest = split_arrays("environment", env.state_dict())
     tensors |= {f"ppo.{name}": tensor for name, tensor in ppo.state_dict().items()}
-    return tensors, {"environment": rest, "tally": asdict(tally)}
+    # One number for each episode: as JSON, 100,000 of them take 2.4 MB and 0.2 s in every checkpoint.
+    tensors[EPISODE_REWARDS] = torch.tensor(tally.episode_rewards, dtype=torch.float64)
+    sums = {name: value for name, value in vars(tally).items() if name != "episode_rewards"}
+    return tensors, {"environment": rest, "tally": sums}
 
 
 def restore(ppo: PPO, env: TradingVectorEnv, tensors: dict[str, Tensor], state: Mapping[str, Any]) -> Tally:
     """Restore `ppo` and `env` from a state of capture(). Return the tally."""
     ppo.load_state_dict(part_of(tensors, "ppo"))
     env.load_state_dict(join_arrays("environment", tensors, state["environment"]))
-    return Tally(**state["tally"])
+    sums = dict(state["tally"])
+    # A checkpoint of format 2 holds the rewards among the sums.
+    rewards = sums.pop("episode_rewards", None)
+    return Tally(**sums, episode_rewards=tensors[EPISODE_REWARDS].tolist() if rewards is None else rewards)
 
 
 def split_arrays(name: str, value: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -91,6 +91,7 @@ def train(
     on_progress: Callable[[Progress], None] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    while_evaluating: Callable[[], None] = lambda: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     threads: int = 1,
 ) -> TrainingResult:
@@ -104,6 +105,7 @@ def train(
     earlier_checkpoints  files to resume from if `checkpoint` cannot be used, in this order; never written
     log_dir              a folder for TensorBoard files; nothing is written if `tensorboard` is not installed
     on_progress          called after each episode; on_iteration and should_stop are called after each iteration
+    while_evaluating     called again and again during the evaluation, which makes no iterations
     threads              processor threads. The result does not depend on them, except for networks of more than a
                          million parameters
 
@@ -120,7 +122,7 @@ def train(
         run.ppo.learn(config.total_timesteps, after)
     finally:
         metrics_log.close()
-    return run.result()
+    return run.result(while_evaluating)
 
 
 def warm_up() -> None:
@@ -195,7 +197,7 @@ class _Run:
             on_progress(Progress(*counts, policy_loss, value_loss))
         return True
 
-    def result(self) -> TrainingResult:
+    def result(self, while_evaluating: Callable[[], None]) -> TrainingResult:
         stopped = self.ppo.timesteps < self.config.total_timesteps
         policy, statistics = self.ppo.policy, self.env.statistics
         return TrainingResult(
@@ -212,7 +214,9 @@ class _Run:
             weights_digest=tensor_digest(policy.tensors()),
             evaluation_or_none=None
             if stopped
-            else evaluate(policy, self.later, self.config.environment, statistics=statistics),
+            else evaluate(
+                policy, self.later, self.config.environment, statistics=statistics, on_progress=while_evaluating
+            ),
         )
 
 

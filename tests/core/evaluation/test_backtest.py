@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from rl_training.core.evaluation import backtest
 from rl_training.core.evaluation.backtest import run_backtest
 from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.trading.features import FeatureStatistics
@@ -47,3 +48,26 @@ def test_a_compiled_network_equals_predict_at_each_bar(normalises_observations, 
     assert np.unique(compiled.turnover[:, 0]).size > 10
     for name in ("equity", "cost", "turnover", "held"):
         assert np.array_equal(getattr(compiled, name), getattr(interpreted, name)), name
+
+
+@pytest.mark.parametrize("bars_per_call", [1, 7, 100])
+def test_bars_per_call_do_not_change_the_result(monkeypatch, bars_per_call):
+    market = random_market(200, seed=2)
+    config = rules(features=["log_return_5", "range"], borrow_rate=1e-5)
+    observer = Observer(market, config, FeatureStatistics.fit(market, config))
+    policy = policy_for(config)
+    whole = run_backtest(policy, market, config, observer)
+    monkeypatch.setattr(backtest, "BARS_PER_CALL", bars_per_call)
+    calls = []
+    parts = run_backtest(policy, market, config, observer, lambda: calls.append(1))
+    assert len(calls) == -(-len(whole.cost) // bars_per_call)
+    for name in ("equity", "cost", "turnover", "held"):
+        assert np.array_equal(getattr(parts, name), getattr(whole, name)), name
+
+
+def test_progress_is_reported_at_each_bar_that_predict_decides():
+    market, calls = random_market(60, seed=2), []
+    config = rules(features=["log_return_5"])
+    observer = Observer(market, config, FeatureStatistics.fit(market, config))
+    result = run_backtest(OnlyPredict(policy_for(config)), market, config, observer, lambda: calls.append(1))
+    assert len(calls) == len(result.cost)

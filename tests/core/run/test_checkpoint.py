@@ -161,7 +161,7 @@ def test_another_format_is_refused(saved, tmp_path):
     with pytest.raises(CheckpointError, match=r"manifest\.json: format 2; this program reads format 1"):
         load_policy(saved)
     save_file(TENSORS, tmp_path / "other", metadata={"checkpoint": '{"format": 0}'})
-    with pytest.raises(CheckpointError, match="other: format 0; this program reads format 2"):
+    with pytest.raises(CheckpointError, match="other: format 0; this program reads format 2 and 3"):
         load_checkpoint(tmp_path / "other")
 
 

@@ -3,6 +3,8 @@ import structlog
 import torch
 
 from rl_training.core.ppo.ppo import Iteration
+from rl_training.core.run import checkpoint
+from rl_training.core.run.checkpoint import load_checkpoint, save_checkpoint
 from rl_training.core.run.progress import Progress
 from rl_training.core.run.training import train
 from tests.core.run.small_run import CONFIG, MARKET, Killed, bars, changed, same, stop_after
@@ -112,3 +114,27 @@ def test_a_checkpoint_of_another_run_is_logged_and_not_used(tmp_path, whole, oth
 def test_a_checkpoint_on_other_bars_is_not_used(tmp_path, whole):
     train(CONFIG, bars(301), checkpoint=tmp_path / "run", should_stop=stop_after(1))
     assert same(train(CONFIG, MARKET, checkpoint=tmp_path / "run"), whole)
+
+
+def test_a_checkpoint_holds_the_episode_rewards_as_a_tensor(tmp_path, whole):
+    train(CONFIG, MARKET, checkpoint=tmp_path / "run", should_stop=stop_after(4))
+    tensors, state = load_checkpoint(tmp_path / "run")
+    assert tensors["tally.episode_rewards"].tolist() == whole.episode_rewards[:2]
+    assert "episode_rewards" not in state["tally"]
+
+
+def test_a_checkpoint_of_format_2_is_resumed(tmp_path, whole, monkeypatch):
+    path, resumed = tmp_path / "run", list[Iteration]()
+    train(CONFIG, MARKET, checkpoint=path, should_stop=stop_after(4))
+    tensors, state = load_checkpoint(path)
+    state["tally"]["episode_rewards"] = tensors.pop("tally.episode_rewards").tolist()
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_FORMAT", 2)
+    save_checkpoint(path, tensors, state)
+    assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append), whole)
+    assert resumed[0].iteration == 5
+
+
+def test_an_evaluation_reports_that_it_goes_on():
+    calls: list[int] = []
+    train(CONFIG, MARKET, while_evaluating=lambda: calls.append(1))
+    assert calls
