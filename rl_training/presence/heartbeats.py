@@ -69,7 +69,7 @@ def record(kind: Kind) -> None:
     try:
         _record(key(kind))
     except redis.RedisError as error:
-        log.debug("Sign of life was not recorded", kind=kind, error=str(error))
+        log.debug("Heartbeat was not recorded", kind=kind, error=str(error))
 
 
 def _record(key: str) -> None:

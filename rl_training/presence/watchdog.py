@@ -45,7 +45,7 @@ class Watchdog:
         since = self._find_silent_since(kind, pid, now)
         self._silent_since[kind] = pid, since
         if now - since > settings.HUNG_AFTER_SECONDS[kind]:
-            log.error("Service gives no sign of life and is killed", service=kind, silent_seconds=round(now - since))
+            log.error("No heartbeat of a service, it is killed", service=kind, silent_seconds=round(now - since))
             self._supervisor.kill(kind)
 
     def _find_silent_since(self, kind: Kind, pid: int, now: float) -> float:

@@ -85,6 +85,6 @@ def kill_silent_processes(**_: Any) -> None:
             continue
         silent = now - _heartbeat_times[index]
         if silent > settings.RUN_LOST_AFTER_SECONDS:
-            log.error("A training process gives no sign of life and is killed", pid=process.pid, seconds=round(silent))
+            log.error("No heartbeat of a training process, it is killed", pid=process.pid, seconds=round(silent))
             _heartbeat_pids[index] = 0
             os.kill(process.pid, signal.SIGKILL)

@@ -40,7 +40,7 @@ def test_live_but_silent_process_is_killed_and_started_again(supervisor, streams
 
     wait_for(other_beat, "another beat")
     assert supervisor.pid("worker") == before["worker"]
-    lines = [record.msg for record in caplog.records if "no sign of life" in record.msg["event"]]
+    lines = [record.msg for record in caplog.records if "No heartbeat of a service" in record.msg["event"]]
     assert [line["service"] for line in lines] == ["beat"]
 
 

@@ -9,7 +9,7 @@ from rl_training.presence import heartbeats
 
 
 class Command(BaseCommand):
-    help = "Exit 0 while that process of this machine, or container, gives signs of life, 1 when it is silent."
+    help = "Exit 0 while that process of this machine, or container, writes heartbeats, 1 when it is silent."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("kind", choices=heartbeats.SILENT_AFTER_SECONDS)
@@ -18,9 +18,9 @@ class Command(BaseCommand):
         try:
             ages = heartbeats.ages(kind)
         except redis.RedisError as error:
-            raise CommandError(f"Redis, which keeps the signs of life, does not answer: {error}") from None
+            raise CommandError(f"Redis, which keeps the heartbeats, does not answer: {error}") from None
         here = [age for name, age in ages.items() if name.rpartition(":")[0] == socket.gethostname()]
         limit = heartbeats.SILENT_AFTER_SECONDS[kind]
         if not here or min(here) > limit:
             last = f"the last was {min(here):.0f} s ago" if here else "there was none in the last hour"
-            raise CommandError(f"No sign of life of a {kind} on {socket.gethostname()} within {limit:.0f} s: {last}.")
+            raise CommandError(f"No heartbeat of a {kind} on {socket.gethostname()} within {limit:.0f} s: {last}.")
