@@ -146,6 +146,16 @@ def test_flower_answers_only_its_logins(login, status, up):
         assert health.get(f"http://127.0.0.1:{up.environment['FLOWER_PORT']}{path}", headers)[0] == status
 
 
+def test_flower_lists_the_queues_of_all_workers(up):
+    url = f"http://127.0.0.1:{up.environment['FLOWER_PORT']}/broker"
+    login = {"Authorization": f"Basic {base64.b64encode(b'admin:$for:tests').decode()}"}
+
+    def queues() -> set[str]:
+        return set(re.findall('<tr id="([a-z]+)">', health.get(url, login)[1]))
+
+    wait_for(lambda: queues() == {"training", "alerts"}, "both queues", 10)
+
+
 def test_deep_state_directory_gets_private_socket_elsewhere(up, state):
     assert len(str(state / "redis.sock")) > LONGEST_SOCKET_PATH
     path = private_socket(state)

@@ -52,6 +52,10 @@ def test_commands_are_those_of_make_up():
     assert commands == COMMANDS
 
 
+def test_flower_waits_for_the_worker_whose_queues_it_lists():
+    assert COMPOSE["flower"]["depends_on"]["worker"] == {"condition": "service_healthy", "required": False}
+
+
 def test_ports_are_published_on_this_machine_only():
     published = [port for service in COMPOSE.values() for port in service.get("ports", [])]
     assert published

@@ -96,16 +96,20 @@ class Command(BaseCommand):
         user, token, password = first_admin()
         connection.close()
         self._say("Starting web, worker, beat and Flower ...")
-        self.supervisor.start(*processes.services(web, flower, logins))
+        *services, flower_service = processes.services(web, flower, logins)
+        self.supervisor.start(*services)
         site, flower_site = base_url(web), base_url(flower)
         self._wait_for(
             {
                 "web": lambda: health.answers(f"{site}/healthz"),
                 "worker": worker_answers,
                 "beat": lambda: self.supervisor.running("beat"),
-                "Flower": lambda: health.answers(f"{flower_site}/healthcheck"),
             }
         )
+        # Flower asks the workers for their queues once, at its own start, and lists no queue of a worker that starts
+        # later.
+        self.supervisor.start(flower_service)
+        self._wait_for({"Flower": lambda: health.answers(f"{flower_site}/healthcheck")})
         shown = public_url() or site
         self._say(
             f"{'Running' if self.once else 'Running until Ctrl-C'}.\n"
