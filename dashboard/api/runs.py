@@ -21,6 +21,7 @@ from rl_training.core.config_problems import find_problems
 from rl_training.models import TrainingRun
 from rl_training.models.columns import LARGE_RUN_COLUMNS, LISTED_COLUMNS
 from rl_training.runs import idempotency, lifecycle
+from rl_training.runs.cancelling import how_it_ends_at
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,15 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
     cancel_requested_at = serializers.DateTimeField(allow_null=True)
     attempt = serializers.IntegerField()
     initial_version = serializers.IntegerField(
-        source="initial_version__number", allow_null=True, help_text="The version that it starts from; null: none."
+        source="initial_version__number", allow_null=True, help_text="The version that it is to start from; null: none."
+    )
+    started_from = serializers.IntegerField(
+        source="started_from__number", allow_null=True, help_text="The version that it really started from; null: none."
+    )
+    start_note = serializers.CharField(
+        allow_null=True,
+        help_text="Why it started from another version than `initial_version`, or from scratch. Null until its version "
+        "is loaded.",
     )
     version = serializers.IntegerField(
         source="version__number", allow_null=True, help_text="The version that it made; null: none."
@@ -64,6 +73,9 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
 class RunDetail(Run):
     """A training run with its config and what it wrote at length."""
 
+    cancellation = serializers.CharField(
+        allow_null=True, help_text="How it ends, in words, while it runs with a `cancel_requested_at`; else null."
+    )
     config = StoredObject(help_text="What it was started with.")
     market_summary = StoredObject(allow_null=True)
     episode_rewards = StoredNumbers()
@@ -152,8 +164,9 @@ class RunCancel(View):
 
     @extend_schema(
         summary="Cancel a run",
-        description="A queued run is cancelled at once; a running one after its present iteration, until when it has "
-        "a `cancel_requested_at`. Cancelling again changes nothing. 409 when it succeeded or failed before.",
+        description="A queued run is cancelled at once; a running one after its present iteration, or once its worker "
+        "counts as lost. Until then it has a `cancel_requested_at`, and `cancellation` says how it ends. Cancelling "
+        "again changes nothing. 409 when it succeeded or failed before.",
         request=None,
         responses=RunDetail,
     )
@@ -178,9 +191,12 @@ def runs_with_id(run_id: str) -> Any:
 
 def run_data(run_id: str) -> Any:
     """Return the serialized run with its large columns. Raises `NotFound`."""
-    row = runs_with_id(run_id).values(*LISTED_COLUMNS, *LARGE_RUN_COLUMNS).first()
+    columns = (*LISTED_COLUMNS, *LARGE_RUN_COLUMNS, "heartbeat_age")
+    row = runs_with_id(run_id).with_heartbeat_age().values(*columns).first()
     if row is None:
         raise run_not_found(run_id)
+    cancelled = row["status"] == TrainingRun.Status.RUNNING and row["cancel_requested_at"] is not None
+    row["cancellation"] = f"The run {how_it_ends_at(row['heartbeat_age'])}." if cancelled else None
     return RunDetail(row).data
 
 

@@ -13,7 +13,7 @@ from dashboard.api.protocol.fields import StoredObject
 from dashboard.api.protocol.views import ListView, View, policy_pk
 from rl_training.models import PolicyVersion
 
-COLUMNS = ("pk", "policy__name", "number", "run__run_id", "parent__number", "created_at", "sha256")
+COLUMNS = ("pk", "policy__name", "number", "run__run_id", "parent__number", "created_at", "sha256", "artifact")
 
 
 class Version(serializers.Serializer):  # type: ignore[type-arg]
@@ -27,6 +27,7 @@ class Version(serializers.Serializer):  # type: ignore[type-arg]
     )
     created_at = serializers.DateTimeField()
     sha256 = serializers.CharField(help_text="Digest of the weights.")
+    artifact = serializers.CharField(help_text="Folder in the artifact storage: `policy.safetensors`, `manifest.json`.")
 
 
 class VersionDetail(Version):

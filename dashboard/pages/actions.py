@@ -13,6 +13,7 @@ from dashboard.access import VIEW, Page
 from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.policy_edits import set_enabled
 from rl_training.runs import lifecycle
+from rl_training.runs.cancelling import how_it_ends
 from rl_training.runs.trigger_form import RunOptionsForm
 from rl_training.runs.triggering import trigger_run
 
@@ -165,7 +166,7 @@ class CancelRun(Action):
         if self.run.status == TrainingRun.Status.QUEUED:
             return "The run has not started: it is cancelled at once."
         if self.run.status == TrainingRun.Status.RUNNING:
-            return "The run ends after its present iteration and makes no version. Its last checkpoint is kept."
+            return f"The run {how_it_ends(self.run)}. It makes no version. Its last checkpoint is kept."
         return f"The run has ended already: {self.run.status}."
 
     def act(self) -> None:
@@ -175,6 +176,4 @@ class CancelRun(Action):
             messages.warning(self.request, f"Nothing to cancel: run {run.run_id} has ended already, {run.status}.")
             return
         self.log(f"Cancelled training run {run.run_id}.")
-        ended = run.status == TrainingRun.Status.CANCELLED
-        how = "is cancelled" if ended else "ends after its present iteration"
-        messages.success(self.request, f"Run {run.run_id} {how}.")
+        messages.success(self.request, f"Run {run.run_id} {how_it_ends(run)}.")

@@ -14,6 +14,7 @@ from django.utils import timezone
 from dashboard.live.entries import Id, formatted, parse
 from rl_training.models import TrainingRun
 from rl_training.presence import heartbeats
+from rl_training.runs.cancelling import how_it_ends_at
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +46,11 @@ class ActiveRun:
     def ends_at(self) -> datetime | None:
         """The expected end of the run."""
         return None if self.seconds_left is None else timezone.now() + timedelta(seconds=self.seconds_left)
+
+    @property
+    def how_it_ends(self) -> str:
+        """Return how the run, which is being cancelled, ends."""
+        return how_it_ends_at(self.run.heartbeat_age)  # type: ignore[attr-defined]
 
 
 def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:

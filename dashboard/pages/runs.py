@@ -107,8 +107,8 @@ class RunPage(Page):
     def get_context_data(self, run_id: str = "", **kwargs: Any) -> dict[str, Any]:
         # Read first, so that the page receives every later event.
         after = current_stream_id()
-        related = TrainingRun.objects.select_related("policy", "version", "initial_version")
-        large = ["version__evaluation", "initial_version__evaluation"]
+        related = TrainingRun.objects.select_related("policy", "version", "initial_version", "started_from")
+        large = ["version__evaluation", "initial_version__evaluation", "started_from__evaluation"]
         run = related.with_origin().defer(*large).filter(run_id=run_id).first()
         if run is None:
             raise Http404(f"There is no run {run_id}.")
@@ -122,6 +122,7 @@ class RunPage(Page):
             run=run,
             policy=run.policy,
             version=getattr(run, "version", None),
+            start=run.initial_version if run.start_note is None else run.started_from,
             previous=previous,
             changes=config_changes(previous["config"], run.config) if previous else [],
             config=config_groups(run.config),

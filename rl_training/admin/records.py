@@ -23,6 +23,8 @@ from rl_training.admin.display import (
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun, TrainingRunQuerySet
 from rl_training.models.columns import LARGE_RUN_COLUMNS, RUN_METRICS, large_run_columns
 from rl_training.runs import lifecycle
+from rl_training.runs.cancelling import how_it_ends
+from rl_training.runs.reports import describe_start
 
 
 class PolicyFilter(admin.SimpleListFilter):
@@ -88,7 +90,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         ("Why it failed", {"fields": ("shown_error", "shown_traceback")}),
         ("Times", {"fields": ("slot", "queued", "sent", "started", "heartbeat", "finished")}),
         ("Attempt", {"fields": ("attempt", "progress", "iterations_done", "duration", "environment_steps")}),
-        ("Outcome", {"fields": ("started_from", "made", "announced")}),
+        ("Outcome", {"fields": ("shown_start", "made", "announced")}),
         ("Rewards and losses", {"fields": RUN_METRICS}),
         ("Details", {"fields": ("shown_episode_rewards", "shown_market", "shown_config")}),
     )
@@ -122,8 +124,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
                 )
                 continue
             self.log_change(request, run, "Cancelled.")
-            ended = run.status == TrainingRun.Status.CANCELLED
-            self.message_user(request, f"Run {run} {'is cancelled' if ended else 'ends after its present iteration'}.")
+            self.message_user(request, f"Run {run} {how_it_ends(run)}.")
 
     @admin.display(description="policy")
     def policy_name(self, run: TrainingRun) -> SafeString:
@@ -154,12 +155,10 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         version = getattr(run, "version", None)
         return admin_link("policyversion", version.pk, f"version {version.number}") if version else EMPTY
 
-    @admin.display(description="started from version")
-    def started_from(self, run: TrainingRun) -> str | SafeString:
-        if run.initial_version_id is None:
-            return "none: from scratch"
-        number = PolicyVersion.objects.values_list("number", flat=True).get(pk=run.initial_version_id)
-        return admin_link("policyversion", run.initial_version_id, f"version {number}")
+    @admin.display(description="start")
+    def shown_start(self, run: TrainingRun) -> str | SafeString:
+        version = run.initial_version if run.start_note is None else run.started_from
+        return admin_link("policyversion", version.pk, describe_start(run)) if version else describe_start(run)
 
     @admin.display(description="events")
     def announced(self, run: TrainingRun) -> str | SafeString:

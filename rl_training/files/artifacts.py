@@ -1,5 +1,6 @@
 """Policy files in the artifact storage, which Django's STORAGES setting names."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -7,6 +8,12 @@ from django.core.files import File
 from django.core.files.storage import storages
 
 from rl_training.core.atomic import sync
+from rl_training.models import TrainingRun
+
+
+def name_of(run: TrainingRun, attempt: int) -> str:
+    """Return the name of an attempt's artifact: files that an earlier attempt left must not be in the way."""
+    return f"{run.policy.name}/{run.run_id}-{attempt}"
 
 
 def store(folder: Path, name: str) -> str:
@@ -34,13 +41,30 @@ def store(folder: Path, name: str) -> str:
     return name
 
 
-def remove(name: str) -> None:
-    """Delete the files that are stored under `name`, if there are any."""
-    storage = storages["artifacts"]
+def remove(name: str) -> bool:
+    """Delete the files that are stored under `name`; return whether there were any."""
+    storage, found = storages["artifacts"], False
     with suppress(FileNotFoundError):
         for file_name in storage.listdir(name)[1]:
             storage.delete(f"{name}/{file_name}")
+            found = True
         storage.delete(name)
+    return found
+
+
+def remove_unreferenced(runs: Sequence[TrainingRun]) -> list[str]:
+    """Delete the artifacts of these runs' attempts that no version refers to; return their names.
+
+    A process that ends between storing and committing leaves such an artifact. The runs must have ended; they come from
+    `with_lost_artifacts()`. Raises `OSError`.
+    """
+    names = []
+    for run in runs:
+        version = getattr(run, "version", None)
+        kept = version.artifact if version else None
+        attempts = (name_of(run, attempt) for attempt in range(1, run.attempt + 1))
+        names += [name for name in attempts if name != kept and remove(name)]
+    return names
 
 
 def fetch(name: str, folder: Path) -> None:

@@ -1,7 +1,9 @@
 """Files of unfinished runs, on a storage that all workers share, so that any of them can resume a run."""
 
 import shutil
-from collections.abc import Collection
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from django.conf import settings
 
 from rl_training.core.atomic import previous, remove_file
 from rl_training.models import TrainingRun
+
+TEMPORARY = ".tmp"
 
 
 def checkpoint_paths(run: TrainingRun) -> list[Path]:
@@ -25,8 +29,22 @@ def log_path(run: TrainingRun) -> Path:
     return Path(settings.CHECKPOINT_ROOT) / f"{run.run_id}.events"
 
 
+@contextmanager
+def temporary_folder(run: TrainingRun) -> Iterator[Path]:
+    """Make a folder for the current attempt and delete it afterwards.
+
+    The folder of a killed process has the run's id in its name, so it is deleted with the run's other files.
+    """
+    root = Path(settings.CHECKPOINT_ROOT)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{run.run_id}-{run.attempt}.", suffix=TEMPORARY, dir=root) as folder:
+        yield Path(folder)
+
+
 def remove(run: TrainingRun) -> None:
-    """Delete the checkpoints and metrics of all attempts of a run."""
+    """Delete the checkpoints, metrics and temporary folders of all attempts of a run."""
+    for folder in Path(settings.CHECKPOINT_ROOT).glob(f"{run.run_id}-*{TEMPORARY}"):
+        shutil.rmtree(folder, ignore_errors=True)
     for path in checkpoint_paths(run):
         remove_file(path)
         remove_file(previous(path))

@@ -21,6 +21,8 @@ LISTED_COLUMNS = (
     "cancel_requested_at",
     "attempt",
     "initial_version__number",
+    "started_from__number",
+    "start_note",
     "version__number",
     "episodes",
     "episodes_done",

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q, Subquery
+from django.db.models import ExpressionWrapper, F, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -38,6 +38,7 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         sizes = {"num_envs": F("config__ppo__num_envs"), "rollout_length": F("config__ppo__rollout_length")}
         sizes["episode_length"] = F("config__environment__episode_length")
         runs = self.active().select_related("policy").defer(*LARGE_RUN_COLUMNS).annotate(**sizes)
+        runs = runs.with_heartbeat_age()
         return runs.order_by(F("started_at").asc(nulls_last=True), "pk")
 
     def finished(self) -> TrainingRunQuerySet:
@@ -65,6 +66,11 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         """Select the running runs whose last heartbeat is later than now: the database's clock was set back since."""
         return self.filter(status="running", heartbeat_at__gt=Now())
 
+    def with_heartbeat_age(self) -> TrainingRunQuerySet:
+        """Add `heartbeat_age`, the time since the last heartbeat by the database's clock; None without a heartbeat."""
+        age = ExpressionWrapper(Now() - F("heartbeat_at"), output_field=models.DurationField())
+        return self.annotate(heartbeat_age=age)
+
     def undelivered(self, now: datetime, timeout: timedelta) -> TrainingRunQuerySet:
         """Select the queued runs whose task message was last sent more than `timeout` ago: it may be lost.
 
@@ -72,6 +78,18 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         """
         sent = Coalesce("sent_at", "queued_at")
         return self.filter(status="queued").alias(sent=sent).exclude(sent__range=(now - timeout, now + timeout))
+
+    def with_lost_artifacts(self, after: tuple[datetime, int], before: datetime) -> TrainingRunQuerySet:
+        """Select the runs whose attempts may have left an artifact that no version refers to, oldest end first.
+
+        `after` is the `finished_at` and the `pk` of a run that ended earlier, `before` the time until which runs ended.
+        A run that made its version in its first attempt has left none.
+        """
+        finished_at, pk = after
+        ended = self.filter(finished_at__gte=finished_at, finished_at__lt=before, attempt__gte=1)
+        ended = ended.exclude(finished_at=finished_at, pk__lte=pk).exclude(status="succeeded", attempt=1)
+        columns = ("run_id", "attempt", "finished_at", "policy__name", "version__artifact")
+        return ended.select_related("policy", "version").only(*columns).order_by("finished_at", "pk")
 
     def recent(self, policy: PolicyStore) -> TrainingRunQuerySet:
         """Select the finished runs of a policy, newest first, with the columns of a summary."""
@@ -167,6 +185,19 @@ class TrainingRun(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         help_text="None: from scratch.",
+    )
+    # Null in both columns until training has loaded the initial version. Without an index: nothing searches by it.
+    started_from = models.ForeignKey(
+        "PolicyVersion",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The version that training really started from.",
+    )
+    start_note = models.TextField(  # noqa: DJ001  # null: not known yet
+        null=True, blank=True, help_text="Why the run started from another version than its initial one, or from none."
     )
     episodes = models.PositiveIntegerField()
     episodes_done = models.PositiveIntegerField(default=0)

@@ -13,7 +13,7 @@ import structlog
 from django.db.models import F
 
 from rl_training.files import checkpoints
-from rl_training.models import Measure, PolicyStore, TrainingRun
+from rl_training.models import Measure, PolicyStore, PolicyVersion, TrainingRun
 from rl_training.runs import task_messages, totals
 from rl_training.streams import outbox
 from rl_training.transactions import after_commit
@@ -27,7 +27,8 @@ Status = TrainingRun.Status
 class Ending:
     """The end of a run.
 
-    results   the run's columns that only training knows, such as `avg_reward`; empty unless the run succeeded
+    results   the run's columns that only training knows, such as `avg_reward`; those so far of a cancelled run
+    version   the version that a successful run made
     """
 
     status: TrainingRun.Status
@@ -36,6 +37,7 @@ class Ending:
     error: str = ""
     traceback: str = ""
     results: Mapping[str, Any] = field(default_factory=dict)
+    version: PolicyVersion | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of the ended run's row."""
@@ -81,15 +83,20 @@ def run_ended(run: TrainingRun, ending: Ending) -> None:
 
 
 def _completed(run: TrainingRun, ending: Ending) -> dict[str, Any]:
-    succeeded = ending.status == Status.SUCCEEDED
+    succeeded, version = ending.status == Status.SUCCEEDED, ending.version
+    # A cancelled run announces no rewards, though its row has those of the finished episodes.
+    rewards = ending.results if succeeded else {}
     payload = {
         "run_id": run.run_id,
         "policy": run.policy.name,
         "success": succeeded,
         "episodes": run.episodes,
         "duration_seconds": ending.duration_seconds,
-        "avg_reward": ending.results.get("avg_reward"),
-        "final_reward": ending.results.get("final_reward"),
+        "avg_reward": rewards.get("avg_reward"),
+        "final_reward": rewards.get("final_reward"),
+        "version": version.number if version else None,
+        "sha256": version.sha256 if version else None,
+        "artifact": version.artifact if version else None,
     }
     return payload if succeeded else payload | {"error": ending.error}
 

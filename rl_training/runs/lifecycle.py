@@ -11,7 +11,7 @@ the attempt that it claimed, so a worker that lost its run changes nothing. What
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -167,16 +167,10 @@ def succeed(run: TrainingRun, outcome: Outcome) -> PolicyVersion | None:
     Returns None, and stores no version, when another attempt owns the run, or when a user requested its cancellation:
     then the run ends as cancelled.
     """
-    version = None
     with transaction.atomic():
-        ending = _end(run, Status.SUCCEEDED, results=outcome.run)
-        if ending is not None and ending.status == Status.SUCCEEDED:
-            newest = run.policy.versions.order_by("-number").values_list("number", flat=True).first()
-            version = PolicyVersion.objects.create(
-                policy=run.policy, run=run, number=(newest or 0) + 1, **outcome.version
-            )
+        ending = _end(run, Status.SUCCEEDED, results=outcome.run, version=outcome.version)
     _set_columns(run, ending)
-    return version
+    return ending.version if ending else None
 
 
 def fail(run: TrainingRun, error: str, traceback: str = "") -> bool:
@@ -186,10 +180,13 @@ def fail(run: TrainingRun, error: str, traceback: str = "") -> bool:
     return _set_columns(run, ending)
 
 
-def end_cancelled(run: TrainingRun) -> bool:
-    """running or queued -> cancelled; return False when the run has another status or attempt by now."""
+def end_cancelled(run: TrainingRun, results: Mapping[str, Any] | None = None) -> bool:
+    """running or queued -> cancelled; return False when the run has another status or attempt by now.
+
+    `results` are the columns that training knows by then, such as the rewards of the finished episodes.
+    """
     with transaction.atomic():
-        ending = _end(run, Status.CANCELLED, error=CANCELLED)
+        ending = _end(run, Status.CANCELLED, error=CANCELLED, results=results)
     return _set_columns(run, ending)
 
 
@@ -200,8 +197,9 @@ def _end(
     error: str = "",
     traceback: str = "",
     results: Mapping[str, Any] | None = None,
+    version: Mapping[str, Any] | None = None,
 ) -> Ending | None:
-    """Write the end of the run and its consequences; return None when another attempt owns the run.
+    """Write the end of the run, its version and its consequences; return None when another attempt owns the run.
 
     `run` itself stays as it is until the commit, because the write may fail and be tried again.
     """
@@ -214,9 +212,16 @@ def _end(
         held = held.filter(cancel_requested_at=None)
     if not held.update(**ending.columns()):
         cancelled = status != Status.CANCELLED and cancel_requested(run)
-        return _end(run, Status.CANCELLED, error=CANCELLED) if cancelled else None
+        return _end(run, Status.CANCELLED, error=CANCELLED, results=results) if cancelled else None
+    if version is not None:
+        ending = replace(ending, version=_create_version(run, version))
     consequences.run_ended(run, ending)
     return ending
+
+
+def _create_version(run: TrainingRun, columns: Mapping[str, Any]) -> PolicyVersion:
+    newest = run.policy.versions.order_by("-number").values_list("number", flat=True).first()
+    return PolicyVersion.objects.create(policy=run.policy, run=run, number=(newest or 0) + 1, **columns)
 
 
 def _set_columns(run: TrainingRun, ending: Ending | None) -> bool:

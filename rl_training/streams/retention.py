@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db.models import Min, Q, QuerySet
 
 from quantum_trader.redis_clients import redis_client
-from rl_training.files import checkpoints
+from rl_training.files import artifacts, checkpoints
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.streams import relay
 
@@ -30,12 +30,18 @@ log = structlog.get_logger(__name__)
 CURSOR = "quantum_trader:mark"
 LOCK = "quantum_trader:turn"
 PURGED = "quantum_trader:purged"
+# The end and the key of the last run whose artifacts were checked. Without it, all ended runs are checked again.
+ARTIFACTS_CHECKED = "quantum_trader:artifacts_checked"
 PURGE_EVERY_SECONDS = 60
 # The machines that write `published_at` may have clocks that differ by so much.
 CLOCK_DIFFERENCE = timedelta(minutes=10)
 # The share of each housekeeping that a replay takes: no slot is later by more while events are replayed.
 REPLAY_SECONDS = 1.0
 PURGE_BATCH = 1000
+# An attempt that ends without its run, because the run is another's by then, may still store an artifact for a while.
+ARTIFACTS_KEPT_FOR = timedelta(days=1)
+# Runs whose artifacts one purge checks.
+ARTIFACT_BATCH = 100
 # KEYS: the cursor; ARGV: the server, the first event of the batch, the first event of the next batch or nothing. When
 # Redis lost entries after the batch was read, the cursor differs from the arguments and stays as it is.
 ADVANCE = """
@@ -53,8 +59,9 @@ return 1
 
 
 def maintain(now: datetime) -> None:
-    """Detect lost entries, replay them, and purge once a minute; do nothing while another beat does so.
+    """Detect lost entries, replay them, and purge events and files once a minute.
 
+    Does nothing while another beat does so.
     Raises `redis.RedisError` when Redis cannot be reached.
     """
     if not _acquire(LOCK, settings.STREAM_LOCK_SECONDS):
@@ -63,6 +70,7 @@ def maintain(now: datetime) -> None:
     replay()
     if _acquire(PURGED, PURGE_EVERY_SECONDS):
         purge(now)
+        remove_lost_artifacts(now)
 
 
 def _acquire(key: str, seconds: float) -> bool:
@@ -160,3 +168,27 @@ def purge(now: datetime) -> int:
         if files:
             log.info("Deleted old files of runs", number=files, older_than=cutoff.isoformat())
     return len(old)
+
+
+def remove_lost_artifacts(now: datetime) -> int:
+    """Delete artifacts that no version refers to, of runs that ended a day ago, and return their number.
+
+    Each call checks ARTIFACT_BATCH runs, from where the last call ended. Only runs of the table are checked: after a
+    restore of an older database, the artifacts of newer runs stay.
+    """
+    until = now - ARTIFACTS_KEPT_FOR
+    finished_at, pk = cast(str, redis_client().get(ARTIFACTS_CHECKED) or f"{datetime.fromtimestamp(0, UTC)}/0").split(
+        "/"
+    )
+    after = datetime.fromisoformat(finished_at), int(pk)
+    runs = list(TrainingRun.objects.with_lost_artifacts(after, until)[:ARTIFACT_BATCH])
+    try:
+        removed = artifacts.remove_unreferenced(runs)
+    except OSError as error:
+        log.error("Artifacts that no version refers to cannot be deleted", error=str(error))
+        return 0
+    if removed:
+        log.info("Deleted artifacts that no version refers to", number=len(removed), names=removed)
+    last = (runs[-1].finished_at, runs[-1].pk) if len(runs) == ARTIFACT_BATCH else (until, 0)
+    redis_client().set(ARTIFACTS_CHECKED, f"{last[0]}/{last[1]}")
+    return len(removed)

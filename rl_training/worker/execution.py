@@ -42,7 +42,11 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
 def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]) -> None:
     try:
         result, parent = train(run, owner, should_stop)
-        outcome = None if result.stopped else lifecycle.Outcome(columns(result), store_version(run, parent, result))
+        outcome = None
+        # A short run ends before the owner has written any progress.
+        results = owner.progress.columns() | columns(result)
+        if not result.stopped:
+            outcome = lifecycle.Outcome(results, store_version(run, parent, result))
         fault_points.reach("artifact_stored")
     except Exception as error:
         fault_points.reach("before_failure")
@@ -53,8 +57,10 @@ def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], 
         write_end(lifecycle.succeed, run, outcome, while_waiting=owner.note_activity)
         return
     owner.write_progress()
-    end = lifecycle.end_cancelled if owner.cancelled.is_set() else lifecycle.release
-    write_end(end, run, while_waiting=owner.note_activity)
+    if owner.cancelled.is_set():
+        write_end(lifecycle.end_cancelled, run, results, while_waiting=owner.note_activity)
+    else:
+        write_end(lifecycle.release, run, while_waiting=owner.note_activity)
 
 
 def train(
@@ -73,7 +79,8 @@ def train(
     )
     # Set before training, so that a failed run shows its market too.
     owner.progress.market_summary = market_summary(config.market, market)
-    parent, initial_policy = load_initial_version(run, config, market)
+    start, initial_policy = load_initial_version(run, config, market)
+    owner.progress.start = start
     # Training may take hours and must not hold a connection that it does not use.
     connection.close()
     path, *before = checkpoints.checkpoint_paths(run)
@@ -88,9 +95,10 @@ def train(
         on_progress=_progress_callback(run, owner),
         on_iteration=_iteration_callback(owner),
         should_stop=should_stop,
+        while_evaluating=owner.note_activity,
         threads=settings.TRAINING_THREADS,
     )
-    return result, parent
+    return result, start.version
 
 
 def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], None]":

@@ -1,8 +1,6 @@
 """The files of policy versions: reading the version that a run starts from, storing the one that it makes."""
 
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,6 +9,7 @@ from django.conf import settings
 from rl_training.core.config import TrainingConfig
 from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
+from rl_training.worker.run_progress import RunStart
 
 if TYPE_CHECKING:
     from rl_training.core.market.bars import MarketData
@@ -26,8 +25,8 @@ class VersionsUnreadableError(Exception):
 
 def load_initial_version(
     run: TrainingRun, config: TrainingConfig, market: "MarketData"
-) -> "tuple[PolicyVersion | None, SavedPolicy | None]":
-    """Return the run's initial version and its policy, or the nearest readable parent's; None twice: from scratch.
+) -> "tuple[RunStart, SavedPolicy | None]":
+    """Return what the run starts from and its policy: the initial version, its nearest readable parent, or scratch.
 
     Raises `VersionsUnreadableError` when the run has an initial version and neither it nor a parent is complete.
     Raises `OSError` when the storage does not answer: a full or unmounted disk must not discard what was learnt.
@@ -37,14 +36,14 @@ def load_initial_version(
     version = run.initial_version
     while version is not None:
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                artifacts.fetch(version.artifact, Path(folder))
-                policy = checkpoint.load_policy(Path(folder))
+            with checkpoints.temporary_folder(run) as folder:
+                artifacts.fetch(version.artifact, folder)
+                policy = checkpoint.load_policy(folder)
             requirements.check_fits(policy, config, market)
-            return version, policy
+            return RunStart(version, _notes(run, version, policy, config)), policy
         except requirements.PolicyMismatchError as error:
             log.warning("Starting from scratch", version=version.number, reason=str(error))
-            return None, None
+            return RunStart(None, f"version {version.number} cannot be continued: {error}"), None
         except (FileNotFoundError, checkpoint.CheckpointError) as error:
             log.error("Version cannot be read, trying its parent", version=version.number, error=str(error))
             version = version.parent
@@ -53,18 +52,34 @@ def load_initial_version(
             f"neither version {run.initial_version.number} of {run.policy.name} nor one that it came from can be read "
             f"from {settings.ARTIFACT_ROOT}; put it back, or start anew: train_policy {run.policy.name} --from scratch"
         )
-    return None, None
+    return RunStart(None), None
+
+
+def _notes(run: TrainingRun, version: PolicyVersion, policy: "SavedPolicy", config: TrainingConfig) -> str:
+    """Return what a user should know about the start from `version`, and log it; empty where nothing is unusual."""
+    notes = []
+    if run.initial_version is not None and version.pk != run.initial_version.pk:
+        notes.append(f"Version {run.initial_version.number} cannot be read.")
+    # A policy of an older release has no note of its market.
+    market = (policy.manifest["metadata"].get("market") or {}).get("name", config.market.label)
+    if market != config.market.label:
+        what = (
+            f"Continuing from version {version.number}, which was trained on another market: "
+            f"{market} -> {config.market.label}"
+        )
+        log.warning(what)
+        notes.append(f"{what}.")
+    return " ".join(notes)
 
 
 def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "TrainingResult") -> dict[str, Any]:
     """Put the weights and the logged metrics into the artifact storage; return the policy version's columns."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy"
+    with checkpoints.temporary_folder(run) as folder:
+        path = folder / "policy"
         result.save(path, run_id=run.run_id, policy=run.policy.name)
         if checkpoints.log_path(run).exists():
             shutil.copytree(checkpoints.log_path(run), path, dirs_exist_ok=True)
-        # The name holds the attempt, so that files that a lost attempt left half-written are not in the way.
-        artifact = artifacts.store(path, f"{run.policy.name}/{run.run_id}-{run.attempt}")
+        artifact = artifacts.store(path, artifacts.name_of(run, run.attempt))
     return {
         "artifact": artifact,
         "sha256": result.weights_digest,

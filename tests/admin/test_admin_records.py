@@ -105,3 +105,11 @@ def test_lists_make_fixed_number_of_queries(admin_client, policy, model):
     for number in range(2, 12):
         add(number)
     assert count() == before
+
+
+def test_run_shows_what_it_really_started_from(admin_client, rows):
+    run = rows["trainingrun"]
+    url = f"/admin/rl_training/trainingrun/{run.pk}/change/"
+    assert "Was to start from version 1" in admin_client.get(url).content.decode()
+    TrainingRun.objects.filter(pk=run.pk).update(start_note="features differ")
+    assert "Started from scratch: features differ" in admin_client.get(url).content.decode()

@@ -1,9 +1,12 @@
 import json
+import time
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from rl_training.management.commands import train_policy
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
@@ -77,6 +80,31 @@ def test_train_policy_local_with_failed_run_exits_with_status_1(small_policy, st
     assert "absent.csv" in json.loads(out.getvalue())["error"]
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_train_policy_wait_prints_progress_without_a_terminal(policy, monkeypatch, options):
+    steps: list[dict[str, Any]] = [
+        {"status": "running"},
+        {"episodes_done": 1},
+        {"episodes_done": 2},
+        {"status": "succeeded"},
+    ]
+    changes = iter(steps)
+    monkeypatch.setattr(train_policy, "PROGRESS_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(time, "sleep", lambda _: TrainingRun.objects.update(**next(changes)))
+    out, err = StringIO(), StringIO()
+    call_command("train_policy", "rl_v3", "--wait", *options, stdout=out, stderr=err)
+    run_id = TrainingRun.objects.get().run_id
+    lines = (err if options else out).getvalue().splitlines()
+    assert lines[:4] == [
+        f"Run {run_id} is queued: episode 0 of 2",
+        f"Run {run_id} is running: episode 0 of 2",
+        f"Run {run_id} is running: episode 1 of 2",
+        f"Run {run_id} is running: episode 2 of 2",
+    ]
+    if options:
+        assert json.loads(out.getvalue())["status"] == "succeeded"
+
+
 def test_policystore_lists_gets_and_sets(policy):
     assert "rl_v3.training.interval_minutes = 60\n" in output_of("policystore", "list")
     assert output_of("policystore", "set", "rl_v3.training.interval_minutes", "5") == (
@@ -109,6 +137,15 @@ def test_training_status_says_why_a_queued_run_waits(policy, streams):
     assert "queued: the worker is preparing: the first time on a machine, it compiles for about a minute" in output_of(
         "training_status"
     )
+
+
+def test_training_status_shows_the_active_run_and_its_start(policy):
+    run = claimed_run(policy)
+    TrainingRun.objects.update(start_note="version 3 cannot be continued: features differ")
+    [status] = json.loads(output_of("training_status", "--json"))
+    start = "Started from scratch: version 3 cannot be continued: features differ"
+    assert (status["active"], status["active_run"], status["active_start"]) == ("running", run.run_id, start)
+    assert f", running\n  run {run.run_id}: {start}\n" in output_of("training_status", "rl_v3")
 
 
 def test_training_status_escapes_control_characters(policy):

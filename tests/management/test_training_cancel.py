@@ -1,6 +1,10 @@
+from datetime import timedelta
+
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from rl_training.models import TrainingRun
 from tests.active_runs import claimed_run, queued_run
 
 pytestmark = pytest.mark.django_db
@@ -26,3 +30,11 @@ def test_running_run_ends_after_its_iteration(policy, capsys):
 def test_unknown_run_is_refused(capsys):
     with pytest.raises(CommandError, match="there is no run 0123456789ab"):
         call_command("training_cancel", "0123456789ab")
+
+
+def test_run_with_a_dead_worker_ends_when_the_worker_is_lost(policy, capsys):
+    run = claimed_run(policy)
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=20))
+    assert cancelled(run.run_id, capsys) == (
+        f"Run {run.run_id} ends when its worker counts as lost, within 15 s: no heartbeat for 20 s.\n"
+    )

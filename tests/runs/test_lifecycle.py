@@ -73,8 +73,12 @@ def test_success_creates_the_next_version_and_one_completed_event(policy, claime
         "duration_seconds",
         "avg_reward",
         "final_reward",
+        "version",
+        "sha256",
+        "artifact",
         "timestamp",
     }
+    assert (payload["version"], payload["sha256"], payload["artifact"]) == (1, "0" * 64, "rl_v3/x-1")
     assert (payload["success"], payload["avg_reward"], payload["final_reward"]) == (True, 0.5, 0.75)
     policy.refresh_from_db()
     assert (policy.total_runs, policy.succeeded_runs) == (1, 1)

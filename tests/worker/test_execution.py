@@ -12,6 +12,7 @@ from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.tasks import train_policy
 from rl_training.worker.execution import execute
+from rl_training.worker.ownership import Owner
 from rl_training.worker.version_files import VersionsUnreadableError
 from tests.active_runs import claim
 
@@ -36,6 +37,7 @@ def finished(small_policy, streams) -> TrainingRun:
 def test_finished_run_stores_its_result_a_version_and_two_events(finished, streams):
     assert (finished.status, finished.attempt, finished.episodes_done) == ("succeeded", 1, 2)
     assert finished.environment_steps == 2 * 4 * 32
+    assert finished.iterations_done == 2
     assert len(finished.episode_rewards) == 2
     assert finished.final_reward == finished.episode_rewards[-1]
     assert math.isclose(finished.avg_reward, sum(finished.episode_rewards) / 2)
@@ -58,18 +60,44 @@ def test_artifact_holds_weights_and_metrics(finished):
     assert names == ["events.out", "manifest.json", "policy.safetensors"]
 
 
+def test_evaluation_counts_as_activity_of_the_owner(small_policy, streams, monkeypatch):
+    noted = []
+    monkeypatch.setattr(Owner, "note_activity", lambda owner: noted.append(owner.progress.episodes_done))
+    train_policy(enqueue(small_policy).run_id)
+    assert 2 in noted
+
+
 def test_next_run_starts_from_the_previous_version(finished, small_policy):
     train_policy(enqueue(small_policy).run_id)
     second = PolicyVersion.objects.get(number=2)
-    assert second.parent == finished.version
+    assert second.parent == second.run.started_from == finished.version
+    assert second.run.start_note == ""
     assert second.sha256 != finished.version.sha256
 
 
 def test_run_with_another_network_shape_starts_from_scratch(finished, small_policy):
     small_policy.ppo = small_policy.ppo.model_copy(update={"hidden_sizes": [4]})
     small_policy.save_settings()
-    train_policy(enqueue(small_policy).run_id)
+    run = enqueue(small_policy)
+    train_policy(run.run_id)
     assert PolicyVersion.objects.get(number=2).parent is None
+    run.refresh_from_db()
+    assert (run.initial_version, run.started_from) == (finished.version, None)
+    assert run.start_note == (
+        "version 1 cannot be continued: the policy does not fit the config: hidden_sizes: the policy's [8], the "
+        "config's [4]"
+    )
+
+
+def test_run_on_another_market_continues_and_notes_the_change(finished, small_policy, caplog):
+    small_policy.market = small_policy.market.model_copy(update={"source": "nasdaq"})
+    small_policy.save_settings()
+    run = enqueue(small_policy)
+    train_policy(run.run_id)
+    run.refresh_from_db()
+    note = "Continuing from version 1, which was trained on another market: sp500 -> nasdaq"
+    assert (run.started_from, run.start_note) == (finished.version, f"{note}.")
+    assert [record.levelname for record in caplog.records if record.msg["event"] == note] == ["WARNING"]
 
 
 def test_run_starts_from_the_parent_of_a_damaged_version(finished, small_policy):
@@ -80,7 +108,9 @@ def test_run_starts_from_the_parent_of_a_damaged_version(finished, small_policy)
     data[-1] ^= 1
     weights.write_bytes(data)
     train_policy(enqueue(small_policy).run_id)
-    assert PolicyVersion.objects.get(number=3).parent == finished.version
+    third = PolicyVersion.objects.get(number=3)
+    assert third.parent == third.run.started_from == finished.version
+    assert third.run.start_note == "Version 2 cannot be read."
 
 
 def test_run_without_a_readable_version_fails_with_instructions(finished, small_policy):

@@ -108,8 +108,35 @@ def test_run_cancelled_while_it_trains_keeps_its_checkpoint(small_policy, settin
     run.refresh_from_db()
     assert (run.status, run.error) == ("cancelled", "cancelled")
     assert run.iterations_done > 0
+    assert run.avg_policy_loss is not None
+    assert (run.started_from, run.start_note) == (None, "")
     assert (settings.CHECKPOINT_ROOT / f"{run.run_id}-1.safetensors").exists()
     assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload["success"] is False
+
+
+def test_run_cancelled_after_episodes_keeps_their_rewards(small_policy):
+    small_policy.episodes_per_run = 1_000_000
+    small_policy.save_settings()
+    run = claimed_run(small_policy)
+    iterations = []
+
+    def cancel_after_3_iterations() -> bool:
+        iterations.append(1)
+        if len(iterations) == 3:
+            lifecycle.cancel(TrainingRun.objects.get(pk=run.pk))
+        return False
+
+    execute(run, cancel_after_3_iterations)
+    run.refresh_from_db()
+    assert run.status == "cancelled"
+    assert len(run.episode_rewards) == run.episodes_done >= 3
+    assert run.avg_reward == pytest.approx(sum(run.episode_rewards) / len(run.episode_rewards))
+    assert run.final_reward == run.episode_rewards[-1]
+    payload = TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload
+    assert (payload["success"], payload["avg_reward"], payload["version"]) == (False, None, None)
+    assert TrainingRun.objects.finished().count() == 0
+    small_policy.refresh_from_db()
+    assert small_policy.total_runs == 0
 
 
 def own_without_iterations(run: TrainingRun) -> None:

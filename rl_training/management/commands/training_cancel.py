@@ -5,11 +5,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from rl_training.models import TrainingRun
 from rl_training.runs import lifecycle
+from rl_training.runs.cancelling import how_it_ends
 
 
 class Command(BaseCommand):
     help = (
-        "Cancel a training run: at once while it is queued, after its present iteration while it is running. "
+        "Cancel a training run: at once while it is queued, after its present iteration while it is running, or once "
+        "its worker counts as lost. "
         "Exit status: 0 cancelled or asked to end, 1 it had ended already, 2 there is no such run."
     )
 
@@ -22,5 +24,4 @@ class Command(BaseCommand):
             raise CommandError(f"there is no run {run_id}; training_status lists the latest", returncode=2)
         if not lifecycle.cancel(run):
             raise CommandError(f"run {run_id} has ended already: {run.status}")
-        ended = run.status == TrainingRun.Status.CANCELLED
-        self.stdout.write(f"Run {run_id} {'is cancelled' if ended else 'ends after its present iteration'}.")
+        self.stdout.write(f"Run {run_id} {how_it_ends(run)}.")

@@ -1,14 +1,19 @@
 import argparse
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
-from rl_training.models import PolicyStore
+from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models.columns import LARGE_RUN_COLUMNS
 from rl_training.presence import heartbeats
 from rl_training.runs.reports import describe_policy
+
+STARTS = ("initial_version", "started_from")
+LARGE = (*LARGE_RUN_COLUMNS, *(f"{version}__evaluation" for version in STARTS))
 
 
 class Command(BaseCommand):
@@ -25,21 +30,29 @@ class Command(BaseCommand):
                 policies = policies.filter(pk=keys.find_policy(name).pk)
             except keys.SettingError as error:
                 raise CommandError(str(error), returncode=2) from None
-        described = [describe_policy(policy) for policy in policies]
+        active = {run.policy_id: run for run in TrainingRun.objects.active().select_related(*STARTS).defer(*LARGE)}
+        described = [describe_policy(policy, active.get(policy.pk)) for policy in policies]
         if options["json"]:
             self.stdout.write(json.dumps(described))
             return
         waiting = any(policy["active"] == "queued" for policy in described)
         reason = f": {heartbeats.PREPARING}" if waiting and heartbeats.workers_are_preparing() else ""
         for policy in described:
-            schedule = f"every {policy['interval_minutes']} min" if policy["enabled"] else "disabled"
-            active = (policy["active"] or "idle") + (reason if policy["active"] == "queued" else "")
-            outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
-            lines = (
-                f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
-                f"next {policy['next_run_at'] or '-'}, {active}",
-                f"  {policy['total_runs']} runs, {policy['succeeded_runs']} succeeded; "
-                f"last: {' '.join(part for part in outcome if part)}",
-            )
-            for line in lines:
+            for line in lines_of(policy, reason):
                 self.stdout.write(escape_control_characters(line))
+
+
+def lines_of(policy: dict[str, Any], why_it_waits: str) -> Iterator[str]:
+    schedule = f"every {policy['interval_minutes']} min" if policy["enabled"] else "disabled"
+    active = (policy["active"] or "idle") + (why_it_waits if policy["active"] == "queued" else "")
+    yield (
+        f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
+        f"next {policy['next_run_at'] or '-'}, {active}"
+    )
+    if policy["active"]:
+        yield f"  run {policy['active_run']}: {policy['active_start']}"
+    outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
+    yield (
+        f"  {policy['total_runs']} runs, {policy['succeeded_runs']} succeeded; "
+        f"last: {' '.join(part for part in outcome if part)}"
+    )

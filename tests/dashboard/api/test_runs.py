@@ -1,7 +1,11 @@
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from rl_training.models import IdempotencyKey, PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
+from tests.active_runs import claimed_run
 from tests.api_clients import JSON, RUNS, problem, trigger, user_of
 from tests.stored import finished_run, store_raw
 
@@ -53,6 +57,29 @@ def test_second_run_is_refused_with_the_id_of_the_active_run(operator):
     found = problem(trigger(operator), 409)
     assert (found["type"], found["run_id"]) == ("urn:quantum-trader:problem:run-already-active", run_id)
     assert TrainingRun.objects.count() == 1
+
+
+def test_run_names_the_version_that_it_really_started_from(policy, operator):
+    made = finished_run(policy)
+    version = PolicyVersion.objects.create(policy=policy, number=1, run=made, artifact="rl_v3/a-1", evaluation={})
+    run = finished_run(policy, initial_version=version, start_note="version 1 cannot be continued: features differ")
+    found = operator.get(f"{RUNS}{run.run_id}/").json()
+    assert (found["initial_version"], found["started_from"]) == (1, None)
+    assert found["start_note"] == "version 1 cannot be continued: features differ"
+    TrainingRun.objects.filter(pk=run.pk).update(started_from=version, start_note="")
+    listed = {row["run_id"]: row for row in operator.get(RUNS).json()["results"]}
+    assert (listed[run.run_id]["started_from"], listed[run.run_id]["start_note"]) == (1, "")
+    assert operator.get("/api/v1/policies/rl_v3/versions/1/").json()["artifact"] == "rl_v3/a-1"
+
+
+def test_cancelled_run_with_a_dead_worker_says_how_it_ends(policy, operator):
+    run = claimed_run(policy)
+    assert operator.get(f"{RUNS}{run.run_id}/").json()["cancellation"] is None
+    assert cancel(operator, run.run_id).json()["cancellation"] == "The run ends after its present iteration."
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=20))
+    assert operator.get(f"{RUNS}{run.run_id}/").json()["cancellation"] == (
+        "The run ends when its worker counts as lost, within 15 s: no heartbeat for 20 s."
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from dashboard.pages.run_configs import config_changes
 from dashboard.pages.runs import RUNS_PER_PAGE
@@ -176,10 +177,22 @@ def test_active_run_shows_progress_and_a_link_to_cancel(page, policy, viewer):
     assert f'href="/runs/{run.run_id}/cancel/' in page(url)
     lifecycle.cancel(run)
     assert "ends after its present iteration" in page(url)
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=20))
+    assert "ends when its worker counts as lost, within" in page(url)
     TrainingRun.objects.update(status="succeeded", finished_at=START)
     html = page(url)
     assert "/cancel/" not in html
     assert "data-live" not in html
+
+
+def test_run_page_shows_what_the_run_really_started_from(page, policy):
+    version = version_of(finished_run(policy))
+    run = finished_run(policy, initial_version=version)
+    assert "Started from version 1 not loaded" in words(page(f"/runs/{run.run_id}/"))
+    TrainingRun.objects.filter(pk=run.pk).update(start_note="version 1 cannot be continued: features differ")
+    assert "Started from scratch version 1 cannot be continued" in words(page(f"/runs/{run.run_id}/"))
+    TrainingRun.objects.filter(pk=run.pk).update(started_from=version, start_note="")
+    assert "Started from version 1 Made" in words(page(f"/runs/{run.run_id}/"))
 
 
 @pytest.mark.parametrize("url", ["/runs/0123456789ab/", "/runs/x/"])

@@ -1,0 +1,29 @@
+"""Migrations that compute rows."""
+
+import importlib
+
+import pytest
+from django.apps import apps
+
+from rl_training.models import PolicyVersion, TrainingRun
+from tests.stored import finished_run
+
+pytestmark = pytest.mark.django_db
+
+
+def test_runs_with_a_version_get_what_they_started_from(policy):
+    migration = importlib.import_module("rl_training.migrations.0010_started_from")
+    first, continued, anew, failed = (finished_run(policy) for _ in range(4))
+    columns = {"policy": policy, "evaluation": {}}
+    version = PolicyVersion.objects.create(number=1, run=first, **columns)
+    PolicyVersion.objects.create(number=2, run=continued, parent=version, **columns)
+    PolicyVersion.objects.create(number=3, run=anew, **columns)
+    TrainingRun.objects.exclude(pk=first.pk).update(initial_version=version)
+    migration.fill_from_versions(apps, None)
+    found = {run.pk: (run.started_from, run.start_note) for run in TrainingRun.objects.all()}
+    assert found == {
+        first.pk: (None, ""),
+        continued.pk: (version, ""),
+        anew.pk: (None, "the reason was not stored; the log of that time has it"),
+        failed.pk: (None, None),
+    }
