@@ -15,8 +15,7 @@ from quantum_trader import health
 from rl_training.alerts.evaluator import Evaluator
 from rl_training.alerts.kinds import SYSTEM_KINDS
 from rl_training.alerts.models import Alert, AlertRule, Round, add_default_rules
-from rl_training.models import PolicyStore, RunTotal, TrainingRun
-from rl_training.runs import totals
+from rl_training.models import PolicyStore, RunTotal, TrainingRun, totals
 
 POLICIES = 1_000
 RUNS = 1_000_000

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Metric
 
-from rl_training.runs.totals import BEYOND, BOUNDS
+from rl_training.models.totals import BEYOND, BOUNDS
 
 # Maps each status and upper bound to the number of runs and the sum of their measured values.
 Buckets = Mapping[str, Mapping[str, tuple[int, float]]]

@@ -1,7 +1,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from rl_training.runs import totals
+from rl_training.models import totals
 
 
 def count(apps, schema_editor):

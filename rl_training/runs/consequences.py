@@ -13,8 +13,8 @@ import structlog
 from django.db.models import F
 
 from rl_training.files import checkpoints
-from rl_training.models import Measure, PolicyStore, PolicyVersion, TrainingRun
-from rl_training.runs import task_messages, totals
+from rl_training.models import Measure, PolicyStore, PolicyVersion, TrainingRun, totals
+from rl_training.runs import task_messages
 from rl_training.streams import outbox
 from rl_training.transactions import after_commit
 

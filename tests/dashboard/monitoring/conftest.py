@@ -10,7 +10,7 @@ from django.utils import timezone
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
-from tests.runs.test_totals import VERSION
+from tests.test_totals import VERSION
 
 TOKEN = "a token for tests"
 

@@ -1,7 +1,7 @@
 import pytest
 
-from rl_training.models import Measure, RunTotal, TrainingRun
-from rl_training.runs import lifecycle, totals
+from rl_training.models import Measure, RunTotal, TrainingRun, totals
+from rl_training.runs import lifecycle
 from rl_training.runs.lifecycle import Outcome
 from tests.active_runs import claimed_run, queued_run
 
