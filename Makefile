@@ -41,7 +41,7 @@ compiled:
 	@$(BIN)/python -m tests.warm_up
 
 quick: compiled
-	$(PYTEST) -n 2 -m "not process and not long" --durations=15
+	$(PYTEST) -n 2 --ignore tests/browser --ignore tests/faults -m "not process and not long" --durations=15
 
 sqlite:
 	$(PYTEST) -n 3 -m "process and not long" --durations=15

@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import subprocess
@@ -57,6 +58,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if is_for_sqlite_only(item)])
         items[:] = [item for item in items if not is_for_sqlite_only(item)]
     items.sort(key=lambda item: not path_of(item).startswith(SLOWEST))
+
+
+def pytest_collection_finish() -> None:
+    # The modules stay in memory to the end: garbage collections need not look at them.
+    gc.freeze()
 
 
 def path_of(item: pytest.Item) -> str:
