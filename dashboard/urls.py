@@ -5,6 +5,7 @@ from django.urls import path, register_converter
 from dashboard.charts.views import PolicyChart, VersionChart
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
+from dashboard.pages.duplicate import DuplicatePage
 from dashboard.pages.overview import OverviewPage
 from dashboard.pages.policies import PolicyPage
 from dashboard.pages.runs import RunListPage, RunPage
@@ -21,6 +22,7 @@ urlpatterns = [
     path("policies/<policy:name>/train/", TrainNow.as_view(), name="train"),
     path("policies/<policy:name>/enable/", Enable.as_view(), name="enable"),
     path("policies/<policy:name>/disable/", Disable.as_view(), name="disable"),
+    path("policies/<policy:name>/duplicate/", DuplicatePage.as_view(), name="duplicate"),
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
     path("policies/<policy:name>/versions/<int:number>/", VersionPage.as_view(), name="version"),
     path("runs/", RunListPage.as_view(), name="runs"),

@@ -1,20 +1,21 @@
 """Settings by key, `<policy>.<section>.<field>`, as in `rl_v3.training.interval_minutes` and `rl_v3.ppo.gamma`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import pydantic
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from rl_training import policy_edits
 from rl_training.core.config import SECTIONS
-from rl_training.core.config_problems import ConfigProblem, find_problems, format_problems
+from rl_training.core.config_problems import ConfigProblem, find_problems
 from rl_training.flat_settings import flatten
-from rl_training.models import MAXIMA, InvalidConfig, PolicyStore
+from rl_training.market_files import file_problems
+from rl_training.models import InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
-
-TRAINING_FIELDS = ("enabled", *MAXIMA)
+from rl_training.settings_change import TRAINING_FIELDS
 
 
 class SettingError(Exception):
@@ -39,62 +40,96 @@ def find_policy(name: str) -> PolicyStore:
 
 def get(key: str) -> Any:
     """Return the value of a key; None where an invalid config has none. Raises `SettingError`."""
-    policy, section, field = _parse(key)
+    name, section, field = _parse(key)
+    policy = find_policy(name)
     if section == "training":
         return getattr(policy, field)
     stored = as_json(getattr(policy, section))
     return stored.get(field) if isinstance(stored, dict) else None
 
 
-def set_value(key: str, text: str) -> Any:
-    """Validate and save one setting, and return its value. Raises `SettingError`.
+def set_values(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Validate the values of these keys together, save all of them or none, and return them. Raises `SettingError`.
 
-    `text` is JSON; what is not valid JSON is taken as text. A section that is stored invalid can be repaired field by
+    A text is JSON; what is not valid JSON is taken as text. A section that is stored invalid can be repaired field by
     field: it may keep the problems that it had in other fields.
     """
-    policy, section, field = _parse(key)
-    value = _value(key, text)
-    try:
-        if section == "training":
-            _set_training(policy, field, value)
+    policies: dict[str, dict[str, dict[str, Any]]] = {}
+    values = {}
+    problems: list[str] = []
+    for key, text in texts.items():
+        try:
+            name, section, field = _parse(key)
+            values[key] = _value(key, text)
+        except SettingError as error:
+            problems.append(str(error))
         else:
-            _set_in_section(policy, section, field, value)
+            policies.setdefault(name, {}).setdefault(section, {})[field] = values[key]
+    with transaction.atomic():
+        for name, changes in policies.items():
+            problems += [f"{name}.{problem}" for problem in _change(name, changes)]
+        if problems:
+            raise SettingError("\n".join(problems))
+    return values
+
+
+def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem]:
+    """Save the changes, by section and field, of the policy; or return the problems, with paths such as `ppo.gamma`."""
+    policy = PolicyStore.objects.select_for_update().get(name=name)
+    training = changes.pop("training", {})
+    if not changes and training.keys() == {"enabled"} and type(training["enabled"]) is bool:
+        policy_edits.set_enabled(policy, training["enabled"])
+        return []
+    problems = [problem.within("training") for problem in _set_training(policy, training)]
+    for section, fields in changes.items():
+        problems += [problem.within(section) for problem in _set_in_section(policy, section, fields)]
+    invalid = [section for section in SECTIONS if isinstance(getattr(policy, section), InvalidConfig)]
+    try:
+        # Other sections that are stored invalid have to be repaired first, except by a change of a section alone.
+        policy.full_clean(
+            exclude=[*(invalid if changes else ()), *(problem.path.split(".")[1] for problem in problems)]
+        )
     except ValidationError as error:
-        raise SettingError(f"{key}: " + " ".join(error.messages)) from None
-    return value
+        for field, messages in error.message_dict.items():
+            path = field if field in SECTIONS else f"training.{field}"
+            problems += [ConfigProblem(path, message) for message in messages]
+    if not problems:
+        policy.save_settings()
+    return problems
 
 
-def _set_training(policy: PolicyStore, field: str, value: Any) -> None:
-    expected = bool if field == "enabled" else int
-    if type(value) is not expected:
-        wanted = "true or false" if expected is bool else "a whole number"
-        raise ValidationError(f"{field} must be {wanted}, got {json.dumps(value)}.")
-    if field == "enabled":
-        policy_edits.set_enabled(policy, value is True)
-        return
-    setattr(policy, field, value)
-    policy.full_clean()
-    policy.save_settings()
+def _set_training(policy: PolicyStore, values: Mapping[str, Any]) -> list[ConfigProblem]:
+    """Set the fields on the policy, and return the problems of values that have the wrong type."""
+    problems = []
+    for field, value in values.items():
+        expected = bool if field == "enabled" else int
+        if type(value) is expected:
+            setattr(policy, field, value)
+        else:
+            wanted = "true or false" if expected is bool else "a whole number"
+            problems.append(ConfigProblem(field, f"{field} must be {wanted}, got {json.dumps(value)}."))
+    return problems
 
 
-def _set_in_section(policy: PolicyStore, section: str, field: str, value: Any) -> None:
-    changed = policy_edits.changed_section(policy, section, {field: value})
+def _set_in_section(policy: PolicyStore, section: str, fields: dict[str, Any]) -> list[ConfigProblem]:
+    """Set the fields on the policy's section, and return the problems that prevent saving it."""
+    changed = policy_edits.changed_section(policy, section, fields)
     before = getattr(policy, section)
     try:
-        setattr(policy, section, SECTIONS[section].model_validate(changed))
+        config = SECTIONS[section].model_validate(changed)
     except pydantic.ValidationError as error:
         found = find_problems(error)
-        if not isinstance(before, InvalidConfig) or not set(found) <= _elsewhere(before, field):
-            raise ValidationError(format_problems(found)) from None
+        if not isinstance(before, InvalidConfig) or not set(found) <= _elsewhere(before, fields):
+            return found
         setattr(policy, section, InvalidConfig(changed, tuple(found)))
-    invalid = [name for name in SECTIONS if isinstance(getattr(policy, name), InvalidConfig)]
-    policy.full_clean(exclude=invalid)
-    policy.save_settings()
+        return []
+    setattr(policy, section, config)
+    return file_problems(config, before)
 
 
-def _elsewhere(invalid: InvalidConfig, field: str) -> set[ConfigProblem]:
-    """Return the problems of other fields than this one."""
-    return {problem for problem in invalid.problems if problem.path.split(".")[0] != field}
+def _elsewhere(invalid: InvalidConfig, fields: Container[str]) -> set[ConfigProblem]:
+    """Return the problems of other fields than these."""
+    return {problem for problem in invalid.problems if problem.path.split(".")[0] not in fields}
 
 
 def _value(key: str, text: str) -> Any:
@@ -113,17 +148,18 @@ def _is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _parse(key: str) -> tuple[PolicyStore, str, str]:
+def _parse(key: str) -> tuple[str, str, str]:
+    """Return the policy's name, the section and the field. Raises `SettingError` if one of them does not exist."""
     parts = key.split(".")
     if len(parts) != 3:
         raise SettingError(
             f"{key!r} is not a key; a key is <policy>.<section>.<field>, as rl_v3.training.interval_minutes"
         )
     name, section, field = parts
-    policy = find_policy(name)
+    find_policy(name)
     fields = {"training": TRAINING_FIELDS} | {name: tuple(config.model_fields) for name, config in SECTIONS.items()}
     if section not in fields:
         raise SettingError(f"{key}: unknown section {section!r}; sections: {', '.join(fields)}")
     if field not in fields[section]:
         raise SettingError(f"{key}: unknown field {field!r}; fields of {section}: {', '.join(fields[section])}")
-    return policy, section, field
+    return name, section, field

@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from rl_training.core.config import SECTIONS
+from rl_training.market_files import file_problems
 from rl_training.models import MAXIMA, PolicyStore
 from rl_training.models.config_column import as_json
 
@@ -28,7 +29,7 @@ def set_enabled(policy: PolicyStore, enabled: bool, user: Any = None) -> bool:
     policy.enabled = enabled
     if user is not None:
         policy._history_user = user
-    policy.save(update_fields=["enabled", "updated_at"])
+    policy.save_settings("enabled")
     return True
 
 
@@ -78,4 +79,13 @@ class PolicyForm(PolicyModelForm):
                     f"This policy was changed at {updated_at:%Y-%m-%d %H:%M:%S} UTC, after this form was opened. "
                     "Nothing was saved; open the form again to edit what is set now."
                 )
+        self._check_market_file()
         return cleaned
+
+    def _check_market_file(self) -> None:
+        """Add an error if the market names another file than is saved, and it cannot be opened."""
+        market = self.cleaned_data.get("market")
+        saved = PolicyStore.objects.filter(pk=self.instance.pk).first() if self.instance.pk else None
+        for problem in file_problems(market, saved.market if saved else None):
+            self.add_error("market", str(problem))
+            self.fields["market"].show_beside_fields([problem])  # type: ignore[attr-defined]

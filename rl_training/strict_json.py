@@ -9,16 +9,16 @@ from django.core.exceptions import ValidationError
 MAX_CHARACTERS = 64_000
 
 
-def parse_object(text: Any) -> dict[str, Any]:
+def parse_object(text: Any, max_characters: int = MAX_CHARACTERS) -> dict[str, Any]:
     """Return the JSON object that `text` holds.
 
     Raises Django's `ValidationError` on anything else, on duplicate keys, NaN, infinity and lone surrogates, and on
-    more than `MAX_CHARACTERS`.
+    more than `max_characters`.
     """
     if not isinstance(text, str) or not text.strip():
         raise ValidationError("Required: a JSON object with the settings.", code="required")
-    if len(text) > MAX_CHARACTERS:
-        raise ValidationError(f"{len(text):,} characters; at most {MAX_CHARACTERS:,} are taken.", code="too_long")
+    if len(text) > max_characters:
+        raise ValidationError(f"{len(text):,} characters; at most {max_characters:,} are taken.", code="too_long")
     try:
         value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
         json.dumps(value, ensure_ascii=False).encode()

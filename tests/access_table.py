@@ -107,7 +107,9 @@ LIVE = open_page("/live/", GET="401 200 200 200")
 
 TABLE: dict[str, Row] = {
     # The API.
-    "api/v1/policies/": api("/api/v1/policies/", GET="401 200 200 200"),
+    "api/v1/policies/": api(
+        "/api/v1/policies/", GET="401 200 200 200", POST="401 403 403 201", body={"name": "new_policy"}
+    ),
     "api/v1/policies/<str:name>/": api(
         "/api/v1/policies/rl_v3/",
         GET="401 200 200 200",
@@ -149,6 +151,9 @@ TABLE: dict[str, Row] = {
     ),
     "policies/<policy:name>/disable/": page(
         "/policies/rl_v3/disable/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
+    "policies/<policy:name>/duplicate/": page(
+        "/policies/rl_v3/duplicate/", others="302 403 403 405", GET="302 403 403 200", POST="302 403 403 200"
     ),
     "policies/<policy:name>/settings/": page(
         "/policies/rl_v3/settings/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 200 200"

@@ -28,7 +28,7 @@ def test_every_setting_has_a_key(policy):
     ],
 )
 def test_value_read_is_value_set(policy, key, text, value):
-    keys.set_value(key, text)
+    keys.set_values({key: text})
     assert keys.get(key) == value
 
 
@@ -62,7 +62,7 @@ def test_value_read_is_value_set(policy, key, text, value):
 def test_refused_value_changes_nothing(policy, key, text, message):
     before = PolicyStore.objects.values().get()
     with pytest.raises(keys.SettingError) as error:
-        keys.set_value(key, text)
+        keys.set_values({key: text})
     assert message in str(error.value)
     assert PolicyStore.objects.values().get() == before
 
@@ -71,25 +71,25 @@ def test_invalid_stored_value_is_read_and_repaired(policy):
     store_raw(policy, "ppo", {"gamma": 7})
     assert dict(keys.settings_of(keys.find_policy("rl_v3")))["rl_v3.ppo.gamma"] == 7
     with pytest.raises(keys.SettingError, match="gamma"):
-        keys.set_value("rl_v3.training.interval_minutes", "5")
-    keys.set_value("rl_v3.ppo.gamma", "0.9")
+        keys.set_values({"rl_v3.training.interval_minutes": "5"})
+    keys.set_values({"rl_v3.ppo.gamma": "0.9"})
     assert (keys.get("rl_v3.ppo.gamma"), keys.get("rl_v3.training.interval_minutes")) == (0.9, 60)
 
 
 def test_invalid_section_is_repaired_field_by_field(policy):
     store_raw(policy, "ppo", {"gamma": 7, "clip_range": -1, "gama": 1})
-    keys.set_value("rl_v3.ppo.gamma", "0.9")
+    keys.set_values({"rl_v3.ppo.gamma": "0.9"})
     with pytest.raises(keys.SettingError, match="clip_range: Input should be greater than 0, got -2"):
-        keys.set_value("rl_v3.ppo.clip_range", "-2")
+        keys.set_values({"rl_v3.ppo.clip_range": "-2"})
     with pytest.raises(keys.SettingError, match="epochs: Input should be greater than or equal to 1"):
-        keys.set_value("rl_v3.ppo.epochs", "0")
-    keys.set_value("rl_v3.ppo.clip_range", "0.1")
+        keys.set_values({"rl_v3.ppo.epochs": "0"})
+    keys.set_values({"rl_v3.ppo.clip_range": "0.1"})
     assert PolicyStore.objects.get().ppo == PPOConfig(gamma=0.9, clip_range=0.1)
 
 
 def test_invalid_sections_are_repaired_one_after_another(policy):
     store_raw(policy, "ppo", {"gamma": 7})
     store_raw(policy, "market", [])
-    keys.set_value("rl_v3.ppo.gamma", "0.9")
-    keys.set_value("rl_v3.market.source", "nasdaq")
+    keys.set_values({"rl_v3.ppo.gamma": "0.9"})
+    keys.set_values({"rl_v3.market.source": "nasdaq"})
     assert PolicyStore.objects.get().config_problems == []

@@ -1,10 +1,14 @@
+from datetime import timedelta
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore, TrainingRun
+from rl_training.policy_edits import set_enabled
 
 pytestmark = pytest.mark.django_db
 
@@ -60,3 +64,29 @@ def test_second_run_of_slot_is_refused(policy):
     TrainingRun.objects.create(status="failed", **run)
     with pytest.raises(IntegrityError), transaction.atomic():
         TrainingRun.objects.create(**run)
+
+
+def enable_in_form(policy, enabled):
+    policy.enabled = enabled
+    policy.save_settings()
+
+
+@pytest.mark.parametrize("save", [set_enabled, enable_in_form])
+def test_enabled_policy_is_due_now_not_at_slot_that_passed_while_disabled(policy, save):
+    month_ago = timezone.now() - timedelta(days=30)
+    PolicyStore.objects.update(enabled=False, next_run_at=month_ago)
+    policy = PolicyStore.objects.get()
+    before = timezone.now()
+    save(policy, True)
+    assert before <= PolicyStore.objects.get().next_run_at <= timezone.now()
+
+
+def test_slot_ahead_and_slot_of_enabled_policy_are_kept(policy):
+    ahead = timezone.now() + timedelta(minutes=5)
+    PolicyStore.objects.update(enabled=False, next_run_at=ahead)
+    set_enabled(PolicyStore.objects.get(), True)
+    assert PolicyStore.objects.get().next_run_at == ahead
+    passed = timezone.now() - timedelta(minutes=5)
+    PolicyStore.objects.update(next_run_at=passed)
+    PolicyStore.objects.get().save_settings()
+    assert PolicyStore.objects.get().next_run_at == passed

@@ -1,8 +1,10 @@
-"""The policy resources: list, read and change."""
+"""The policy resources: list, read, create and change."""
 
 from typing import Any, ClassVar, cast
 
+import structlog
 from django.db import transaction
+from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
@@ -12,14 +14,16 @@ from rest_framework.response import Response
 from dashboard.api import settings_change
 from dashboard.api.filters import PolicyFilters
 from dashboard.api.protocol.fields import StoredJSON
-from dashboard.api.protocol.problem_details import PreconditionRequired, SettingsChanged
+from dashboard.api.protocol.problem_details import InvalidInput, PreconditionRequired, SettingsChanged
 from dashboard.api.protocol.views import ListView, View, check_policy_name, unknown_policy
-from rl_training import keys
 from rl_training.models import PolicyStore
+from rl_training.models.columns import OUTCOME_COLUMNS
+from rl_training.settings_change import TRAINING_FIELDS, SettingsRefusedError, apply, create
+
+log = structlog.get_logger(__name__)
 
 STATE = ("next_run_at", "total_runs", "succeeded_runs", "schedule_error", "updated_at")
-OUTCOME = ("last_status", "last_finished_at", "last_error", "active_status")
-LISTED = ("pk", "name", *keys.TRAINING_FIELDS, *STATE, *OUTCOME)
+LISTED = ("pk", "name", *TRAINING_FIELDS, *STATE, *OUTCOME_COLUMNS)
 
 
 class Policy(serializers.Serializer):  # type: ignore[type-arg]
@@ -32,7 +36,7 @@ class Policy(serializers.Serializer):  # type: ignore[type-arg]
     stall_limit_minutes = serializers.IntegerField()
     run_limit_minutes = serializers.IntegerField()
     updated_at = serializers.DateTimeField(help_text="When a setting was changed last.")
-    next_run_at = serializers.DateTimeField(help_text="When it is due, as long as it is enabled.")
+    next_run_at = serializers.DateTimeField(allow_null=True, help_text="When it is due; null: it is disabled.")
     schedule_error = serializers.CharField(help_text="Why the last slot started no run; empty when it did.")
     total_runs = serializers.IntegerField(help_text="Finished runs.")
     succeeded_runs = serializers.IntegerField()
@@ -40,6 +44,10 @@ class Policy(serializers.Serializer):  # type: ignore[type-arg]
     last_status = serializers.CharField(allow_null=True, help_text="Of the last finished run.")
     last_finished_at = serializers.DateTimeField(allow_null=True)
     last_error = serializers.CharField(allow_null=True)
+
+    def to_representation(self, instance: Any) -> Any:
+        shown = super().to_representation(instance)
+        return shown if shown["enabled"] else shown | {"next_run_at": None}
 
 
 class PolicyDetail(Policy):
@@ -50,20 +58,52 @@ class PolicyDetail(Policy):
     ppo = StoredJSON()
 
 
+TAG = {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}
+ETAG = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[200], description="Of its settings.")
+CREATED = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[201], description="Of its settings.")
+LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="The policy.")
+
+
 class PolicyList(ListView):
     queryset = PolicyStore.objects.with_outcome().values(*LISTED)
     serializer_class = Policy
     filterset_class = PolicyFilters
     orderings = ("name", "-name")
-    permissions_of_methods: ClassVar = {"GET": "rl_training.view_policystore"}
+    permissions_of_methods: ClassVar = {
+        "GET": "rl_training.view_policystore",
+        "POST": "rl_training.add_policystore",
+    }
+    problems_of_methods: ClassVar = {"POST": (413, 415)}
 
     @extend_schema(summary="Policies")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
+    @extend_schema(
+        summary="Create a policy",
+        description="Settings that are not given are those of the policy `like`, or defaults without it. A policy that "
+        "is created with `like` is disabled unless `enabled` is given.",
+        parameters=[CREATED, LOCATION],
+        request={"application/json": settings_change.CREATION_SCHEMA},
+        responses={201: PolicyDetail},
+        filters=False,
+    )
+    def post(self, request: Request) -> Response:
+        changes = dict(cast(dict[str, Any], request.data))
+        name, like = changes.pop("name", None), changes.pop("like", None)
+        try:
+            if not isinstance(name, str):
+                raise SettingsRefusedError({"name": "Required: the name of the new policy, as text."})
+            policy = create(name, changes, like=None if like is None else model_policy(like), user=request.user)
+        except SettingsRefusedError as error:
+            raise InvalidInput(error.errors) from None
+        log.info("Policy created by the API", policy=policy.name, user=str(request.user))
+        response = policy_response(policy.name)
+        response.status_code = 201
+        response.headers["Location"] = request.build_absolute_uri(reverse("api:policy", args=[policy.name]))
+        return response
 
-TAG = {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}
-ETAG = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[200], description="Of its settings.")
+
 IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
@@ -111,7 +151,10 @@ class PolicyView(View):
                     "The settings are not those that the change was made for; read the policy again.",
                     headers={"ETag": current},
                 )
-            settings_change.apply(policy, changes, request.user)
+            try:
+                apply(policy, changes, request.user)
+            except SettingsRefusedError as error:
+                raise InvalidInput(error.errors) from None
         return policy_response(name)
 
 
@@ -132,3 +175,12 @@ def policy_response(name: str) -> Response:
     stored = settings_change.sections(policy)
     row = {column: getattr(policy, column) for column in LISTED} | stored
     return Response(PolicyDetail(row).data, headers={"ETag": settings_change.tag(policy, stored)})
+
+
+def model_policy(name: Any) -> PolicyStore:
+    """Return the policy that a new policy is a copy of. Raises `SettingsRefusedError`."""
+    try:
+        check_policy_name(str(name))
+        return PolicyStore.objects.get(name=name if isinstance(name, str) else "")
+    except (NotFound, PolicyStore.DoesNotExist):
+        raise SettingsRefusedError({"like": unknown_policy(str(name))}) from None

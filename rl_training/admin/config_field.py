@@ -12,6 +12,8 @@ from django_jsonform.widgets import JSONFormWidget  # type: ignore[import-untype
 
 from rl_training.core.base_config import Config
 from rl_training.core.config_problems import ConfigProblem, find_problems
+from rl_training.core.market_config import SOURCE_FIELDS
+from rl_training.market_files import offered_files
 from rl_training.models import InvalidConfig
 from rl_training.strict_json import parse_object
 
@@ -46,12 +48,22 @@ class ConfigWidget(JSONFormWidget):
         return context
 
 
+class MarketWidget(ConfigWidget):
+    """The editor of a market: shows the settings of the selected source only, and offers the files that exist."""
+
+    class Media:
+        js = ("rl_training/market_source.js",)
+
+    def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
+        return super().get_context(name, value, attrs) | {"source_fields": SOURCE_FIELDS, "files": offered_files()}
+
+
 class ConfigField(forms.Field):
     """A field whose value is a `Config`. Its errors name each refused setting with the setting's range."""
 
-    def __init__(self, config: type[Config], **kwargs: Any) -> None:
+    def __init__(self, config: type[Config], widget: type[ConfigWidget] = ConfigWidget, **kwargs: Any) -> None:
         self.config = config
-        super().__init__(widget=ConfigWidget(form_schema(config)), label="", **kwargs)
+        super().__init__(widget=widget(form_schema(config)), label="", **kwargs)
 
     def prepare_value(self, value: Any) -> str:
         """Return the JSON that the editor starts with: the stored config, or what the user sent, to be corrected.

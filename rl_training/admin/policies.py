@@ -1,5 +1,6 @@
 """Policies in the admin: lists and edits them, starts runs, and enables and disables their schedules."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,6 +23,7 @@ from rl_training.admin.train_now import TrainNowAction
 from rl_training.models import PolicyStore
 from rl_training.policy_edits import set_enabled
 from rl_training.runs.next_start import next_start
+from rl_training.settings_change import CHANGEABLE
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
@@ -41,7 +45,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     )
     list_filter = ("enabled",)
     search_fields = ("name",)
-    actions = ("train_now", "enable", "disable")
+    actions = ("train_now", "enable", "disable", "duplicate")
 
     class Media:
         css = {"all": ["rl_training/admin.css"]}  # noqa: RUF012
@@ -71,6 +75,15 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: PolicyStore | None = None) -> Sequence[str]:
         # The name is part of the policy's streams, keys and URLs, which others may use already.
         return (*STATE, "name") if obj else STATE
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the settings of the policy whose id is the parameter `like`; the copy starts disabled."""
+        initial: dict[str, Any] = super().get_changeform_initial_data(request)
+        like = request.GET.get("like", "")
+        found = PolicyStore.objects.filter(pk=like).first() if re.fullmatch(r"[0-9]{1,18}", like) else None
+        if found is not None and self.has_view_permission(request, found):
+            initial |= {name: getattr(found, name) for name in CHANGEABLE} | {"enabled": False}
+        return initial
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         if context["original"] is not None and request.method == "GET":
@@ -150,6 +163,14 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     @admin.action(permissions=["change"], description="Disable")
     def disable(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:
         self._switch(request, queryset, enabled=False)
+
+    @admin.action(permissions=["add"], description="Duplicate")
+    def duplicate(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> HttpResponse | None:
+        policies = list(queryset[:2])
+        if len(policies) != 1:
+            self.message_user(request, "Select one policy to duplicate.", messages.WARNING)
+            return None
+        return redirect(f"{reverse('admin:rl_training_policystore_add')}?like={policies[0].pk}")
 
     def _switch(self, request: HttpRequest, queryset: QuerySet[PolicyStore], *, enabled: bool) -> None:
         word = "enabled" if enabled else "disabled"

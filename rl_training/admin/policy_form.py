@@ -5,7 +5,7 @@ from typing import Any
 
 from django import forms
 
-from rl_training.admin.config_field import ConfigField
+from rl_training.admin.config_field import ConfigField, MarketWidget
 from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore
@@ -16,7 +16,7 @@ from rl_training.runs.next_start import next_start
 class PolicyStoreForm(PolicyForm):
     """All settings of a policy."""
 
-    market = ConfigField(MarketConfig)
+    market = ConfigField(MarketConfig, MarketWidget)
     environment = ConfigField(EnvironmentConfig)
     ppo = ConfigField(PPOConfig)
 

@@ -15,6 +15,7 @@ from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import format_problems
 from rl_training.flat_settings import differences, settings_by_key
 from rl_training.models import InvalidConfig, PolicyStore
+from rl_training.models.columns import OUTCOME_COLUMNS
 
 
 class PolicyHistoryAdmin(SimpleHistoryAdmin):
@@ -50,6 +51,8 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
     def render_history_view(
         self, request: HttpRequest, template: str, context: dict[str, Any], **kwargs: Any
     ) -> HttpResponse:
+        if "original" in context:
+            add_outcome(context["original"])
         if request.method == "GET" and "original" in context:
             for name, problems in invalid_configs(context["original"]):
                 self.message_user(
@@ -70,6 +73,13 @@ def invalid_configs(policy: PolicyStore) -> list[tuple[str, str]]:
         for name, config in configs.items()
         if isinstance(config, InvalidConfig)
     ]
+
+
+def add_outcome(policy: Any) -> None:
+    """Set what `with_outcome()` adds to a policy of a list on the policy of an entry, which has its settings alone."""
+    present = PolicyStore.objects.with_outcome().filter(pk=policy.pk).values(*OUTCOME_COLUMNS).first()
+    for name in OUTCOME_COLUMNS:
+        setattr(policy, name, present[name] if present else None)
 
 
 def check_number(text: str) -> None:

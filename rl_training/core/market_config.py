@@ -1,14 +1,23 @@
 """Settings of the market: which bars to train and evaluate on."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rl_training.core.base_config import Config
+from rl_training.core.base_config import Config, TextForm
 from rl_training.core.config_problems import broken_rule
 
 # 28 years of hourly bars from 1990 on. A random walk of 1% per bar over many more bars leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
+
+# The settings that have an effect with each source only; all other settings have an effect with every source.
+SOURCE_FIELDS = {
+    "sp500": (),
+    "nasdaq": (),
+    "file": ("path",),
+    "exchange": ("exchange", "symbol", "timeframe", "bars"),
+    "planted": ("bars", "planted_kind", "planted_phi", "planted_drift", "planted_switching", "planted_seed"),
+}
 
 
 class MarketConfig(Config):
@@ -21,27 +30,38 @@ class MarketConfig(Config):
             "exchange. planted: a synthetic market whose best policy is known."
         ),
     )
-    path: str = Field(
+    path: Annotated[
+        str,
+        TextForm(
+            r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*",
+            "must be a file name without line breaks and other control characters, such as prices.csv",
+        ),
+    ] = Field(
         default="",
         max_length=500,
-        pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*$",
         description="For source=file: the file, relative to MARKET_DATA_ROOT.",
     )
-    exchange: str = Field(
+    exchange: Annotated[
+        str, TextForm(r"[a-z0-9_]*", "must be lower-case letters, digits and underscores, such as kraken")
+    ] = Field(
         default="",
         max_length=32,
-        pattern=r"^[a-z0-9_]*$",
         description="For source=exchange: its id in ccxt, such as kraken or binance.",
     )
-    symbol: str = Field(
+    symbol: Annotated[
+        str, TextForm(r"[!-~]*", "must be letters, digits and signs of ASCII without spaces, such as BTC/USD")
+    ] = Field(
         default="",
         max_length=64,
-        pattern=r"^[!-~]*$",
         description="For source=exchange: what is traded there, as ccxt writes it, such as BTC/USD.",
     )
-    timeframe: str = Field(
+    timeframe: Annotated[
+        str,
+        TextForm(
+            r"[1-9][0-9]{0,2}[smhdw]", "must be a number from 1 to 999 and s, m, h, d or w, such as 15m, 1h or 1d"
+        ),
+    ] = Field(
         default="1h",
-        pattern=r"^[1-9][0-9]{0,2}[smhdw]$",
         description=(
             "For source=exchange: length of a bar that the exchange offers, a number and s, m, h, d or w, such as 15m."
         ),

@@ -139,7 +139,7 @@ class PolicyStore(models.Model):
     interval_minutes = models.PositiveIntegerField(
         default=60,
         validators=range_validators(MAX_INTERVAL_MINUTES),
-        help_text=f"Minutes from one scheduled run to the next. 1 to {MAX_INTERVAL_MINUTES:,} (a year).",
+        help_text=f"Minutes from one scheduled run to the next. 1 to {MAX_INTERVAL_MINUTES:,} (366 days).",
     )
     episodes_per_run = models.PositiveIntegerField(
         default=2,
@@ -149,13 +149,15 @@ class PolicyStore(models.Model):
     stall_limit_minutes = models.PositiveIntegerField(
         default=10,
         validators=range_validators(MAX_STALL_MINUTES),
-        help_text="A run that makes no iteration for so many minutes is taken from its process. "
-        f"1 to {MAX_STALL_MINUTES:,} (a day).",
+        help_text="An attempt of a run that makes no iteration for this many minutes is stopped, and the run is queued "
+        "again. "
+        f"1 to {MAX_STALL_MINUTES:,} (one day).",
     )
     run_limit_minutes = models.PositiveIntegerField(
         default=24 * 60,
         validators=range_validators(MAX_RUN_MINUTES),
-        help_text=f"A run that takes longer than so many minutes fails. 1 to {MAX_RUN_MINUTES:,} (a month).",
+        help_text="A run fails when one of its attempts takes longer than this many minutes. "
+        f"1 to {MAX_RUN_MINUTES:,} (31 days).",
     )
     market: MarketConfig | InvalidConfig = config_column(MarketConfig)
     environment: EnvironmentConfig | InvalidConfig = config_column(EnvironmentConfig)
@@ -210,6 +212,12 @@ class PolicyStore(models.Model):
         episodes = self.episodes_per_run if episodes is None else episodes
         return TrainingConfig(market=market, environment=environment, ppo=ppo, episodes=episodes, seed=seed)
 
-    def save_settings(self) -> None:
-        """Write the settings, and no bookkeeping: the scheduler or a worker may have changed that meanwhile."""
-        self.save(update_fields=[*self.SETTINGS, "updated_at"])
+    def save_settings(self, *names: str) -> None:
+        """Write the settings, or these, and no bookkeeping: the scheduler or a worker may have changed that meanwhile.
+
+        A policy that this enables and whose slot has passed while it was disabled is due now.
+        """
+        if self.enabled:
+            disabled = PolicyStore.objects.filter(pk=self.pk, enabled=False)
+            disabled.filter(next_run_at__lt=timezone.now()).update(next_run_at=timezone.now())
+        self.save(update_fields=[*(names or self.SETTINGS), "updated_at"])

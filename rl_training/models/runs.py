@@ -171,12 +171,14 @@ class TrainingRun(models.Model):
     )
     scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The slot; none for a triggered run.")
     queued_at = models.DateTimeField(default=timezone.now)
-    sent_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was last told of it.")
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="When a task message was last sent to the workers.")
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(default=0)
-    workers_lost = models.PositiveSmallIntegerField(default=0, help_text="Attempts that ended without a word.")
-    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="By the database's clock.")
+    workers_lost = models.PositiveSmallIntegerField(
+        default=0, help_text="Attempts that ended because the worker was lost."
+    )
+    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="The worker's last, by the database's clock.")
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     initial_version = models.ForeignKey(
         "PolicyVersion",
@@ -184,7 +186,7 @@ class TrainingRun(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="None: from scratch.",
+        help_text="The version that training starts from; none: random weights.",
     )
     # Null in both columns until training has loaded the initial version. Without an index: nothing searches by it.
     started_from = models.ForeignKey(
@@ -201,7 +203,7 @@ class TrainingRun(models.Model):
     )
     episodes = models.PositiveIntegerField()
     episodes_done = models.PositiveIntegerField(default=0)
-    iterations_done = models.PositiveBigIntegerField(default=0, help_text="Rollouts with the update on each.")
+    iterations_done = models.PositiveBigIntegerField(default=0, help_text="Rollouts, each followed by its update.")
     # A run of an older release may have settings that the present models refuse. The snapshot stays readable, because
     # it is validated only when the run starts.
     config = models.JSONField()

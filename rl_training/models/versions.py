@@ -14,7 +14,12 @@ class PolicyVersion(models.Model):
     number = models.PositiveIntegerField()
     run = models.OneToOneField(TrainingRun, on_delete=models.PROTECT, related_name="version")
     parent = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="None: from scratch."
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="The version that training started from.",
     )
     created_at = models.DateTimeField(default=timezone.now)
     artifact = models.CharField(max_length=200, help_text="Folder in the artifact storage.")

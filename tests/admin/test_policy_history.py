@@ -1,12 +1,16 @@
 """The history of a policy in the admin: its list of changes, and reverting to an entry."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
+from django.utils import timezone
 
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.admin.policy_pages import LIST, edit, form_data
+from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +69,15 @@ def test_invalid_history_entry_is_listed_and_repaired_by_revert(admin, policy):
     assert "What this entry holds in ppo is not valid any more" in str(next(iter(response.context["messages"])))
     assert admin.post(url, form_data(response)).status_code == 302
     assert PolicyStore.objects.get(pk=policy.pk).ppo == PPOConfig()
+
+
+def test_revert_page_shows_the_state_of_the_policy(admin, policy):
+    for _ in range(3):
+        finished_run(policy)
+    PolicyStore.objects.update(total_runs=3, succeeded_runs=3)
+    url = f"{LIST}{policy.pk}/history/{policy.history.latest().pk}/"
+    page = admin.get(url).content.decode()
+    assert '<span class="outcome succeeded"' in page
+    assert "3 of 3 succeeded" in page
+    PolicyStore.objects.update(next_run_at=timezone.now() - timedelta(minutes=1))
+    assert ">now</span>" in admin.get(url).content.decode()

@@ -6,7 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from rl_training.models import PolicyStore, TrainingRun
-from tests.admin.policy_pages import LIST, act, change_url, choose, train
+from tests.admin.policy_pages import LIST, act, change_url, choose, form_data, train
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import MARKUP, finished_run, store_raw
 
@@ -127,3 +127,27 @@ def test_policies_without_runs_are_deleted(admin, policy):
     admin.post(f"{LIST}{other.pk}/delete/", {"post": "yes"})
     admin.post(LIST, {"action": "delete_selected", "_selected_action": [policy.pk], "post": "yes"})
     assert not PolicyStore.objects.exists()
+
+
+def test_duplicate_opens_form_with_the_settings(admin, policy):
+    policy.interval_minutes = 7
+    policy.ppo = policy.ppo.model_copy(update={"gamma": 0.5})
+    policy.save_settings()
+    data = {"action": "duplicate", "_selected_action": [policy.pk]}
+    url = admin.post(LIST, data).headers["Location"]
+    shown = form_data(admin.get(url))
+    assert shown["interval_minutes"] == 7
+    assert not shown.keys() & {"name", "enabled"}
+    assert admin.post(url, shown | {"name": "copy"}).status_code == 302
+    copy = PolicyStore.objects.get(name="copy")
+    assert (copy.ppo.gamma, copy.interval_minutes, copy.enabled) == (0.5, 7, False)
+
+
+def test_several_policies_are_not_duplicated_at_once(admin, policy):
+    other = PolicyStore.objects.create(name="other")
+    assert act(admin, "duplicate", policy, other) == ["Select one policy to duplicate."]
+
+
+@pytest.mark.parametrize("like", ["x", "0", "9" * 30, "%00"])
+def test_form_like_unknown_policy_shows_defaults(admin, policy, like):
+    assert form_data(admin.get(f"{LIST}add/?like={like}"))["interval_minutes"] == 60

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
+from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.config_problems import find_problems
 from rl_training.core.market_config import MarketConfig
 
@@ -101,6 +101,43 @@ def test_path_with_control_characters_is_refused(path):
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="file", path=path)
     assert [problem.path for problem in find_problems(error.value)] == ["path"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            {"timeframe": "1H"},
+            "must be a number from 1 to 999 and s, m, h, d or w, such as 15m, 1h or 1d, got 1H",
+        ),
+        ({"timeframe": "1h\n"}, "must be a number from 1 to 999 and s, m, h, d or w, such as 15m, 1h or 1d, got 1h\n"),
+        ({"exchange": "Kraken"}, "must be lower-case letters, digits and underscores, such as kraken, got Kraken"),
+        (
+            {"symbol": "BTC USD"},
+            "must be letters, digits and signs of ASCII without spaces, such as BTC/USD, got BTC USD",
+        ),
+        (
+            {"path": "a\tb"},
+            "must be a file name without line breaks and other control characters, such as prices.csv, got a\tb",
+        ),
+    ],
+)
+def test_text_of_wrong_form_is_refused_in_words(setting, message):
+    with pytest.raises(ValidationError) as error:
+        MarketConfig.model_validate(setting)
+    assert [problem.message for problem in find_problems(error.value)] == [message]
+
+
+@pytest.mark.parametrize("config", [*SECTIONS.values()])
+def test_no_message_of_a_config_shows_a_regular_expression(config):
+    for name in config.model_fields:
+        with pytest.raises(ValidationError) as error:
+            config.model_validate({name: " \0"})
+        assert all("^" not in problem.message for problem in find_problems(error.value))
+
+
+def test_schema_of_a_config_has_the_pattern():
+    assert MarketConfig.model_json_schema()["properties"]["timeframe"]["pattern"] == "^[1-9][0-9]{0,2}[smhdw]$"
 
 
 def test_config_is_immutable():

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from rl_training.management.commands import train_policy
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run
@@ -71,8 +71,8 @@ def test_train_policy_local_prints_finished_run(small_policy, streams):
 
 @pytest.mark.django_db(transaction=True)
 def test_train_policy_local_with_failed_run_exits_with_status_1(small_policy, streams, capsys):
-    call_command("policystore", "set", "rl_v3.market.path", "absent.csv", stdout=StringIO())
-    call_command("policystore", "set", "rl_v3.market.source", "file", stdout=StringIO())
+    small_policy.market = small_policy.market.model_copy(update={"source": "file", "path": "absent.csv"})
+    small_policy.save_settings()
     out = StringIO()
     with pytest.raises(SystemExit) as error:
         call_command("train_policy", "rl_v3", "--local", "--json", stdout=out, stderr=StringIO())
@@ -103,21 +103,6 @@ def test_train_policy_wait_prints_progress_without_a_terminal(policy, monkeypatc
     ]
     if options:
         assert json.loads(out.getvalue())["status"] == "succeeded"
-
-
-def test_policystore_lists_gets_and_sets(policy):
-    assert "rl_v3.training.interval_minutes = 60\n" in output_of("policystore", "list")
-    assert output_of("policystore", "set", "rl_v3.training.interval_minutes", "5") == (
-        "rl_v3.training.interval_minutes = 5\n"
-    )
-    assert output_of("policystore", "get", "rl_v3.training.interval_minutes") == "5\n"
-
-
-def test_policystore_refuses_interval_of_0_naming_the_minimum(policy):
-    error = refusal_of("policystore", "set", "rl_v3.training.interval_minutes", "0")
-    assert error.returncode == 2
-    assert str(error) == ("rl_v3.training.interval_minutes: Ensure this value is greater than or equal to 1.")
-    assert PolicyStore.objects.get().interval_minutes == 60
 
 
 def test_training_status_shows_schedule_and_outcome(policy):

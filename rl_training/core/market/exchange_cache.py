@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_series import Series
+from rl_training.core.market.file_access import EXCHANGE_CACHE
 
 # After this time a waiting process fails with a message, so that it is not mistaken for a stuck process.
 LOCK_SECONDS = 300.0
@@ -35,7 +36,7 @@ class ExchangeCache:
         self.series = series
         # Dots are encoded too, so that no symbol, not even "..", leads to another folder.
         folder = quote(series.symbol, safe="").replace(".", "%2E")
-        self.path = root / "exchange" / series.exchange / folder / f"{series.timeframe}.parquet"
+        self.path = root / EXCHANGE_CACHE / series.exchange / folder / f"{series.timeframe}.parquet"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

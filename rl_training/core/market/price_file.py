@@ -3,7 +3,6 @@
 import csv
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.columns import TimestampFormat, locate_columns, shown, to_numbers
+from rl_training.core.market.file_access import open_under
 
 # 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
@@ -53,7 +53,7 @@ def load_file(path: str, root: Path) -> MarketData:
     To add a file format: write a generator of batches like `_csv_batches`, and choose it in `_batches`.
     """
     try:
-        with _open_under(root, path) as file, unchanged_while_read(file):
+        with open_under(root, path) as file, unchanged_while_read(file):
             columns = _read_columns(_batches(file))
         return _in_time_order(columns, path)
     except MarketDataError as error:
@@ -79,27 +79,6 @@ def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
         raise
     if state() != before:
         raise changed
-
-
-def _open_under(root: Path, path: str) -> BufferedReader:
-    if Path(path).is_absolute():
-        raise MarketDataError("is an absolute path; name the file relative to MARKET_DATA_ROOT")
-    try:
-        file = (root / path).resolve()
-        if not file.is_relative_to(root.resolve()):
-            raise MarketDataError(f"leads outside MARKET_DATA_ROOT, {root}")
-        # Without O_NONBLOCK, os.open() of a pipe would wait for a writer.
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    except FileNotFoundError as error:
-        raise MarketDataError(f"there is no such file under MARKET_DATA_ROOT, {root}") from error
-    # Until Python 3.13, resolve() raises RuntimeError for a loop of symbolic links.
-    except (OSError, RuntimeError) as error:
-        raise MarketDataError(f"cannot be opened: {error}") from error
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise MarketDataError("is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 def _batches(file: BufferedReader) -> Iterator[Batch]:

@@ -1,0 +1,128 @@
+"""Changes of several settings at once, validated as a whole: by the API, by commands and from a file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from rl_training.core.config import SECTIONS
+from rl_training.core.config_problems import find_problems
+from rl_training.market_files import file_problems
+from rl_training.models import MAXIMA, InvalidConfig, PolicyStore
+from rl_training.models.config_column import as_json
+from rl_training.policy_edits import changed_section, set_enabled
+
+TRAINING_FIELDS = ("enabled", *MAXIMA)
+CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
+
+
+class SettingsRefusedError(Exception):
+    """Settings are refused and nothing was changed. `errors` maps each setting, such as `ppo.gamma`, to a message."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        self.errors = dict(errors)
+        super().__init__("; ".join(f"{name}: {message}" for name, message in self.errors.items()))
+
+
+def settings_of(policy: PolicyStore) -> dict[str, Any]:
+    """Return the settings, without the name, as JSON values; a config that is stored invalid as it is stored."""
+    return {name: as_json(getattr(policy, name)) for name in CHANGEABLE}
+
+
+def apply(policy: PolicyStore, changes: Mapping[str, Any], user: Any) -> None:
+    """Validate and save the changes. Writes nothing if no value changes. Raises `SettingsRefusedError`.
+
+    A policy with a config that is stored invalid can be enabled and disabled; any other change has to repair it too.
+    """
+    if changes.keys() == {"enabled"} and type(changes["enabled"]) is bool:
+        set_enabled(policy, changes["enabled"], user)
+    elif assign(policy, changes):
+        policy._history_user = user
+        policy.save_settings()
+
+
+def create(name: Any, changes: Mapping[str, Any], like: PolicyStore | None = None, user: Any = None) -> PolicyStore:
+    """Validate and save a new policy, with the settings of `like` or else defaults where `changes` names none.
+
+    A copy is disabled unless the changes enable it, so that its settings can be edited before it trains. Raises
+    `SettingsRefusedError`.
+    """
+    policy = PolicyStore(name=name)
+    if like is not None:
+        for setting in CHANGEABLE:
+            setattr(policy, setting, getattr(like, setting))
+        policy.enabled = False
+    assign(policy, changes)
+    if user is not None:
+        policy._history_user = user
+    save_new(policy)
+    return policy
+
+
+def save_new(policy: PolicyStore) -> None:
+    """Insert a validated policy. Raises `SettingsRefusedError` if its name was taken since."""
+    try:
+        with transaction.atomic():
+            policy.save(force_insert=True)
+    except IntegrityError:
+        raise SettingsRefusedError({"name": f"There is a policy {policy.name} already."}) from None
+
+
+def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
+    """Set the changed settings on the policy without saving it, and return whether one differs from before.
+
+    Validates the policy as a whole. Raises `SettingsRefusedError` with all refused settings.
+    """
+    wrong: dict[str, str] = {}
+    changed = False
+    for name, value in changes.items():
+        if name in TRAINING_FIELDS:
+            changed |= _set_scalar(policy, name, value, wrong)
+        elif name not in SECTIONS:
+            wrong[name] = f"There is no such setting; there are {', '.join(CHANGEABLE)}."
+        elif not isinstance(value, dict):
+            wrong[name] = "Must be an object with the settings to change."
+    for name in SECTIONS:
+        changed |= _set_section(policy, name, changes.get(name), wrong)
+    try:
+        policy.full_clean(exclude=[name for name in SECTIONS if isinstance(getattr(policy, name), InvalidConfig)])
+    except ValidationError as error:
+        wrong |= {name: " ".join(found) for name, found in error.message_dict.items()}
+    if wrong:
+        raise SettingsRefusedError(wrong)
+    return changed
+
+
+def _set_section(policy: PolicyStore, name: str, change: Any, wrong: dict[str, str]) -> bool:
+    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one."""
+    stored = getattr(policy, name)
+    saved = None if policy.pk is None else stored
+    if not isinstance(change, dict):
+        found = list(stored.problems) if isinstance(stored, InvalidConfig) else file_problems(stored, saved)
+        wrong |= dict(problem.within(name) for problem in found)
+        return False
+    wanted = changed_section(policy, name, change)
+    try:
+        config = SECTIONS[name].model_validate(wanted)
+        found = file_problems(config, saved)
+        setattr(policy, name, config)
+    except pydantic.ValidationError as error:
+        found = find_problems(error)
+    wrong |= dict(problem.within(name) for problem in found)
+    return bool(wanted != as_json(stored))
+
+
+def _set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str]) -> bool:
+    """Set a setting and return whether its value changed. A refused value adds a message to `wrong` instead."""
+    maximum = MAXIMA.get(name)
+    if maximum is None and type(value) is not bool:
+        wrong[name] = "Must be true or false."
+    elif maximum is not None and not (type(value) is int and 1 <= value <= maximum):
+        wrong[name] = f"Must be a whole number from 1 to {maximum:,}."
+    else:
+        changed = bool(getattr(policy, name) != value)
+        setattr(policy, name, value)
+        return changed
+    return False

@@ -1,0 +1,86 @@
+"""All settings of policies as one JSON file: written by an export, and read as a whole by an import."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from rl_training.flat_settings import differences, flatten
+from rl_training.models import PolicyStore
+from rl_training.settings_change import SettingsRefusedError, assign, save_new, settings_of
+from rl_training.strict_json import parse_object
+
+# The settings of some thousand policies.
+MAX_FILE_CHARACTERS = 10_000_000
+
+
+def export_settings(policies: Iterable[PolicyStore]) -> str:
+    """Return the file's text: a JSON object whose `policies` maps each name to the policy's settings."""
+    return json.dumps({"policies": {policy.name: settings_of(policy) for policy in policies}}, indent=2) + "\n"
+
+
+def import_settings(text: str, *, dry_run: bool = False) -> list[str]:
+    """Change and create the policies of a file, all or none, and return the changes as lines of text.
+
+    Settings and policies that the file does not name stay as they are; a new policy has defaults for them. With
+    `dry_run`, validates the file and changes nothing. Raises `SettingsRefusedError` with every refused setting, named
+    such as `rl_v3.ppo.gamma`.
+    """
+    wanted = _policies(text)
+    wrong: dict[str, str] = {}
+    lines: list[str] = []
+    with transaction.atomic():
+        changed = []
+        for name, settings in wanted.items():
+            try:
+                policy, found = _changed_policy(name, settings)
+            except SettingsRefusedError as error:
+                wrong |= {f"{name}.{setting}": message for setting, message in error.errors.items()}
+                continue
+            lines += found
+            changed += [policy] if found else []
+        if wrong:
+            raise SettingsRefusedError(wrong)
+        for policy in () if dry_run else changed:
+            if policy.pk is None:
+                save_new(policy)
+            else:
+                policy.save_settings()
+    return lines
+
+
+def _policies(text: str) -> dict[str, Any]:
+    try:
+        document = parse_object(text, max_characters=MAX_FILE_CHARACTERS)
+    except ValidationError as error:
+        raise SettingsRefusedError({"file": " ".join(error.messages)}) from None
+    wanted = document.get("policies")
+    if document.keys() != {"policies"} or not isinstance(wanted, dict):
+        form = 'Must be an object like {"policies": {"rl_v3": {"interval_minutes": 60}}}, as an export writes it.'
+        raise SettingsRefusedError({"file": form})
+    return wanted
+
+
+def _changed_policy(name: str, settings: Any) -> tuple[PolicyStore, list[str]]:
+    """Return the policy with the settings, unsaved, and its changes as lines of text. The row stays locked."""
+    try:
+        PolicyStore._meta.get_field("name").run_validators(name)
+    except ValidationError as error:
+        raise SettingsRefusedError({"name": " ".join(error.messages)}) from None
+    if not isinstance(settings, dict):
+        raise SettingsRefusedError({"settings": "Must be an object with the policy's settings."})
+    policy = PolicyStore.objects.select_for_update().filter(name=name).first()
+    if policy is None:
+        policy = PolicyStore(name=name)
+        assign(policy, settings)
+        return policy, [f"{name}: created"]
+    before = flatten(settings_of(policy))
+    assign(policy, settings)
+    changes = differences(before, flatten(settings_of(policy)))
+    return policy, [f"{name}.{change['field']}: {_text(change['old'])} -> {_text(change['new'])}" for change in changes]
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
