@@ -1,5 +1,7 @@
 """Whoever saves a market that names a file: the file must exist under MARKET_DATA_ROOT."""
 
+from typing import Any
+
 import pytest
 
 from rl_training import keys
@@ -58,7 +60,7 @@ def test_command_refuses_path_that_no_run_could_read(policy, root, path, rule):
         keys.set_values({"rl_v3.market.source": "file", "rl_v3.market.path": path})
     assert str(refused.value) == "rl_v3.market.path: " + message(root, rule.format(root=root), path)
     keys.set_values({"rl_v3.market.source": "file", "rl_v3.market.path": "a.csv"})
-    assert PolicyStore.objects.get().market.path == "a.csv"
+    assert keys.get("rl_v3.market.path") == "a.csv"
 
 
 def test_api_refuses_missing_file_at_its_field(policy, root):
@@ -69,7 +71,7 @@ def test_api_refuses_missing_file_at_its_field(policy, root):
     body = {"name": "new", "market": ABSENT}
     created = client.post("/api/v1/policies/", body, content_type="application/json")
     assert problem(created, 400)["errors"] == expected
-    assert PolicyStore.objects.get().market.source == "sp500"
+    assert keys.get("rl_v3.market.source") == "sp500"
 
 
 def test_form_refuses_missing_file_beside_its_field(admin_client, policy, root):
@@ -97,12 +99,12 @@ def test_revert_to_file_that_has_gone_is_refused(admin_client, gone):
     url = f"{LIST}{gone.pk}/history/{entry.pk}/"
     response = admin_client.post(url, form_data(admin_client.get(url)))
     assert "gone.csv" in errors(response)["market"][0]
-    assert PolicyStore.objects.get().market.source == "nasdaq"
+    assert keys.get("rl_v3.market.source") == "nasdaq"
 
 
 def test_copy_of_policy_whose_file_has_gone_is_refused(gone):
     client = client_of("admin")
-    body = {"name": "copy", "like": "rl_v3"}
+    body: dict[str, Any] = {"name": "copy", "like": "rl_v3"}
     found = problem(client.post("/api/v1/policies/", body, content_type="application/json"), 400)
     assert [error["field"] for error in found["errors"]] == ["market.path"]
     body["market"] = {"path": "a.csv"}

@@ -140,7 +140,7 @@ def test_duplicate_opens_form_with_the_settings(admin, policy):
     assert not shown.keys() & {"name", "enabled"}
     assert admin.post(url, shown | {"name": "copy"}).status_code == 302
     copy = PolicyStore.objects.get(name="copy")
-    assert (copy.ppo.gamma, copy.interval_minutes, copy.enabled) == (0.5, 7, False)
+    assert (copy.ppo, copy.interval_minutes, copy.enabled) == (policy.ppo, 7, False)
 
 
 def test_several_policies_are_not_duplicated_at_once(admin, policy):

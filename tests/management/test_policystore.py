@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rl_training import keys
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.management.test_commands import output_of, refusal_of
@@ -58,18 +59,18 @@ def test_one_refused_pair_prevents_all_changes_and_all_are_named(policy):
 )
 def test_incomplete_or_repeated_pair_is_refused(policy, pairs, message):
     assert message in str(refusal_of("policystore", "set", *pairs))
-    assert PolicyStore.objects.get().ppo.gamma == 0.99
+    assert keys.get("rl_v3.ppo.gamma") == 0.99
 
 
 @pytest.mark.parametrize("value", ["-1e-5", "-0.00001"])
 def test_negative_value_is_not_taken_for_an_option(policy, value):
     output_of("policystore", "set", "rl_v3.environment.funding_rate", value)
-    assert PolicyStore.objects.get().environment.funding_rate == -1e-5
+    assert keys.get("rl_v3.environment.funding_rate") == -1e-5
 
 
 def test_several_keys_and_values_may_stand_apart(policy):
     output_of("policystore", "set", "rl_v3.ppo.gamma", "0.5", "rl_v3.environment.funding_rate", "-1e-5")
-    assert (PolicyStore.objects.get().ppo.gamma, PolicyStore.objects.get().environment.funding_rate) == (0.5, -1e-5)
+    assert (keys.get("rl_v3.ppo.gamma"), keys.get("rl_v3.environment.funding_rate")) == (0.5, -1e-5)
 
 
 def test_created_policy_has_defaults(policy):
@@ -80,8 +81,8 @@ def test_created_policy_has_defaults(policy):
 def test_copy_has_all_settings_and_is_disabled(policy):
     output_of("policystore", "set", "rl_v3.ppo.gamma=0.5", "rl_v3.training.interval_minutes=7")
     assert output_of("policystore", "create", "copy", "--like", "rl_v3") == "Policy copy is created, disabled.\n"
-    copy = PolicyStore.objects.get(name="copy")
-    assert (copy.ppo.gamma, copy.interval_minutes, copy.enabled) == (0.5, 7, False)
+    copy = [keys.get(f"copy.{key}") for key in ("ppo.gamma", "training.interval_minutes", "training.enabled")]
+    assert copy == [0.5, 7, False]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_exported_settings_are_imported_as_they_were(policy, tmp_path):
     changes = "other: created\nrl_v3.ppo.gamma: 0.5 -> 0.99\n"
     dry_run = output_of("policystore", "import", file, "--dry-run")
     assert dry_run == changes + "Nothing was saved: this was a dry run.\n"
-    assert (PolicyStore.objects.count(), PolicyStore.objects.get().ppo.gamma) == (1, 0.5)
+    assert (PolicyStore.objects.count(), keys.get("rl_v3.ppo.gamma")) == (1, 0.5)
     assert output_of("policystore", "import", file) == changes + "2 changes saved.\n"
     assert output_of("policystore", "export") == Path(file).read_text()
     assert list(json.loads(output_of("policystore", "export", "other"))["policies"]) == ["other"]
