@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rl_training", "0009_run_triggered_by"),
+        ("rl_training", "0010_started_from"),
     ]
 
     operations = [
