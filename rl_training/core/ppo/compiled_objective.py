@@ -15,6 +15,7 @@ from rl_training.core.ppo.compiled_networks import (
     FlatNetwork,
     Floats,
     Integers,
+    Items,
     Number,
     Scratch,
     backward,
@@ -84,19 +85,22 @@ def moments(values: Floats, rows: Integers) -> tuple[float, float]:
 def minibatch_gradient(
     first: int,
     stride: int,
-    scratch: Scratch,
-    minibatch: Minibatch,
-    samples: Samples,
-    actor: FlatNetwork,
-    critic: FlatNetwork,
-    settings: LossSettings,
-    sums: PartialSums,
+    scratch_items: Items,
+    minibatch_items: Items,
+    samples_items: Items,
+    actor_items: Items,
+    critic_items: Items,
+    settings_items: Items,
+    sums_items: Items,
 ) -> None:
     """Compute PPO's gradient for every `stride`-th part of a minibatch, from part `first` on.
 
     With P parts, part p consists of every P-th block of rows, from block p on. The call overwrites the rows of `sums`
     for its parts. The minibatch's gradient and metrics are the sums over all parts; see add_up().
     """
+    scratch, minibatch, samples = Scratch(*scratch_items), Minibatch(*minibatch_items), Samples(*samples_items)
+    actor, critic = FlatNetwork(*actor_items), FlatNetwork(*critic_items)
+    settings, sums = LossSettings(*settings_items), PartialSums(*sums_items)
     rows = minibatch.rows
     share = np.float32(1) / np.float32(len(rows))
     parts = len(sums.gradients)
@@ -221,12 +225,11 @@ def value_errors(values: Floats, block: Samples, clip_range: Number, scale: Numb
 
 
 @compiled_reordering
-def add_up(sums: PartialSums, gradient: Floats, report: Doubles) -> None:
-    """Write the sums over a minibatch's parts to `gradient`, [parameters], and `report`, float64 [5]."""
-    gradients = sums.gradients
+def add_up(gradients: Floats, reports: Doubles, gradient: Floats, report: Doubles) -> None:
+    """Write the sums over the parts of PartialSums to `gradient`, [parameters], and `report`, float64 [5]."""
     for entry in range(len(gradient)):
         gradient[entry] = gradients[0, entry]
     for part in range(1, len(gradients)):
         for entry in range(len(gradient)):
             gradient[entry] += gradients[part, entry]
-    report[:] = sums.reports.sum(axis=0)
+    report[:] = reports.sum(axis=0)

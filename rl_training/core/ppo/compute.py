@@ -21,7 +21,7 @@ from rl_training.core.ppo.compiled_networks import (
     FlatNetwork,
     Floats,
     Integers,
-    Scratch,
+    Items,
     allocate_scratch,
     draw_actions,
     predict_values,
@@ -125,7 +125,7 @@ class CompiledCompute:
             config.clip_range, config.entropy_coefficient, config.value_coefficient, config.value_clip_range
         )
         self.sums = PartialSums(np.empty((self.PARTS, len(flat)), np.float32), np.empty((self.PARTS, 5)))
-        self.scratch = [allocate_scratch(self.actor, self.critic) for _ in range(threads)]
+        self.scratch = [tuple(allocate_scratch(self.actor, self.critic)) for _ in range(threads)]
         self.other_threads = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="compute")
         # The BLAS's own threads would compete with these for the cores.
         threadpool_limits(1, user_api="blas")
@@ -150,18 +150,22 @@ class CompiledCompute:
             given = minibatch, samples, self.actor, self.critic, self.settings, sums
             self._run_in_threads(parts, minibatch_gradient, *given)
             report = torch.empty(5, dtype=torch.float64)
-            add_up(sums, self.total, report.numpy())
+            add_up(*sums, self.total, report.numpy())
             return report
 
         return gradient_of
 
     def _run_in_threads(self, pieces: int, kernel: Callable[..., None], *given: Any) -> None:
-        """Run `kernel(piece, pieces, scratch, *given)` for each piece; each thread takes the next waiting piece."""
-        waiting = iter(range(pieces))
+        """Run `kernel(piece, pieces, scratch, *given)` for each piece; each thread takes the next waiting piece.
 
-        def work(scratch: Scratch) -> None:
+        NamedTuples are passed as plain tuples; compiled_networks.Items says why.
+        """
+        waiting = iter(range(pieces))
+        arguments = [tuple(value) if isinstance(value, tuple) else value for value in given]
+
+        def work(scratch: Items) -> None:
             for piece in waiting:
-                kernel(piece, pieces, scratch, *given)
+                kernel(piece, pieces, scratch, *arguments)
 
         others = [self.other_threads.submit(work, scratch) for scratch in self.scratch[1:pieces]]
         work(self.scratch[0])
