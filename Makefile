@@ -25,8 +25,8 @@ check: .venv/development
 	@$(PARALLEL) lint types quick
 
 # Everything: the fast check, then the tests that start processes, and those of the database on PostgreSQL too.
-test: .venv/development debian-packages
-	@$(PARALLEL) lint types quick
+test: .venv/development
+	@$(PARALLEL) lint types quick debian-packages
 	@$(PARALLEL) sqlite postgresql
 
 lint:
