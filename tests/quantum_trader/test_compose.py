@@ -53,7 +53,7 @@ def test_commands_are_those_of_make_up():
 
 
 def test_flower_waits_for_the_worker_whose_queues_it_lists():
-    assert COMPOSE["flower"]["depends_on"]["worker"] == {"condition": "service_healthy", "required": False}
+    assert COMPOSE["flower"]["depends_on"]["worker"] == {"condition": "service_healthy"}
 
 
 def test_ports_are_published_on_this_machine_only():
