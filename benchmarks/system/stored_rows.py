@@ -11,6 +11,7 @@ from tqdm import tqdm
 from quantum_trader.redis_clients import redis_client
 from rl_training.models import PolicyStore
 
+RUNS_AT_ONCE = 100_000
 INSERT_RUNS = """
 INSERT INTO rl_training_trainingrun (
     run_id, policy_id, status, trigger, scheduled_for, queued_at, sent_at, started_at, finished_at, heartbeat_at,
@@ -46,23 +47,27 @@ def empty(policies: int) -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
-def store_runs(total: int) -> None:
+def store_runs(total: int, at_once: int = RUNS_AT_ONCE) -> None:
     """Add finished runs of `rl_v3`, one per minute from 2020 on, every tenth failed, until there are `total`."""
     policy = PolicyStore.objects.get(name="rl_v3")
     config = policy.training_config(episodes=2)
-    insert_runs([policy.pk], config.model_dump_json(), range(policy.runs.count(), total), fails_every=10)
+    numbers = range(policy.runs.count(), total)
+    insert_runs([policy.pk], config.model_dump_json(), numbers, fails_every=10, at_once=at_once)
     finished = policy.runs.finished()
     succeeded = finished.filter(status="succeeded").count()
     PolicyStore.objects.update(total_runs=finished.count(), succeeded_runs=succeeded)
     vacuum()
 
 
-def insert_runs(policies: list[int], config: str, numbers: range, fails_every: int, at_once: int = 100_000) -> None:
+def insert_runs(
+    policies: list[int], config: str, numbers: range, fails_every: int, at_once: int = RUNS_AT_ONCE
+) -> None:
     """Insert a finished run for each number, with the policies in turn.
 
     policies     primary keys
     config       the runs' config, as JSON
     fails_every  runs with a multiple of this number have failed
+    at_once      runs per statement
     """
     for first in tqdm(numbers[::at_once], "storing runs", disable=None):
         last = min(first + at_once, numbers.stop) - 1

@@ -41,8 +41,7 @@ def test_console_returns_each_complete_line_once(tmp_path):
 def test_stored_runs_equal_the_policys_counts(policy):
     if connection.vendor != "postgresql":
         pytest.skip("runs are stored by PostgreSQL's own functions")
-    store_runs(25)
-    store_runs(40)
+    store_runs(40, at_once=15)
     policy = PolicyStore.objects.get(pk=policy.pk)
     assert (policy.total_runs, policy.succeeded_runs) == (40, 36)
     for run in TrainingRun.objects.all():
