@@ -18,8 +18,8 @@ EMPTY = "-"
 
 
 def preformatted(text: str) -> str | SafeString:
-    """Return the text with its line breaks, escaped."""
-    return format_html('<pre class="stored-text">{}</pre>', encodable(text)) if text else EMPTY
+    """Return the text with its line breaks, escaped. It can be focused, so that the keyboard scrolls it."""
+    return format_html('<pre class="stored-text" tabindex="0">{}</pre>', encodable(text)) if text else EMPTY
 
 
 def pretty_json(value: Any) -> str | SafeString:

@@ -32,7 +32,7 @@ def rows(policy):
 
 
 def test_lone_surrogate_is_shown_escaped():
-    assert preformatted("<b>\ud800") == '<pre class="stored-text">&lt;b&gt;\\ud800</pre>'
+    assert preformatted("<b>\ud800") == '<pre class="stored-text" tabindex="0">&lt;b&gt;\\ud800</pre>'
 
 
 @pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent"])
@@ -53,7 +53,7 @@ def test_run_links_to_task_version_and_events(admin_client, rows):
     assert f'href="http://127.0.0.1:5555/task/{run.run_id}"' in page
     assert f'href="/admin/rl_training/policyversion/{rows["policyversion"].pk}/change/"' in page
     assert f'href="/admin/rl_training/trainingevent/{rows["trainingevent"].pk}/change/"' in page
-    assert f'<pre class="stored-text">line 1\n{"&lt;script&gt;"}' in page
+    assert f'<pre class="stored-text" tabindex="0">line 1\n{"&lt;script&gt;"}' in page
 
 
 def test_run_names_the_user_who_triggered_it(admin_client, policy, admin_user):
