@@ -79,6 +79,9 @@ class RunDetail(Run):
     config = StoredObject(help_text="What it was started with.")
     market_summary = StoredObject(allow_null=True)
     episode_rewards = StoredNumbers()
+    curve = StoredObject(
+        allow_null=True, help_text="Episode rewards and PPO's metrics over the run, in at most 200 points each."
+    )
     traceback = serializers.CharField()
 
 

@@ -215,6 +215,7 @@ class TrainingRun(models.Model):
     avg_value_loss = models.FloatField(null=True, blank=True)
     environment_steps = models.PositiveBigIntegerField(default=0)
     episode_rewards = models.JSONField(default=list, blank=True)
+    curve = models.JSONField(null=True, blank=True, help_text="Rewards and PPO's metrics; see core/run/curves.py.")
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
 

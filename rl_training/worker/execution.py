@@ -94,6 +94,7 @@ def train(
         log_dir=checkpoints.log_path(run),
         on_progress=_progress_callback(run, owner),
         on_iteration=_iteration_callback(owner),
+        on_curves=owner.progress.follow_curves,
         should_stop=should_stop,
         while_evaluating=owner.note_activity,
         threads=settings.TRAINING_THREADS,
@@ -120,6 +121,8 @@ def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], 
                 "reward": progress.episode_reward,
                 "avg_reward": progress.avg_reward,
                 "environment_steps": progress.environment_steps,
+                "iteration": progress.iteration,
+                **progress.metrics,
             }
         )
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -35,7 +36,7 @@ class Owner(threading.Thread):
         self.progress = RunProgress()
         self.stop, self.cancelled, self._done = threading.Event(), threading.Event(), threading.Event()
         self._began_at = self._active_at = time.monotonic()
-        self._heartbeat_at = 0.0
+        self._heartbeat_at = self._curve_at = 0.0
         self._iterations: int | None = None
         self._episodes: int | None = None
 
@@ -60,9 +61,16 @@ class Owner(threading.Thread):
             self.stop.set()
         episodes = progress.episodes_done
         if now - self._heartbeat_at >= settings.OWNER_HEARTBEAT_SECONDS or episodes != self._episodes:
-            if not lifecycle.heartbeat(run, **progress.columns()) or lifecycle.fail_overdue(run, now - self._began_at):
+            if not lifecycle.heartbeat(run, **self._columns(now)) or lifecycle.fail_overdue(run, now - self._began_at):
                 self.stop.set()
             self._heartbeat_at, self._episodes = now, episodes
+
+    def _columns(self, now: float) -> dict[str, Any]:
+        """Return the progress to write. Where episodes are short, most heartbeats leave out the large curve."""
+        if now - self._curve_at < settings.OWNER_HEARTBEAT_SECONDS:
+            return self.progress.columns()
+        self._curve_at = now
+        return self.progress.all_columns()
 
     def note_activity(self) -> None:
         """Start the stall limit again, for other work than iterations, such as reading a page of bars."""
@@ -71,7 +79,7 @@ class Owner(threading.Thread):
     def write_progress(self) -> None:
         """Write the progress now; a database error is logged and otherwise ignored."""
         try:
-            lifecycle.heartbeat(self.training_run, **self.progress.columns())
+            lifecycle.heartbeat(self.training_run, **self.progress.all_columns())
         except DatabaseError as error:
             log.warning("Progress was not written", run_id=self.training_run.run_id, error=str(error))
 

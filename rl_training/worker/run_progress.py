@@ -1,9 +1,12 @@
 """The progress of a run that trains in this process."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from rl_training.models import PolicyVersion
+
+if TYPE_CHECKING:
+    from rl_training.core.run.curves import RunCurves
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,18 @@ class RunProgress:
     environment_steps: int | None = None
     market_summary: dict[str, Any] | None = None
     start: RunStart | None = None  # fills two columns
+    _curves: "RunCurves | None" = field(default=None, init=False)  # fills `curve`
+
+    def follow_curves(self, curves: "RunCurves") -> None:
+        """Set the curves that training adds to."""
+        self._curves = curves
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns whose values are known."""
-        start = self.start
-        columns = {name: value for name, value in vars(self).items() if name != "start" and value is not None}
+        """Return the columns whose values are known, except the large `curve`."""
+        start, others = self.start, ("start", "_curves")
+        columns = {name: value for name, value in vars(self).items() if name not in others and value is not None}
         return columns if start is None else columns | {"started_from_id": start.version_id, "start_note": start.note}
+
+    def all_columns(self) -> dict[str, Any]:
+        """Return the columns whose values are known."""
+        return self.columns() | ({} if self._curves is None else {"curve": self._curves.as_dict()})

@@ -50,6 +50,19 @@ def test_finished_run_stores_its_result_a_version_and_two_events(finished, strea
     assert [streams.xlen(f"rl_v3.training.{kind}") for kind in ("started", "progress", "completed")] == [1, 2, 1]
 
 
+def test_finished_run_stores_its_curve_and_announces_the_newest_metrics(finished, streams):
+    assert finished.curve["episodes"]["x"] == [1, 2]
+    # Two episodes of 32 steps, in rollouts of 32.
+    assert finished.curve["iterations"]["x"] == [1, 2]
+    assert all(len(values) == 2 for name, values in finished.curve["iterations"].items() if name != "width")
+    last = json.loads(streams.xrevrange("rl_v3.training.progress", count=1)[0][1]["payload"])
+    assert last["iteration"] == 2
+    metrics = finished.curve["iterations"].keys() - {"x", "width"}
+    assert metrics == {"entropy", "approx_kl", "clip_fraction", "explained_variance", "policy_loss", "value_loss"}
+    for name in metrics:
+        assert math.isclose(last[name], finished.curve["iterations"][name][-1], rel_tol=1e-5)
+
+
 def test_finished_run_leaves_no_checkpoint(finished):
     assert [path for path in settings.CHECKPOINT_ROOT.iterdir() if finished.run_id in path.name] == []
 

@@ -1,9 +1,11 @@
 import multiprocessing
 import signal
+import time
 
 import pytest
 from django.db import OperationalError, connections
 
+from rl_training.core.run.curves import RunCurves
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.worker import database_retry
@@ -29,6 +31,38 @@ def test_progress_is_written_to_the_row(claimed):
         owner.write_progress()
     claimed.refresh_from_db()
     assert (claimed.iterations_done, claimed.episodes_done, claimed.environment_steps) == (7, 1, 128)
+
+
+def test_curve_is_written_with_heartbeats_but_not_with_each_episode(claimed, settings):
+    settings.OWNER_HEARTBEAT_SECONDS = 3600
+    owner, curves = Owner(claimed), RunCurves()
+    owner._curve_at = time.monotonic() - 3601
+
+    def stored_episodes():
+        claimed.refresh_from_db()
+        return claimed.episodes_done, claimed.curve["episodes"]["x"]
+
+    owner.progress.follow_curves(curves)
+    curves.add_episodes(1, [0.5])
+    owner.progress.episodes_done = 1
+    owner._tick(time.monotonic())
+    assert stored_episodes() == (1, [1])
+    curves.add_episodes(2, [0.25])
+    owner.progress.episodes_done = 2
+    owner._tick(time.monotonic())
+    assert stored_episodes() == (2, [1])
+    owner.write_progress()
+    assert stored_episodes() == (2, [1, 2])
+
+
+def test_curve_of_a_lost_attempt_is_not_written(claimed):
+    owner, curves = Owner(claimed), RunCurves()
+    owner.progress.follow_curves(curves)
+    curves.add_episodes(1, [0.5])
+    TrainingRun.objects.update(attempt=2)
+    owner.write_progress()
+    claimed.refresh_from_db()
+    assert claimed.curve is None
 
 
 def test_progress_that_is_unknown_leaves_the_row_as_it_is(claimed):

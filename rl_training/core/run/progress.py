@@ -21,6 +21,7 @@ class Progress:
     """A finished episode, number `episode` of `episodes`, counted from 1.
 
     `avg_reward` is the mean over this and all earlier episodes. The losses are means over all iterations so far.
+    `metrics` are those of the iteration `iteration`, in which the episode ended, named as in curves.METRICS.
     """
 
     episode: int
@@ -30,6 +31,8 @@ class Progress:
     environment_steps: int
     policy_loss: float
     value_loss: float
+    iteration: int
+    metrics: dict[str, float]
 
 
 @dataclass

@@ -28,6 +28,7 @@ from rl_training.core.run.checkpoint import (
     save_policy,
     tensor_digest,
 )
+from rl_training.core.run.curves import RunCurves, metrics_of
 from rl_training.core.run.progress import Progress, Tally, capture, restore
 from rl_training.core.run.requirements import check_enough, check_fits
 from rl_training.core.run.tensorboard import MetricsLog, open_log
@@ -35,6 +36,8 @@ from rl_training.core.trading.environment import TradingVectorEnv
 from rl_training.core.trading.features import FeatureStatistics
 
 CHECKPOINT_SECONDS = 10.0
+# The names of the curves among the tensors of a checkpoint begin with this.
+CURVES = "curves"
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,7 @@ class TrainingResult:
     episode_rewards: list[float]
     avg_policy_loss: float
     avg_value_loss: float
+    curves: RunCurves
     weights_digest: str
     evaluation_or_none: Evaluation | None
 
@@ -73,6 +77,11 @@ class TrainingResult:
         """The reward of the last episode; None before the first episode has ended."""
         return self.episode_rewards[-1] if self.episode_rewards else None
 
+    @property
+    def curve(self) -> dict[str, Any]:
+        """The course of the run as JSON values; see RunCurves.as_dict()."""
+        return self.curves.as_dict()
+
     def save(self, path: Path, **metadata: Any) -> str:
         """Write the policy with its market, its evaluation and `metadata` into a folder; see save_policy()."""
         notes = {"market": self.market_summary, TRAINED_UNTIL: str(self.trained_until)}
@@ -90,6 +99,7 @@ def train(
     log_dir: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
+    on_curves: Callable[[RunCurves], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     while_evaluating: Callable[[], None] = lambda: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -105,6 +115,7 @@ def train(
     earlier_checkpoints  files to resume from if `checkpoint` cannot be used, in this order; never written
     log_dir              a folder for TensorBoard files; nothing is written if `tensorboard` is not installed
     on_progress          called after each episode; on_iteration and should_stop are called after each iteration
+    on_curves            called once, before the first iteration, with the run's curves, to which training then adds
     while_evaluating     called again and again during the evaluation, which makes no iterations
     threads              processor threads. The result does not depend on them, except for networks of more than a
                          million parameters
@@ -116,6 +127,8 @@ def train(
     run = _Run(config, market, initial_policy, threads)
     if checkpoint is not None:
         run.resume([checkpoint, *earlier_checkpoints])
+    if on_curves is not None:
+        on_curves(run.curves)
     metrics_log = open_log(log_dir, run.ppo.timesteps)
     after = _AfterIteration(run, metrics_log, checkpoint, checkpoint_seconds, on_progress, on_iteration, should_stop)
     try:
@@ -153,6 +166,7 @@ class _Run:
         if initial_policy is not None and initial_policy.trained_until is not None:
             self.trained_until = max(self.trained_until, initial_policy.trained_until)
         self.tally = Tally(config.environment.episode_length)
+        self.curves = RunCurves()
         # A checkpoint is resumed from only if it has the same identity.
         self.identity = {
             "config": config.model_dump(mode="json"),
@@ -174,18 +188,25 @@ class _Run:
                 log.warning("Checkpoint is of another run", checkpoint=str(candidate))
                 continue
             self.tally = restore(self.ppo, self.env, tensors, state)
+            self.curves.load_tensors(tensors, CURVES)
             log.info("Resumed from checkpoint", environment_steps=self.ppo.timesteps)
             return
 
     def save(self, path: Path) -> None:
         tensors, state = capture(self.ppo, self.env, self.tally)
+        tensors |= self.curves.tensors(CURVES)
         save_checkpoint(path, tensors, {"identity": self.identity, **state})
 
     def count(self, iteration: Iteration, on_progress: Callable[[Progress], None] | None) -> bool:
-        """Add an iteration to the tally and report the episodes that ended in it. Return whether any ended."""
+        """Add an iteration to the tally and the curves, and report the episodes that ended in it.
+
+        Return whether any ended.
+        """
         before = len(self.tally.episode_rewards)
         self.tally.add(iteration)
         ended = self.tally.episode_rewards[before:]
+        self.curves.add_iteration(iteration)
+        self.curves.add_episodes(before + 1, ended)
         if on_progress is None or not ended:
             return bool(ended)
         policy_loss, value_loss = self.tally.mean_losses
@@ -194,7 +215,7 @@ class _Run:
             total += reward
             steps = episode * self.config.environment.episode_length * self.config.ppo.num_envs
             counts = (episode, self.config.episodes, reward, total / episode, steps)
-            on_progress(Progress(*counts, policy_loss, value_loss))
+            on_progress(Progress(*counts, policy_loss, value_loss, iteration.iteration, metrics_of(iteration)))
         return True
 
     def result(self, while_evaluating: Callable[[], None]) -> TrainingResult:
@@ -211,6 +232,7 @@ class _Run:
             episode_rewards=list(self.tally.episode_rewards),
             avg_policy_loss=self.tally.mean_losses[0],
             avg_value_loss=self.tally.mean_losses[1],
+            curves=self.curves,
             weights_digest=tensor_digest(policy.tensors()),
             evaluation_or_none=None
             if stopped

@@ -50,7 +50,15 @@ def changed(config, **settings):
 
 def same(result, other):
     """Return whether two results are equal to the bit."""
-    compared = ("stopped", "episode_rewards", "avg_policy_loss", "avg_value_loss", "weights_digest", "evaluation")
+    compared = (
+        "stopped",
+        "episode_rewards",
+        "avg_policy_loss",
+        "avg_value_loss",
+        "curve",
+        "weights_digest",
+        "evaluation",
+    )
     return all(getattr(result, name) == getattr(other, name) for name in compared)
 
 
