@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from dashboard.charts.views import PolicyChart, VersionChart
+from dashboard.charts.views import PolicyChart, RunChart, VersionChart
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
 from dashboard.pages.duplicate import DuplicatePage
@@ -28,6 +28,7 @@ urlpatterns = [
     path("runs/", RunListPage.as_view(), name="runs"),
     path("runs/<slug:run_id>/", RunPage.as_view(), name="run"),
     path("runs/<slug:run_id>/cancel/", CancelRun.as_view(), name="cancel-run"),
+    path("runs/<slug:run_id>/charts/<slug:key>.json", RunChart.as_view(), name="run-chart"),
     path("alerts/", AlertListPage.as_view(), name="alerts"),
     path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
     path("charts/<policy:name>/<slug:key>.json", PolicyChart.as_view(), name="policy-chart"),

@@ -139,6 +139,7 @@ TABLE: dict[str, Row] = {
     "policies/<policy:name>/versions/<int:number>/": page("/policies/rl_v3/versions/1/", GET="302 200 200 200"),
     "runs/": page("/runs/", GET="302 200 200 200"),
     "runs/<slug:run_id>/": page(f"/runs/{FINISHED}/", GET="302 200 200 200"),
+    "runs/<slug:run_id>/charts/<slug:key>.json": page(f"/runs/{QUEUED}/charts/episodes.json", GET="302 200 200 200"),
     "charts/<policy:name>/<slug:key>.json": page("/charts/rl_v3/rewards.json", GET="302 200 200 200"),
     "charts/<policy:name>/versions/<int:number>/<slug:key>.json": page(
         "/charts/rl_v3/versions/1/equity.json", GET="302 200 200 200"

@@ -26,13 +26,17 @@ FORMS: dict[Form, Callable[[Any], str]] = {"figure": figure, "seconds": seconds,
 
 @dataclass(frozen=True)
 class Series:
-    """A named series. `colour` names a variable in style.css; None in `values` is a gap; a line may `span` it."""
+    """A named series. `colour` names a variable in style.css; None in `values` is a gap; a line may `span` it.
+
+    `key` names the value in progress events that the browser appends to a live chart.
+    """
 
     label: str
     values: Sequence[Value]
     style: Style = "line"
     colour: Colour = "policy"
     spans: bool = False
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Chart:
     """A chart with a summary in words.
 
     `x` has a number for each value of each series: seconds since 1970 when `time` is set, the middles of bins when
-    `bin_width` is not 0. `form` and `x_form` say how values are written.
+    `bin_width` is not 0. `form` and `x_form` say how values are written; `x_key` is the key of `x`, as of a series.
     """
 
     title: str
@@ -52,15 +56,22 @@ class Chart:
     time: bool = False
     bin_width: float = 0.0
     x_form: Form = "figure"
+    x_key: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
             "title": self.title,
             "summary": self.summary,
-            "x": {"label": self.x_label, "time": self.time, "form": self.x_form, "bin_width": self.bin_width},
+            "x": {
+                "label": self.x_label,
+                "time": self.time,
+                "form": self.x_form,
+                "bin_width": self.bin_width,
+                "key": self.x_key,
+            },
             "form": self.form,
             "series": [
-                {"label": one.label, "style": one.style, "colour": one.colour, "spans": one.spans}
+                {"label": one.label, "style": one.style, "colour": one.colour, "spans": one.spans, "key": one.key}
                 for one in self.series
             ],
             "data": [list(self.x), *([short(value) for value in one.values] for one in self.series)],

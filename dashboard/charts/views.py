@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
 from dashboard.charts import evaluations
+from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
 from rl_training.models import PolicyStore, PolicyVersion
@@ -35,6 +36,16 @@ class PolicyChart(ChartData):
         if key not in CHARTS or not (runs or PolicyStore.objects.filter(name=name).exists()):
             raise Http404(f"There is no chart {key} of a policy {name}.")
         return CHARTS[key](runs)
+
+
+class RunChart(ChartData):
+    permission_required = "rl_training.view_trainingrun"
+
+    def chart(self, run_id: str = "", key: str = "", **_: Any) -> Chart:
+        found = chart_of(run_id, key)
+        if found is None:
+            raise Http404(f"There is no chart {key} of a run {run_id}.")
+        return found
 
 
 class VersionChart(ChartData):

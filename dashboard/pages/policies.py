@@ -13,6 +13,7 @@ from dashboard.pages.policy_states import state_of
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
+from rl_training.models.columns import large_run_columns
 from rl_training.runs.next_start import next_start
 
 RUNS_LISTED = 10
@@ -43,7 +44,8 @@ class PolicyPage(Page):
 
 
 def settings_and_results(policy: PolicyStore) -> dict[str, Any]:
-    version = policy.versions.select_related("run").order_by("-number").first()
+    versions = policy.versions.select_related("run").defer(*large_run_columns("run"))
+    version = versions.order_by("-number").first()
     return {
         "settings": settings_of(policy),
         "start": next_start(policy),

@@ -10,16 +10,20 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, QueryDict
 
 from dashboard.access import Page
+from dashboard.charts.curves import charts_of
 from dashboard.pages.active_runs import active_runs, current_stream_id
 from dashboard.pages.run_configs import config_changes, config_groups, in_order
+from dashboard.templatetags.figures import is_number, percent, seconds
 from dashboard.timestamps import in_utc
 from quantum_trader.text import encodable
-from rl_training.models import PolicyStore, TrainingRun, TrainingRunQuerySet
+from rl_training.models import PolicyStore, PolicyVersion, TrainingRun, TrainingRunQuerySet
 
 RUNS_PER_PAGE = 50
 # The filter suggests so many policy names; users can type any other name.
 POLICIES_SUGGESTED = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# The total returns of a version and of buy and hold in an evaluation.
+RETURNS = ("evaluation__total_return", "evaluation__buy_and_hold__total_return")
 MARKET_KEYS = ("name", "digest", "first", "last", "bars", "gaps")
 
 
@@ -127,10 +131,29 @@ class RunPage(Page):
             changes=config_changes(previous["config"], run.config) if previous else [],
             config=config_groups(run.config),
             market=in_order(run.market_summary, MARKET_KEYS) if isinstance(run.market_summary, dict) else {},
+            outcome=outcome(run),
+            charts=charts_of(run),
+            live_table="" if run.finished_at else "table",
             events=[(event, pretty(event.payload)) for event in events],
             flower=f"{settings.FLOWER_URL.rstrip('/')}/task/{run.run_id}",
             **kwargs,
         )
+
+
+def outcome(run: TrainingRun) -> str:
+    """Return how a run ended and what it made, in sentences; empty for an active run."""
+    if run.finished_at is None:
+        return ""
+    how = f"{run.status.capitalize()} after {seconds(run.duration_seconds)}"
+    made = PolicyVersion.objects.filter(run=run).values_list("number", *RETURNS).first()
+    if made is None:
+        return f"{how}, with {run.episodes_done:,} of {run.episodes:,} episodes done. It made no version."
+    number, *returns = made
+    sentence = f"{how}. It made version {number}."
+    if not all(is_number(found) for found in returns):
+        return sentence
+    own, held = map(percent, returns)
+    return f"{sentence} On held-out bars, version {number} returned {own}, buy and hold {held}, flat 0 %."
 
 
 def pretty(value: Any) -> str:

@@ -21,11 +21,11 @@ ROW = """
   <td data-label="Run"><a href="{}"><code>{}</code></a></td>
   <td data-label="Policy" class="name"><a href="{}">{}</a></td>
   <td data-label="Outcome" class="wide"><span class="outcome {}">{}</span>{}</td>
-  <td data-label="Trigger" class="text">{}{}</td>
+  <td data-label="Made" class="nowrap">{}</td>
+  <td data-label="Trigger" class="origin">{}{}</td>
   <td data-label="Episodes" class="number">{} of {}</td>
   <td data-label="Duration" class="number">{}</td>
   <td data-label="Average reward" class="number">{}</td>
-  <td data-label="Made" class="nowrap">{}</td>
 </tr>"""
 
 
@@ -48,13 +48,13 @@ def cells(run: Any) -> tuple[object, ...]:
         run.status,
         run.status,
         format_html('<div class="error">{}</div>', Truncator(run.error).chars(ERROR_LENGTH)) if failed else "",
+        format_html('<a href="{}">version {}</a>', version_url(run), run.version_number) if run.version_number else "",
         run.trigger,
         format_html('<div class="quiet">by {}</div>', run.triggered_by_name) if run.triggered_by_name else "",
         run.episodes_done,
         run.episodes,
         seconds(run.duration_seconds),
         figure(run.avg_reward),
-        format_html('<a href="{}">version {}</a>', version_url(run), run.version_number) if run.version_number else "",
     )
 
 

@@ -122,6 +122,7 @@ def store_run(policy: PolicyStore, hour: int, end: datetime, reward: float, chan
         episodes_done=len(rewards),
         environment_steps=len(rewards) * 20_000,
         episode_rewards=rewards,
+        curve=curve(rewards, chance),
         avg_reward=None if failed else sum(rewards) / 4,
         final_reward=None if failed else rewards[-1],
         avg_policy_loss=None if failed else chance.gauss(-0.003, 0.001),
@@ -165,6 +166,24 @@ def config(hour: int) -> dict[str, Any]:
         "market": {"source": "sp500"},
         "environment": SMALL.model_dump(mode="json"),
         "ppo": QUICK.model_dump(mode="json") | {"gamma": gamma},
+    }
+
+
+def curve(rewards: list[float], chance: random.Random) -> dict[str, Any]:
+    """Return the curve of a run with these episode rewards, of 20 iterations each."""
+    iterations = range(1, 20 * len(rewards) + 1)
+    return {
+        "episodes": {"x": [*range(1, len(rewards) + 1)], "reward": rewards, "width": 1},
+        "iterations": {
+            "x": [*iterations],
+            "entropy": [1.09 - 0.004 * number for number in iterations],
+            "approx_kl": [abs(chance.gauss(0.008, 0.002)) for _ in iterations],
+            "clip_fraction": [abs(chance.gauss(0.1, 0.02)) for _ in iterations],
+            "explained_variance": [1 - 1 / (1 + number / 10) for number in iterations],
+            "policy_loss": [chance.gauss(-0.003, 0.001) for _ in iterations],
+            "value_loss": [0.6 / (1 + number / 20) + abs(chance.gauss(0, 0.02)) for number in iterations],
+            "width": 1,
+        },
     }
 
 

@@ -70,6 +70,24 @@ def test_progress_of_a_run_is_shown_live_to_its_end(open_page, system):
     assert is_marked(page)
 
 
+def test_charts_of_a_run_grow_while_it_trains(open_page, system):
+    wait_until_idle(system)
+    page = open_page(POLICY)
+    train_now(page)
+    run = system.runs(LIVE)[-1]["run_id"]
+    page.goto(f"/runs/{run}/")
+    mark(page)
+    expect(page.locator("figure.chart")).to_have_count(7)
+    pictures = page.locator("figure.chart canvas")
+    expect(pictures).to_have_count(7, timeout=AT_FIRST)
+    expect(page.locator("#run .outcome")).to_have_text("succeeded", timeout=SOON)
+    expect(page.locator("figure.chart [data-summary]").first).to_contain_text(f"{LIVE_EPISODES} episodes. Newest")
+    # The tables are fetched again too.
+    page.locator("figure.chart").first.get_by_text("Table").click()
+    expect(page.locator("figure.chart").first.locator("tbody th").first).to_have_text(str(LIVE_EPISODES))
+    assert is_marked(page)
+
+
 def last_slot_was_ten_minutes_ago(system):
     last, following = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-10, 50))
     policy = system.query("SELECT id FROM rl_training_policystore WHERE name = ?", LIVE)[0]["id"]

@@ -3,6 +3,11 @@
 
 (() => {
   const HEIGHT = 240;
+  // Milliseconds. The worker stores the curve of an active run every 5 seconds.
+  const FETCH_AGAIN = 10000;
+  // Progress events of the run that are newer than the stored curve, and how many are kept.
+  const progress = [];
+  const KEPT = 500;
   const DRAWN = new Map(); // figure -> { plot, data }
   const DATE = uPlot.fmtDate("{YYYY}-{MM}-{DD} {HH}:{mm}");
   // uPlot's axis formats: smallest step, label, additions where the year, month, day, hour, minute or second changes; the
@@ -18,7 +23,10 @@
   // The tick distances of an axis that shows whole numbers.
   const WHOLE = [1, 2, 5].flatMap((first) => [...Array(10).keys()].map((power) => first * 10 ** power)).sort((a, b) => a - b);
   const FORMS = {
-    figure: (value) => (Math.abs(value) < 1e4 ? Number(value.toPrecision(4)).toLocaleString("en") : Math.round(value).toLocaleString("en")),
+    figure: (value) => {
+      if (value && Math.abs(value) < 1e-4) return value.toExponential(2);
+      return Math.abs(value) < 1e4 ? value.toLocaleString("en", { maximumSignificantDigits: 4 }) : Math.round(value).toLocaleString("en");
+    },
     count: (value) => value.toLocaleString("en"),
     percent: (value) => `${Number((100 * value).toPrecision(4)).toLocaleString("en")} %`,
     seconds: (value) => {
@@ -77,7 +85,7 @@
       ticks: { stroke: colour("rule"), width: 1 },
     };
     const form = FORMS[data.form];
-    const x = data.x.time ? { values: TIMES } : { values: (plot, values) => values.map(FORMS[data.x.form]), size: 32 };
+    const x = data.x.time ? { values: TIMES } : { values: (plot, values) => values.map(FORMS[data.x.form]), size: 32, ...(data.x.form === "count" && { incrs: WHOLE }) };
     const size = (plot, values) => 18 + 7 * Math.max(3, ...(values ?? []).map((text) => String(text).length));
     const y = { values: (plot, values) => values.map((value) => form(value)), size, ...(data.form === "count" && { incrs: WHOLE }) };
     return [{ ...look, ...x, space: 70 }, { ...look, ...y, space: 36 }];
@@ -93,15 +101,18 @@
   function options(data, width) {
     const half = data.x.bin_width / 2;
     const bars = data.series.some((one) => one.style === "bars");
-    const [first, last] = [data.data[0].at(0), data.data[0].at(-1)];
     // The first and the last x, not the range that uPlot proposes: around a single time it proposes years.
-    const spare = half || (first < last ? 0 : data.x.time ? 3600 : 1);
+    function span() {
+      const [first, last] = [data.data[0].at(0), data.data[0].at(-1)];
+      const spare = half || (first < last ? 0 : data.x.time ? 3600 : 1);
+      return [first - spare, last + spare];
+    }
     return {
       width,
       height: HEIGHT,
       tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
       scales: {
-        x: { time: data.x.time, range: () => [first - spare, last + spare] },
+        x: { time: data.x.time, range: span },
         y: { range: bars ? (plot, low, high) => [0, Math.max(1, high * 1.1)] : room },
         marks: { range: [0, 1] },
       },
@@ -133,7 +144,9 @@
     try {
       const response = await fetch(figure.dataset.chart, { headers: { Accept: "application/json" } });
       if (!response.ok || response.redirected) throw new Error(`${response.status}`);
-      draw(figure, await response.json());
+      const found = await response.json();
+      for (const values of progress) append(found, values);
+      draw(figure, found);
       figure.dataset.drawn = "yes";
     } catch {
       if (DRAWN.has(figure)) return; // the previous drawing stays until the next event
@@ -146,6 +159,15 @@
 
   function figures() {
     return document.querySelectorAll("figure[data-chart]");
+  }
+
+  // Adds the values of a progress event to the data of an active run's chart. Returns whether they were new.
+  function append(data, values) {
+    const x = values[data.x.key];
+    if (!data.x.key || !Number.isFinite(x) || x <= (data.data[0].at(-1) ?? 0)) return false;
+    data.data[0].push(x);
+    for (const [index, one] of data.series.entries()) data.data[index + 1].push(values[one.key] ?? null);
+    return true;
   }
 
   const resized = new ResizeObserver((entries) => {
@@ -169,5 +191,24 @@
   document.addEventListener("live:completed", ({ detail }) => {
     if (detail.policy === document.getElementById("charts")?.dataset.policy) figures().forEach(load);
   });
+  const ofRun = document.querySelector("[data-charts-of-run]");
+  document.addEventListener("live:progress", ({ detail }) => {
+    if (detail.run_id !== ofRun?.dataset.chartsOfRun || !detail.payload) return;
+    progress.push(detail.payload);
+    progress.splice(0, progress.length - KEPT);
+    for (const [figure, { plot, data }] of DRAWN) {
+      if (!append(data, detail.payload)) continue;
+      if (plot) plot.setData(data.data);
+      else draw(figure, data);
+    }
+  });
+  if (ofRun) {
+    const timer = setInterval(() => document.hidden || figures().forEach(load), FETCH_AGAIN);
+    document.addEventListener("live:completed", ({ detail }) => {
+      if (detail.run_id !== ofRun.dataset.chartsOfRun) return;
+      clearInterval(timer);
+      progress.length = 0;
+    });
+  }
   start();
 })();

@@ -125,6 +125,32 @@ def test_run_shows_its_config_data_and_results(page, policy):
 
 
 @pytest.mark.parametrize(
+    ("evaluation", "end"),
+    [
+        (
+            {"total_return": 0.125, "buy_and_hold": {"total_return": -0.5}},
+            " On held-out bars, version 3 returned 12.50 %, buy and hold -50.00 %, flat 0 %.",
+        ),
+        ({"total_return": 0.125}, " Average"),
+        ([], " Average"),
+    ],
+)
+def test_successful_run_says_what_it_made_and_its_held_out_result(page, policy, evaluation, end):
+    run = finished_run(policy, duration_seconds=75, avg_reward=0.25)
+    version_of(run, 3, evaluation)
+    text = words(page(f"/runs/{run.run_id}/"))
+    assert f"Succeeded after 1 min 15 s. It made version 3.{end.removesuffix(' Average')}" in text
+    assert ("On held-out bars" in text) == end.startswith(" On")
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_run_without_a_version_says_how_far_it_came(page, policy, status):
+    run = finished_run(policy, status=status, duration_seconds=4.0, episodes=1000, episodes_done=7)
+    expected = f"{status.capitalize()} after 4.0 s, with 7 of 1,000 episodes done. It made no version."
+    assert expected in words(page(f"/runs/{run.run_id}/"))
+
+
+@pytest.mark.parametrize(
     ("status", "sentence"),
     [
         ("queued", "Shown once the data is loaded."),
