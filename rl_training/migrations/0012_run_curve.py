@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rl_training", "0010_started_from"),
+        ("rl_training", "0011_help_texts"),
     ]
 
     operations = [
