@@ -84,7 +84,7 @@ def test_charts_of_a_run_grow_while_it_trains(open_page, system):
     expect(page.locator("figure.chart [data-summary]").first).to_contain_text(f"{LIVE_EPISODES} episodes. Newest")
     # The tables are fetched again too.
     page.locator("figure.chart").first.get_by_text("Table").click()
-    expect(page.locator("figure.chart").first.locator("tbody th").first).to_have_text(str(LIVE_EPISODES))
+    expect(page.locator("figure.chart details tbody th").first).to_have_text(str(LIVE_EPISODES))
     assert is_marked(page)
 
 
