@@ -1,6 +1,6 @@
 """The alert resources: list, read and acknowledge."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import structlog
 from drf_spectacular.utils import extend_schema
@@ -13,7 +13,7 @@ from dashboard.api.filters import AlertFilters
 from dashboard.api.protocol.problem_details import AlertIsOver
 from dashboard.api.protocol.views import ListView, View, check_no_body
 from rl_training.alerts import state_changes
-from rl_training.alerts.kinds import Kind
+from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import Alert as AlertRow
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,9 @@ class Alert(serializers.Serializer):  # type: ignore[type-arg]
 
     id = serializers.IntegerField(source="pk")
     kind = serializers.ChoiceField(choices=Kind.values)
+    severity = serializers.SerializerMethodField(
+        help_text="`critical`: the system or its runs fail. `warning`: about the quality of training."
+    )
     policy = serializers.CharField(source="policy__name", allow_null=True, help_text="Null: of the whole system.")
     run_id = serializers.CharField(
         source="run__run_id", allow_null=True, help_text="The run that made the condition true, where it was one."
@@ -45,6 +48,9 @@ class Alert(serializers.Serializer):  # type: ignore[type-arg]
     acknowledged_at = serializers.DateTimeField(allow_null=True)
     acknowledged_by = serializers.CharField(source="acknowledged_by__username", allow_null=True)
     resolved_at = serializers.DateTimeField(allow_null=True, help_text="When the condition was gone; null: it holds.")
+
+    def get_severity(self, alert: dict[str, Any]) -> Literal["critical", "warning"]:
+        return SPECS[alert["kind"]].severity
 
 
 class AlertList(ListView):

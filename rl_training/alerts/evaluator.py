@@ -1,7 +1,7 @@
 """Evaluation of all rules in one round, which opens and resolves alerts."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ import redis
 from django.db.models import Q
 from django.utils import timezone
 
-from rl_training.alerts import conditions, facts, state_changes
+from rl_training.alerts import conditions, facts, state_changes, version_conditions, version_facts
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
 from rl_training.alerts.facts import PolicyFacts
 from rl_training.alerts.kinds import SPECS, Kind
@@ -23,6 +23,12 @@ SILENT: dict[str, tuple[heartbeats.Kind, str]] = {
     Kind.BEAT_SILENT: ("beat", "a beat"),
     Kind.WORKERS_SILENT: ("worker", "a worker"),
 }
+# The kinds whose verdict changes only when a run finishes, with the reading of their facts and their evaluation.
+JUDGES: tuple[tuple[Collection[str], Callable[..., Any], Callable[..., Verdict]], ...] = (
+    (conditions.RUN_CONDITIONS, facts.last_runs, conditions.evaluate_runs),
+    (version_conditions.VERSION_CONDITIONS, version_facts.last_versions, version_conditions.evaluate_versions),
+)
+JUDGED_AFTER_RUNS = {kind for kinds, _, _ in JUDGES for kind in kinds}
 
 
 class Evaluator:
@@ -36,8 +42,8 @@ class Evaluator:
     def round(self, now: datetime | None = None) -> bool:
         """Open and resolve alerts; return False when another process has claimed this round.
 
-        The number of queries depends neither on the number of rules nor on the number of runs, except for one query
-        per hundred policies that finished a run since the last round.
+        The number of queries depends neither on the number of rules nor on the number of runs, except for two queries
+        per hundred policies that finished a run since the last round: for their runs and for their versions.
         """
         now = now or timezone.now()
         if not claim_round(now):
@@ -57,9 +63,7 @@ class Evaluator:
     def _verdicts(self, now: datetime) -> list[tuple[Rule, Verdict]]:
         rules, policies, lag = enabled_rules(), facts.policies(), facts.outbox_lag(now)
         known = [(rule, policies.get(rule.policy or 0)) for rule in rules]
-        self._evaluate_runs(
-            (rule, policy) for rule, policy in known if policy and rule.kind in conditions.RUN_CONDITIONS
-        )
+        self._evaluate_runs((rule, policy) for rule, policy in known if policy and rule.kind in JUDGED_AFTER_RUNS)
         return [(rule, self._verdict(rule, policy, lag, now)) for rule, policy in known]
 
     def _verdict(self, rule: Rule, policy: PolicyFacts | None, lag: float, now: datetime) -> Verdict:
@@ -72,7 +76,10 @@ class Evaluator:
         return conditions.overdue(rule, policy, now) if rule.kind == Kind.OVERDUE else self._known[rule.pk][1]
 
     def _evaluate_runs(self, rules: Iterable[tuple[Rule, PolicyFacts]]) -> None:
-        """Fill `_known` with the verdict of each rule; a rule without new inputs keeps its last verdict."""
+        """Fill `_known` with the verdict of each rule about runs and versions.
+
+        A rule without new inputs keeps its last verdict.
+        """
         known, self._known = self._known, {}
         new: dict[int, list[tuple[Rule, tuple[Any, ...]]]] = {}
         for rule, policy in rules:
@@ -81,12 +88,14 @@ class Evaluator:
                 self._known[rule.pk] = known[rule.pk]
             else:
                 new.setdefault(policy.pk, []).append((rule, inputs))
-        # Twice the window, because some conditions count only successful runs and half of the runs may have failed;
-        # one more, because the last run is compared with the runs before it.
-        number = 2 * max((rule.window for found in new.values() for rule, _ in found), default=0) + 1
-        for pk, runs in facts.last_runs(sorted(new), number):
-            for rule, inputs in new[pk]:
-                self._known[rule.pk] = inputs, conditions.evaluate_runs(rule, runs)
+        # Twice the window, because some conditions count only successful runs or versions of one market, and half of
+        # them may be others; one more, because the last one is compared with those before it.
+        for kinds, read, evaluate in JUDGES:
+            judged = {pk: [rule for rule in found if rule[0].kind in kinds] for pk, found in new.items()}
+            number = 2 * max((rule.window for found in judged.values() for rule, _ in found), default=0) + 1
+            for pk, rows in read(sorted(pk for pk, found in judged.items() if found), number):
+                for rule, inputs in judged[pk]:
+                    self._known[rule.pk] = inputs, evaluate(rule, rows)
 
     def _silence(self, rule: Rule) -> Verdict:
         """Evaluate a rule about heartbeats. Time without Redis does not count as silence."""

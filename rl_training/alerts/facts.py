@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Left
 
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
@@ -14,6 +14,8 @@ from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 # Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
 POLICIES_PER_QUERY = 100
 ERROR_LENGTH = 300
+# Stands for the id of a policy in a query that is repeated for each policy.
+NO_POLICY = -1
 
 
 @dataclass(frozen=True)
@@ -58,33 +60,8 @@ def policies() -> dict[int, PolicyFacts]:
 
 
 def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[FinishedRun]]]:
-    """Yield each policy's id with its last `number` finished runs, newest first.
-
-    One query reads a hundred policies. It has one SELECT with its own LIMIT for each policy, because a window function
-    that ranks the runs would read all of them.
-    """
-    sql, before, after = _select_last(number)
-    for first in range(0, len(policies), POLICIES_PER_QUERY):
-        rows: dict[int, list[Any]] = {pk: [] for pk in policies[first : first + POLICIES_PER_QUERY]}
-        # Every part is a statement that Django compiled, with placeholders for its parameters.
-        parts = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{index}" for index in range(len(rows)))  # noqa: S608
-        with connection.cursor() as cursor:
-            cursor.execute(parts, [value for pk in rows for value in (*before, pk, *after)])
-            for policy, *row in cursor.fetchall():
-                rows[policy].append(row)
-        for policy, of_policy in rows.items():
-            of_policy.sort(reverse=True)
-            yield policy, [_finished(*row) for row in of_policy]
-
-
-def _finished(finished_at: Any, pk: int, run_id: str, status: str, *columns: Any) -> FinishedRun:
-    return FinishedRun(pk, run_id, status == TrainingRun.Status.SUCCEEDED, *columns)
-
-
-def _select_last(number: int) -> tuple[str, list[Any], list[Any]]:
-    """Return the SELECT for one policy, and its parameters before and after the policy's id."""
-    no_policy = -1
-    runs = TrainingRun.objects.filter(policy_id=no_policy).finished().order_by("-finished_at")
+    """Yield each policy's id with its last `number` finished runs, newest first."""
+    runs = TrainingRun.objects.filter(policy_id=NO_POLICY).finished().order_by("-finished_at")
     columns = runs.annotate(shown_error=Left("error", ERROR_LENGTH)).values_list(
         "policy_id",
         "finished_at",
@@ -96,9 +73,37 @@ def _select_last(number: int) -> tuple[str, list[Any], list[Any]]:
         "avg_reward",
         "shown_error",
     )
-    sql, parameters = columns[:number].query.sql_with_params()
-    place = parameters.index(no_policy)
-    return sql, list(parameters[:place]), list(parameters[place + 1 :])
+    for policy, rows in newest_of_each(columns[:number], policies):
+        yield policy, [_finished(*row) for row in rows]
+
+
+def newest_of_each(selected: QuerySet[Any, Any], policies: Sequence[int]) -> Iterator[tuple[int, list[Any]]]:
+    """Yield each policy's id with its rows, the newest first.
+
+    `selected` is the query for the policy NO_POLICY, with its LIMIT. Its first column is the policy's id, and its
+    second one grows from older to newer rows.
+
+    One query reads a hundred policies. It has one SELECT with its own LIMIT for each policy, because a window function
+    that ranks the rows would read all of them.
+    """
+    sql, parameters = selected.query.sql_with_params()
+    place = parameters.index(NO_POLICY)
+    before, after = parameters[:place], parameters[place + 1 :]
+    for first in range(0, len(policies), POLICIES_PER_QUERY):
+        rows: dict[int, list[Any]] = {pk: [] for pk in policies[first : first + POLICIES_PER_QUERY]}
+        # Every part is a statement that Django compiled, with placeholders for its parameters.
+        parts = " UNION ALL ".join(f"SELECT * FROM ({sql}) AS of_{index}" for index in range(len(rows)))  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(parts, [value for pk in rows for value in (*before, pk, *after)])
+            for policy, *row in cursor.fetchall():
+                rows[policy].append(row)
+        for policy, of_policy in rows.items():
+            of_policy.sort(reverse=True, key=lambda row: row[:2])
+            yield policy, of_policy
+
+
+def _finished(finished_at: Any, pk: int, run_id: str, status: str, *columns: Any) -> FinishedRun:
+    return FinishedRun(pk, run_id, status == TrainingRun.Status.SUCCEEDED, *columns)
 
 
 def outbox_lag(now: datetime) -> float:

@@ -1,6 +1,7 @@
 """The kinds of alerts with their parameters: the one table that the admin form and the evaluator read."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from django.db import models
 
@@ -14,6 +15,11 @@ class Kind(models.TextChoices):
     DURATION = "duration", "a run's duration is unusual"
     REWARD = "reward", "the reward fell"
     OVERDUE = "overdue", "no run finishes"
+    WORSE_THAN_FLAT = "worse_than_flat", "the newest version is worse than flat"
+    WORSE_THAN_HOLDING = "worse_than_holding", "the newest version is worse than buy and hold"
+    NEVER_TRADES = "never_trades", "the newest version never trades"
+    SAME_POSITION = "same_position", "the newest version always holds the same position"
+    OVERFITS = "overfits", "the reward rises while the held-out result falls"
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
@@ -40,13 +46,14 @@ class Spec:
     """A kind's condition in words and its parameters.
 
     `threshold` and `window` are None where the kind has no such parameter. `of_policy` is False for a kind that
-    concerns the whole system.
+    concerns the whole system. A `warning` is about quality: the system works, and trains on.
     """
 
     condition: str
     threshold: Parameter | None = None
     window: Parameter | None = None
     of_policy: bool = True
+    severity: Literal["critical", "warning"] = "critical"
 
     def effective_threshold(self, value: float | None) -> float:
         """Return the rule's threshold, or the default where it has none."""
@@ -70,6 +77,7 @@ SPECS: dict[str, Spec] = {
         f"Judged after {DURATION_RUNS} such runs; a MAD under 5 % counts as 5 %.",
         threshold=Parameter(3.5, 1.0, 100.0, "the z-score"),
         window=Parameter(50, DURATION_RUNS, 500, "the number of earlier runs"),
+        severity="warning",
     ),
     Kind.REWARD: Spec(
         "The last successful run's average reward is lower than the median of the successful runs before it by more "
@@ -77,11 +85,37 @@ SPECS: dict[str, Spec] = {
         "succeeded before it.",
         threshold=Parameter(0.1, 0.0001, 1000.0, "the fall"),
         window=Parameter(10, 3, 500, "the number of earlier runs"),
+        severity="warning",
     ),
     Kind.OVERDUE: Spec(
         "The policy is enabled, and no run of it finished for so many of its intervals, counted from the last finished "
         "run or from the last edit of the policy, whichever is later.",
         threshold=Parameter(3, 1, 1000, "the number of intervals"),
+    ),
+    Kind.WORSE_THAN_FLAT: Spec(
+        "The newest version's return on the held-out bars is lower than the return of staying flat by more than the "
+        "threshold.",
+        threshold=Parameter(0.0, 0.0, 1000.0, "the difference of returns, 0.1 is 10 %"),
+        severity="warning",
+    ),
+    Kind.WORSE_THAN_HOLDING: Spec(
+        "The newest version's return on the held-out bars is lower than the return of buy and hold by more than the "
+        "threshold.",
+        threshold=Parameter(0.0, 0.0, 1000.0, "the difference of returns, 0.1 is 10 %"),
+        severity="warning",
+    ),
+    Kind.NEVER_TRADES: Spec("The newest version stays flat on all held-out bars.", severity="warning"),
+    Kind.SAME_POSITION: Spec(
+        "The newest version trades once, at the first held-out bar, and holds this position to the last.",
+        severity="warning",
+    ),
+    Kind.OVERFITS: Spec(
+        "Of all pairs of the last versions with one market, train_fraction and episode_length, at least this share "
+        "has a higher average training reward in the later version, and at least this share a lower return on the "
+        "held-out bars. Judged once there are so many versions.",
+        threshold=Parameter(0.8, 0.5, 1.0, "the share of pairs"),
+        window=Parameter(6, 3, 50, "the number of versions"),
+        severity="warning",
     ),
     Kind.BEAT_SILENT: Spec(
         "No beat process wrote a heartbeat; beat writes one every second.",

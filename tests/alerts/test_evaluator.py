@@ -5,68 +5,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from rl_training.alerts import delivery, state_changes
+from rl_training.alerts import state_changes
 from rl_training.alerts.conditions import Holds, Rule
 from rl_training.alerts.evaluator import Evaluator
-from rl_training.alerts.kinds import SPECS, Kind
-from rl_training.alerts.models import Alert, AlertChannel, AlertMessage, AlertRule, Round
+from rl_training.alerts.kinds import Kind
+from rl_training.alerts.models import Alert, AlertMessage, AlertRule
 from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
-from tests.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
-
-
-class Watched:
-    """A policy with one rule, and a channel that receives its alerts."""
-
-    def __init__(self, receiver: Receiver, policy: PolicyStore) -> None:
-        self.receiver, self.policy, self.evaluator = receiver, policy, Evaluator()
-        self.now = timezone.now()
-        self.channel = AlertChannel(name="receiver")
-        self.channel.address = receiver.address()
-        self.channel.save()
-        AlertRule.objects.all().delete()
-
-    def rule(self, kind: str, **figures: float) -> AlertRule:
-        policy = self.policy if SPECS[kind].of_policy else None
-        return AlertRule.objects.create(kind=kind, policy=policy, **figures)
-
-    def round(self) -> list[str]:
-        """Evaluate the rules, deliver the messages, and return the states of all alerts, oldest first."""
-        Round.objects.all().delete()
-        assert self.evaluator.round(self.now)
-        for channel in AlertChannel.objects.values_list("pk", flat=True):
-            delivery.deliver(channel)
-        return [alert.state for alert in Alert.objects.order_by("pk")]
-
-    def finish(self, **columns: object) -> TrainingRun:
-        """Store a finished run that ended a minute after the run before it."""
-        self.now += timedelta(minutes=1)
-        columns = {"status": "succeeded", "duration_seconds": 60.0, "avg_reward": 0.5, "episodes": 2} | columns
-        run = TrainingRun.objects.create(
-            policy=self.policy, trigger="schedule", config={}, finished_at=self.now, **columns
-        )
-        PolicyStore.objects.filter(pk=self.policy.pk).update(total_runs=self.policy.runs.count())
-        return run
-
-    def opens_and_resolves(self, title: str, text: str, make_true, make_false) -> None:
-        assert self.round() == []
-        make_true()
-        assert self.round() == ["open"]
-        assert self.round() == ["open"]
-        assert self.receiver.titles == [title]
-        assert text in self.receiver.messages[0]["message"]
-        make_false()
-        assert self.round() == ["resolved"]
-        assert self.round() == ["resolved"]
-        assert self.receiver.titles == [title, f"Resolved: {title}"]
-
-
-@pytest.fixture
-def watched(receiver: Receiver, policy: PolicyStore) -> Watched:
-    return Watched(receiver, policy)
 
 
 def test_failed_run_opens_alert_until_next_success(watched):

@@ -1,24 +1,30 @@
 """The tables of alerts: default rules, constraints, and the encryption of channels' URLs."""
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from rl_training.alerts import encryption
 from rl_training.alerts.kinds import Kind
-from rl_training.alerts.models import Alert, AlertChannel, AlertRule
+from rl_training.alerts.models import Alert, AlertChannel, AlertDelivery, AlertRule
 from rl_training.models import PolicyStore
 
 pytestmark = pytest.mark.django_db
 
-POLICY_RULES = ["duration", "overdue", "reward", "run_failed", "success_rate"]
+POLICY_RULES = [
+    *("duration", "never_trades", "overdue", "overfits", "reward", "run_failed", "same_position", "success_rate"),
+    *("worse_than_flat", "worse_than_holding"),
+]
 
 
 def test_new_policy_gets_a_rule_of_each_kind():
     policy = PolicyStore.objects.create(name="other")
     assert sorted(policy.alert_rules.values_list("kind", flat=True)) == POLICY_RULES
     policy.save_settings()
-    assert policy.alert_rules.count() == 5
+    assert policy.alert_rules.count() == 10
 
 
 def test_rule_has_at_most_one_open_alert(policy):
@@ -76,3 +82,25 @@ def test_database_holds_channel_url_only_encrypted(settings):
     with pytest.raises(encryption.UnreadableError):
         _ = channel.address
     assert channel.masked_address == "its address was stored with another SECRET_KEY: enter it again"
+
+
+def test_migration_gives_rules_about_results_to_existing_policies():
+    migration = import_module("rl_training.alerts.migrations.0005_rules_about_results")
+    policy = PolicyStore.objects.create(name="other")
+    policy.alert_rules.filter(kind__in=migration.KINDS).exclude(kind=Kind.OVERFITS).delete()
+    migration.create(apps, None)
+    assert sorted(policy.alert_rules.values_list("kind", flat=True)) == POLICY_RULES
+    rule = policy.alert_rules.get(kind=Kind.OVERFITS)
+    message = Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="memorised").messages.create(
+        channel=AlertChannel.objects.create(name="pager"), event="opened"
+    )
+    message.deliveries.create(recipient="a")
+    migration.remove(apps, connection.schema_editor())
+    assert (Alert.objects.count(), AlertDelivery.objects.count()) == (0, 0)
+    assert sorted(policy.alert_rules.values_list("kind", flat=True)) == sorted({*POLICY_RULES} - {*migration.KINDS})
+
+
+def test_severity_is_warning_for_quality_and_critical_for_failure():
+    warnings = {kind for kind in Kind if Alert(kind=kind).severity == "warning"}
+    results = {"worse_than_flat", "worse_than_holding", "never_trades", "same_position", "overfits"}
+    assert warnings == results | {"duration", "reward"}

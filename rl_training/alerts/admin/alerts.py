@@ -34,12 +34,23 @@ class StateFilter(admin.SimpleListFilter):
 
 @admin.register(Alert)
 class AlertAdmin(ReadOnlyAdmin):
-    list_display = ("kind", "of", "message", "state", "opened", "resolved", "acknowledged")
+    list_display = ("kind", "severity", "of", "message", "state", "opened", "resolved", "acknowledged")
     list_filter = (StateFilter, "kind", PolicyFilter)
     search_fields = ("message",)
     date_hierarchy = "opened_at"
     actions = ("acknowledge",)
-    fields = ("kind", "of", "state", "shown_message", "about", "opened", "resolved", "acknowledged", "deliveries")
+    fields = (
+        "kind",
+        "severity",
+        "of",
+        "state",
+        "shown_message",
+        "about",
+        "opened",
+        "resolved",
+        "acknowledged",
+        "deliveries",
+    )
 
     opened = time_column("opened_at")
     resolved = time_column("resolved_at")

@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from rl_training.alerts.kinds import Kind
+from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models.rule import AlertRule
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import large_run_columns
@@ -71,3 +71,8 @@ class Alert(models.Model):
         if self.resolved_at:
             return "resolved"
         return "acknowledged" if self.acknowledged_at else "open"
+
+    @property
+    def severity(self) -> str:
+        """Return `critical` or `warning`."""
+        return SPECS[self.kind].severity
