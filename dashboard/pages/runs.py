@@ -133,7 +133,6 @@ class RunPage(Page):
             market=in_order(run.market_summary, MARKET_KEYS) if isinstance(run.market_summary, dict) else {},
             outcome=outcome(run),
             charts=charts_of(run),
-            live_table="" if run.finished_at else "table",
             events=[(event, pretty(event.payload)) for event in events],
             flower=f"{settings.FLOWER_URL.rstrip('/')}/task/{run.run_id}",
             **kwargs,
