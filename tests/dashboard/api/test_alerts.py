@@ -23,6 +23,7 @@ def acknowledge(client, number):
 def test_alert_is_listed_and_read(alert, operator):
     [found] = operator.get(ALERTS).json()["results"]
     assert (found["id"], found["kind"], found["policy"]) == (alert.pk, "run_failed", "rl_v3")
+    assert found["severity"] == "critical"
     assert (found["run_id"], found["message"], found["resolved_at"]) == (alert.run.run_id, "no bars", None)
     assert operator.get(f"{ALERTS}{alert.pk}/").json() == found
 
