@@ -27,14 +27,20 @@ def several(markets: Sequence[str]) -> list[str]:
     return found if len(found) > 1 else []
 
 
-def by_market(label: str, values: Sequence[Value], markets: Sequence[str], style: Style = "line") -> list[Series]:
+def by_market(
+    label: str,
+    values: Sequence[Value],
+    markets: Sequence[str],
+    style: Style = "line",
+    colours: tuple[Colour, ...] = COLOURS,
+) -> list[Series]:
     """Return a series of the values, or one of each market with its name when the values are of several markets."""
     found = several(markets)
     if not found:
-        return [Series(label, values, style)]
+        return [Series(label, values, style, colours[0])]
     return [
         Series(f"{label}, {market}", _of(market, values, markets), style, colour, spans=True)
-        for market, colour in zip(found, cycle(COLOURS), strict=False)
+        for market, colour in zip(found, cycle(colours), strict=False)
     ]
 
 

@@ -8,7 +8,7 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
-from dashboard.charts import evaluations
+from dashboard.charts import evaluations, results
 from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
@@ -32,10 +32,18 @@ class PolicyChart(ChartData):
     permission_required = "rl_training.view_trainingrun"
 
     def chart(self, name: str = "", key: str = "", **_: Any) -> Chart:
+        if key == "held-out":
+            return self.held_out(name)
         runs = runs_of(name)
         if key not in CHARTS or not (runs or PolicyStore.objects.filter(name=name).exists()):
             raise Http404(f"There is no chart {key} of a policy {name}.")
         return CHARTS[key](runs)
+
+    def held_out(self, name: str) -> Chart:
+        policy = PolicyStore.objects.filter(name=name).values_list("pk", flat=True).first()
+        if policy is None:
+            raise Http404(f"There is no policy {name}.")
+        return results.held_out(results.newest_results([policy], results.VERSIONS_CHARTED).get(policy, []))
 
 
 class RunChart(ChartData):

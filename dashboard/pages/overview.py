@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.utils import timezone
 
 from dashboard.access import Page
+from dashboard.charts.results import newest_results
 from dashboard.pages import system_state
 from dashboard.pages.active_runs import active_runs, current_stream_id
 from dashboard.pages.policy_states import RECORD, add_states
@@ -17,6 +18,8 @@ from rl_training.presence import heartbeats
 POLICIES_PER_PAGE = 50
 # The top of the page shows so many runs under way, and links to the list of all.
 RUNS_WATCHED = 6
+# The small curve of a policy shows so many of its newest versions.
+VERSIONS_DRAWN = 12
 
 
 class PolicyFilter(forms.Form):
@@ -78,8 +81,11 @@ class OverviewPage(Page):
         keys = form.policies().values_list("pk", flat=True)
         page = Paginator(keys, POLICIES_PER_PAGE).get_page(self.request.GET.get("page"))
         # An offset would make the database compute the records of the policies on the earlier pages too.
-        policies = list(PolicyStore.objects.with_record(RECORD).filter(pk__in=list(page)).order_by("name"))
+        policies: list[Any] = list(PolicyStore.objects.with_record(RECORD).filter(pk__in=list(page)).order_by("name"))
         add_states(policies)
+        results = newest_results([policy.pk for policy in policies], VERSIONS_DRAWN)
+        for policy in policies:
+            policy.results = results.get(policy.pk, [])
         query = self.request.GET.copy()
         query.pop("page", None)
         return {

@@ -7,6 +7,7 @@ from django.http import Http404
 from dashboard.access import Page
 from dashboard.charts.evaluations import ACCOUNTS, shown
 from dashboard.charts.policies import charts_of
+from dashboard.charts.results import VERSIONS_CHARTED, VERSIONS_LISTED, held_out, newest_results
 from dashboard.pages import system_state
 from dashboard.pages.active_runs import current_stream_id
 from dashboard.pages.policy_states import state_of
@@ -35,12 +36,22 @@ class PolicyPage(Page):
         return super().get_context_data(
             after=after,
             policy=policy,
+            **quality(policy),
             runs=list(TrainingRun.objects.recent(policy)[:RUNS_LISTED]),
             parts=system_state.parts(system_state.STATE.get()),
             again=again,
             **({} if again else settings_and_results(policy)),
             **kwargs,
         )
+
+
+def quality(policy: PolicyStore) -> dict[str, Any]:
+    """Return the results of the newest versions, the newest version first."""
+    results = newest_results([policy.pk], VERSIONS_CHARTED).get(policy.pk, [])
+    return {
+        "results": results[: -VERSIONS_LISTED - 1 : -1],
+        "held_out_chart": held_out(results) if results else None,
+    }
 
 
 def settings_and_results(policy: PolicyStore) -> dict[str, Any]:

@@ -17,15 +17,15 @@ register = template.Library()
 ERROR_LENGTH = 300
 ROW = """
 <tr>
-  <td data-label="Queued (UTC)"><time datetime="{}">{}</time></td>
-  <td data-label="Run"><a href="{}"><code>{}</code></a></td>
-  <td data-label="Policy" class="name"><a href="{}">{}</a></td>
-  <td data-label="Outcome" class="wide"><span class="outcome {}">{}</span>{}</td>
+  <td class="bare"><time datetime="{}">{}</time></td>
+  <td class="bare"><a href="{}"><code>{}</code></a></td>
+  <td class="bare name"><a href="{}">{}</a></td>
+  <td class="bare wide"><span class="outcome {}">{}</span>{}</td>
   <td data-label="Made" class="nowrap">{}</td>
-  <td data-label="Trigger" class="origin">{}{}</td>
-  <td data-label="Episodes" class="number">{} of {}</td>
+  <td data-label="Trigger" class="origin minor">{}{}</td>
+  <td data-label="Episodes" class="number minor">{} of {}</td>
   <td data-label="Duration" class="number">{}</td>
-  <td data-label="Average reward" class="number">{}</td>
+  <td data-label="Training reward" class="number">{}</td>
 </tr>"""
 
 

@@ -53,7 +53,7 @@ def test_login_opens_the_page_that_required_it(open_page):
 
 def test_progress_of_a_run_is_shown_live_to_its_end(open_page, system):
     page = open_page(POLICY)
-    before = page.locator("figure.chart [data-summary]").first.inner_text()
+    before = page.locator("#charts figure.chart [data-summary]").first.inner_text()
     train_now(page)
     mark(page)
     episode = page.locator("#state [data-episode]")
@@ -63,7 +63,7 @@ def test_progress_of_a_run_is_shown_live_to_its_end(open_page, system):
     assert 0 < first < int(episode.inner_text()) <= LIVE_EPISODES
     expect(episode).to_have_count(0, timeout=SOON)
     expect(page.locator("#state")).to_contain_text("succeeded")
-    expect(page.locator("figure.chart [data-summary]").first).not_to_have_text(before)
+    expect(page.locator("#charts figure.chart [data-summary]").first).not_to_have_text(before)
     run = system.runs(LIVE)[-1]
     assert (run["status"], run["episodes_done"]) == ("succeeded", LIVE_EPISODES)
     expect(page.locator("#runs")).to_contain_text(run["run_id"])

@@ -1,6 +1,7 @@
 """Every page in a real browser: its accessibility, its charts, and stored markup shown as text."""
 
 import re
+import statistics
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
@@ -74,9 +75,10 @@ def test_charts_are_drawn_and_described(open_page):
     page = open_page("/policies/trend_daily/")
     wait_until_drawn(page)
     pictures = page.get_by_role("img").filter(has=page.locator("canvas"))
-    assert pictures.count() == 6
-    assert "Training reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
-    first = page.locator("figure.chart").first
+    assert pictures.count() == 7
+    assert "Held-out return of each version. 2 versions" in pictures.first.get_attribute("aria-label")
+    assert "Training reward of each run. The last 60 finished runs" in pictures.nth(1).get_attribute("aria-label")
+    first = page.locator("#charts figure.chart").first
     first.get_by_text("Table").click()
     assert first.locator("details tr").count() == 61
 
@@ -93,7 +95,7 @@ def test_chart_of_a_single_run_spans_two_hours(open_page):
 
 def test_page_without_javascript_shows_chart_tables(open_page):
     page = open_page("/policies/trend_daily/", java_script_enabled=False)
-    first = page.locator("figure.chart").first
+    first = page.locator("#charts figure.chart").first
     assert "The last 60 finished runs" in first.inner_text()
     first.get_by_text("Table").click()
     assert first.locator("details tr").count() == 61
@@ -119,3 +121,14 @@ def test_stored_markup_is_text_on_every_page(open_page, system, index):
     page.goto(visited[0] + "settings/")
     assert text in page.locator("main").inner_text()
     assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize("name", ["overview", "policy", "runs", "alerts"])
+def test_row_of_a_list_is_a_short_card_on_a_phone(open_page, system, name):
+    page = open_page(page_urls(system)[name], viewport=WIDTHS["phone"])
+    rows = page.locator("table.stacks tbody tr")
+    boxes = [row.bounding_box() for row in rows.all()]
+    # A card has a line for each of its key columns, and more for the longest names and errors.
+    assert statistics.median(box["height"] for box in boxes) < 175
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -85,7 +85,8 @@
       ticks: { stroke: colour("rule"), width: 1 },
     };
     const form = FORMS[data.form];
-    const x = data.x.time ? { values: TIMES } : { values: (plot, values) => values.map(FORMS[data.x.form]), size: 32, ...(data.x.form === "count" && { incrs: WHOLE }) };
+    const whole = data.x.form === "count" && { incrs: WHOLE };
+    const x = data.x.time ? { values: TIMES } : { values: (plot, values) => values.map(FORMS[data.x.form]), size: 32, ...whole };
     const size = (plot, values) => 18 + 7 * Math.max(3, ...(values ?? []).map((text) => String(text).length));
     const y = { values: (plot, values) => values.map((value) => form(value)), size, ...(data.form === "count" && { incrs: WHOLE }) };
     return [{ ...look, ...x, space: 70 }, { ...look, ...y, space: 36 }];

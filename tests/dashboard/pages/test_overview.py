@@ -66,12 +66,14 @@ def test_success_rate_counts_the_last_fifty_runs(page, policy):
 
 def test_waiting_policy_shows_when_it_is_due(page, policy):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=30, seconds=30))
-    assert re.search(r"rl_v3 waiting in 30 min \d+ s every 60 min no run yet - - no run yet", words(page("/")))
+    assert re.search(
+        r"rl_v3 no version yet not measured waiting in 30 min \d+ s every 60 min no run yet", words(page("/"))
+    )
 
 
 def test_disabled_policy_is_not_due(page, policy):
     PolicyStore.objects.update(enabled=False)
-    assert "rl_v3 disabled not while disabled" in words(page("/"))
+    assert "rl_v3 no version yet not measured disabled not while disabled" in words(page("/"))
 
 
 def test_list_makes_a_fixed_number_of_queries(page, policy):

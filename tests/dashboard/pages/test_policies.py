@@ -1,3 +1,4 @@
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -39,6 +40,17 @@ def test_evaluation_is_compared_with_buy_and_hold_and_flat(page, policy):
     assert "Total return 25.00 % -10.00 % 0.00 %" in text
     assert "Sharpe ratio, 95 % interval 0.5 to 2.5 0.5 to 2.5 -" in text
     assert 'href="/policies/rl_v3/versions/1/"' in html
+
+
+def test_policy_page_starts_with_the_quality_of_its_versions(page, policy):
+    version_of(finished_run(policy, config={"market": {"source": "sp500"}}, avg_reward=0.5), evaluation=EVALUATION)
+    text = words(page("/policies/rl_v3/"))
+    answer = "Version 1 returned 25.00 % on 2 held-out bars of sp500: more than staying flat (0.00 %) and more than"
+    assert text.index(answer) < text.index("Next run")
+    assert re.search(r"version 1 \d+ s ago sp500 25.00 % 0.00 % -10.00 % . above flat and buy and hold 0.5", text)
+    assert "A reward is the mean log return of an episode on training bars" in text
+    row = words(page("/"))
+    assert re.search(r"rl_v3 version 1 \d+ s ago 25.00 % flat 0.00 %, buy and hold -10.00 % . above flat", row)
 
 
 def test_finished_runs_are_listed_and_charted(page, policy):
