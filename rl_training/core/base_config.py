@@ -1,20 +1,73 @@
 """The base of every config: how strictly values are checked."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
+
+from rl_training.core.config_problems import broken_rule
+
+
+class BrokenRule(NamedTuple):
+    """A rule between fields that a config breaks. `fields` are all that the rule compares, first the one to correct."""
+
+    fields: tuple[str, ...]
+    message: str
 
 
 class Config(BaseModel):
-    """Values that are validated once, when the object is made.
+    """Values that are validated once, when the object is made, with all problems in one error.
 
     Types are strict: a bool is not an int, text is not a number. NaN, infinity and unknown keys are errors.
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def broken_rules(self) -> Iterator[BrokenRule]:
+        """Yield the rules between fields that the values break."""
+        yield from ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def check_rules(cls, value: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Check the rules between fields, also those between valid fields while other fields are refused."""
+        problems: list[InitErrorDetails] = []
+        refused: set[Any] = set()
+        try:
+            config = validate(value)
+        except ValidationError as error:
+            refused = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+            if not isinstance(value, dict) or not refused:
+                raise
+            problems = [
+                {"type": _same_error(detail), "loc": detail["loc"], "input": detail["input"]}
+                for detail in error.errors()
+            ]
+            try:
+                config = validate({name: given for name, given in value.items() if name not in refused})
+            except ValidationError:
+                raise error from None
+        broken = [rule for rule in config.broken_rules() if not refused.intersection(rule.fields)]
+        problems += [{"type": broken_rule(fields[0], message), "input": value} for fields, message in broken]
+        if problems:
+            raise ValidationError.from_exception_data(cls.__name__, problems)
+        return config
+
+
+def _same_error(detail: Any) -> PydanticCustomError:
+    """Return an error with the type, the message and the context of one that pydantic raised."""
+    return PydanticCustomError(detail["type"], detail["msg"], detail.get("ctx"))
 
 
 @dataclass(frozen=True)

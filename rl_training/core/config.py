@@ -3,13 +3,13 @@
 The description of a field states its unit and range; forms and error messages show it.
 """
 
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rl_training.core.base_config import Config
-from rl_training.core.config_problems import broken_rule
+from rl_training.core.base_config import BrokenRule, Config
 from rl_training.core.market_config import MarketConfig
 
 FeatureName = Literal[
@@ -79,25 +79,19 @@ class EnvironmentConfig(Config):
         description="Market features that the policy observes.",
     )
 
-    @model_validator(mode="after")
-    def no_duplicates(self) -> Self:
+    def broken_rules(self) -> Iterator[BrokenRule]:
         for field in ("positions", "features"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
-                raise broken_rule(field, f"each value may be listed once, got {values}")
-        return self
-
-    @model_validator(mode="after")
-    def positions_are_affordable(self) -> Self:
+                yield BrokenRule((field,), f"each value may be listed once, got {values}")
         largest = max(abs(position) for position in self.positions)
         cost = self.slippage + self.fee * (1 + self.slippage)
         if largest * cost >= 0.5:
-            raise broken_rule(
-                "positions",
+            yield BrokenRule(
+                ("positions", "slippage", "fee"),
                 f"trading to {largest} costs {largest * cost:.2f} of equity with fee {self.fee} and "
                 f"slippage {self.slippage}; largest position x (slippage + fee x (1 + slippage)) must be below 0.5",
             )
-        return self
 
 
 class PPOConfig(Config):
@@ -146,33 +140,27 @@ class PPOConfig(Config):
         description="auto: CUDA where there is one and the networks are large enough to gain by it, else CPU.",
     )
 
-    @model_validator(mode="after")
-    def networks_fit(self) -> Self:
+    def broken_rules(self) -> Iterator[BrokenRule]:
         weights = 2 * sum(below * above for below, above in pairwise(self.hidden_sizes))
         if weights > MAX_WEIGHTS:
-            raise broken_rule(
-                "hidden_sizes",
+            yield BrokenRule(
+                ("hidden_sizes",),
                 f"{self.hidden_sizes} makes {weights:,} weights in actor and critic; at most "
                 f"{MAX_WEIGHTS:,} are held in memory",
             )
-        return self
-
-    @model_validator(mode="after")
-    def rollout_fits(self) -> Self:
         rollout = self.num_envs * self.rollout_length
         if rollout > MAX_ROLLOUT:
-            raise broken_rule(
-                "rollout_length",
+            yield BrokenRule(
+                ("rollout_length", "num_envs"),
                 f"num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout} "
                 f"steps are held in memory; at most {MAX_ROLLOUT:,}",
             )
         if self.minibatch_size > rollout:
-            raise broken_rule(
-                "minibatch_size",
+            yield BrokenRule(
+                ("minibatch_size", "num_envs", "rollout_length"),
                 f"{self.minibatch_size} is larger than the rollout, "
                 f"num_envs x rollout_length = {self.num_envs} x {self.rollout_length} = {rollout}",
             )
-        return self
 
 
 # The sections of a policy's settings and of a run's config. A policy stores each in a column of this name.

@@ -1,11 +1,11 @@
 """Settings of the market: which bars to train and evaluate on."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rl_training.core.base_config import Config, TextForm
-from rl_training.core.config_problems import broken_rule
+from rl_training.core.base_config import BrokenRule, Config, TextForm
 
 # 28 years of hourly bars from 1990 on. A random walk of 1% per bar over many more bars leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
@@ -110,17 +110,21 @@ class MarketConfig(Config):
         description="Share of the bars, from the first on, to train on; the rest is for evaluation. 0.1 to 0.95.",
     )
 
-    @model_validator(mode="after")
-    def fields_go_with_the_source(self) -> Self:
+    def broken_rules(self) -> Iterator[BrokenRule]:
         if self.source == "file" and not self.path:
-            raise broken_rule("path", "required when source is file; name a file under MARKET_DATA_ROOT")
+            yield BrokenRule(("path", "source"), "required when source is file; name a file under MARKET_DATA_ROOT")
         if self.source == "exchange" and not self.exchange:
-            raise broken_rule("exchange", "required when source is exchange; an id that ccxt knows, such as kraken")
+            yield BrokenRule(
+                ("exchange", "source"), "required when source is exchange; an id that ccxt knows, such as kraken"
+            )
         if self.source == "exchange" and not self.symbol:
-            raise broken_rule("symbol", "required when source is exchange; what is traded there, such as BTC/USD")
+            yield BrokenRule(
+                ("symbol", "source"), "required when source is exchange; what is traded there, such as BTC/USD"
+            )
         if self.source == "planted" and self.bars > MAX_PLANTED_BARS:
-            raise broken_rule("bars", f"a planted market has at most {MAX_PLANTED_BARS:,} bars, got {self.bars:,}")
-        return self
+            yield BrokenRule(
+                ("bars", "source"), f"a planted market has at most {MAX_PLANTED_BARS:,} bars, got {self.bars:,}"
+            )
 
     @property
     def label(self) -> str:

@@ -61,6 +61,34 @@ def test_rule_between_fields_is_reported_at_its_field():
     }
 
 
+def test_all_problems_of_a_config_are_reported_at_once():
+    wrong = {"source": "exchange", "train_fraction": 7, "timeframe": "1H", "bogus": 1}
+    with pytest.raises(ValidationError) as error:
+        TrainingConfig.model_validate({"market": wrong, "ppo": {"gamma": 2, "num_envs": 1, "hidden_sizes": [0]}})
+    assert dict(find_problems(error.value)) == {
+        "market.timeframe": "must be a number from 1 to 999 and s, m, h, d or w, such as 15m, 1h or 1d, got 1H",
+        "market.train_fraction": "Input should be less than or equal to 0.95, got 7",
+        "market.bogus": "Extra inputs are not permitted",
+        "market.exchange": "required when source is exchange; an id that ccxt knows, such as kraken",
+        "market.symbol": "required when source is exchange; what is traded there, such as BTC/USD",
+        "ppo.gamma": "Input should be less than or equal to 1, got 2",
+        "ppo.hidden_sizes.0": "Input should be greater than or equal to 1, got 0",
+        "ppo.minibatch_size": "2048 is larger than the rollout, num_envs x rollout_length = 1 x 32 = 32",
+    }
+
+
+def test_rule_is_not_checked_while_one_of_its_fields_is_refused():
+    with pytest.raises(ValidationError) as error:
+        PPOConfig.model_validate({"num_envs": "1", "minibatch_size": 9000})
+    assert [problem.path for problem in find_problems(error.value)] == ["num_envs"]
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 5])
+def test_config_that_is_no_object_is_refused(value):
+    with pytest.raises(ValidationError):
+        MarketConfig.model_validate(value)
+
+
 def test_rollout_too_large_for_memory_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig(num_envs=65_536, rollout_length=1_000_000)

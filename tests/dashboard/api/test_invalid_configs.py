@@ -128,7 +128,7 @@ def test_commands_show_the_stored_value(stored):
 
 def test_runs_are_refused_with_the_problem(admin, operator, stored):
     assert full(stored) in messages(admin.post("/policies/rl_v3/train/", follow=True))
-    selected = {"action": "train_now", "_selected_action": [KEY]}
+    selected = {"action": "train_now", "_selected_action": [KEY], "confirmed": "yes"}
     assert full(stored) in messages(admin.post(LIST, selected, follow=True))
     assert full(stored) in problem(trigger(operator), 409)["detail"]
     with pytest.raises(CommandError) as error:
