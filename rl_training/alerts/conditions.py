@@ -1,4 +1,4 @@
-"""The conditions of the rules: pure functions from facts to a verdict."""
+"""The conditions of the rules: pure functions from facts to a verdict. `kinds.SPECS` states each condition in words."""
 
 import math
 import statistics
@@ -10,17 +10,19 @@ from enum import Enum
 from rl_training.alerts.facts import FinishedRun, PolicyFacts
 from rl_training.alerts.kinds import DURATION_RUNS, Kind
 
-# In the logarithm of the duration, 5 %: runs that all take the same time must not make a small delay unusual.
+# The smallest deviation of the durations' logarithms: 5 %. Without this limit, a small delay after runs that all took
+# the same time would be unusual.
 SMALLEST_DEVIATION = math.log(1.05)
-# Scales the MAD so that the score equals the z-score for a normal distribution (Iglewicz and Hoaglin, 1993).
+# Scales the median absolute deviation (MAD) so that the score equals the z-score for a normal distribution (Iglewicz
+# and Hoaglin, 1993).
 MAD_SCALE = 0.6745
 
 
 class State(Enum):
     """A verdict without a message."""
 
-    GONE = "gone"
-    UNKNOWN = "unknown"  # An open alert stays open and no alert opens.
+    GONE = "gone"  # The condition does not hold, or too few runs have finished. An open alert is resolved.
+    UNKNOWN = "unknown"  # The facts are missing. An open alert stays open, and no alert opens.
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ TARGET_LISTS = ("targets", "topics", "channels", "users", "rooms")
 
 
 class WarningsOfThread(logging.Handler):
-    """Keeps the warnings that apprise logs in this thread, which tell why a message was not sent; writes none out."""
+    """Collects the warnings that apprise logs in this thread, the reasons why a message was not sent. Writes no log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

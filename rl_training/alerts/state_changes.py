@@ -19,8 +19,8 @@ log = structlog.get_logger(__name__)
 def open_alerts(found: Sequence[tuple[Rule, Holds]]) -> list[Alert]:
     """Open an alert for each rule, with a message to each of its channels.
 
-    Returns the opened alerts; none when one of the rules already has an open alert. Takes five queries, however many
-    alerts there are.
+    Opens all of them or none: returns an empty list when one of the rules already has an open alert or was deleted. The
+    number of queries, five, does not depend on the number of alerts.
     """
     alerts = [
         Alert(rule_id=rule.pk, policy_id=rule.policy, kind=rule.kind, run_id=holds.run, message=holds.message)

@@ -23,7 +23,8 @@ class Migration(migrations.Migration):
                 (
                     "every_alert",
                     models.BooleanField(
-                        default=True, help_text="Told of every alert; otherwise of those whose rule names this channel."
+                        default=True,
+                        help_text="Receives every alert; otherwise only the alerts of rules that name this channel.",
                     ),
                 ),
                 ("test_requested_at", models.DateTimeField(editable=False, null=True)),
@@ -72,7 +73,7 @@ class Migration(migrations.Migration):
                     "channels",
                     models.ManyToManyField(
                         blank=True,
-                        help_text="Besides the channels that are told of every alert.",
+                        help_text="In addition to the channels that receive every alert.",
                         to="alerts.alertchannel",
                     ),
                 ),

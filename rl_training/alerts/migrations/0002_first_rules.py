@@ -7,7 +7,7 @@ OF_SYSTEM = ("beat_silent", "workers_silent", "outbox_lag")
 def create(apps, schema_editor):
     rule, policies = apps.get_model("alerts", "AlertRule"), apps.get_model("rl_training", "PolicyStore")
     rules = [rule(kind=kind) for kind in OF_SYSTEM]
-    # Not the rows themselves: one that holds an invalid config is watched like any other.
+    # Only the ids are read, so that a policy with an invalid config gets its rules too.
     rules += [
         rule(policy_id=pk, kind=kind) for pk in policies.objects.values_list("pk", flat=True) for kind in OF_POLICY
     ]

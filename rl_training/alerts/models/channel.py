@@ -13,7 +13,7 @@ class AlertChannelQuerySet(models.QuerySet["AlertChannel"]):
 
 
 class AlertChannel(models.Model):
-    """Where alert messages go: one or several recipients.
+    """A destination of alert messages: one or several recipients.
 
     Apprise URLs often hold passwords, so they are stored encrypted and never shown.
     """
@@ -22,7 +22,7 @@ class AlertChannel(models.Model):
     sealed_address = models.TextField(editable=False)
     enabled = models.BooleanField(default=True)
     every_alert = models.BooleanField(
-        default=True, help_text="Told of every alert; otherwise of those whose rule names this channel."
+        default=True, help_text="Receives every alert; otherwise only the alerts of rules that name this channel."
     )
     test_requested_at = models.DateTimeField(null=True, editable=False)
     tested_at = models.DateTimeField(null=True, editable=False)

@@ -2,7 +2,7 @@ from django.db import models
 
 
 class Round(models.Model):
-    """When the rules were last evaluated: one row, which a process claims before it evaluates them."""
+    """The time of the last evaluation of the rules: one row, which a process claims before it evaluates them."""
 
     began_at = models.DateTimeField()
 

@@ -28,7 +28,7 @@ class AlertRule(models.Model):
     window = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the kind's default.")
     enabled = models.BooleanField(default=True, help_text="An open alert of a disabled rule is resolved.")
     channels = models.ManyToManyField(
-        AlertChannel, blank=True, help_text="Besides the channels that are told of every alert."
+        AlertChannel, blank=True, help_text="In addition to the channels that receive every alert."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
