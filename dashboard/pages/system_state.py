@@ -50,12 +50,12 @@ LOST = {
 class Part:
     """A part of the system; `state` is ok, away, silent or unknown.
 
-    `heard_at` is the time of its last heartbeat; it is silent once this is more than `silent_after` seconds ago.
+    `heartbeat_at` is the time of its last heartbeat; it is silent once this is more than `silent_after` seconds ago.
     """
 
     name: str
     state: str
-    heard_at: datetime | None = None
+    heartbeat_at: datetime | None = None
     silent_after: float | None = None
 
     @property
@@ -112,8 +112,8 @@ def parts(state: dict[str, Any]) -> list[Part]:
 
 def part(name: str, check: dict[str, Any], at: datetime) -> Part:
     seconds_ago = check.get("seconds_ago")
-    heard_at = None if seconds_ago is None else at - timedelta(seconds=seconds_ago)
-    return Part(name, check["state"], heard_at, settings.SILENT_AFTER_SECONDS.get(name))
+    heartbeat_at = None if seconds_ago is None else at - timedelta(seconds=seconds_ago)
+    return Part(name, check["state"], heartbeat_at, settings.SILENT_AFTER_SECONDS.get(name))
 
 
 def problems(state: dict[str, Any], user: Any) -> list[Problem]:

@@ -117,7 +117,7 @@
   }
 
   // Dates the heartbeats that the page shows, so that their ages start anew.
-  function heard(event) {
+  function dateHeartbeats(event) {
     for (const [part, at] of Object.entries(data(event))) {
       const age = document.querySelector(`[data-heartbeat="${CSS.escape(part)}"] [data-since]`);
       if (age && Date.parse(at) > Date.parse(age.dataset.since)) age.dataset.since = at;
@@ -169,7 +169,7 @@
       }
     };
     opened.addEventListener("progress", progressed);
-    opened.addEventListener("heartbeats", heard);
+    opened.addEventListener("heartbeats", dateHeartbeats);
     for (const kind of ["started", "completed", "changed", "health"]) opened.addEventListener(kind, changed);
     opened.addEventListener("health", () => setTimeout(refreshSoon, CHECK_SHARED_FOR));
   }
