@@ -89,7 +89,7 @@ class ProcessGuard:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Let what all tests share start a process in the block."""
+        """Allow shared fixtures to start a process in the block."""
         test, self.test = self.test, ""
         yield
         self.test = test

@@ -1,4 +1,4 @@
-"""What may import what, and how large files and folders may be: design rules, checked for every module."""
+"""Design rules, checked for every module: which imports are allowed, and how large files and folders may be."""
 
 import ast
 import subprocess

@@ -120,7 +120,7 @@ def test_features_in_document_are_those_of_the_code():
         np.testing.assert_allclose(list(found.values()), expected[bar], rtol=1e-9, atol=1e-12)
 
 
-def test_file_in_document_is_read(tmp_path):
+def test_file_in_document_is_read_as_a_market(tmp_path):
     text = re.findall(r"```\n(date,.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)[0]
     (tmp_path / "prices.csv").write_text(text)
     market = load_file("prices.csv", tmp_path)
@@ -128,7 +128,7 @@ def test_file_in_document_is_read(tmp_path):
     assert market.close.tolist() == [3257.85, 3234.85, 3246.28]
 
 
-def test_numbers_of_split_and_episodes_in_document():
+def test_numbers_of_split_and_episodes_in_document_are_right():
     config = TrainingConfig()
     market = planted_market(MarketConfig(source="planted", bars=5000))
     training, later = split_market(market, config.market.train_fraction)

@@ -63,7 +63,7 @@ class System:
         return self.flower(f"/api/task/info/{run_id}")
 
     def flower_listens(self) -> bool:
-        """Tell whether Flower has received an event of a worker."""
+        """Return whether Flower has received an event of a worker."""
         try:
             return any(self.flower("/api/workers?status=1").values())
         except OSError:

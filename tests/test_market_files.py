@@ -1,4 +1,4 @@
-"""Whoever saves a market that names a file: the file must exist under MARKET_DATA_ROOT."""
+"""A saved market that names a file: the file must exist under MARKET_DATA_ROOT, however the market is saved."""
 
 from typing import Any
 

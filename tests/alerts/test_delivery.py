@@ -168,7 +168,7 @@ def test_each_target_of_one_url_is_a_recipient(receiver, policy):
         ("nothing://here json://localhost/a", 2),
     ],
 )
-def test_recipients_of_apprise_urls(address, number):
+def test_apprise_urls_have_the_same_recipients_each_time(address, number):
     found = sending.recipients(address)
     assert len(found) == number
     assert [recipient.fingerprint for recipient in sending.recipients(address)] == [r.fingerprint for r in found]

@@ -99,7 +99,7 @@ def test_no_finished_run_for_three_intervals_opens_alert(watched):
     assert watched.round() == ["resolved", "resolved"]
 
 
-def test_overdue_message_of_policy_due_every_minute(watched):
+def test_overdue_message_for_interval_of_1_says_every_minute(watched):
     watched.rule(Kind.OVERDUE)
     watched.policy.interval_minutes = 1
     watched.policy.save_settings()

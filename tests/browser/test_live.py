@@ -1,4 +1,4 @@
-"""What an operator does and sees while a real worker trains. No test reloads a page to see a change."""
+"""Actions and views of an operator while a real worker trains. No test reloads a page to see a change."""
 
 import re
 from datetime import UTC, datetime, timedelta

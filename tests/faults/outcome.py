@@ -1,4 +1,4 @@
-"""What a case ends with, seen from outside."""
+"""The outcome of a fault case: its runs, their weights, and its logs."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def resumed_at(system: System) -> int:
 
 
 def logged(system: System, process: str, words: str) -> bool:
-    """Tell whether the process has logged these words."""
+    """Return whether the process has logged these words."""
     return words in (system.folder / f"{process}.log").read_text()
 
 

@@ -290,7 +290,7 @@ class System:
 
 
 def has_taken_effect(fault: str) -> bool:
-    """Tell whether the process has sent itself the signal; `fault` is "PID SIGNAL". SIGSTOP takes a little longer."""
+    """Return whether the process has sent itself the signal; `fault` is "PID SIGNAL". SIGSTOP takes a little longer."""
     pid, name = (*fault.split(), "", "")[:2]
     if name != "SIGSTOP":
         return bool(name)

@@ -29,7 +29,7 @@ def all_started(system: System) -> bool:
 
 
 def wait_until_consuming(system: System) -> None:
-    """Wait until the worker waits for a message, or has had all: a busy worker asks for none."""
+    """Wait until the worker waits for a message or all runs have started: a busy worker waits for no message."""
 
     def consumes() -> bool:
         return all_started(system) or any(client["cmd"] == "brpop" for client in system.redis.client.client_list())

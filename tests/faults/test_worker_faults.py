@@ -137,7 +137,7 @@ def test_run_that_loses_three_workers_fails_alone(system, recovery):
 
 
 def trains(system: System, attempt: int) -> bool:
-    """Tell whether the endless run trains in this attempt."""
+    """Return whether the endless run trains in this attempt."""
     return any(
         run["status"] == "running" and run["attempt"] == attempt and run["iterations_done"] for run in system.runs()
     )

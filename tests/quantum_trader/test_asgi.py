@@ -108,7 +108,7 @@ def test_connection_that_the_server_ended_is_replaced(handler):
     assert status == 200
 
 
-def test_path_apart_is_answered_while_all_threads_wait(handler):
+def test_path_with_its_own_thread_is_answered_while_others_wait(handler):
     with busy(handler):
         assert asyncio.run(ask(handler, "/apart"))[2] == b"apart"
 
@@ -154,7 +154,7 @@ def test_header_with_an_underscore_is_dropped(handler):
 
 
 @pytest.mark.parametrize("path", HEALTH)
-def test_paths_apart_exist(path, client):
+def test_health_paths_with_their_own_threads_exist(path, client):
     assert client.post(path).status_code == 405
 
 

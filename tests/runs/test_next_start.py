@@ -1,4 +1,4 @@
-"""What the next run starts from, as users read it before they save settings."""
+"""The start of the next run, as users read it before they save settings."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def changed(policy, section, **fields):
     return next_start(policy)
 
 
-def test_policy_without_a_version_has_nothing_to_lose(policy):
+def test_policy_without_a_version_has_no_known_start(policy):
     assert next_start(policy) is None
 
 
@@ -42,7 +42,7 @@ def test_unchanged_settings_continue_from_the_newest_version(policy, version):
         ("ppo", {"normalize_rewards": False}),
     ],
 )
-def test_setting_of_the_network_starts_from_scratch(policy, version, section, fields):
+def test_changed_setting_of_the_network_starts_from_scratch(policy, version, section, fields):
     [name] = fields
     assert str(changed(policy, section, **fields)) == (
         f"The next run starts from scratch and does not use the weights of version 3: {name} changed."
@@ -50,7 +50,7 @@ def test_setting_of_the_network_starts_from_scratch(policy, version, section, fi
 
 
 @pytest.mark.parametrize("fields", [{"gamma": 0.5}, {"learning_rate": 0.1}, {"epochs": 1}])
-def test_setting_of_the_training_alone_keeps_the_weights(policy, version, fields):
+def test_changed_setting_of_the_training_keeps_the_weights(policy, version, fields):
     assert not changed(policy, "ppo", **fields).from_scratch
 
 
@@ -61,7 +61,7 @@ def test_several_reasons_are_all_named(policy, version):
     )
 
 
-def test_lower_train_fraction_would_evaluate_on_trained_bars(policy, version):
+def test_lower_train_fraction_starts_from_scratch(policy, version):
     assert "train_fraction is lower" in str(changed(policy, "market", train_fraction=0.7))
     assert not changed(policy, "market", train_fraction=0.9).from_scratch
 
@@ -78,7 +78,7 @@ def test_new_market_continues_and_names_both_markets(policy, version):
     assert "continues from version 3, which was trained on sp500, on nasdaq." in str(start)
 
 
-def test_invalid_settings_say_nothing(policy, version):
+def test_policy_with_invalid_settings_has_no_known_start(policy, version):
     store_raw(policy, "ppo", {"gamma": 7})
     policy.refresh_from_db()
     assert next_start(policy) is None

@@ -97,7 +97,7 @@ def test_advantages_are_normalised_within_the_minibatch():
     assert normalised(torch.tensor([5.0, 5.0])).tolist() == [0.0, 0.0]
 
 
-def test_explained_variance_of_perfect_constant_and_wrong_critics():
+def test_explained_variance_is_1_for_a_perfect_critic_only():
     returns = np.array([1.0, 2.0, 3.0])
     assert explained_variance(returns, returns) == 1.0
     assert explained_variance(np.zeros(3), returns) == 0.0

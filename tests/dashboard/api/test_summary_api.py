@@ -36,7 +36,7 @@ def test_policy_without_runs_has_an_empty_summary(policy, get):
     }
 
 
-def test_summary_of_finished_runs(policy, get):
+def test_summary_counts_and_lists_finished_runs(policy, get):
     succeeded = finished_run(
         policy, duration_seconds=4.5, avg_reward=0.25, final_reward=0.5, avg_policy_loss=-0.01, avg_value_loss=0.3
     )

@@ -49,7 +49,7 @@ def test_summary_counts_the_newest_market_only():
     assert runs.distribution(rows).series[0].values.count(1) == 2
 
 
-def test_one_market_needs_no_name():
+def test_chart_of_a_single_market_does_not_name_it():
     data = runs.speed(on(SP500, SP500 | {"train_fraction": 0.7}, None))
     assert [one.label for one in data.series] == ["Steps per second"]
 

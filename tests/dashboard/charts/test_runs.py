@@ -61,7 +61,7 @@ def test_each_value_is_in_one_bin_with_a_round_width():
 
 
 @pytest.mark.parametrize("values", [[0.0], [1.0, 1.0], [-3.0, 3.0], [1e-12, 2e-12], [1e15, -1e15], [5.0, 5.0 + 1e-12]])
-def test_few_bins_hold_all_values(values):
+def test_at_most_26_bins_hold_all_values(values):
     width, edges = bins(values)
     assert edges[0] <= min(values) + 1e-9 * width
     assert max(values) <= edges[-1] + 1e-9 * width

@@ -32,7 +32,7 @@ def values(response) -> dict[str, float]:
     return found
 
 
-def test_runs_durations_and_rewards_by_status(history, scrape):
+def test_runs_durations_and_rewards_are_counted_by_status(history, scrape):
     found = values(scrape())
     assert found["runs_total{policy=rl_v3,status=succeeded}"] == 2
     assert found["runs_total{policy=rl_v3,status=failed}"] == 1
@@ -51,7 +51,7 @@ def test_policy_name_with_quotes_and_line_breaks_is_escaped(history, scrape):
     assert values(scrape())['runs_total{policy=not a "name"\n\\,status=succeeded}'] == 2
 
 
-def test_queued_runs_running_runs_and_outbox(history, scrape):
+def test_queued_runs_running_runs_and_outbox_are_reported(history, scrape):
     other = PolicyStore.objects.create(name="other", enabled=False)
     lifecycle.heartbeat(started(other), environment_steps=5000)
     TrainingRun.objects.filter(policy=other).update(started_at=timezone.now() - timedelta(seconds=10))
@@ -69,7 +69,7 @@ def test_queued_runs_running_runs_and_outbox(history, scrape):
     assert (found["policies{enabled=true}"], found["policies{enabled=false}"]) == (1, 1)
 
 
-def test_heartbeats_and_queue_lengths(policy, scrape, streams):
+def test_heartbeats_and_queue_lengths_are_reported(policy, scrape, streams):
     heartbeats.record("beat")
     heartbeats.record("alerts")
     streams.rpush("training", "message")
@@ -81,7 +81,7 @@ def test_heartbeats_and_queue_lengths(policy, scrape, streams):
     assert (found["redis_up"], found["database_up"]) == (1, 1)
 
 
-def test_open_alerts_by_kind_and_acknowledgement(policy, scrape, streams):
+def test_open_alerts_are_counted_by_kind_and_acknowledgement(policy, scrape, streams):
     rule = AlertRule.objects.get_or_create(policy=policy, kind="overdue")[0]
     Alert.objects.create(rule=rule, policy=policy, kind="overdue", message="late", resolved_at=timezone.now())
     Alert.objects.create(rule=rule, policy=policy, kind="overdue", message="late", acknowledged_at=timezone.now())

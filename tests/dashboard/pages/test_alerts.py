@@ -93,5 +93,5 @@ def test_open_alerts_are_listed_newest_first_in_pages(signed_in, operator, polic
     assert "not yet" in text(signed_in("viewer"), "/alerts/")
 
 
-def test_list_without_open_alerts_says_so(page, policy):
+def test_list_without_open_alerts_shows_a_message(page, policy):
     assert "No alert is open." in words(page("/alerts/"))

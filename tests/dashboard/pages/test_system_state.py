@@ -24,7 +24,7 @@ def state(monkeypatch):
     return found
 
 
-def test_overview_of_a_healthy_system_says_so(page, policy):
+def test_overview_of_a_healthy_system_says_healthy(page, policy):
     finished_run(policy)
     text = words(page("/"))
     assert "Training is healthy 0 running, 0 queued" in text
@@ -100,6 +100,6 @@ def test_status_sentence_counts_open_alerts(page, policy):
     assert "Training is healthy 0 running" in words(page("/"))
 
 
-def test_waiting_times_advance(page, policy, state):
+def test_waiting_time_counts_from_the_start_of_waiting(page, policy, state):
     state |= {"at": datetime(2026, 1, 1, 12, tzinfo=UTC), "oldest_queued_seconds": 400.0}
     assert 'data-since="2026-01-01T11:53:20+00:00"' in page("/")

@@ -1,4 +1,4 @@
-"""Settings that are wrong are refused with their name and with what would be right."""
+"""The error for an invalid setting names the variable and describes valid values."""
 
 from pathlib import Path
 
@@ -26,27 +26,27 @@ def test_text_is_taken_as_it_is(setting, value):
     ("value", "expected"),
     [("1", True), ("True", True), (" yes ", True), ("on", True), ("0", False), ("no", False), ("", False)],
 )
-def test_boolean_has_several_words(setting, value, expected):
+def test_words_for_yes_and_no_are_read_as_booleans(setting, value, expected):
     setting(value)
     assert values.boolean("NAME") is expected
 
 
 @pytest.mark.parametrize("value", ["yes please", "2", "$TRUE", "enabled"])
-def test_other_word_is_no_boolean(setting, value):
+def test_word_that_is_no_boolean_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is 1 for yes or 0 for no.$"):
         values.boolean("NAME")
 
 
 @pytest.mark.parametrize("value", ["8 000", "1e3", "-1", "$PORT", "٣", "9" * 5000, "0x10"])
-def test_other_text_is_no_whole_number(setting, value):
+def test_text_that_is_no_whole_number_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a whole number from 1 to 9.$"):
         values.whole_number("NAME", 1, 1, 9)
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "0", "-1", "1s", "100000"])
-def test_other_text_is_no_number_of_seconds(setting, value):
+def test_text_that_is_no_number_of_seconds_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a number of seconds"):
         values.seconds("NAME", 1)
@@ -69,7 +69,7 @@ def test_folder_is_absolute_and_starts_in_home_for_tilde(setting, value, expecte
 
 
 @pytest.mark.parametrize("value", ["$HOME/qt", "/data/${USER}", "~no-such-user/qt", "file:///data"])
-def test_folder_that_means_another_is_refused(setting, value):
+def test_folder_that_would_be_misread_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a folder, "):
         values.folder("NAME", BASE, BASE)
@@ -104,7 +104,7 @@ def test_origins_in_another_form_are_refused(setting, value):
 
 
 @pytest.mark.parametrize("value", ["flower.org", "javascript:alert(1)", "https://", "https://a b", "http://a:x"])
-def test_other_text_is_no_web_url(setting, value):
+def test_text_that_is_no_web_url_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a URL, such as https://"):
         values.web_url("NAME", "")
@@ -117,7 +117,7 @@ def test_listening_host_is_a_name_or_an_ip_address(setting, value):
 
 
 @pytest.mark.parametrize("value", ["http://0.0.0.0", "0.0.0.0:8000", "[::]", "*", "a" * 70, "$HOST"])
-def test_other_text_is_no_listening_host(setting, value):
+def test_text_that_is_no_listening_host_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a host name or an IP address"):
         values.listening_host("NAME", "")
