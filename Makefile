@@ -4,9 +4,9 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-# Python keeps what it compiles, whatever the shell says: many processes are started.
+# Python caches compiled modules even if the shell forbids it, because the targets start many processes.
 export PYTHONDONTWRITEBYTECODE =
-# Whatever .env says, the demo touches nothing but what it makes.
+# The demo ignores these settings of .env, so that it changes only its own state.
 OF_ITS_OWN := DATABASE_URL= REDIS_URL= MARKET_DATA_ROOT= ARTIFACT_ROOT= CHECKPOINT_ROOT= FLOWER_URL= HTTPS=0
 
 up: .venv/runtime .env
@@ -49,7 +49,7 @@ sqlite:
 postgresql:
 	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 -m "(django_db or faults) and not long" --durations=15
 
-# Programs of Debian packages that tests need: the tests without theirs are skipped.
+# Programs that tests need, each with its Debian package. The tests of a missing program are skipped.
 DEBIAN_PACKAGES := chromium:chromium promtool:prometheus docker-compose:docker-compose
 debian-packages:
 	@for pair in $(DEBIAN_PACKAGES); do \
@@ -80,7 +80,7 @@ lock: .venv/development
 	sed -i.whole -E '/^(cuda|nvidia)-|^triton=/d' requirements.txt requirements-dev.txt
 	rm requirements.txt.whole requirements-dev.txt.whole
 
-# The pages' scripts from elsewhere, each from its npm package with its licence. Another version: change it here.
+# Third-party scripts of the pages, each from its npm package with its licence. To update one, change its version here.
 HTMX := 4.0.1
 UPLOT := 1.6.32
 VENDOR := dashboard/static/dashboard/vendor

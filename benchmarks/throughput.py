@@ -99,7 +99,7 @@ def evaluated(ppo: PPO, market: MarketData) -> float:
 
 
 def summarise(rounds: list[dict[str, float]], config: PPOConfig) -> dict[str, Any]:
-    """Return medians over the rounds. Of ratios, they are the medians of each round's ratio."""
+    """Return medians over the rounds. The median of a ratio is taken over the ratios of the rounds."""
 
     def median(of: Callable[[dict[str, float]], float]) -> float:
         return statistics.median(of(figures) for figures in rounds)

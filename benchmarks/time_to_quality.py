@@ -58,7 +58,7 @@ def start(cache: str) -> float:
 
 
 def summarise(races: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Return medians over the seeds, of the ratio too."""
+    """Return medians over the seeds. The median of the ratio is taken over the ratios of the seeds."""
     median = {name: statistics.median(race[name] for race in races) for name in races[0]}
     return {
         "seconds": median["ours"],

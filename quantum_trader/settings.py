@@ -172,7 +172,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    # Deep links put a link into each operation's button, which keyboards and screen readers cannot tell apart.
+    # Deep links put a link into each operation's button, which keyboards and screen readers cannot distinguish.
     "SWAGGER_UI_SETTINGS": {"deepLinking": False},
 }
 
@@ -226,7 +226,7 @@ RUN_LOST_AFTER_SECONDS = values.seconds("RUN_LOST_AFTER_SECONDS", 30)
 RUN_END_RETRY_SECONDS = values.seconds("RUN_END_RETRY_SECONDS", 600)
 # A run publishes no progress for so long after Redis did not take it: training waits for each try.
 PROGRESS_PAUSE_SECONDS = values.seconds("PROGRESS_PAUSE_SECONDS", 60)
-# How often a process of a worker's pool shows its parent that it runs.
+# How often a process of a worker's pool writes a heartbeat for its parent process.
 POOL_HEARTBEAT_SECONDS = values.seconds("POOL_HEARTBEAT_SECONDS", 1)
 # Beat enqueues due runs at every tick. Housekeeping reaps runs, resends messages, relays events and replays streams.
 CELERY_BEAT_MAX_LOOP_INTERVAL = BEAT_TICK_SECONDS = values.seconds("BEAT_TICK_SECONDS", 1)

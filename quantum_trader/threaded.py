@@ -141,7 +141,8 @@ def wsgi_environ(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
             headers.setdefault(name.decode("latin-1").upper().replace("-", "_"), []).append(value.decode("latin-1"))
     environ |= {f"HTTP_{name}": ",".join(values) for name, values in headers.items()}
     environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
-    # The size itself: a body that is sent in chunks has no Content-Length header, and Django would read nothing of it.
+    # The length of the received body replaces the header: a body that is sent in chunks has no such header, and Django
+    # would read nothing of it.
     environ.pop("HTTP_CONTENT_LENGTH", None)
     environ["CONTENT_LENGTH"] = str(len(body))
     return environ

@@ -1,4 +1,4 @@
-"""How the project writes a time for machines."""
+"""Timestamps as text for programs."""
 
 from datetime import UTC, datetime
 

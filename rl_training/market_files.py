@@ -1,4 +1,4 @@
-"""The market files under MARKET_DATA_ROOT, as whoever saves a policy's market sees them."""
+"""The market files under MARKET_DATA_ROOT: which of them forms offer, and which problem a saved file has."""
 
 from typing import Any
 

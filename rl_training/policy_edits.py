@@ -11,7 +11,7 @@ from rl_training.market_files import file_problems
 from rl_training.models import MAXIMA, PolicyStore
 from rl_training.models.config_column import as_json
 
-# The type parameter exists for mypy only: Django's class is no generic one at run time.
+# The type parameter exists for mypy only: Django's class is not generic at run time.
 if TYPE_CHECKING:
     PolicyModelForm = forms.ModelForm[PolicyStore]
 else:

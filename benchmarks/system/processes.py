@@ -1,4 +1,4 @@
-"""What a process uses: memory and processor time."""
+"""Memory and processor time of a process."""
 
 import time
 

@@ -42,7 +42,7 @@ class TimestampFilter(filters.Filter):
 def filter_by_policy(queryset: QuerySet[Any], _: str, name: str) -> QuerySet[Any]:
     """Return the rows of the policy called `name`. Raises `InvalidInput` for an unknown policy.
 
-    The condition is on the primary key: with one on the name, the database would read the runs of all policies.
+    The condition is on the primary key: with a condition on the name, the database would read the runs of all policies.
     """
     try:
         return queryset.filter(policy_id=policy_pk(name))

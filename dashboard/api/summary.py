@@ -59,7 +59,7 @@ class TrainingSummary(serializers.Serializer):  # type: ignore[type-arg]
 
 @method_decorator(never_cache, name="dispatch")
 class TrainingSummaryView(AnyMethodFirst):
-    """How a policy's training goes: its schedule, its record, its last finished runs."""
+    """The summary of a policy's training: its schedule, its record, its last finished runs."""
 
     throttle_scope = "summary"
     problems_of_methods = {"GET": (404,)}  # noqa: RUF012

@@ -126,7 +126,7 @@ def permission(scope: dict[str, Any]) -> int:
     except DisallowedHost:
         return 400
     except django.db.Error as error:
-        log.warning("Nobody's permission can be looked up", error=str(error))
+        log.warning("A user's permission cannot be read", error=str(error))
         return 503
 
 

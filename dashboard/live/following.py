@@ -1,4 +1,4 @@
-"""What one client receives: the entries that it missed, then every new entry, and heartbeats."""
+"""The events that one client receives: the entries that it missed, then every new entry, and heartbeats."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What the live events need of uvicorn: an abrupt end of a connection, and a notice of the server's end."""
+"""Functions of live events that uvicorn lacks: an abrupt end of a connection, and a notice of the server's end."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""What operators do from the pages: a GET shows a question, on its own page or in a dialog; a POST does it."""
+"""Actions of operators on the pages: a GET shows a question, on its own page or in a dialog; a POST acts."""
 
 from typing import Any
 

@@ -48,7 +48,7 @@ class PolicyFilter(forms.Form):
 
 
 class OverviewPage(Page):
-    """Whether training is healthy, which runs are under way, and the state of every policy."""
+    """The overview: whether training is healthy, which runs are under way, and the state of every policy."""
 
     template_name = "dashboard/policies.html"
 

@@ -1,4 +1,4 @@
-"""Settings from variables of the environment: each is checked, and refused by name with what would be right."""
+"""Settings from environment variables. The error for an invalid value names the variable and describes valid values."""
 
 import ipaddress
 import math
@@ -19,7 +19,7 @@ MACHINE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
 def refused(name: str, right: str) -> ImproperlyConfigured:
-    """Return the error for a variable whose value is not as `right` says. It shows the value."""
+    """Return the error for a variable whose value is invalid. It shows the value; `right` describes valid values."""
     return ImproperlyConfigured(f"{name} is {text(name)!r}; it is {right}.")
 
 
@@ -45,6 +45,7 @@ def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
 
 
 def seconds(name: str, default: float) -> float:
+    """Return the variable as a number of seconds, above 0 and at most a day."""
     try:
         value = float(text(name, str(default)))
     except ValueError:

@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 
 
 class CheckedList:
-    """For a ModelAdmin: redirects to the whole list when a filter has a value that no row can have."""
+    """A mixin of a ModelAdmin that redirects to the whole list when a filter has a value that no row can have."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # PostgreSQL raises an error for text that holds NUL.

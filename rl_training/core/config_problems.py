@@ -1,4 +1,4 @@
-"""What is wrong with a config, setting by setting: found, carried and written in the same way everywhere."""
+"""Problems of a config, one for each refused setting. All callers find, carry and print them with this module."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

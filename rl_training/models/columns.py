@@ -1,4 +1,4 @@
-"""Which columns of a policy and of a run a summary, a list, a chart and a report show."""
+"""The columns of policies and runs that summaries, lists, charts and reports show."""
 
 # A summary of a policy.
 POLICY_SUMMARY_COLUMNS = ("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")

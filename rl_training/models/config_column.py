@@ -96,7 +96,7 @@ class ConfigColumn(PydanticSchemaField[Any]):
     descriptor_class = ConfigAttribute
 
     def deconstruct(self) -> Any:
-        # How a value is read does not concern migrations, and those that exist name the parent.
+        # Migrations need only the type of the column, and the existing ones name the parent class.
         name, _, arguments, keywords = super().deconstruct()
         return name, "django_pydantic_field.fields.PydanticSchemaField", arguments, keywords
 

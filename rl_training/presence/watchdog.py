@@ -1,4 +1,4 @@
-"""The watchdog of `up`: it restarts a service that hangs, whose process lives and whose exit no supervisor notices."""
+"""The watchdog of `up`: it restarts a service that hangs. The supervisor only notices a process that has ended."""
 
 import time
 from typing import get_args

@@ -1,4 +1,4 @@
-"""How a run ends whose cancellation was requested, in words."""
+"""Texts that say how a run ends after its cancellation was requested."""
 
 import math
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What follows from a change of a run's status: totals, counters, events, logs, task messages, removed files.
+"""The consequences of a change of a run's status: totals, counters, events, logs, task messages, removed files.
 
 `lifecycle.py` calls these functions in the transaction of the change. Rows and events are written in that transaction.
 Everything outside of the database waits for the commit.

@@ -43,7 +43,7 @@ class AlreadyActiveError(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a successful run leaves: columns of the run, and of the policy version that it made."""
+    """The result of a successful run: columns of the run, and of the policy version that it made."""
 
     run: Mapping[str, Any]
     version: Mapping[str, Any]

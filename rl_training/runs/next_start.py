@@ -1,4 +1,4 @@
-"""What the next run of a policy starts from: the newest version's weights, or scratch, and why."""
+"""The start of a policy's next run: the newest version's weights, or scratch, with the reasons."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,7 @@ from rl_training.models import InvalidConfigError, PolicyStore
 class NextStart:
     """The version whose weights the next run finds, and the reasons for which it cannot use them.
 
-    `old_market` and `new_market` are set when the market is another than that of the version.
+    `old_market` and `new_market` are set when the policy's market differs from the market of the version's run.
     """
 
     version: int
@@ -43,8 +43,8 @@ class NextStart:
 def next_start(policy: PolicyStore) -> NextStart | None:
     """Return what the next scheduled run starts from under the settings of `policy`, saved or not.
 
-    None: the policy has no version, or its settings or those of the version's run are invalid. The rule is that of
-    `core.run.requirements.check_fits`; the bars of another market are not read here.
+    Returns None when the policy has no version, or when the settings of the policy or of the version's run are invalid.
+    The rule is the same as in `core.run.requirements.check_fits`, but the bars of a new market are not read here.
     """
     newest = policy.versions.order_by("-number").values("number", "run__config", "run__market_summary").first()
     if newest is None or not newest["run__config"]:
@@ -64,6 +64,6 @@ def next_start(policy: PolicyStore) -> NextStart | None:
 
 
 def _bars(market_summary: Any) -> int:
-    """Return how many bars a run read; a large number when unknown, so that every lower share counts."""
+    """Return how many bars a run read, or, when unknown, a number so large that any lower train_fraction drops bars."""
     bars = market_summary.get("bars") if isinstance(market_summary, dict) else None
     return bars if isinstance(bars, int) else 10**9

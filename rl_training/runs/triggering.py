@@ -13,7 +13,7 @@ LAST_VERSION = 2**31 - 1
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a user chose for one run; the policy's settings decide the rest.
+    """The options that a user chose for one run; the policy's settings decide the rest.
 
     initial_version   number of the version to start from; by default the newest
     from_scratch      start from no version

@@ -24,7 +24,7 @@ CLAIM_EVERY_SECONDS = 5.0
 
 @dataclass
 class Consumer:
-    """The consumer `name` of `group`. Redis tells consumers apart by name alone: each running one needs its own.
+    """The consumer `name` of `group`. Redis knows consumers only by their names: each running one needs its own.
 
     `claim_after`: seconds after which a pending entry counts as left by a dead consumer.
     """
@@ -61,7 +61,7 @@ class Consumer:
                 self.acknowledge(stream, entry_id)
 
     def acknowledge(self, stream: str, entry_id: str) -> None:
-        """Tell Redis that the entry has been handled. Raises `redis.RedisError`."""
+        """Acknowledge a handled entry, which is then not pending any more. Raises `redis.RedisError`."""
         redis_client().xack(stream, self.group, entry_id)
 
     def _join(self, streams: list[str]) -> None:

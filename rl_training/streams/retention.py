@@ -1,7 +1,7 @@
 """The streams hold the events that the table holds: lost entries are replayed, old events are removed from both.
 
 A small hash in Redis, the cursor, holds the Redis server that beat saw last (its `run_id` changes at each start) and
-the time. It tells how much a restarted Redis may have lost:
+the time. It shows how much a restarted Redis may have lost:
 
 - Without a cursor, Redis came back empty. All events are replayed.
 - With the cursor of another server, Redis came back with what it had saved. Everything that was written before that
@@ -38,7 +38,7 @@ CLOCK_DIFFERENCE = timedelta(minutes=10)
 # The share of each housekeeping that a replay takes: no slot is later by more while events are replayed.
 REPLAY_SECONDS = 1.0
 PURGE_BATCH = 1000
-# An attempt that ends without its run, because the run is another's by then, may still store an artifact for a while.
+# An attempt that lost its run to another worker may still store an artifact for a while.
 ARTIFACTS_KEPT_FOR = timedelta(days=1)
 # Runs whose artifacts one purge checks.
 ARTIFACT_BATCH = 100
@@ -146,7 +146,7 @@ def _events_from(first: int) -> QuerySet[TrainingEvent]:
 
 
 def purge(now: datetime) -> int:
-    """Delete published events older than EVENT_RETENTION_DAYS, with their entries, and files of runs as old.
+    """Delete published events older than EVENT_RETENTION_DAYS, with their entries, and files of runs of the same age.
 
     Returns the number of deleted events, at most PURGE_BATCH. Entries are removed before rows, so that an interrupted
     purge is repeated. They are removed by event id, because the entry id of a replayed event holds the time of the

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunStart:
-    """What training started from: a version, or None for scratch.
+    """The start of a training: a version, or None for scratch.
 
     note   why that is not the run's initial version, or what a user should know about it
     """

@@ -1,10 +1,11 @@
-// Counts the relative times of a page: `data-since` how long ago, `data-countdown` how long until, `data-until` how long
-// something takes. An age beyond `data-stale-after` seconds marks the nearest `data-ages` element as stale, with the word
-// in that attribute. Without this script, relative times stay as they were loaded, beside the times in their titles.
+// Updates the relative times of a page: `data-since` shows the time since, `data-countdown` ("in 5 s") and `data-until`
+// ("5 s") the time until. An age beyond `data-stale-after` seconds marks the nearest `data-ages` element as stale, with
+// the word in that attribute. Without this script, relative times stay as they were loaded, beside the times in their
+// titles.
 "use strict";
 
 const times = (() => {
-  // The server's clock is the measure, not this machine's.
+  // Ages are measured by the server's clock, because this machine's clock may differ.
   const ahead = Date.parse(document.body.dataset.now) - Date.now();
   const now = () => Date.now() + ahead;
 

@@ -70,8 +70,8 @@ def evaluate(
     """Run `policy` once through `market`, from the first bar with a full feature window to the last.
 
     Accounting and observations are the same as in `TradingEnv`; a ruined account stays at its floor. `statistics` must
-    come from the training bars. `on_progress` is called again and again, so that a caller can tell an evaluation that
-    takes long from one that hangs.
+    come from the training bars. `on_progress` is called repeatedly, so that a caller can distinguish a long
+    evaluation from one that hangs.
 
     Raises MarketDataError where the market has no bar for a decision and one after it, or where equity exceeds what a
     float64 holds.

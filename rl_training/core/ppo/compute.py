@@ -47,7 +47,7 @@ Gradient = Callable[[Tensor], Tensor]
 
 
 class Compute(Protocol):
-    """What PPO computes with. Tensors are on the network's device."""
+    """The computations that PPO needs from its networks. Tensors are on the network's device."""
 
     def act(self, inputs: Floats, uniform: Floats) -> tuple[Integers, Floats]:
         """Return actions, [n], for `inputs`, [n, size], and their log probabilities, [n].

@@ -18,5 +18,5 @@ def form_of(environment: EnvironmentConfig, ppo: PPOConfig) -> dict[str, Any]:
 
 
 def differing(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the settings in which two forms differ. Weights of one form cannot be used in another."""
+    """Return the names of the settings in which two forms differ. Weights of one form cannot be used in another."""
     return [name for name in now if was[name] != now[name]]

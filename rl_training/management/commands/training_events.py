@@ -37,8 +37,8 @@ class Command(BaseCommand):
     help = (
         "Print the entries of the policies' streams, oldest first, one JSON object a line. With --group this is an "
         "example of a consumer: each event is printed by one of the group's consumers, acknowledged after that, and "
-        "printed by another one if its consumer died. One that was acknowledged may come again, as after a Redis that "
-        "came back empty: tell events apart by event_id."
+        "printed by another one if its consumer died. An acknowledged event may be printed again, for example "
+        "after Redis lost its data: `event_id` identifies an event."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

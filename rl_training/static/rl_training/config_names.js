@@ -1,5 +1,5 @@
-// Names the inputs of the editors of configs, which have none by themselves: as the label beside it says, or, in a list,
-// after the list and the place.
+// Gives each input of a config's editor an accessible name, because the editor gives none: the text of the label beside
+// the input, or, in a list, the list's name and the position.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
