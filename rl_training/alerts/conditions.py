@@ -21,7 +21,7 @@ MAD_SCALE = 0.6745
 class State(Enum):
     """A verdict without a message."""
 
-    GONE = "gone"  # The condition does not hold, or too few runs have finished. An open alert is resolved.
+    GONE = "gone"  # The condition does not hold, or too few runs or versions can be judged. An open alert is resolved.
     UNKNOWN = "unknown"  # The facts are missing. An open alert stays open, and no alert opens.
 
 
