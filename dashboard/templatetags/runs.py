@@ -9,7 +9,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
-from dashboard.templatetags.figures import figure, seconds
+from dashboard.templatetags.figures import MISSING, figure, seconds
 from rl_training.models import TrainingRun
 
 register = template.Library()
@@ -48,7 +48,9 @@ def cells(run: Any) -> tuple[object, ...]:
         run.status,
         run.status,
         format_html('<div class="error">{}</div>', Truncator(run.error).chars(ERROR_LENGTH)) if failed else "",
-        format_html('<a href="{}">version {}</a>', version_url(run), run.version_number) if run.version_number else "",
+        format_html('<a href="{}">version {}</a>', version_url(run), run.version_number)
+        if run.version_number
+        else MISSING,
         run.trigger,
         format_html('<div class="quiet">by {}</div>', run.triggered_by_name) if run.triggered_by_name else "",
         run.episodes_done,
