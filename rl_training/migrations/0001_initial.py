@@ -289,7 +289,9 @@ class Migration(migrations.Migration):
                 ("queued_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "sent_at",
-                    models.DateTimeField(blank=True, help_text="When a worker was last told of it.", null=True),
+                    models.DateTimeField(
+                        blank=True, help_text="When a task message was last sent to the workers.", null=True
+                    ),
                 ),
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),

@@ -168,7 +168,9 @@ class Migration(migrations.Migration):
                 ("next_try_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "taken_by",
-                    models.CharField(blank=True, help_text="Whoever tries to send it, or did.", max_length=32),
+                    models.CharField(
+                        blank=True, help_text="The id of the last claim of a sending process.", max_length=32
+                    ),
                 ),
                 ("attempts", models.PositiveSmallIntegerField(default=0)),
                 ("sent_at", models.DateTimeField(blank=True, null=True)),

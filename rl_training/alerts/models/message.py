@@ -32,7 +32,7 @@ class AlertMessage(models.Model):
     event = models.CharField(max_length=10, choices=Event)
     created_at = models.DateTimeField(default=timezone.now)
     next_try_at = models.DateTimeField(default=timezone.now)
-    taken_by = models.CharField(max_length=32, blank=True, help_text="Whoever tries to send it, or did.")
+    taken_by = models.CharField(max_length=32, blank=True, help_text="The id of the last claim of a sending process.")
     attempts = models.PositiveSmallIntegerField(default=0)
     sent_at = models.DateTimeField(null=True, blank=True)
     given_up = models.BooleanField(default=False)
