@@ -141,7 +141,7 @@ def test_missing_file_is_refused(policy, tmp_path):
     assert "cannot be written" in str(refusal_of("policystore", "export", str(tmp_path / "none/s.json")))
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.process
 def test_output_that_nobody_reads_ends_without_traceback(tmp_path):
     environment = os.environ | {"STATE_DIR": str(tmp_path), "DATABASE_URL": ""}
     command = [sys.executable, str(ROOT / "manage.py"), "help"]

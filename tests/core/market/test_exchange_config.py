@@ -21,14 +21,18 @@ def test_an_invalid_setting_is_refused_with_its_field(field, value):
     assert [problem.path for problem in find_problems(error.value)] == [field]
 
 
+EXCHANGE_REQUIRED = "required when source is exchange; an id that ccxt knows, such as kraken"
+SYMBOL_REQUIRED = "required when source is exchange; what is traded there, such as BTC/USD"
+
+
 @pytest.mark.parametrize(
-    ("given", "field", "rule"),
+    ("given", "found"),
     [
-        ({}, "exchange", "required when source is exchange; an id that ccxt knows, such as kraken"),
-        ({"exchange": "kraken"}, "symbol", "required when source is exchange; what is traded there, such as BTC/USD"),
+        ({}, {"exchange": EXCHANGE_REQUIRED, "symbol": SYMBOL_REQUIRED}),
+        ({"exchange": "kraken"}, {"symbol": SYMBOL_REQUIRED}),
     ],
 )
-def test_an_exchange_market_requires_exchange_and_symbol(given, field, rule):
+def test_an_exchange_market_requires_exchange_and_symbol(given, found):
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="exchange", **given)
-    assert dict(find_problems(error.value)) == {field: rule}
+    assert dict(find_problems(error.value)) == found
