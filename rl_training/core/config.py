@@ -175,6 +175,10 @@ class TrainingConfig(Config):
     ppo: PPOConfig = PPOConfig()
     episodes: int = Field(default=2, ge=1, le=1_000_000, description="Market episodes in every parallel environment.")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seeds weights, episodes and minibatches.")
+    # 1, so that a stored config of an older release means what it meant.
+    seeds: int = Field(
+        default=1, ge=1, le=32, description="Members of the version, each trained with a seed of its own. 1 to 32."
+    )
 
     @property
     def total_timesteps(self) -> int:

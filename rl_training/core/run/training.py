@@ -184,7 +184,10 @@ class _Run:
             except CheckpointError as error:
                 log.warning("Checkpoint cannot be used", error=str(error))
                 continue
-            if state.pop("identity") != self.identity:
+            identity = state.pop("identity")
+            # A checkpoint of an older release does not name the number of members.
+            identity["config"].setdefault("seeds", 1)
+            if identity != self.identity:
                 log.warning("Checkpoint is of another run", checkpoint=str(candidate))
                 continue
             self.tally = restore(self.ppo, self.env, tensors, state)

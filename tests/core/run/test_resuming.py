@@ -134,6 +134,16 @@ def test_a_checkpoint_of_format_2_is_resumed(tmp_path, whole, monkeypatch):
     assert resumed[0].iteration == 5
 
 
+def test_a_checkpoint_from_before_members_is_resumed(tmp_path, whole):
+    path, resumed = tmp_path / "run", list[Iteration]()
+    train(CONFIG, MARKET, checkpoint=path, should_stop=stop_after(4))
+    tensors, state = load_checkpoint(path)
+    del state["identity"]["config"]["seeds"]
+    save_checkpoint(path, tensors, state)
+    assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append), whole)
+    assert resumed[0].iteration == 5
+
+
 def test_an_evaluation_reports_that_it_goes_on():
     calls: list[int] = []
     train(CONFIG, MARKET, while_evaluating=lambda: calls.append(1))
