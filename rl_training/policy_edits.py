@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 from rl_training.core.config import SECTIONS
 from rl_training.market_files import file_problems
-from rl_training.models import MAXIMA, PolicyStore
+from rl_training.models import CHOICES, RANGES, PolicyStore
 from rl_training.models.config_column import as_json
 
 # The type parameter exists for mypy only: Django's class is not generic at run time.
@@ -44,8 +44,9 @@ def changed_section(policy: PolicyStore, section: str, changes: Mapping[str, Any
     return kept | dict(changes)
 
 
-def _range_errors(field: str, maximum: int) -> dict[str, str]:
-    message = f"{field}: a whole number from 1 to {maximum:,}."
+def _range_errors(field: str) -> dict[str, str]:
+    minimum, maximum = RANGES[field]
+    message = f"{field}: a whole number from {minimum} to {maximum:,}."
     return dict.fromkeys(("min_value", "max_value", "invalid", "required"), message)
 
 
@@ -57,8 +58,8 @@ class PolicyForm(PolicyModelForm):
 
     class Meta:
         model = PolicyStore
-        fields: tuple[str, ...] = ("name", "enabled", *MAXIMA)
-        error_messages = {name: _range_errors(name, maximum) for name, maximum in MAXIMA.items()}  # noqa: RUF012
+        fields: tuple[str, ...] = ("name", "enabled", *RANGES, *CHOICES)
+        error_messages = {name: _range_errors(name) for name in RANGES}  # noqa: RUF012
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

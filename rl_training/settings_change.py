@@ -10,11 +10,11 @@ from django.db import IntegrityError, transaction
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import find_problems
 from rl_training.market_files import file_problems
-from rl_training.models import MAXIMA, InvalidConfig, PolicyStore
+from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.policy_edits import changed_section, set_enabled
 
-TRAINING_FIELDS = ("enabled", *MAXIMA)
+TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
 
 
@@ -116,13 +116,22 @@ def _set_section(policy: PolicyStore, name: str, change: Any, wrong: dict[str, s
 
 def _set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str]) -> bool:
     """Set a setting and return whether its value changed. A refused value adds a message to `wrong` instead."""
-    maximum = MAXIMA.get(name)
-    if maximum is None and type(value) is not bool:
-        wrong[name] = "Must be true or false."
-    elif maximum is not None and not (type(value) is int and 1 <= value <= maximum):
-        wrong[name] = f"Must be a whole number from 1 to {maximum:,}."
-    else:
-        changed = bool(getattr(policy, name) != value)
-        setattr(policy, name, value)
-        return changed
-    return False
+    problem = scalar_problem(name, value)
+    if problem:
+        wrong[name] = problem
+        return False
+    changed = bool(getattr(policy, name) != value)
+    setattr(policy, name, value)
+    return changed
+
+
+def scalar_problem(name: str, value: Any) -> str:
+    """Return what would be right if a setting of TRAINING_FIELDS refuses the JSON value, else nothing."""
+    if name in CHOICES:
+        words = CHOICES[name].values
+        return "" if isinstance(value, str) and value in words else f"Must be one of {', '.join(words)}."
+    if name in RANGES:
+        minimum, maximum = RANGES[name]
+        fits = type(value) is int and minimum <= value <= maximum
+        return "" if fits else f"Must be a whole number from {minimum} to {maximum:,}."
+    return "" if type(value) is bool else "Must be true or false."

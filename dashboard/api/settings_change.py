@@ -6,7 +6,7 @@ from typing import Any
 
 from dashboard.api.protocol.views import MAX_NAME_LENGTH
 from rl_training.core.config import SECTIONS
-from rl_training.models import MAXIMA, PolicyStore
+from rl_training.models import CHOICES, RANGES, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.settings_change import TRAINING_FIELDS
 
@@ -16,7 +16,8 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "enabled": {"type": "boolean"},
-        **{name: {"type": "integer", "minimum": 1, "maximum": maximum} for name, maximum in MAXIMA.items()},
+        **{name: {"type": "integer", "minimum": least, "maximum": most} for name, (least, most) in RANGES.items()},
+        **{name: {"type": "string", "enum": words.values} for name, words in CHOICES.items()},
         **{name: config.model_json_schema() for name, config in SECTIONS.items()},
     },
 }

@@ -25,7 +25,8 @@ from rl_training.policy_edits import set_enabled
 from rl_training.runs.next_start import next_start
 from rl_training.settings_change import CHANGEABLE
 
-SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run")
+SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run", "min_new_bars")
+VERSIONS = ("start_from", "seeds", "promotion")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
 STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
@@ -66,6 +67,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
                     )
                 },
             ),
+            ("Versions", {"fields": VERSIONS}),
             ("Limits of a run", {"fields": LIMITS}),
             ("Market", {"fields": ("market",)}),
             ("Environment", {"fields": ("environment",)}),

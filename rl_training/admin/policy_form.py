@@ -32,8 +32,8 @@ class PolicyStoreForm(PolicyForm):
         cleaned = super().clean() or self.cleaned_data
         if self.instance.pk and not self.errors and not cleaned.get("from_scratch"):
             planned = copy(self.instance)
-            for section in SECTIONS:
-                setattr(planned, section, cleaned[section])
+            for name in ("start_from", *SECTIONS):
+                setattr(planned, name, cleaned[name])
             before, after = next_start(self.instance), next_start(planned)
             if after and after.reasons and not (before and before.reasons == after.reasons):
                 self.fields["from_scratch"].widget = forms.CheckboxInput()

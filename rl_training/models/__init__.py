@@ -1,27 +1,33 @@
 """The tables of the domain: policies, their training runs, and the versions and events that the runs produce."""
 
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError
+from rl_training.models.deployments import Deployment
 from rl_training.models.events import TrainingEvent, TrainingEventQuerySet
 from rl_training.models.idempotency_keys import IdempotencyKey
 from rl_training.models.policies import (
+    CHOICES,
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,
     MAX_RUN_MINUTES,
     MAX_STALL_MINUTES,
-    MAXIMA,
+    RANGES,
     PolicyStore,
     PolicyStoreQuerySet,
+    Promotion,
+    StartFrom,
 )
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
 from rl_training.models.totals import Measure, RunTotal
 from rl_training.models.versions import PolicyVersion
 
 __all__ = [
-    "MAXIMA",
+    "CHOICES",
     "MAX_EPISODES",
     "MAX_INTERVAL_MINUTES",
     "MAX_RUN_MINUTES",
     "MAX_STALL_MINUTES",
+    "RANGES",
+    "Deployment",
     "IdempotencyKey",
     "InvalidConfig",
     "InvalidConfigError",
@@ -29,7 +35,9 @@ __all__ = [
     "PolicyStore",
     "PolicyStoreQuerySet",
     "PolicyVersion",
+    "Promotion",
     "RunTotal",
+    "StartFrom",
     "TrainingEvent",
     "TrainingEventQuerySet",
     "TrainingRun",

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
 
@@ -22,26 +22,61 @@ MAX_INTERVAL_MINUTES = 366 * 24 * 60
 MAX_EPISODES = 1_000_000
 MAX_STALL_MINUTES = 24 * 60
 MAX_RUN_MINUTES = 31 * 24 * 60
-# The settings that are whole numbers from 1 on, with their maxima.
-MAXIMA = {
-    "interval_minutes": MAX_INTERVAL_MINUTES,
-    "episodes_per_run": MAX_EPISODES,
-    "stall_limit_minutes": MAX_STALL_MINUTES,
-    "run_limit_minutes": MAX_RUN_MINUTES,
+MAX_SEEDS = 32
+MAX_NEW_BARS = 10_000_000
+# The settings that are whole numbers, with the least and the largest value of each.
+RANGES = {
+    "interval_minutes": (1, MAX_INTERVAL_MINUTES),
+    "episodes_per_run": (1, MAX_EPISODES),
+    "seeds": (1, MAX_SEEDS),
+    "min_new_bars": (0, MAX_NEW_BARS),
+    "stall_limit_minutes": (1, MAX_STALL_MINUTES),
+    "run_limit_minutes": (1, MAX_RUN_MINUTES),
 }
 
 
-def range_validators(maximum: int) -> list[MinValueValidator | MaxValueValidator]:
-    """Return the validators of a whole number from 1 to `maximum`."""
-    return [MinValueValidator(1), MaxValueValidator(maximum)]
+class StartFrom(models.TextChoices):
+    """What each run of a policy starts from."""
+
+    SCRATCH = "scratch", "scratch: random weights"
+    LIVE = "live", "live: the weights of the live version"
+    NEWEST = "newest", "newest: the weights of the newest version"
 
 
-def range_constraint(field: str, maximum: int) -> models.CheckConstraint:
-    """Return the constraint by which the database refuses a `field` of a policy outside 1 to `maximum`."""
+class Promotion(models.TextChoices):
+    """What makes a new version of a policy live."""
+
+    MANUAL = "manual", "manual: a person"
+    NEWEST = "newest", "newest: the run that makes it"
+
+
+# The settings that are one of a few words.
+CHOICES: dict[str, type[models.TextChoices]] = {"start_from": StartFrom, "promotion": Promotion}
+
+
+def range_validators(field: str) -> list[MinValueValidator | MaxValueValidator]:
+    """Return the validators of a setting that is a whole number."""
+    minimum, maximum = RANGES[field]
+    return [MinValueValidator(minimum), MaxValueValidator(maximum)]
+
+
+def range_constraint(field: str) -> models.CheckConstraint:
+    """Return the constraint by which the database refuses a `field` of a policy outside its range."""
+    minimum, maximum = RANGES[field]
     return models.CheckConstraint(
-        condition=Q(**{f"{field}__gte": 1, f"{field}__lte": maximum}),
+        condition=Q(**{f"{field}__gte": minimum, f"{field}__lte": maximum}),
         name=f"policy_{field}_range",
-        violation_error_message=f"{field}: 1 to {maximum:,}.",
+        violation_error_message=f"{field}: {minimum} to {maximum:,}.",
+    )
+
+
+def choice_constraint(field: str) -> models.CheckConstraint:
+    """Return the constraint by which the database refuses other words in a `field` of a policy than its choices."""
+    words = CHOICES[field].values
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__in": words}),
+        name=f"policy_{field}_known",
+        violation_error_message=f"{field}: one of {', '.join(words)}.",
     )
 
 
@@ -75,11 +110,24 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
         """
         return self.filter(pk__in=pks, enabled=True).order_by("pk").select_for_update(no_key=True)
 
-    def newest_versions(self) -> dict[int, int | None]:
-        """Return the id of each policy's newest version by the policy's id; None for a policy without a version."""
+    def with_live_version(self) -> PolicyStoreQuerySet:
+        """Add `live_version_id`, the id of the live version; None while nothing is live."""
+        deployments = self.model._meta.get_field("deployments").related_model._default_manager
+        newest = deployments.filter(policy=OuterRef("pk")).order_by("-at")
+        return self.annotate(live_version_id=Subquery(newest.values("version")[:1]))
+
+    def initial_versions(self) -> dict[int, int | None]:
+        """Return the id of the version that each policy's next run starts from, by the policy's id; None for scratch.
+
+        A policy without such a version starts from scratch.
+        """
         versions = self.model._meta.get_field("versions").related_model._default_manager
         newest = versions.filter(policy=OuterRef("pk")).order_by("-number").values("pk")[:1]
-        return dict(self.annotate(newest=Subquery(newest)).values_list("pk", "newest"))
+        start = Case(
+            When(start_from=StartFrom.NEWEST, then=Subquery(newest)),
+            When(start_from=StartFrom.LIVE, then=F("live_version_id")),
+        )
+        return dict(self.with_live_version().annotate(initial=start).values_list("pk", "initial"))
 
     def with_outcome(self) -> PolicyStoreQuerySet:
         """Add `last_status`, `last_finished_at`, `last_error` of the newest finished run, and `active_status`."""
@@ -122,7 +170,7 @@ class PolicyStore(models.Model):
     by `save_settings`, which writes the settings alone.
     """
 
-    SETTINGS = ("name", "enabled", *MAXIMA, *SECTIONS)
+    SETTINGS = ("name", "enabled", *RANGES, *CHOICES, *SECTIONS)
 
     name = models.CharField(
         max_length=50,
@@ -138,24 +186,48 @@ class PolicyStore(models.Model):
     enabled = models.BooleanField(default=True, help_text="Whether the schedule starts runs of this policy.")
     interval_minutes = models.PositiveIntegerField(
         default=60,
-        validators=range_validators(MAX_INTERVAL_MINUTES),
+        validators=range_validators("interval_minutes"),
         help_text=f"Minutes from one scheduled run to the next. 1 to {MAX_INTERVAL_MINUTES:,} (366 days).",
     )
     episodes_per_run = models.PositiveIntegerField(
         default=2,
-        validators=range_validators(MAX_EPISODES),
+        validators=range_validators("episodes_per_run"),
         help_text=f"Market episodes in every parallel environment. 1 to {MAX_EPISODES:,}.",
+    )
+    start_from = models.CharField(
+        max_length=10,
+        choices=StartFrom,
+        default=StartFrom.SCRATCH,
+        help_text="What each run starts from. Runs that continue from a version memorise the bars they repeat.",
+    )
+    seeds = models.PositiveIntegerField(
+        default=3,
+        validators=range_validators("seeds"),
+        help_text="Members that a run trains, each from a seed of its own. Their mean action probabilities are the "
+        f"version's. 1 to {MAX_SEEDS}.",
+    )
+    min_new_bars = models.PositiveIntegerField(
+        default=0,
+        validators=range_validators("min_new_bars"),
+        help_text="A slot is skipped while fewer bars than this have closed since the last successful run. "
+        f"0 to {MAX_NEW_BARS:,}; 0 skips none.",
+    )
+    promotion = models.CharField(
+        max_length=10,
+        choices=Promotion,
+        default=Promotion.MANUAL,
+        help_text="What makes a new version live.",
     )
     stall_limit_minutes = models.PositiveIntegerField(
         default=10,
-        validators=range_validators(MAX_STALL_MINUTES),
+        validators=range_validators("stall_limit_minutes"),
         help_text="An attempt of a run that makes no iteration for this many minutes is stopped, and the run is queued "
         "again. "
         f"1 to {MAX_STALL_MINUTES:,} (one day).",
     )
     run_limit_minutes = models.PositiveIntegerField(
         default=24 * 60,
-        validators=range_validators(MAX_RUN_MINUTES),
+        validators=range_validators("run_limit_minutes"),
         help_text="A run fails when one of its attempts takes longer than this many minutes. "
         f"1 to {MAX_RUN_MINUTES:,} (31 days).",
     )
@@ -185,7 +257,10 @@ class PolicyStore(models.Model):
             models.Index(fields=["next_run_at"], condition=Q(enabled=True), name="policy_due"),
             models.Index(fields=["updated_at"], name="policy_updated"),
         )
-        constraints = tuple(range_constraint(field, maximum) for field, maximum in MAXIMA.items())
+        constraints = (
+            *(range_constraint(field) for field in RANGES),
+            *(choice_constraint(field) for field in CHOICES),
+        )
 
     def __str__(self) -> str:
         return self.name
@@ -210,7 +285,9 @@ class PolicyStore(models.Model):
         ):
             raise InvalidConfigError(self.config_problems)
         episodes = self.episodes_per_run if episodes is None else episodes
-        return TrainingConfig(market=market, environment=environment, ppo=ppo, episodes=episodes, seed=seed)
+        return TrainingConfig(
+            market=market, environment=environment, ppo=ppo, episodes=episodes, seeds=self.seeds, seed=seed
+        )
 
     def save_settings(self, *names: str) -> None:
         """Write the settings, or these, and no bookkeeping: the scheduler or a worker may have changed that meanwhile.

@@ -63,18 +63,18 @@ def enqueue(
 ) -> TrainingRun:
     """Insert a queued run of `policy` with a snapshot of its config, and notify a worker after the commit.
 
-    The run starts from `initial_version`, by default the newest version. Without `seed` a random one is drawn and
-    stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`, and `InvalidConfigError` when
-    the config is invalid.
+    The run starts from `initial_version`, by default from what the policy's `start_from` names. Without `seed` a random
+    one is drawn and stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`, and
+    `InvalidConfigError` when the config is invalid.
     """
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
     run.initial_version, run.triggered_by = initial_version, triggered_by
     with transaction.atomic():
         insert([run])
         if initial_version is None and not from_scratch:
-            # The newest version is read after the insert: a run that was active until then may have made one.
-            run.initial_version = policy.versions.order_by("-number").first()
-            TrainingRun.objects.filter(pk=run.pk).update(initial_version=run.initial_version)
+            # The version is read after the insert: a run that was active until then may have made one.
+            run.initial_version_id = PolicyStore.objects.filter(pk=policy.pk).initial_versions()[policy.pk]
+            TrainingRun.objects.filter(pk=run.pk).update(initial_version=run.initial_version_id)
         if send_message:
             consequences.run_queued(run)
     return run

@@ -1,14 +1,15 @@
-"""The start of a policy's next run: the newest version's weights, or scratch, with the reasons."""
+"""The start of a policy's next run: the weights that `start_from` names, or scratch, with the reasons."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Subquery
 from pydantic import ValidationError
 
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.bars import training_bars
 from rl_training.core.run.form import differing, form_of
-from rl_training.models import InvalidConfigError, PolicyStore
+from rl_training.models import InvalidConfigError, PolicyStore, PolicyVersion, StartFrom
 
 
 @dataclass(frozen=True)
@@ -40,27 +41,38 @@ class NextStart:
         return f"The next run continues from version {self.version}."
 
 
+def default_start(policy: PolicyStore) -> PolicyVersion | None:
+    """Return the version that the `start_from` of `policy`, saved or not, names; None for scratch."""
+    versions = policy.versions.select_related("run").defer("evaluation")
+    if policy.start_from == StartFrom.NEWEST:
+        return versions.order_by("-number").first()
+    if policy.start_from == StartFrom.LIVE:
+        return versions.filter(pk=Subquery(policy.deployments.order_by("-at").values("version")[:1])).first()
+    return None
+
+
 def next_start(policy: PolicyStore) -> NextStart | None:
     """Return what the next scheduled run starts from under the settings of `policy`, saved or not.
 
-    Returns None when the policy has no version, or when the settings of the policy or of the version's run are invalid.
-    The rule is the same as in `core.run.requirements.check_fits`, but the bars of a new market are not read here.
+    Returns None when the policy starts from scratch by its `start_from` or for lack of a version, and when the settings
+    of the policy or of the version's run are invalid. The rule is the same as in `core.run.requirements.check_fits`,
+    but the bars of a new market are not read here.
     """
-    newest = policy.versions.order_by("-number").values("number", "run__config", "run__market_summary").first()
-    if newest is None or not newest["run__config"]:
+    version = default_start(policy)
+    if version is None or not version.run.config:
         return None
     try:
-        now, was = policy.training_config(episodes=1), TrainingConfig.model_validate(newest["run__config"])
+        now, was = policy.training_config(episodes=1), TrainingConfig.model_validate(version.run.config)
     except (InvalidConfigError, ValidationError):
         return None
     changed = differing(form_of(was.environment, was.ppo), form_of(now.environment, now.ppo))
     reasons = [f"{name} changed" for name in changed]
     if was.market.model_copy(update={"train_fraction": now.market.train_fraction}) != now.market:
-        return NextStart(newest["number"], reasons, was.market.label, now.market.label)
-    bars = _bars(newest["run__market_summary"])
+        return NextStart(version.number, reasons, was.market.label, now.market.label)
+    bars = _bars(version.run.market_summary)
     if training_bars(bars, now.market.train_fraction) < training_bars(bars, was.market.train_fraction):
         reasons.append("train_fraction is lower, so bars that the version was trained on would be evaluated")
-    return NextStart(newest["number"], reasons)
+    return NextStart(version.number, reasons)
 
 
 def _bars(market_summary: Any) -> int:

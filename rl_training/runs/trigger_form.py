@@ -5,7 +5,8 @@ from typing import Any
 
 from django import forms
 
-from rl_training.models import MAX_EPISODES, PolicyStore
+from rl_training.models import MAX_EPISODES, PolicyStore, StartFrom
+from rl_training.runs.next_start import default_start
 from rl_training.runs.triggering import LAST_SEED, LAST_VERSION, RunOptions, UnknownVersionError, find_version
 
 
@@ -33,13 +34,18 @@ class RunOptionsForm(forms.Form):
         default = f"{episodes.pop():,}, as the policy says" if len(episodes) == 1 else "as each policy says"
         self.fields["episodes"].help_text = f"Empty: {default}."
         self.fields["seed"].help_text = "Empty: a random one. Same seed, bars and start: the same weights."
-        self.fields["initial_version"].help_text = f"Empty: {self._newest()}."
+        self.fields["initial_version"].help_text = f"Empty: {self._default_start()}."
 
-    def _newest(self) -> str:
+    def _default_start(self) -> str:
         if len(self.policies) != 1:
-            return "the newest version of each policy"
-        newest = self.policies[0].versions.order_by("-number").values_list("number", flat=True).first()
-        return f"the newest, version {newest}" if newest else "from scratch, as there is no version yet"
+            return "what the start_from of each policy says"
+        policy = self.policies[0]
+        if policy.start_from == StartFrom.SCRATCH:
+            return "from scratch, as the policy says"
+        version = default_start(policy)
+        if version is None:
+            return f"from scratch, as there is no {policy.start_from} version yet"
+        return f"the {policy.start_from} version, version {version.number}"
 
     def clean_initial_version(self) -> int | None:
         number: int | None = self.cleaned_data["initial_version"]

@@ -15,7 +15,7 @@ LAST_VERSION = 2**31 - 1
 class RunOptions:
     """The options that a user chose for one run; the policy's settings decide the rest.
 
-    initial_version   number of the version to start from; by default the newest
+    initial_version   number of the version to start from; by default what the policy's `start_from` names
     from_scratch      start from no version
     """
 

@@ -22,13 +22,13 @@ def enqueue_due(policies: Sequence[PolicyStore], now: datetime) -> list[Training
     with transaction.atomic():
         held = PolicyStore.objects.held_for_enqueue(slots)
         claimed = [policy for policy in held if policy.next_run_at == slots[policy.pk]]
-        newest = PolicyStore.objects.filter(pk__in=slots).newest_versions()
+        starts = PolicyStore.objects.filter(pk__in=slots).initial_versions()
         runs = [
             lifecycle.unsaved(policy, TrainingRun.Trigger.SCHEDULE, scheduled_for=policy.next_run_at)
             for policy in claimed
         ]
         for policy, run in zip(claimed, runs, strict=True):
-            run.initial_version_id = newest[policy.pk]
+            run.initial_version_id = starts[policy.pk]
             policy.next_run_at = following(policy, policy.next_run_at, now)
             policy.schedule_error = ""
         PolicyStore.objects.bulk_update(claimed, ["next_run_at", "schedule_error"])

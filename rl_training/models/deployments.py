@@ -1,0 +1,94 @@
+"""Deployments: what is live, since when, by whom and why. The newest deployment of a policy says what is live."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NoReturn
+
+from django.db import models
+from django.db.models import Q
+
+from rl_training.models.policies import PolicyStore
+from rl_training.models.versions import PolicyVersion
+
+
+class PermanentRowError(Exception):
+    """A deployment is to be changed or removed. Deployments are a record: a further one corrects an earlier one."""
+
+
+class DeploymentQuerySet(models.QuerySet["Deployment"]):
+    def live_at(self, time: datetime) -> DeploymentQuerySet:
+        """Select the deployments that were made at `time` or before, the one that was in force first."""
+        return self.filter(at__lte=time).order_by("-at")
+
+    def update(self, **_: Any) -> NoReturn:
+        """Raise `PermanentRowError`."""
+        raise PermanentRowError("deployments are never changed")
+
+    def delete(self) -> NoReturn:
+        """Raise `PermanentRowError`."""
+        raise PermanentRowError("deployments are never removed")
+
+
+class Deployment(models.Model):
+    """One change of what is live in a policy. Only `versions/` writes it; nothing changes or removes it."""
+
+    class Action(models.TextChoices):
+        PROMOTE = "promote"  # the version is live; a later automatic promotion may replace it
+        PIN = "pin"  # the version is live, and automatic promotions leave it so
+        UNPIN = "unpin"  # what is live stays; automatic promotions resume
+        ROLL_BACK = "roll_back"  # the target of an earlier deployment is live again
+        GO_FLAT = "go_flat"  # nothing is live: the policy is flat
+
+    class Actor(models.TextChoices):
+        USER = "user"
+        COMMAND = "command"
+        GATE = "gate"  # the rule of the policy's `promotion`
+        GUARD = "guard"  # a rule that protects a paper account
+        MIGRATION = "migration"  # an upgrade of this program
+
+    policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="deployments")
+    action = models.CharField(max_length=10, choices=Action)
+    version = models.ForeignKey(
+        PolicyVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="deployments",
+        help_text="The version that is live from then on; none: flat.",
+    )
+    pinned = models.BooleanField(default=False, help_text="Whether automatic promotions leave the version live.")
+    at = models.DateTimeField(help_text="By the database's clock; later than every earlier deployment of the policy.")
+    actor = models.CharField(max_length=10, choices=Actor)
+    actor_name = models.CharField(
+        max_length=150, blank=True, help_text="The user's name. A name, since users may be removed and this row stays."
+    )
+    reason = models.TextField()
+    previous = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="following", help_text="The one before."
+    )
+
+    objects = DeploymentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-at",)
+        constraints = (
+            models.UniqueConstraint(fields=["policy", "at"], name="deployment_one_at_a_time"),
+            models.UniqueConstraint(
+                fields=["policy"], condition=Q(previous__isnull=True), name="deployment_one_first_per_policy"
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="deployment_has_reason"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.action} {self.version.number if self.version else 'flat'}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert the row. Raises `PermanentRowError` for one that is stored already."""
+        if not self._state.adding:
+            raise PermanentRowError("deployments are never changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise `PermanentRowError`."""
+        raise PermanentRowError("deployments are never removed")
