@@ -164,7 +164,8 @@ def policy(db: None) -> PolicyStore:
 
 @pytest.fixture
 def small_policy(policy: PolicyStore) -> PolicyStore:
-    """Return a policy whose runs are short: 2 episodes of 32 bars in 4 environments."""
+    """Return a policy whose runs are short: 2 episodes of 32 bars in 4 environments, from the newest version."""
+    policy.start_from, policy.seeds = "newest", 1
     config = policy.training_config()
     policy.environment = config.environment.model_copy(update={"episode_length": 32})
     policy.ppo = config.ppo.model_copy(

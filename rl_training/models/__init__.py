@@ -4,15 +4,14 @@ from rl_training.models.config_column import InvalidConfig, InvalidConfigError
 from rl_training.models.deployments import Deployment
 from rl_training.models.events import TrainingEvent, TrainingEventQuerySet
 from rl_training.models.idempotency_keys import IdempotencyKey
-from rl_training.models.policies import (
+from rl_training.models.policies import PolicyStore, PolicyStoreQuerySet
+from rl_training.models.policy_settings import (
     CHOICES,
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,
     MAX_RUN_MINUTES,
     MAX_STALL_MINUTES,
     RANGES,
-    PolicyStore,
-    PolicyStoreQuerySet,
     Promotion,
     StartFrom,
 )

@@ -18,7 +18,7 @@ def form_data(response: Any) -> dict[str, Any]:
     """Return what a browser sends when it saves the form as shown."""
     form = response.context["adminform"].form
     values = {field.html_name: field.value() for field in form}
-    return {name: value for name, value in values.items() if value not in (None, False)}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 def edit(client: Client, policy: PolicyStore, **fields: Any) -> Any:

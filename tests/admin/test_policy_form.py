@@ -136,6 +136,8 @@ def test_policy_with_invalid_config_is_listed_and_repaired(admin, policy):
 
 @pytest.fixture
 def version(policy):
+    policy.start_from = "newest"
+    policy.save_settings()
     config = {name: getattr(policy, name).model_dump(mode="json") for name in ("market", "environment", "ppo")}
     run = finished_run(policy, config=config)
     return PolicyVersion.objects.create(policy=policy, number=1, run=run, artifact="a", sha256="b", evaluation={})

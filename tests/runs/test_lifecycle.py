@@ -8,6 +8,7 @@ from rl_training.runs import lifecycle
 from rl_training.runs.lifecycle import Outcome
 from rl_training.streams import outbox, relay
 from tests.active_runs import claim
+from tests.stored import deploy
 
 pytestmark = pytest.mark.django_db
 
@@ -105,13 +106,30 @@ def refuse(*_, **__):
     raise OperationalError("the connection was ended")
 
 
-def test_next_run_starts_from_the_newest_version(policy, claimed):
-    version = succeed(claimed)
+def start_from(policy, word):
+    policy.start_from = word
+    policy.save_settings()
+
+
+@pytest.mark.parametrize(("word", "expected"), [("scratch", None), ("live", 1), ("newest", 2)])
+def test_start_rule_decides_the_initial_version(policy, claimed, word, expected):
+    deploy(succeed(claimed))
+    succeed(claim(lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)))
+    start_from(policy, word)
     run = lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND)
-    assert run.initial_version == TrainingRun.objects.get(pk=run.pk).initial_version == version
+    stored = TrainingRun.objects.get(pk=run.pk).initial_version
+    assert run.initial_version == stored
+    assert (stored and stored.number) == expected
+
+
+@pytest.mark.parametrize("word", ["live", "newest"])
+def test_start_rule_without_such_a_version_starts_from_scratch(policy, word):
+    start_from(policy, word)
+    assert lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND).initial_version is None
 
 
 def test_run_starts_from_the_version_made_while_it_waited_for_insertion(policy, claimed, monkeypatch):
+    start_from(policy, "newest")
     insert, made = lifecycle.insert, []
 
     def wait_and_insert(runs):

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def version(policy):
+    policy.start_from = "newest"
     config = {"market": MarketConfig(), "environment": EnvironmentConfig(), "ppo": PPOConfig()}
     stored = {name: value.model_dump(mode="json") for name, value in config.items()}
     run = finished_run(policy, config=stored, market_summary={"bars": 5000})

@@ -42,6 +42,8 @@ def test_slot_of_a_policy_with_an_active_run_stays_due(policy, run):
 def test_scheduled_run_starts_from_the_newest_version(policy, run):
     outcome = lifecycle.Outcome({}, {"artifact": "rl_v3/x-1", "sha256": "0" * 64, "evaluation": {}, "parent": None})
     version = lifecycle.succeed(claim(run), outcome)
+    policy.start_from = "newest"
+    policy.save_settings("start_from")
     [run] = slots.enqueue_due([policy], timezone.now())
     run.refresh_from_db()
     assert run.initial_version == version

@@ -82,9 +82,12 @@ def test_train_now_queues_a_run(operator, policy):
 def test_train_now_uses_the_options(operator, policy):
     html = operator.get("/policies/rl_v3/train/").content.decode()
     assert "Empty: 2, as the policy says." in html
+    assert "Empty: from scratch, as the policy says." in html
+    policy.start_from = "newest"
+    policy.save_settings()
     version = version_of(finished_run(policy))
     version_of(finished_run(policy), 2)
-    assert "Empty: the newest, version 2." in operator.get("/policies/rl_v3/train/").content.decode()
+    assert "Empty: the newest version, version 2." in operator.get("/policies/rl_v3/train/").content.decode()
     messages(operator, "/policies/rl_v3/train/", episodes="7", seed="3", initial_version="1")
     run = TrainingRun.objects.active().get()
     assert (run.episodes, run.config["seed"], run.initial_version) == (7, 3, version)

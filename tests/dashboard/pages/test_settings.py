@@ -104,6 +104,8 @@ def test_settings_beside_an_invalid_config_are_not_saved(operator, policy):
 
 
 def test_preview_says_that_learned_weights_will_not_be_used(operator, page, policy):
+    policy.start_from = "newest"
+    policy.save_settings()
     config = policy.training_config().model_dump(mode="json")
     version_of(finished_run(policy, config=config), 3)
     assert "The next run continues from version 3." in shown(

@@ -1,0 +1,66 @@
+"""The scalar settings of a policy: their ranges and words, and how forms and the database hold them to these."""
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+MAX_INTERVAL_MINUTES = 366 * 24 * 60
+MAX_EPISODES = 1_000_000
+MAX_STALL_MINUTES = 24 * 60
+MAX_RUN_MINUTES = 31 * 24 * 60
+MAX_SEEDS = 32
+MAX_NEW_BARS = 10_000_000
+# The settings that are whole numbers, with the least and the largest value of each.
+RANGES = {
+    "interval_minutes": (1, MAX_INTERVAL_MINUTES),
+    "episodes_per_run": (1, MAX_EPISODES),
+    "seeds": (1, MAX_SEEDS),
+    "min_new_bars": (0, MAX_NEW_BARS),
+    "stall_limit_minutes": (1, MAX_STALL_MINUTES),
+    "run_limit_minutes": (1, MAX_RUN_MINUTES),
+}
+
+
+class StartFrom(models.TextChoices):
+    """What each run of a policy starts from."""
+
+    SCRATCH = "scratch", "scratch: random weights"
+    LIVE = "live", "live: the weights of the live version"
+    NEWEST = "newest", "newest: the weights of the newest version"
+
+
+class Promotion(models.TextChoices):
+    """What makes a new version of a policy live."""
+
+    MANUAL = "manual", "manual: a person"
+    NEWEST = "newest", "newest: the run that makes it"
+
+
+# The settings that are one of a few words.
+CHOICES: dict[str, type[models.TextChoices]] = {"start_from": StartFrom, "promotion": Promotion}
+
+
+def range_validators(field: str) -> list[MinValueValidator | MaxValueValidator]:
+    """Return the validators of a setting that is a whole number."""
+    minimum, maximum = RANGES[field]
+    return [MinValueValidator(minimum), MaxValueValidator(maximum)]
+
+
+def range_constraint(field: str) -> models.CheckConstraint:
+    """Return the constraint by which the database refuses a `field` of a policy outside its range."""
+    minimum, maximum = RANGES[field]
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__gte": minimum, f"{field}__lte": maximum}),
+        name=f"policy_{field}_range",
+        violation_error_message=f"{field}: {minimum} to {maximum:,}.",
+    )
+
+
+def choice_constraint(field: str) -> models.CheckConstraint:
+    """Return the constraint by which the database refuses other words in a `field` of a policy than its choices."""
+    words = CHOICES[field].values
+    return models.CheckConstraint(
+        condition=Q(**{f"{field}__in": words}),
+        name=f"policy_{field}_known",
+        violation_error_message=f"{field}: one of {', '.join(words)}.",
+    )
