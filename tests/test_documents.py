@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.market.bars import MarketData, split_market
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market.price_file import load_file
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.ppo.ensemble import combined
 from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.run.checkpoint import load_policy, save_policy
 from rl_training.core.run.training import train
@@ -42,25 +44,32 @@ def run(program: str, name: str = "document") -> dict[str, Any]:
     return names
 
 
-def save_random_policy(folder: Path, *, normalises: bool, first_action: int, hidden_sizes: tuple[int, ...]) -> None:
-    size, generator = 11, np.random.default_rng(0)
-    shape = PolicyShape(size, 3, first_action, hidden_sizes, normalises, normalises)
-    policy = Policy.create(shape)
+def random_policy(seed: int, *, normalises: bool, first_action: int, hidden_sizes: tuple[int, ...]) -> Policy:
+    size, generator = 11, np.random.default_rng(seed)
+    policy = Policy.create(PolicyShape(size, 3, first_action, hidden_sizes, normalises, normalises))
+    weights = torch.Generator().manual_seed(seed)
     for parameter in policy.network.parameters():
-        parameter.data.normal_(generator=policy.generator)
+        parameter.data.normal_(generator=weights)
     if policy.observations is not None:
         policy.observations.update(generator.normal(1.0, 3.0, (100, size)).astype(np.float32))
+    return policy
+
+
+def save_random_policy(folder: Path, members: int, **shape: Any) -> None:
+    policy = combined([random_policy(seed, **shape) for seed in range(members)])
     environment = EnvironmentConfig()
     names = feature_names(environment.features)
     statistics = FeatureStatistics(names, (0.0,) * len(names), (1.0,) * len(names))
     save_policy(folder, policy, environment=environment, statistics=statistics, metadata={})
 
 
+@pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize(
     ("normalises", "first_action", "hidden_sizes"), [(False, 0, (64, 64)), (True, 0, (8,)), (True, 5, (16, 8, 4))]
 )
-def test_script_computes_actions_from_artifact(tmp_path, normalises, first_action, hidden_sizes):
-    save_random_policy(tmp_path / "p", normalises=normalises, first_action=first_action, hidden_sizes=hidden_sizes)
+def test_script_computes_actions_from_artifact(tmp_path, members, normalises, first_action, hidden_sizes):
+    shape = {"normalises": normalises, "first_action": first_action, "hidden_sizes": hidden_sizes}
+    save_random_policy(tmp_path / "p", members, **shape)
     observations = np.random.default_rng(1).normal(0, 3, (2000, 11)).astype(np.float32)
     expected = load_policy(tmp_path / "p").predict(observations)
     assert set(expected) == {first_action, first_action + 1, first_action + 2}

@@ -64,13 +64,14 @@ def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:
 
 def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
     now = timezone.now()
-    done = max(run.episodes_done, whole(progress.get("episode")))
+    # Of several members, `episode` counts those of one; other releases published no `episodes_done`.
+    published = progress.get("episodes_done", progress.get("episode"))
+    done = max(run.episodes_done, whole(published))
     at = run.heartbeat_at or now
     if entry is not None:
         at = max(at, datetime.fromtimestamp(entry[0] / 1000, tz=at.tzinfo))
-    envs, episode_length, rollout_length = (whole(n) for n in (run.num_envs, run.episode_length, run.rollout_length))
-    steps = run.episodes * envs * episode_length
-    steps_done = max(run.environment_steps, done * envs * episode_length, run.iterations_done * envs * rollout_length)
+    steps = run.episodes * whole(run.num_envs) * whole(run.episode_length) * members(run)
+    steps_done = max(run.environment_steps, whole(progress.get("environment_steps")), least_steps(run, done))
     share = min(1.0, steps_done / steps if steps else done / run.episodes)
     taken = (at - run.started_at).total_seconds() if run.started_at else 0.0
     moving = run.status == TrainingRun.Status.RUNNING and taken > 0 and share > 0
@@ -85,6 +86,21 @@ def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
         seconds_left=max(0.0, left) if left is not None else None,
         at=at,
     )
+
+
+def members(run: Any) -> int:
+    """Return the number of the run's members; a run of an older release has one."""
+    return whole(run.seeds) or 1
+
+
+def least_steps(run: Any, episodes_done: int) -> int:
+    """Return how many environment steps the finished episodes and iterations took, of a run read `watched`.
+
+    An older release stored the steps at the end of an episode only. Its runs have one member.
+    """
+    envs = whole(run.num_envs)
+    iterations = run.iterations_done * whole(run.rollout_length) if members(run) == 1 else 0
+    return max(episodes_done * members(run) * whole(run.episode_length), iterations) * envs
 
 
 def last_progress(runs: Sequence[TrainingRun]) -> dict[str, tuple[Id, dict[str, Any]]]:

@@ -10,6 +10,7 @@ from rl_training.flat_settings import differences, flatten
 CONFIG_KEYS = (
     "episodes",
     "seed",
+    "seeds",
     *(f"{name}.{field}" for name, of in SECTIONS.items() for field in of.model_fields),
 )
 

@@ -181,6 +181,16 @@ class TrainingConfig(Config):
     )
 
     @property
-    def total_timesteps(self) -> int:
-        """The environment steps of the run: episodes x num_envs x episode_length."""
+    def member_timesteps(self) -> int:
+        """The environment steps of each member: episodes x num_envs x episode_length."""
         return self.episodes * self.ppo.num_envs * self.environment.episode_length
+
+    @property
+    def member_iterations(self) -> int:
+        """The iterations of each member. The last one may be shorter than `rollout_length`."""
+        return -(-self.episodes * self.environment.episode_length // self.ppo.rollout_length)
+
+    @property
+    def total_timesteps(self) -> int:
+        """The environment steps of the run, of all members."""
+        return self.seeds * self.member_timesteps

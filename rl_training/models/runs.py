@@ -33,10 +33,10 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def watched(self) -> TrainingRunQuerySet:
         """Select the active runs, the earliest started first, with the sizes from which their environment steps follow.
 
-        Adds `num_envs`, `rollout_length` and `episode_length` of the run's config.
+        Adds `num_envs`, `rollout_length`, `episode_length` and `seeds` of the run's config, None where it lacks them.
         """
         sizes = {"num_envs": F("config__ppo__num_envs"), "rollout_length": F("config__ppo__rollout_length")}
-        sizes["episode_length"] = F("config__environment__episode_length")
+        sizes |= {"episode_length": F("config__environment__episode_length"), "seeds": F("config__seeds")}
         runs = self.active().select_related("policy").defer(*LARGE_RUN_COLUMNS).annotate(**sizes)
         runs = runs.with_heartbeat_age()
         return runs.order_by(F("started_at").asc(nulls_last=True), "pk")

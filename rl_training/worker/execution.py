@@ -22,7 +22,7 @@ from rl_training.worker.version_files import load_initial_version, store_version
 if TYPE_CHECKING:
     from rl_training.core.ppo.ppo import Iteration
     from rl_training.core.run.progress import Progress
-    from rl_training.core.run.training import TrainingResult
+    from rl_training.core.run.result import TrainingResult
 
 log = structlog.get_logger(__name__)
 
@@ -106,18 +106,21 @@ def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], 
     announcer = Announcer(run)
 
     def on_progress(progress: "Progress") -> None:
+        several = progress.members > 1
         log.info(
             "Episode complete",
             episode=f"{progress.episode}/{progress.episodes}",
+            **({"member": f"{progress.member}/{progress.members}"} if several else {}),
             reward=round(progress.episode_reward, 6),
             environment_steps=progress.environment_steps,
         )
-        owner.progress.episodes_done = progress.episode
-        owner.progress.environment_steps = progress.environment_steps
+        owner.progress.episodes_done = progress.episodes_done
         announcer.announce(
             {
                 "episode": progress.episode,
                 "episodes": run.episodes,
+                **({"member": progress.member, "members": progress.members} if several else {}),
+                "episodes_done": progress.episodes_done,
                 "reward": progress.episode_reward,
                 "avg_reward": progress.avg_reward,
                 "environment_steps": progress.environment_steps,
@@ -132,6 +135,7 @@ def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], 
 def _iteration_callback(owner: Owner) -> "Callable[[Iteration], None]":
     def on_iteration(iteration: "Iteration") -> None:
         owner.progress.iterations_done = iteration.iteration
+        owner.progress.environment_steps = iteration.timesteps
         fault_points.reach("iteration")
 
     return on_iteration
@@ -139,7 +143,7 @@ def _iteration_callback(owner: Owner) -> "Callable[[Iteration], None]":
 
 def columns(result: "TrainingResult") -> dict[str, Any]:
     """Return the columns of a training run that its result fills."""
-    return {name: getattr(result, name) for name in RESULT_COLUMNS} | {"episodes_done": len(result.episode_rewards)}
+    return {name: getattr(result, name) for name in (*RESULT_COLUMNS, "episodes_done")}
 
 
 def explain(error: Exception) -> str:

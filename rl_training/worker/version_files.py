@@ -14,7 +14,7 @@ from rl_training.worker.run_progress import RunStart
 if TYPE_CHECKING:
     from rl_training.core.market.bars import MarketData
     from rl_training.core.run.checkpoint import SavedPolicy
-    from rl_training.core.run.training import TrainingResult
+    from rl_training.core.run.result import TrainingResult
 
 log = structlog.get_logger(__name__)
 

@@ -63,6 +63,25 @@ def test_finished_run_stores_its_curve_and_announces_the_newest_metrics(finished
         assert math.isclose(last[name], finished.curve["iterations"][name][-1], rel_tol=1e-5)
 
 
+def test_run_of_several_members_makes_one_version_and_names_the_member(small_policy, streams, caplog):
+    run = enqueue(small_policy, seed=7)
+    TrainingRun.objects.filter(pk=run.pk).update(config=run.config | {"seeds": 2})
+    train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, run.episodes_done, run.iterations_done, run.environment_steps) == ("succeeded", 2, 4, 512)
+    assert len(run.episode_rewards) == 2
+    assert PolicyVersion.objects.get().run == run
+    lines = [record.msg for record in caplog.records if record.msg["event"] == "Episode complete"]
+    assert [(line["episode"], line["member"]) for line in lines] == [
+        *(("1/2", "1/2"), ("2/2", "1/2"), ("1/2", "2/2"), ("2/2", "2/2"))
+    ]
+    entries = [json.loads(fields["payload"]) for _, fields in streams.xrange("rl_v3.training.progress")]
+    keys = ("member", "members", "episode", "episodes_done", "environment_steps")
+    assert [tuple(entry[key] for key in keys) for entry in entries] == [
+        *((1, 2, 1, 0, 128), (1, 2, 2, 1, 256), (2, 2, 1, 1, 384), (2, 2, 2, 2, 512))
+    ]
+
+
 def test_finished_run_leaves_no_checkpoint(finished):
     assert [path for path in settings.CHECKPOINT_ROOT.iterdir() if finished.run_id in path.name] == []
 

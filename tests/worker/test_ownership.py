@@ -43,11 +43,11 @@ def test_curve_is_written_with_heartbeats_but_not_with_each_episode(claimed, set
         return claimed.episodes_done, claimed.curve["episodes"]["x"]
 
     owner.progress.follow_curves(curves)
-    curves.add_episodes(1, [0.5])
+    curves.add_episodes([(1, 0.5)])
     owner.progress.episodes_done = 1
     owner._tick(time.monotonic())
     assert stored_episodes() == (1, [1])
-    curves.add_episodes(2, [0.25])
+    curves.add_episodes([(2, 0.25)])
     owner.progress.episodes_done = 2
     owner._tick(time.monotonic())
     assert stored_episodes() == (2, [1])
@@ -58,7 +58,7 @@ def test_curve_is_written_with_heartbeats_but_not_with_each_episode(claimed, set
 def test_curve_of_a_lost_attempt_is_not_written(claimed):
     owner, curves = Owner(claimed), RunCurves()
     owner.progress.follow_curves(curves)
-    curves.add_episodes(1, [0.5])
+    curves.add_episodes([(1, 0.5)])
     TrainingRun.objects.update(attempt=2)
     owner.write_progress()
     claimed.refresh_from_db()

@@ -85,14 +85,16 @@
 
   function progressed(event) {
     const found = data(event);
-    const { episode, episodes, avg_reward: reward, environment_steps: steps } = found.payload ?? {};
+    const { episodes, avg_reward: reward, environment_steps: steps } = found.payload ?? {};
+    // Of several members, `episode` counts those of one; other releases published no `episodes_done`.
+    const episode = found.payload?.episodes_done ?? found.payload?.episode;
     const at = Number(found.entry?.split("-")[0]);
     const runs = all(`[data-run="${CSS.escape(found.run_id ?? "")}"]`);
     // The page may have missed the start of the run while it was disconnected.
     if (!runs.length) refreshSoon();
     for (const run of runs) {
       const known = Number(run.querySelector("[data-episode]")?.textContent ?? 0);
-      if (!(episode > known) && run.querySelector("[data-episode]")) continue;
+      if (!(episode >= known) && run.querySelector("[data-episode]")) continue;
       const needed = Number(run.dataset.steps);
       const share = Math.min(1, steps && needed ? steps / needed : episode / episodes);
       for (const bar of all("[data-share]", run)) bar.value = Math.max(bar.value, share);

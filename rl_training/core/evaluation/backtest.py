@@ -14,9 +14,9 @@ from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.ppo import policy as trained
-from rl_training.core.ppo.compiled_networks import FlatNetwork, Floats, forward
-from rl_training.core.ppo.compute import MOST_COMPILED_PARAMETERS
-from rl_training.core.ppo.normalisation import OBSERVATION_CLIP
+from rl_training.core.ppo.compiled_networks import Floats
+from rl_training.core.ppo.compiled_policy import CompiledPolicy, allocate_decisions, can_compile, compile_policy, decide
+from rl_training.core.ppo.ensemble import AnyPolicy, Ensemble
 from rl_training.core.trading.accounting import (
     COST,
     EQUITY,
@@ -34,8 +34,8 @@ from rl_training.core.trading.observation import Observer, fill_in
 
 POLICY, BUY_AND_HOLD, FLAT = ACCOUNTS = range(3)
 
-# Compiled code reports no progress, so it trades this many bars and returns. With the largest network that runs in
-# compiled code they take a few seconds; a call takes as long as a few bars.
+# Compiled code reports no progress, so it trades this many bars and returns, or of several members that many decisions.
+# With the largest network that runs in compiled code they take a few seconds; a call takes as long as a few bars.
 BARS_PER_CALL = 4096
 
 
@@ -56,16 +56,6 @@ class Backtest(NamedTuple):
     cost: FloatArray
     turnover: FloatArray
     held: npt.NDArray[np.bool_]  # whether a position was held through the bar, or was ruined during it
-
-
-class _Actor(NamedTuple):
-    """The network of a policy and how it reads observations of size D, for compiled code."""
-
-    network: FlatNetwork
-    mean: Floats  # [D]
-    scale: Floats  # [D]; an observation is (value - mean) x scale
-    clip: float
-    positions: FloatArray  # the target position of each action
 
 
 class _Bars(NamedTuple):
@@ -98,7 +88,7 @@ def run_backtest(
         turnover=np.empty((bars, len(ACCOUNTS))),
         held=np.empty((bars, len(ACCOUNTS)), np.bool_),
     )
-    if isinstance(policy, trained.Policy) and policy.actor_parameters <= MOST_COMPILED_PARAMETERS:
+    if isinstance(policy, trained.Policy | Ensemble) and can_compile(policy):
         _follow_network(policy, market, config, observer, backtest, on_bars)
     else:
         _follow(policy, market, config, observer, backtest, on_bars)
@@ -131,7 +121,7 @@ def _follow(
 
 
 def _follow_network(
-    policy: trained.Policy,
+    policy: AnyPolicy,
     market: MarketData,
     config: EnvironmentConfig,
     observer: Observer,
@@ -141,32 +131,25 @@ def _follow_network(
     bars = _Bars(
         observer.rows, observer.width, observer.largest_position, observer.first_bar, market.open, market.close
     )
-    actor, rates, accounts = _actor(policy, config), cost_rates(config), open_accounts(len(ACCOUNTS)).rows
-    for begin in range(0, len(backtest.cost), BARS_PER_CALL):
-        end = min(begin + BARS_PER_CALL, len(backtest.cost))
-        _follow_compiled(actor, bars, rates, backtest, begin, end, accounts)
+    compiled_policy, positions = compile_policy(policy), np.array(config.positions)
+    rates, accounts = cost_rates(config), open_accounts(len(ACCOUNTS)).rows
+    bars_per_call = max(1, BARS_PER_CALL // len(policy.members))
+    for begin in range(0, len(backtest.cost), bars_per_call):
+        end = min(begin + bars_per_call, len(backtest.cost))
+        _follow_compiled(compiled_policy, positions, bars, rates, backtest, begin, end, accounts)
         on_bars()
-
-
-def _actor(policy: trained.Policy, config: EnvironmentConfig) -> _Actor:
-    actor, size = policy.network.actor, policy.shape.observation_size
-    mean, scale, clip = np.zeros(size, np.float32), np.ones(size, np.float32), np.inf
-    if policy.observations is not None:
-        mean, scale = policy.observations.mean.numpy(), policy.observations.scale.numpy()
-        clip = OBSERVATION_CLIP
-    parameters = np.concatenate([parameter.detach().cpu().numpy().ravel() for parameter in actor.parameters()])
-    return _Actor(
-        network=FlatNetwork(parameters, np.array(actor.sizes)),
-        mean=mean,
-        scale=scale,
-        clip=clip,
-        positions=np.array(config.positions)[policy.shape.first_action :],
-    )
 
 
 @compiled
 def _follow_compiled(
-    actor: _Actor, bars: _Bars, rates: Rates, backtest: Backtest, begin: int, end: int, state: FloatArray
+    policy: CompiledPolicy,
+    positions: FloatArray,
+    bars: _Bars,
+    rates: Rates,
+    backtest: Backtest,
+    begin: int,
+    end: int,
+    state: FloatArray,
 ) -> None:
     """Trade the bars from `begin` to `end`. `state` holds the rows of the accounts, which are updated."""
     count = backtest.equity.shape[1]
@@ -174,18 +157,14 @@ def _follow_compiled(
     outcome, ruined = np.empty((3, count)), np.empty(count, np.bool_)
     target, opened, closed = np.zeros(count), np.empty(count), np.empty(count)
     target[BUY_AND_HOLD] = 1.0
-    sizes = actor.network.sizes
-    hidden, logits = np.empty((len(sizes) - 2, sizes[1:-1].max()), np.float32), np.empty((sizes[-1], 1), np.float32)
+    memory, action = allocate_decisions(policy, 1), np.empty(1, np.int64)
     for index in range(begin, end):
         bar = bars.first + index
         seen = bars.rows[bar : bar + 1].copy()
         # Only the first account, which is POLICY, is observed: `seen` has one row.
         fill_in(seen, bars.width, bars.largest_position, bars.close[bar : bar + 1], accounts)
-        for number in range(seen.shape[1]):
-            value = (seen[0, number] - actor.mean[number]) * actor.scale[number]
-            seen[0, number] = min(max(value, -actor.clip), actor.clip)
-        forward(actor.network, seen, hidden, logits)
-        target[POLICY] = actor.positions[logits[:, 0].argmax()]
+        decide(policy, seen, memory, action)
+        target[POLICY] = positions[action[0]]
         opened[:], closed[:] = bars.open[bar + 1], bars.close[bar + 1]
         trade_bar_into(accounts, target, opened, closed, rates, after, outcome, ruined)
         accounts, after = after, accounts

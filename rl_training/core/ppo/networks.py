@@ -88,9 +88,14 @@ def flatten_parameters(module: nn.Module) -> FlatParameters:
 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """Draw actions, int64 [n], from softmax(logits), [n, actions], by random numbers between 0 and 1, `uniform` [n].
+    """Draw actions, int64 [n], from softmax(logits), [n, actions]; see draw_from()."""
+    return draw_from(functional.softmax(logits, dim=1), uniform)
+
+
+def draw_from(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """Draw actions, int64 [n], from `probabilities`, [n, actions], by numbers between 0 and 1, `uniform` [n].
 
     The action is the first one whose cumulative probability exceeds the number.
     """
-    below = functional.softmax(logits, dim=1).cumsum(1)
-    return (below <= uniform.unsqueeze(1)).sum(1).clamp(max=logits.shape[1] - 1)
+    below = probabilities.cumsum(1)
+    return (below <= uniform.unsqueeze(1)).sum(1).clamp(max=probabilities.shape[1] - 1)

@@ -1,5 +1,6 @@
 """A policy as it is evaluated and saved: it takes observations and returns actions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -63,18 +64,18 @@ class Policy:
         Actions are the most probable ones, or drawn at random if not `deterministic`. Raises ValueError if an
         observation's size is not the policy's.
         """
-        rows = np.asarray(observations, dtype=np.float32)
-        size = self.shape.observation_size
-        if rows.size % size or rows.size == 0 or (rows.ndim == 1 and rows.size != size):
-            raise ValueError(f"observations of shape {rows.shape}: this policy observes {size} numbers")
-        with torch.inference_mode():
-            logits = self.logits(torch.from_numpy(rows.reshape(-1, size)))
-            if deterministic:
-                chosen = logits.argmax(1)
-            else:
-                chosen = draw(logits, torch.rand(len(logits), generator=self.generator))
-            actions: npt.NDArray[np.int64] = chosen.numpy() + self.shape.first_action
-        return actions.reshape(()) if rows.size == size and rows.ndim == 1 else actions
+        return choose_actions(lambda rows: self._choose(rows, deterministic), self.shape, observations)
+
+    def _choose(self, observations: Tensor, deterministic: bool) -> Tensor:
+        logits = self.logits(observations)
+        if deterministic:
+            return logits.argmax(1)
+        return draw(logits, torch.rand(len(logits), generator=self.generator))
+
+    @property
+    def members(self) -> "tuple[Policy, ...]":
+        """Return the policy itself, as the only member; see Ensemble."""
+        return (self,)
 
     @property
     def actor_parameters(self) -> int:
@@ -109,6 +110,24 @@ class Policy:
         for part, module in (("network", self.network), ("observations", self.observations), ("rewards", self.rewards)):
             if module is not None:
                 module.load_state_dict(part_of(tensors, part))
+
+
+def choose_actions(
+    choose: Callable[[Tensor], Tensor], shape: PolicyShape, observations: npt.ArrayLike
+) -> npt.NDArray[np.int64]:
+    """Return the environment's actions for `observations`, in their shape; see Policy.predict().
+
+    `choose` returns the indices of actions, [n], for observations, float32 [n, observation_size]. Raises ValueError if
+    an observation's size is not the policy's.
+    """
+    rows = np.asarray(observations, dtype=np.float32)
+    size = shape.observation_size
+    if rows.size % size or rows.size == 0 or (rows.ndim == 1 and rows.size != size):
+        raise ValueError(f"observations of shape {rows.shape}: this policy observes {size} numbers")
+    with torch.inference_mode():
+        chosen = choose(torch.from_numpy(rows.reshape(-1, size)))
+        actions: npt.NDArray[np.int64] = chosen.numpy() + shape.first_action
+    return actions.reshape(()) if rows.size == size and rows.ndim == 1 else actions
 
 
 def part_of(tensors: dict[str, Tensor], part: str) -> dict[str, Tensor]:

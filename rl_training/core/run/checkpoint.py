@@ -21,13 +21,15 @@ from torch import Tensor
 
 from rl_training.core.atomic import write_file, write_folder
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.ppo.policy import Policy, PolicyShape
+from rl_training.core.ppo.ensemble import AnyPolicy, load_members
+from rl_training.core.ppo.policy import PolicyShape
 from rl_training.core.trading.features import FeatureStatistics
 
-POLICY_FORMAT = 1
-CHECKPOINT_FORMAT = 3
-# Format 2 holds the episode rewards as JSON; see progress.restore().
-READABLE_CHECKPOINT_FORMATS = (2, CHECKPOINT_FORMAT)
+# A policy of several members has another format than a single policy, which older releases can read.
+POLICY_FORMAT, ENSEMBLE_FORMAT = 1, 2
+CHECKPOINT_FORMAT = 4
+# Formats 2 and 3 hold one member; format 2 holds the episode rewards as JSON. See progress.restore().
+READABLE_CHECKPOINT_FORMATS = (2, 3, CHECKPOINT_FORMAT)
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
 # A key in the metadata of a policy; see SavedPolicy.trained_until.
 TRAINED_UNTIL = "trained_until"
@@ -42,7 +44,7 @@ class CheckpointError(RuntimeError):
 class SavedPolicy:
     """A loaded policy with the environment it was trained in, its feature statistics and its manifest."""
 
-    policy: Policy
+    policy: AnyPolicy
     environment: EnvironmentConfig
     statistics: FeatureStatistics
     manifest: dict[str, Any]
@@ -78,7 +80,7 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
 
 def save_policy(
     path: Path,
-    policy: Policy,
+    policy: AnyPolicy,
     *,
     environment: EnvironmentConfig,
     statistics: FeatureStatistics,
@@ -89,12 +91,13 @@ def save_policy(
     `metadata` goes into the manifest and may hold only JSON values. Raises CheckpointError if the folder cannot be
     written; an existing folder then stays as it was.
     """
-    tensors = policy.tensors()
+    tensors, members = policy.tensors(), len(policy.members)
     digest = tensor_digest(tensors)
     manifest = _sealed(
         path,
-        POLICY_FORMAT,
+        POLICY_FORMAT if members == 1 else ENSEMBLE_FORMAT,
         {
+            **({} if members == 1 else {"members": members}),
             "digest": digest,
             "shape": asdict(policy.shape),
             "environment": environment.model_dump(),
@@ -115,14 +118,15 @@ def save_policy(
 
 def load_policy(path: Path) -> SavedPolicy:
     """Return the policy of save_policy(). Raises CheckpointError if it is missing, damaged or of another format."""
-    manifest = _unsealed(path / MANIFEST_FILE, (POLICY_FORMAT,), _read(path / MANIFEST_FILE))
+    formats = (POLICY_FORMAT, ENSEMBLE_FORMAT)
+    manifest = _unsealed(path / MANIFEST_FILE, formats, _read(path / MANIFEST_FILE))
     tensors, _ = _tensors(path / TENSORS_FILE)
     if tensor_digest(tensors) != manifest["digest"]:
         raise CheckpointError(f"{path / TENSORS_FILE}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
     try:
-        shape = manifest["shape"]
-        policy = Policy.create(PolicyShape(**{**shape, "hidden_sizes": tuple(shape["hidden_sizes"])}))
-        policy.load_tensors(tensors)
+        shape = PolicyShape(**{**manifest["shape"], "hidden_sizes": tuple(manifest["shape"]["hidden_sizes"])})
+        members = 1 if manifest["format"] == POLICY_FORMAT else manifest["members"]
+        policy = load_members(shape, members, tensors)
         environment = EnvironmentConfig.model_validate(manifest["environment"])
         statistics = FeatureStatistics.from_dict(manifest["statistics"])
     except (KeyError, TypeError, ValueError) as error:
@@ -167,7 +171,7 @@ def _unsealed(path: Path, readable: Sequence[int], text: bytes) -> dict[str, Any
         raise CheckpointError(f"{path}: damaged: not JSON: {error}") from error
     if not isinstance(content, dict) or content.get("format") not in readable:
         found = content.get("format") if isinstance(content, dict) else None
-        numbers = " and ".join(map(str, readable))
+        numbers = ", ".join(map(str, readable[:-1])) + f" and {readable[-1]}"
         raise CheckpointError(f"{path}: format {found!r}; this program reads format {numbers}")
     if content.pop("sha256", None) != _json_digest(content):
         raise CheckpointError(f"{path}: damaged: SHA-256 of its content is not the one that was saved with it")

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,9 @@ def metrics_of(iteration: Iteration) -> dict[str, float]:
 class Curve:
     """Means of metrics over neighbouring entries, in at most `POINTS` points.
 
+    Entries come in the order of their places. The members of a run train one after the other, so the places of one
+    member come again with the next: then the entry counts in the mean of the point that covers its place.
+
     Each point covers `width` entries. Once all points are complete, they are merged in pairs and `width` doubles, so a
     curve depends on its entries alone, not on when they came or on where the run was resumed. The last point may cover
     fewer entries. `places` are the numbers of each point's last entry.
@@ -51,15 +54,23 @@ class Curve:
 
     def add(self, place: int, values: Mapping[str, float]) -> None:
         """Add an entry; a missing value does not count in its point's mean."""
-        if self.entries == POINTS * self.width:
-            self._merge()
-        point = self.entries // self.width
-        self.places[point] = place
+        point = self._point(place)
         for column, name in enumerate(self.names):
             if name in values:
                 self.sums[point, column] += values[name]
                 self.counts[point, column] += 1
+
+    def _point(self, place: int) -> int:
+        """Return the point that covers a place; a place beyond all others extends the curve."""
+        points = math.ceil(self.entries / self.width)
+        if points and place <= self.places[points - 1]:
+            return int(np.searchsorted(self.places[:points], place))
+        if self.entries == POINTS * self.width:
+            self._merge()
+        point = self.entries // self.width
+        self.places[point] = place
         self.entries += 1
+        return point
 
     def _merge(self) -> None:
         self.width *= 2
@@ -92,20 +103,21 @@ class Curve:
 
 
 class RunCurves:
-    """The curves of a run. Training adds to them while another thread may read them."""
+    """The curves of a run, means over its members. Training adds to them while another thread may read them."""
 
     def __init__(self) -> None:
         self._curves = {"episodes": Curve([REWARD]), "iterations": Curve([*METRICS])}
         self._lock = threading.Lock()
 
     def add_iteration(self, iteration: Iteration) -> None:
+        """Add an iteration of a member, which counts its iterations from 1."""
         with self._lock:
             self._curves["iterations"].add(iteration.iteration, metrics_of(iteration))
 
-    def add_episodes(self, first: int, rewards: Sequence[float]) -> None:
-        """Add the rewards of finished episodes; `first` is the number of the first of them, counted from 1."""
+    def add_episodes(self, rewards: Iterable[tuple[int, float]]) -> None:
+        """Add finished episodes: the number of each, counted from 1, and its reward."""
         with self._lock:
-            for episode, reward in enumerate(rewards, start=first):
+            for episode, reward in rewards:
                 self._curves["episodes"].add(episode, {REWARD: reward} if math.isfinite(reward) else {})
 
     def as_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import torch
 
 from rl_training.core.evaluation import backtest
 from rl_training.core.evaluation.backtest import run_backtest
+from rl_training.core.ppo.ensemble import combined
 from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.trading.features import FeatureStatistics
 from rl_training.core.trading.observation import Observer, observation_names
@@ -17,7 +18,11 @@ class OnlyPredict:
         self.predict = policy.predict
 
 
-def policy_for(config, normalises_observations=False, hidden_sizes=(16, 8)):
+def policy_for(config, normalises_observations=False, hidden_sizes=(16, 8), members=1):
+    return combined([member_for(config, normalises_observations, hidden_sizes, 5 + n) for n in range(members)])
+
+
+def member_for(config, normalises_observations, hidden_sizes, seed):
     shape = PolicyShape(
         observation_size=len(observation_names(config)),
         action_count=len(config.positions),
@@ -26,23 +31,24 @@ def policy_for(config, normalises_observations=False, hidden_sizes=(16, 8)):
         normalises_observations=normalises_observations,
         normalises_rewards=False,
     )
-    policy = Policy.create(shape, torch.Generator().manual_seed(5))
+    policy = Policy.create(shape, torch.Generator().manual_seed(seed))
     for parameter in policy.network.actor.parameters():
         parameter.data *= 4
     if policy.observations is not None:
         policy.observations.update(
-            np.random.default_rng(1).normal(0.3, 2, (50, shape.observation_size)).astype(np.float32)
+            np.random.default_rng(seed).normal(0.3, 2, (50, shape.observation_size)).astype(np.float32)
         )
     return policy
 
 
+@pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("normalises_observations", [False, True])
 @pytest.mark.parametrize("ruin_fraction", [0.01, 0.9])
-def test_a_compiled_network_equals_predict_at_each_bar(normalises_observations, ruin_fraction):
+def test_a_compiled_network_equals_predict_at_each_bar(members, normalises_observations, ruin_fraction):
     market = random_market(600, seed=2)
     config = rules(features=["log_return_5", "range"], ruin_fraction=ruin_fraction, borrow_rate=1e-5)
     observer = Observer(market, config, FeatureStatistics.fit(market, config))
-    policy = policy_for(config, normalises_observations)
+    policy = policy_for(config, normalises_observations, members=members)
     compiled = run_backtest(policy, market, config, observer)
     interpreted = run_backtest(OnlyPredict(policy), market, config, observer)
     assert np.unique(compiled.turnover[:, 0]).size > 10

@@ -157,11 +157,11 @@ def test_tensors_of_another_policy_are_refused(saved, policy):
 
 def test_another_format_is_refused(saved, tmp_path):
     manifest = json.loads((saved / "manifest.json").read_text())
-    (saved / "manifest.json").write_text(json.dumps({**manifest, "format": 2}))
-    with pytest.raises(CheckpointError, match=r"manifest\.json: format 2; this program reads format 1"):
+    (saved / "manifest.json").write_text(json.dumps({**manifest, "format": 3}))
+    with pytest.raises(CheckpointError, match=r"manifest\.json: format 3; this program reads format 1 and 2"):
         load_policy(saved)
     save_file(TENSORS, tmp_path / "other", metadata={"checkpoint": '{"format": 0}'})
-    with pytest.raises(CheckpointError, match="other: format 0; this program reads format 2 and 3"):
+    with pytest.raises(CheckpointError, match="other: format 0; this program reads format 2, 3 and 4"):
         load_checkpoint(tmp_path / "other")
 
 

@@ -49,6 +49,16 @@ def test_missing_value_does_not_count_in_the_mean():
     assert (found["a"][-1], found["b"][-1]) == (1.0, None)
 
 
+@pytest.mark.parametrize("entries", [3, 500])
+def test_entry_at_a_known_place_counts_in_its_points_mean(entries):
+    curve, once = filled(entries), filled(entries).as_dict()
+    for number in range(1, entries + 1):
+        curve.add(number, {"value": number + 8.0})
+    found = curve.as_dict()
+    assert (found["x"], found["width"]) == (once["x"], once["width"])
+    assert found["value"] == pytest.approx([value + 4 for value in once["value"]])
+
+
 @pytest.mark.parametrize("stop", [1, 150, POINTS, POINTS + 1, 777])
 def test_continued_curve_equals_the_uninterrupted_one(stop):
     continued = filled(0)
@@ -62,7 +72,7 @@ def test_checkpoint_without_curves_or_with_others_begins_new_ones():
     curves = RunCurves()
     curves.load_tensors({}, "curves")
     curves.load_tensors({f"curves.iterations.{key}": value for key, value in filled(5).tensors().items()}, "curves")
-    curves.add_episodes(7, [0.5, math.nan])
+    curves.add_episodes([(7, 0.5), (8, math.nan)])
     assert curves.as_dict()["episodes"] == {"x": [7, 8], "reward": [0.5, None], "width": 1}
     assert curves.as_dict()["iterations"]["x"] == []
 

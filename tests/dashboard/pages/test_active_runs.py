@@ -43,6 +43,18 @@ def test_finished_iterations_count_between_episodes(policy, streams):
     assert (found.steps, found.share) == (1024, 192 / 1024)
 
 
+def test_progress_of_several_members_neither_waits_nor_goes_back(policy, streams):
+    # 3 members of 8 episodes take 3,072 steps; the second one has finished its first episode.
+    run = active_run(policy, started_at=timezone.now(), config=SIZES | {"seeds": 3}, episodes_done=2)
+    TrainingRun.objects.filter(pk=run.pk).update(environment_steps=1152, iterations_done=18)
+    watched = TrainingRun.objects.watched().get(pk=run.pk)
+    found = shown(watched, None, {})
+    assert (found.steps, found.share, found.episodes_done) == (3072, 1152 / 3072, 2)
+    entry = {"episode": 2, "member": 2, "members": 3, "episodes_done": 3, "environment_steps": 1280}
+    found = shown(watched, None, entry)
+    assert (found.share, found.episodes_done) == (1280 / 3072, 3)
+
+
 @pytest.mark.parametrize(
     "config", [{}, [], {"ppo": 3}, {"ppo": {"num_envs": "x"}, "environment": {"episode_length": -1}}]
 )
