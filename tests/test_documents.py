@@ -141,6 +141,7 @@ def test_numbers_of_split_and_episodes_in_document_are_right():
     config = TrainingConfig()
     market = planted_market(MarketConfig(source="planted", bars=5000))
     training, later = split_market(market, config.market.train_fraction)
+    assert later is not None
     statistics = FeatureStatistics.fit(training, config.environment)
     first = Observer(later, config.environment, statistics).first_bar
     assert (len(training), first, len(later) - 1 - first) == (4000, 103, 896)

@@ -96,6 +96,7 @@ class PlantedMarket:
     def evaluation(self) -> "EvaluationBars":
         """Return the later bars, observed with the feature statistics of the earlier ones."""
         earlier, later = split_market(planted_market(self.market), self.market.train_fraction)
+        assert later is not None
         statistics = TradingVectorEnv(earlier, self.environment, 1).statistics
         length = (len(later) - 200) // STRETCHES
         rules = self.environment.model_copy(update={"episode_length": length})

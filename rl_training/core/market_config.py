@@ -106,8 +106,9 @@ class MarketConfig(Config):
     train_fraction: float = Field(
         default=0.8,
         ge=0.1,
-        le=0.95,
-        description="Share of the bars, from the first on, to train on; the rest is for evaluation. 0.1 to 0.95.",
+        le=1.0,
+        description="Share of the bars, from the first on, to train on; the rest is held out for evaluation. 0.1 to 1; "
+        "with 1 there is no evaluation.",
     )
 
     def broken_rules(self) -> Iterator[BrokenRule]:

@@ -83,6 +83,6 @@ def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "Train
     return {
         "artifact": artifact,
         "sha256": result.weights_digest,
-        "evaluation": result.evaluation.as_dict(),
+        "evaluation": result.stored_evaluation,
         "parent": parent,
     }

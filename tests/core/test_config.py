@@ -67,7 +67,7 @@ def test_all_problems_of_a_config_are_reported_at_once():
         TrainingConfig.model_validate({"market": wrong, "ppo": {"gamma": 2, "num_envs": 1, "hidden_sizes": [0]}})
     assert dict(find_problems(error.value)) == {
         "market.timeframe": "must be a number from 1 to 999 and s, m, h, d or w, such as 15m, 1h or 1d, got 1H",
-        "market.train_fraction": "Input should be less than or equal to 0.95, got 7",
+        "market.train_fraction": "Input should be less than or equal to 1, got 7",
         "market.bogus": "Extra inputs are not permitted",
         "market.exchange": "required when source is exchange; an id that ccxt knows, such as kraken",
         "market.symbol": "required when source is exchange; what is traded there, such as BTC/USD",

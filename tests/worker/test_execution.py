@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from rl_training.alerts.version_facts import last_versions
 from rl_training.files import artifacts
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.runs import lifecycle
@@ -80,6 +81,26 @@ def test_run_of_several_members_makes_one_version_and_names_the_member(small_pol
     assert [tuple(entry[key] for key in keys) for entry in entries] == [
         *((1, 2, 1, 0, 128), (1, 2, 2, 1, 256), (2, 2, 1, 1, 384), (2, 2, 2, 2, 512))
     ]
+
+
+def test_version_trained_on_all_bars_has_an_empty_evaluation(small_policy, streams, client, admin_user):
+    small_policy.market = small_policy.market.model_copy(update={"train_fraction": 1.0})
+    small_policy.save_settings()
+    run = enqueue(small_policy)
+    train_policy(run.run_id)
+    version = PolicyVersion.objects.get()
+    assert (version.run.status, version.evaluation) == ("succeeded", {})
+    assert [one.total_return for _, found in last_versions([small_policy.pk], 3) for one in found] == [None]
+    client.force_login(admin_user)
+    pages = (
+        "",
+        "policies/rl_v3/",
+        "policies/rl_v3/versions/1/",
+        f"runs/{run.run_id}/",
+        "api/v1/policies/rl_v3/versions/1/",
+    )
+    for path in (*pages, "charts/rl_v3/held-out.json"):
+        assert client.get(f"/{path}").status_code == 200, path
 
 
 def test_finished_run_leaves_no_checkpoint(finished):

@@ -153,20 +153,21 @@ def training_bars(bars: int, train_fraction: float) -> int:
     return int(bars * train_fraction)
 
 
-def split_market(market: MarketData, train_fraction: float) -> tuple[MarketData, MarketData]:
+def split_market(market: MarketData, train_fraction: float) -> tuple[MarketData, MarketData | None]:
     """Return the first `train_fraction` of the bars, rounded down, for training and all later ones for evaluation.
+
+    With a `train_fraction` of 1 there are no later ones: None.
 
     The slices are views and share no bar. The gap between them lies at the start of the later slice: decisions on a
     slice begin after the longest feature window inside it, so no feature of an evaluated decision depends on a bar of
-    the training slice. Raises MarketDataError if one slice would be empty.
+    the training slice. Raises MarketDataError if there would be no bar to train on.
     """
     bars = training_bars(len(market), train_fraction)
-    if not 0 < bars < len(market):
+    if bars == 0:
         raise MarketDataError(
-            f"{len(market)} bars at train_fraction {train_fraction:g} leave {bars} to train on and "
-            f"{len(market) - bars} to evaluate on; each needs at least 1"
+            f"{len(market)} bars at train_fraction {train_fraction:g} leave 0 to train on; at least 1 is needed"
         )
-    return market[:bars], market[bars:]
+    return market[:bars], market[bars:] if bars < len(market) else None
 
 
 def _read_only(values: Any, name: str, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -31,24 +31,28 @@ def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) 
     }
     now = form_of(config.environment, config.ppo) | {"observation size": len(observation_names(config.environment))}
     problems = [f"{name}: the policy's {was[name]}, the config's {now[name]}" for name in differing(was, now)]
-    first = split_market(market, config.market.train_fraction)[1].timestamp[:1]
-    if policy.trained_until is not None and (first <= policy.trained_until).any():
-        problems.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first[0]} on")
+    later = split_market(market, config.market.train_fraction)[1]
+    if later is not None and policy.trained_until is not None and later.timestamp[0] <= policy.trained_until:
+        first = later.timestamp[0]
+        problems.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first} on")
     if problems:
         raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(problems)}")
 
 
-def check_enough(config: TrainingConfig, training: MarketData, later: MarketData) -> None:
-    """Raise MarketDataError with the number of bars needed, if the training slice or the later slice is too short."""
+def check_enough(config: TrainingConfig, training: MarketData, later: MarketData | None) -> None:
+    """Raise MarketDataError with the number of bars needed, if the training slice or the later slice is too short.
+
+    There is no later slice where all bars are for training.
+    """
     window, length = longest_window(config.environment.features), config.environment.episode_length
     share = config.market.train_fraction
     for part, of, needed, purpose, decisions in (
         (training, share, window + length + 1, "to train on", f"an episode's {length} decisions"),
         (later, 1 - share, window + 2, "to evaluate on", "one decision"),
     ):
-        if len(part) < needed:
+        if part is not None and len(part) < needed:
             raise MarketDataError(
-                f"{len(part)} of the {len(training) + len(later)} bars are {purpose}, but at least {needed} are "
+                f"{len(part)} of the {len(training) + len(later or ())} bars are {purpose}, but at least {needed} are "
                 f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
                 f"train_fraction of {share:g} that is about {math.ceil(needed / of)} bars in all",
                 file=config.market.label,

@@ -16,10 +16,11 @@ from rl_training.core.trading.features import FeatureStatistics
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a run, over all its members. A stopped run has the rewards and losses so far, and no evaluation.
+    """The result of a run, over all its members. A stopped run has the rewards and losses so far.
 
-    episodes_done    the finished episodes of all members, divided by the number of members and rounded down
-    episode_rewards  the reward of each episode, the mean over the members that finished it
+    episodes_done       the finished episodes of all members, divided by the number of members and rounded down
+    episode_rewards     the reward of each episode, the mean over the members that finished it
+    evaluation_or_none  the evaluation on the held-out bars; None for a stopped run, and where no bars are held out
     """
 
     stopped: bool
@@ -39,10 +40,15 @@ class TrainingResult:
 
     @property
     def evaluation(self) -> Evaluation:
-        """The evaluation on the later bars. Raises RuntimeError if the run was stopped."""
+        """The evaluation on the held-out bars. Raises RuntimeError if there is none."""
         if self.evaluation_or_none is None:
-            raise RuntimeError("a run that was stopped has no evaluation")
+            raise RuntimeError("a run that was stopped, or that has no held-out bars, has no evaluation")
         return self.evaluation_or_none
+
+    @property
+    def stored_evaluation(self) -> dict[str, Any]:
+        """The evaluation as JSON values; empty if no bars are held out."""
+        return {} if self.evaluation_or_none is None else self.evaluation_or_none.as_dict()
 
     @property
     def avg_reward(self) -> float | None:
@@ -62,5 +68,5 @@ class TrainingResult:
     def save(self, path: Path, **metadata: Any) -> str:
         """Write the policy with its market, its evaluation and `metadata` into a folder; see save_policy()."""
         notes = {"market": self.market_summary, TRAINED_UNTIL: str(self.trained_until)}
-        notes |= {"evaluation": self.evaluation.as_dict(), **metadata}
+        notes |= {"evaluation": self.stored_evaluation, **metadata}
         return save_policy(path, self.policy, environment=self.environment, statistics=self.statistics, metadata=notes)

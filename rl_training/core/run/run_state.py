@@ -172,7 +172,7 @@ class RunState:
         return bool(ended)
 
     def result(self, while_evaluating: Callable[[], None]) -> TrainingResult:
-        """Return the result of the run, evaluated if all members are trained."""
+        """Return the result of the run, evaluated if all members are trained and bars are held out."""
         stopped = self.environment_steps < self.config.total_timesteps
         policy, statistics = combined([*self.finished, self.ppo.policy]), self.env.statistics
         return TrainingResult(
@@ -190,7 +190,7 @@ class RunState:
             curves=self.curves,
             weights_digest=tensor_digest(policy.tensors()),
             evaluation_or_none=None
-            if stopped
+            if stopped or self.later is None
             else evaluate(
                 policy, self.later, self.config.environment, statistics=statistics, on_progress=while_evaluating
             ),

@@ -38,7 +38,7 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     threads: int = 1,
 ) -> TrainingResult:
-    """Train on the first `train_fraction` of the bars and evaluate on the rest.
+    """Train on the first `train_fraction` of the bars and evaluate on the rest, if there is any.
 
     `config.seeds` members are trained one after the other, each with a seed of its own, and decide together as an
     Ensemble. Counts of iterations and environment steps are over all members.

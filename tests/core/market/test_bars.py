@@ -158,11 +158,19 @@ def test_bars_per_year_are_bars_divided_by_years():
 
 def test_a_split_gives_the_earlier_bars_to_training():
     train, later = split_market(flat([HOUR * hour for hour in range(11)]), 0.8)
-    assert len(train) == 8
-    assert len(later) == 3
+    assert later is not None
+    assert (len(train), len(later)) == (8, 3)
     assert train.timestamp[-1] < later.timestamp[0]
 
 
-def test_a_split_with_an_empty_slice_is_refused():
-    with pytest.raises(MarketDataError, match=r"3 bars at train_fraction 0.1 leave 0 to train on and 3 to evaluate on"):
+def test_all_bars_can_be_for_training():
+    bars = flat([HOUR * hour for hour in range(11)])
+    train, later = split_market(bars, 1.0)
+    assert (train.digest, later) == (bars.digest, None)
+
+
+def test_a_split_without_training_bars_is_refused():
+    with pytest.raises(
+        MarketDataError, match=r"3 bars at train_fraction 0.1 leave 0 to train on; at least 1 is needed"
+    ):
         split_market(market(), 0.1)

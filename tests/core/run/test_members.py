@@ -39,6 +39,7 @@ def test_each_member_is_trained_as_a_run_by_itself(three, single):
         expected = alone.policy.tensors()
         assert all(torch.equal(tensor, expected[name]) for name, tensor in member.tensors().items())
     later = split_market(MARKET, 0.7)[1]
+    assert later is not None
     ensemble = Ensemble(tuple(alone.policy for alone in single))
     assert three.evaluation == evaluate(ensemble, later, CONFIG.environment, statistics=three.statistics)
 

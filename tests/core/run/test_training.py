@@ -67,6 +67,7 @@ def test_a_saved_policy_decides_like_the_trained_one(tmp_path, whole):
         (36, 0.7, "sp500: 25 of the 36 bars are to train on, but at least 26 .* about 38 bars in all"),
         (40, 0.95, "sp500: 2 of the 40 bars are to evaluate on, but at least 3 .* about 60 bars in all"),
         (1, 0.5, "leave 0"),
+        (25, 1.0, "25 of the 25 bars are to train on, but at least 26 .* about 26 bars in all"),
     ],
 )
 def test_too_few_bars_are_refused_before_training(count, fraction, named):
@@ -75,6 +76,18 @@ def test_too_few_bars_are_refused_before_training(count, fraction, named):
     with pytest.raises(MarketDataError, match=named):
         train(config, bars(count), on_iteration=seen.append)
     assert not seen
+
+
+def test_run_on_all_bars_has_no_evaluation(tmp_path):
+    result = train(changed(CONFIG, market__train_fraction=1.0), MARKET)
+    assert not result.stopped
+    assert result.evaluation_or_none is None
+    assert result.trained_until == MARKET.timestamp[-1]
+    assert result.statistics == FeatureStatistics.fit(MARKET, CONFIG.environment)
+    result.save(tmp_path / "policy")
+    assert load_policy(tmp_path / "policy").manifest["metadata"]["evaluation"] == {}
+    with pytest.raises(RuntimeError, match="no held-out bars, has no evaluation"):
+        _ = result.evaluation
 
 
 def test_torch_has_several_threads_only_for_large_networks(whole):
