@@ -157,6 +157,16 @@ def streams(redis_server: None) -> "redis.Redis":
 
 
 @pytest.fixture
+def artifact_root(settings: Any, tmp_path: Path) -> Path:
+    """Return the folder of an artifact storage that is empty and this test's own."""
+    root = tmp_path / "artifacts"
+    options = settings.STORAGES["artifacts"]["OPTIONS"] | {"location": root}
+    settings.STORAGES = settings.STORAGES | {"artifacts": settings.STORAGES["artifacts"] | {"OPTIONS": options}}
+    settings.ARTIFACT_ROOT = root
+    return root
+
+
+@pytest.fixture
 def policy(db: None) -> PolicyStore:
     # A transactional test empties the tables, and with them the policy that a migration inserted.
     return PolicyStore.objects.get_or_create(name="rl_v3")[0]

@@ -15,7 +15,7 @@ os.environ |= {
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
     **dict.fromkeys(["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "METRICS_TOKEN"], ""),
     **dict.fromkeys(["FLOWER_URL", "CSRF_TRUSTED_ORIGINS"], ""),
-    **dict.fromkeys(["WORKER_CONCURRENCY", "TRAINING_THREADS", "EVENT_RETENTION_DAYS"], ""),
+    **dict.fromkeys(["WORKER_CONCURRENCY", "TRAINING_THREADS", "EVENT_RETENTION_DAYS", "BARS_RETENTION_DAYS"], ""),
     "HTTPS": "0",
     "WEB_HOST": "127.0.0.1",
     "WEB_PORT": "8000",

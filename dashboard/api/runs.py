@@ -78,6 +78,11 @@ class RunDetail(Run):
     )
     config = StoredObject(help_text="What it was started with.")
     market_summary = StoredObject(allow_null=True)
+    computing_environment = StoredObject(
+        allow_null=True,
+        help_text="Versions of code and libraries, kernels and device that the last attempt computed with; `earlier`: "
+        "those of earlier attempts that differ.",
+    )
     episode_rewards = StoredNumbers()
     curve = StoredObject(
         allow_null=True, help_text="Episode rewards and PPO's metrics over the run, in at most 200 points each."

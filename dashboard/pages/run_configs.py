@@ -1,4 +1,4 @@
-"""The config snapshot of a run as text, and its changes since the previous run."""
+"""The config and the computing environment of a run as text, and the config's changes since the previous run."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,10 @@ CONFIG_KEYS = (
     "seeds",
     *(f"{name}.{field}" for name, of in SECTIONS.items() for field in of.model_fields),
 )
+
+# The key of the environments of earlier attempts, as in core/run/computing_environment.py, which imports torch.
+EARLIER = "earlier"
+COMPUTING_KEYS = ("code.version", "code.sha256", "device", "threads", "libraries.python")
 
 
 def config_changes(old: Any, new: Any) -> list[dict[str, Any]]:
@@ -33,6 +37,22 @@ def config_groups(config: Any) -> list[tuple[str, list[tuple[str, str]]]]:
         group, _, field = key.rpartition(".")
         groups.setdefault(group or "training", []).append((field, value))
     return list(groups.items())
+
+
+def computing_environment(stored: Any) -> dict[str, str]:
+    """Return the computing environment of a run as text by name: `code.version`, `libraries.torch` ...
+
+    An environment of earlier attempts is shown by its differences from that of the last one.
+    """
+    if not isinstance(stored, dict):
+        return {}
+    last = flat({name: value for name, value in stored.items() if name != EARLIER and value is not None})
+    found = in_order(last, COMPUTING_KEYS)
+    earlier = stored.get(EARLIER)
+    for number, other in enumerate(earlier if isinstance(earlier, list) else [], start=1):
+        changes = [f"{change['field']}: {change['old']}" for change in differences(flat(other), last) if change["old"]]
+        found[f"earlier attempt, difference {number}"] = "; ".join(changes)
+    return found
 
 
 def in_order(found: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.http import Http404, QueryDict
 from dashboard.access import Page
 from dashboard.charts.curves import charts_of
 from dashboard.pages.active_runs import active_runs, current_stream_id
-from dashboard.pages.run_configs import config_changes, config_groups, in_order
+from dashboard.pages.run_configs import computing_environment, config_changes, config_groups, in_order
 from dashboard.templatetags.figures import is_number, percent, seconds
 from dashboard.timestamps import in_utc
 from quantum_trader.text import encodable
@@ -131,6 +131,7 @@ class RunPage(Page):
             changes=config_changes(previous["config"], run.config) if previous else [],
             config=config_groups(run.config),
             market=in_order(run.market_summary, MARKET_KEYS) if isinstance(run.market_summary, dict) else {},
+            computing=computing_environment(run.computing_environment),
             outcome=outcome(run),
             charts=charts_of(run),
             events=[(event, pretty(event.payload)) for event in events],

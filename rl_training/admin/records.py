@@ -92,7 +92,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
         ("Attempt", {"fields": ("attempt", "progress", "iterations_done", "duration", "environment_steps")}),
         ("Outcome", {"fields": ("shown_start", "made", "announced")}),
         ("Rewards and losses", {"fields": RUN_METRICS}),
-        ("Details", {"fields": ("shown_episode_rewards", "shown_market", "shown_config")}),
+        ("Details", {"fields": ("shown_episode_rewards", "shown_market", "shown_computing", "shown_config")}),
     )
 
     slot = time_column("scheduled_for", "slot")
@@ -180,6 +180,10 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     @admin.display(description="market")
     def shown_market(self, run: TrainingRun) -> str | SafeString:
         return pretty_json(run.market_summary)
+
+    @admin.display(description="computing environment")
+    def shown_computing(self, run: TrainingRun) -> str | SafeString:
+        return pretty_json(run.computing_environment)
 
     @admin.display(description="settings")
     def shown_config(self, run: TrainingRun) -> str | SafeString:

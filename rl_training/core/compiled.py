@@ -11,20 +11,27 @@ from typing import Any
 import numba
 
 
+def digest_of_sources() -> str:
+    """Return the SHA-256, in hex, of all source files of core, in subfolders too, in the order of their paths."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def cache_by_source() -> None:
-    """Set numba's cache to a folder whose name is a digest of all source files of core, in subfolders too.
+    """Set numba's cache to a folder whose name holds the digest of the sources.
 
     By itself, numba compares only the file of the compiled function. After an update of the project it would reuse a
     cached function that contains an old version of a function from another file.
     """
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
     config: Any = numba.config
     root = Path(config.CACHE_DIR or Path(__file__).parent / "__pycache__")
-    config.CACHE_DIR = str(root / f"compiled-{digest.hexdigest()[:16]}")
+    config.CACHE_DIR = str(root / f"compiled-{SOURCES_DIGEST[:16]}")
 
 
+# Of the sources that this process runs: a source that changes later has no effect on it.
+SOURCES_DIGEST = digest_of_sources()
 cache_by_source()
 
 # Division by zero gives infinity or NaN by IEEE 754, as in numpy, instead of an exception.

@@ -17,7 +17,7 @@ from rl_training.models.policy_settings import (
 )
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
 from rl_training.models.totals import Measure, RunTotal
-from rl_training.models.versions import PolicyVersion
+from rl_training.models.versions import PolicyVersion, PolicyVersionQuerySet
 
 __all__ = [
     "CHOICES",
@@ -34,6 +34,7 @@ __all__ = [
     "PolicyStore",
     "PolicyStoreQuerySet",
     "PolicyVersion",
+    "PolicyVersionQuerySet",
     "Promotion",
     "RunTotal",
     "StartFrom",

@@ -57,7 +57,7 @@ RESULT_COLUMNS = (*RUN_METRICS, "environment_steps", "episode_rewards", "curve",
 # A run in the charts of its policy.
 CHART_COLUMNS = ("pk", "status", "finished_at", "duration_seconds", "avg_reward", "episodes_done", "environment_steps")
 # These may hold much data for one run: a list of runs leaves them in the database.
-LARGE_RUN_COLUMNS = ("config", "market_summary", "episode_rewards", "curve", "traceback")
+LARGE_RUN_COLUMNS = ("config", "market_summary", "computing_environment", "episode_rewards", "curve", "traceback")
 
 
 def large_run_columns(relation: str) -> list[str]:

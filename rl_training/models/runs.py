@@ -208,6 +208,15 @@ class TrainingRun(models.Model):
     # it is validated only when the run starts.
     config = models.JSONField()
     market_summary = models.JSONField(null=True, blank=True)
+    # The value in `market_summary` has no index. Retention looks bars up by this column.
+    bars_digest = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Digest under which the bars are stored."
+    )
+    computing_environment = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Versions and kernels that the last attempt computes with; see core/run/computing_environment.py.",
+    )
     duration_seconds = models.FloatField(null=True, blank=True)
     avg_reward = models.FloatField(null=True, blank=True)
     final_reward = models.FloatField(null=True, blank=True)
@@ -233,6 +242,7 @@ class TrainingRun(models.Model):
             models.Index(fields=["status", "-queued_at"], name="run_of_status"),
             models.Index(fields=["trigger", "-queued_at"], name="run_of_trigger"),
             models.Index(fields=["-finished_at"], condition=Q(finished_at__isnull=False), name="run_finished_at"),
+            models.Index(fields=["bars_digest", "finished_at"], condition=~Q(bars_digest=""), name="run_bars"),
             models.Index(
                 fields=["status", "heartbeat_at"], condition=Q(status__in=["queued", "running"]), name="run_active"
             ),

@@ -17,6 +17,7 @@ from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import slots
 from rl_training.streams import relay, retention
+from rl_training.versions import housekeeping
 
 log = structlog.get_logger(__name__)
 
@@ -98,7 +99,7 @@ class PolicyStoreScheduler(Scheduler):
         return len(runs)
 
     def do_housekeeping(self, now: datetime) -> None:
-        """Reap lost runs, relay unpublished events, resend undelivered messages, keep the streams complete."""
+        """Reap lost runs, relay unpublished events, resend undelivered messages, keep streams and files in order."""
         self._note_pause()
         if time.monotonic() - self._database_back_at >= owners_return_within():
             reaping.reap()
@@ -106,6 +107,7 @@ class PolicyStoreScheduler(Scheduler):
         self._relayed_to = relay.relay_unpublished(written_before, after=self._relayed_to)
         task_messages.resend_undelivered(now)
         retention.maintain(now)
+        housekeeping.maintain(now)
 
     def _note_pause(self) -> None:
         """Delay reaping after a long pause: while the database or this machine was away, no owner wrote a heartbeat."""

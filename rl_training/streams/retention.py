@@ -64,16 +64,16 @@ def maintain(now: datetime) -> None:
     Does nothing while another beat does so.
     Raises `redis.RedisError` when Redis cannot be reached.
     """
-    if not _acquire(LOCK, settings.STREAM_LOCK_SECONDS):
+    if not acquire(LOCK, settings.STREAM_LOCK_SECONDS):
         return
     detect_loss(now)
     replay()
-    if _acquire(PURGED, PURGE_EVERY_SECONDS):
+    if acquire(PURGED, PURGE_EVERY_SECONDS):
         purge(now)
         remove_lost_artifacts(now)
 
 
-def _acquire(key: str, seconds: float) -> bool:
+def acquire(key: str, seconds: float) -> bool:
     """Set the key for so many seconds; return False when it is set already."""
     if redis_client().set(key, "1", nx=True, px=round(1000 * seconds)):
         return True

@@ -10,7 +10,7 @@ from django.db import connection
 
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
-from rl_training.files import checkpoints
+from rl_training.files import bars, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.models.columns import RESULT_COLUMNS
 from rl_training.runs import lifecycle
@@ -20,6 +20,7 @@ from rl_training.worker.ownership import Owner
 from rl_training.worker.version_files import load_initial_version, store_version
 
 if TYPE_CHECKING:
+    from rl_training.core.market.bars import MarketData
     from rl_training.core.ppo.ppo import Iteration
     from rl_training.core.run.progress import Progress
     from rl_training.core.run.result import TrainingResult
@@ -71,6 +72,7 @@ def train(
     # the state of its OpenMP and CUDA libraries would not survive the fork of the pool.
     from rl_training.core.market.sources import load_market, market_summary
     from rl_training.core.run import training
+    from rl_training.core.run.computing_environment import computing_environment, with_earlier
 
     config = TrainingConfig.model_validate(run.config)
     # The market ends at the first start, so that every attempt of a run sees the same bars.
@@ -79,8 +81,12 @@ def train(
     )
     # Set before training, so that a failed run shows its market too.
     owner.progress.market_summary = market_summary(config.market, market)
+    owner.progress.bars_digest = market.digest
+    environment = computing_environment(config, settings.TRAINING_THREADS)
+    owner.progress.computing_environment = with_earlier(environment, run.computing_environment)
     start, initial_policy = load_initial_version(run, config, market)
     owner.progress.start = start
+    _store_bars(owner, market)
     # Training may take hours and must not hold a connection that it does not use.
     connection.close()
     path, *before = checkpoints.checkpoint_paths(run)
@@ -100,6 +106,18 @@ def train(
         threads=settings.TRAINING_THREADS,
     )
     return result, start.version
+
+
+def _store_bars(owner: Owner, market: "MarketData") -> None:
+    """Store the bars for a replay. An error is logged: the run does not need them.
+
+    The row refers to the bars before they are stored; see files/bars.py.
+    """
+    owner.write_progress()
+    try:
+        bars.store(market)
+    except OSError as error:
+        log.error("The bars were not stored, so this run cannot be replayed without its source", error=str(error))
 
 
 def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], None]":

@@ -36,6 +36,8 @@ class RunProgress:
     episodes_done: int | None = None
     environment_steps: int | None = None
     market_summary: dict[str, Any] | None = None
+    bars_digest: str | None = None
+    computing_environment: dict[str, Any] | None = None
     start: RunStart | None = None  # fills two columns
     _curves: "RunCurves | None" = field(default=None, init=False)  # fills `curve`
 

@@ -21,6 +21,7 @@ def rows(policy):
         traceback=f"line 1\n{MARKUP}",
         config={"x": MARKUP},
         market_summary={"z": 1},
+        computing_environment={"device": MARKUP},
     )
     version = PolicyVersion.objects.create(
         policy=policy, number=1, run=run, artifact=MARKUP, sha256="ab" * 32, evaluation={"x": MARKUP}

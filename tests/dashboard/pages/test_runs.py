@@ -143,6 +143,17 @@ def test_successful_run_says_what_it_made_and_its_held_out_result(page, policy, 
     assert ("On held-out bars" in text) == end.startswith(" On")
 
 
+def test_run_shows_its_computing_environment_and_what_differed_before(page, policy):
+    environment = {"code": {"version": "1"}, "kernels": {"processor": "znver4"}, "device": "cpu", "threads": None}
+    earlier = environment | {"kernels": {"processor": "haswell"}}
+    stored = environment | {"earlier": [earlier]}
+    run = finished_run(policy, computing_environment=stored)
+    text = words(page(f"/runs/{run.run_id}/"))
+    assert "code.version 1 device cpu kernels.processor znver4" in text
+    assert "earlier attempt, difference 1 kernels.processor: haswell" in text
+    assert "Computing environment" not in words(page(f"/runs/{finished_run(policy).run_id}/"))
+
+
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_run_without_a_version_says_how_far_it_came(page, policy, status):
     run = finished_run(policy, status=status, duration_seconds=4.0, episodes=1000, episodes_done=7)

@@ -1,0 +1,120 @@
+"""The bars of runs in the artifact storage, once per digest, so that a run can be trained again.
+
+A stored file is never changed. A run's row holds the digest (`bars_digest`) before the run looks for the file, and
+`remove_unless()` looks for such a row after it has removed the file. So in any order of the two, either the run stores
+the file anew, or it is put back.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+
+from rl_training.core.atomic import write_file
+from rl_training.core.market.bars import COLUMNS, MarketData
+
+# A folder beside those of the policies, whose names have no hyphen.
+FOLDER = "market-bars"
+NAME = re.compile(r"([0-9a-f]{64})\.npz")
+
+
+class DamagedBarsError(Exception):
+    """The stored bars are not those of their digest."""
+
+
+def store(market: MarketData) -> bool:
+    """Store the bars unless they are; return whether they were not. Raises `OSError`."""
+    if is_stored(market.digest):
+        return False
+    columns = {name: getattr(market, name) for name in COLUMNS[1:]}
+    data = io.BytesIO()
+    np.savez_compressed(data, timestamp=market.timestamp.astype("<i8"), **columns)
+    _write(market.digest, data.getvalue())
+    return True
+
+
+def is_stored(digest: str) -> bool:
+    """Return whether there are bars under this digest."""
+    return storages["artifacts"].exists(_name(digest))
+
+
+def fetch(digest: str) -> MarketData:
+    """Return the bars of this digest. Raises `FileNotFoundError`, other `OSError`s, and `DamagedBarsError`."""
+    data = _read(digest)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as columns:
+            seconds = columns["timestamp"].astype("datetime64[s]")
+            market = MarketData(timestamp=seconds, **{name: columns[name] for name in COLUMNS[1:]})
+    except Exception as error:  # a damaged archive raises errors of zipfile, zlib, struct, numpy and others
+        raise DamagedBarsError(f"the stored bars {digest} cannot be read: {error}") from error
+    if market.digest != digest:
+        raise DamagedBarsError(f"the stored bars {digest} are damaged: their digest is {market.digest}")
+    return market
+
+
+def digests() -> list[str]:
+    """Return the digests of the stored bars in their order."""
+    try:
+        names = storages["artifacts"].listdir(FOLDER)[1]
+    except FileNotFoundError:
+        return []
+    return sorted(found[1] for name in names if (found := NAME.fullmatch(name)))
+
+
+def stored_at(digest: str) -> datetime:
+    """Return when the bars were stored. Raises `FileNotFoundError`."""
+    return storages["artifacts"].get_modified_time(_name(digest))
+
+
+def remove_unless(digest: str, needed: Callable[[], bool]) -> bool:
+    """Remove the bars and put them back if `needed` then returns True; return whether they are removed.
+
+    Raises `OSError`.
+    """
+    data = _read(digest)
+    storage = storages["artifacts"]
+    storage.delete(_name(digest))
+    if needed():
+        if not is_stored(digest):
+            _write(digest, data)
+        return False
+    return True
+
+
+def remove_leftovers(before: datetime) -> int:
+    """Remove the files that killed writers left unfinished before `before`; return their number. Raises `OSError`."""
+    try:
+        folder = Path(storages["artifacts"].path(FOLDER))
+    except NotImplementedError:
+        return 0
+    left = [path for path in folder.glob(".*.tmp") if path.stat().st_mtime < before.timestamp()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def _name(digest: str) -> str:
+    return f"{FOLDER}/{digest}.npz"
+
+
+def _read(digest: str) -> bytes:
+    with storages["artifacts"].open(_name(digest), "rb") as file:
+        data: bytes = file.read()
+    return data
+
+
+def _write(digest: str, data: bytes) -> None:
+    storage = storages["artifacts"]
+    try:
+        path = Path(storage.path(_name(digest)))
+    except NotImplementedError:
+        storage.save(_name(digest), ContentFile(data))
+        return
+    # A file storage writes in place: a process that is killed would leave a part of the file under its name.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_file(path, data)

@@ -1,0 +1,62 @@
+"""Removal of stored bars that nothing needs any more."""
+
+from bisect import bisect_right
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import cast
+
+import structlog
+from django.conf import settings
+from django.db.models import Q
+
+from quantum_trader.redis_clients import redis_client
+from rl_training.files import bars
+from rl_training.models import PolicyVersion, TrainingRun
+
+log = structlog.get_logger(__name__)
+
+# The last digest that was checked. Without it, the check begins anew.
+CHECKED = "quantum_trader:bars_checked"
+# Digests that one call checks.
+BATCH = 100
+# A run whose heartbeat fails when it stores its bars refers to them with one of its next heartbeats.
+KEPT_FOR = timedelta(hours=1)
+
+
+def remove_unneeded(now: datetime) -> int:
+    """Remove stored bars that no active run, no recent run and no version that is or was live needs.
+
+    A run is recent for `settings.BARS_RETENTION_DAYS` after its end. Each call checks BATCH digests, from where the
+    last call ended, and then begins anew. Returns the number of removed digests. An `OSError` is logged.
+    """
+    try:
+        return _remove_unneeded(now)
+    except OSError as error:
+        log.error("Stored bars cannot be deleted", error=str(error))
+        return 0
+
+
+def _remove_unneeded(now: datetime) -> int:
+    bars.remove_leftovers(now - KEPT_FOR)
+    stored, removed = bars.digests(), []
+    first = bisect_right(stored, cast(str, redis_client().get(CHECKED) or ""))
+    batch = stored[first : first + BATCH]
+    for digest in batch:
+        # Another beat, or a user, may remove the file at the same time.
+        with suppress(FileNotFoundError):
+            if bars.stored_at(digest) < now - KEPT_FOR and not is_needed(digest, now):
+                removed += [digest] if bars.remove_unless(digest, partial(is_needed, digest, now)) else []
+    redis_client().set(CHECKED, batch[-1] if len(batch) == BATCH else "")
+    if removed:
+        log.info("Deleted bars that nothing needs", number=len(removed), digests=removed)
+    return len(removed)
+
+
+def is_needed(digest: str, now: datetime) -> bool:
+    """Return whether a run that is active or recent, or whose version is or was live, has bars of this digest."""
+    cutoff = now - timedelta(days=settings.BARS_RETENTION_DAYS)
+    runs = TrainingRun.objects.filter(bars_digest=digest)
+    if runs.filter(Q(finished_at__isnull=True) | Q(finished_at__gte=cutoff)).exists():
+        return True
+    return PolicyVersion.objects.kept_for_good().filter(run__bars_digest=digest).exists()

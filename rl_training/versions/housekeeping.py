@@ -1,0 +1,18 @@
+"""Beat's housekeeping of stored files, once a minute, by one beat of several."""
+
+from datetime import datetime
+
+from rl_training.streams import retention
+from rl_training.versions import bars_retention
+
+LOCK = "quantum_trader:stored_files"
+EVERY_SECONDS = 60
+
+
+def maintain(now: datetime) -> None:
+    """Remove files that the rules of retention no longer keep. Each call has a bound on its work.
+
+    Raises `redis.RedisError` when Redis cannot be reached.
+    """
+    if retention.acquire(LOCK, EVERY_SECONDS):
+        bars_retention.remove_unneeded(now)
