@@ -15,6 +15,7 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_policystore",
         "rl_training.view_trainingrun",
         "rl_training.view_policyversion",
+        "rl_training.view_slotrange",
         "rl_training.view_trainingevent",
         "alerts.view_alert",
     }

@@ -16,6 +16,7 @@ from rl_training.models.policy_settings import (
     StartFrom,
 )
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
+from rl_training.models.slots import SlotOutcome, SlotRange, SlotRangeQuerySet, SlotReason
 from rl_training.models.totals import Measure, RunTotal
 from rl_training.models.versions import PolicyVersion, PolicyVersionQuerySet
 
@@ -37,6 +38,10 @@ __all__ = [
     "PolicyVersionQuerySet",
     "Promotion",
     "RunTotal",
+    "SlotOutcome",
+    "SlotRange",
+    "SlotRangeQuerySet",
+    "SlotReason",
     "StartFrom",
     "TrainingEvent",
     "TrainingEventQuerySet",

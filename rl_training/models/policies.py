@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
 from django.utils import timezone
 from simple_history.models import HistoricalRecords
@@ -32,6 +32,7 @@ from rl_training.models.policy_settings import (
     range_constraint,
     range_validators,
 )
+from rl_training.models.slots import Move, Skipped, SlotReason, following, move_next_slots
 
 
 class Concatenated(Subquery):
@@ -56,13 +57,13 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
         due = Q(enabled=True, next_run_at__lte=now) & ~Exists(self._runs().active())
         return self.filter(due | Q(updated_at__gt=changed_since))
 
-    def held_for_enqueue(self, pks: Collection[int]) -> PolicyStoreQuerySet:
-        """Select the enabled ones of these policies, and lock their rows until the transaction ends.
+    def held(self, pks: Collection[int]) -> PolicyStoreQuerySet:
+        """Select these policies, and lock their rows until the transaction ends.
 
         The rows are locked in the order of their ids, so that two beat processes cannot deadlock. A transaction of
         SQLite locks the whole database anyway.
         """
-        return self.filter(pk__in=pks, enabled=True).order_by("pk").select_for_update(no_key=True)
+        return self.filter(pk__in=pks).order_by("pk").select_for_update(no_key=True)
 
     def with_live_version(self) -> PolicyStoreQuerySet:
         """Add `live_version_id`, the id of the live version; None while nothing is live."""
@@ -221,6 +222,10 @@ class PolicyStore(models.Model):
         return self.name
 
     @property
+    def interval(self) -> timedelta:
+        return timedelta(minutes=self.interval_minutes)
+
+    @property
     def config_problems(self) -> list[ConfigProblem]:
         """The problems of the configs that are stored invalid, with paths such as `ppo.gamma`."""
         columns = {name: getattr(self, name) for name in SECTIONS}
@@ -249,7 +254,15 @@ class PolicyStore(models.Model):
 
         A policy that this enables and whose slot has passed while it was disabled is due now.
         """
-        if self.enabled:
-            disabled = PolicyStore.objects.filter(pk=self.pk, enabled=False)
-            disabled.filter(next_run_at__lt=timezone.now()).update(next_run_at=timezone.now())
-        self.save(update_fields=[*(names or self.SETTINGS), "updated_at"])
+        written = names or self.SETTINGS
+        with transaction.atomic():
+            if {"enabled", "interval_minutes"} & set(written):
+                self._pass_slots_while_disabled(timezone.now(), enables=self.enabled and "enabled" in written)
+            self.save(update_fields=[*written, "updated_at"])
+
+    def _pass_slots_while_disabled(self, now: datetime, *, enables: bool) -> None:
+        """Account for the slots until now if the stored policy is disabled and this save changes its rhythm."""
+        stored = PolicyStore.objects.held([self.pk]).filter(enabled=False, next_run_at__lt=now).first()
+        if stored and (enables or stored.interval_minutes != self.interval_minutes):
+            slot = now if enables else following(stored.next_run_at, stored.interval, now)
+            move_next_slots([Move(stored, slot, Skipped(SlotReason.DISABLED))])

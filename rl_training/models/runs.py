@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import ExpressionWrapper, F, Q, Subquery
+from django.db.models import ExpressionWrapper, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
@@ -40,6 +41,15 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         runs = self.active().select_related("policy").defer(*LARGE_RUN_COLUMNS).annotate(**sizes)
         runs = runs.with_heartbeat_age()
         return runs.order_by(F("started_at").asc(nulls_last=True), "pk")
+
+    def last_active(self, policies: Collection[int]) -> dict[int, tuple[datetime, datetime]]:
+        """Return from when until when the run of each policy that ended last was active, by the policy's id."""
+        ended = self.filter(policy=OuterRef("pk"), finished_at__isnull=False).order_by("-finished_at")
+        newest = PolicyStore.objects.filter(pk__in=policies).values(run=Subquery(ended.values("pk")[:1]))
+        runs = self.filter(pk__in=newest).only("policy_id", "queued_at", "started_at", "finished_at")
+        # A requeued run has a later `queued_at`.
+        began = {run.policy_id: min(run.queued_at, run.started_at or run.queued_at) for run in runs}
+        return {run.policy_id: (began[run.policy_id], run.finished_at) for run in runs if run.finished_at}
 
     def finished(self) -> TrainingRunQuerySet:
         """Select the succeeded and failed runs, which the summary counts.

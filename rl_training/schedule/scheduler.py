@@ -13,6 +13,7 @@ from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
+from rl_training.models.slots import Skipped, SlotReason
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import slots
@@ -139,6 +140,8 @@ class PolicyStoreScheduler(Scheduler):
                 # Each policy is tried alone, so that one that cannot be enqueued does not stop the others.
                 return [run for policy in policies for run in self._enqueue([policy], now)]
             if not isinstance(error, lifecycle.AlreadyActiveError):
-                slots.skip_due(policies[0], now, str(error))
+                invalid = isinstance(error, InvalidConfigError)
+                reason = SlotReason.INVALID_SETTINGS if invalid else SlotReason.ALREADY_RAN
+                slots.skip_due(policies, now, {policies[0].pk: Skipped(reason, str(error))})
                 log.error("Slot skipped", policy=policies[0].name, error=str(error))
             return []

@@ -1,13 +1,14 @@
 """Slots: the times at which the schedule makes a run of a policy due. `next_run_at` is a policy's next slot."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Max
 
 from rl_training.core import fault_points
 from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models.slots import Move, Ran, Skipped, SlotReason, following, move_next_slots
 from rl_training.runs import lifecycle
 
 
@@ -18,29 +19,50 @@ def enqueue_due(policies: Sequence[PolicyStore], now: datetime) -> list[Training
     keeps their rhythm. Raises `AlreadyActiveError`, and `InvalidConfigError` when a config is stored invalid.
     """
     fault_points.reach("slots_due")
-    slots = {policy.pk: policy.next_run_at for policy in policies}
     with transaction.atomic():
-        held = PolicyStore.objects.held_for_enqueue(slots)
-        claimed = [policy for policy in held if policy.next_run_at == slots[policy.pk]]
-        starts = PolicyStore.objects.filter(pk__in=slots).initial_versions()
+        claimed = _claim(policies)
+        starts = PolicyStore.objects.filter(pk__in=[policy.pk for policy in claimed]).initial_versions()
         runs = [
             lifecycle.unsaved(policy, TrainingRun.Trigger.SCHEDULE, scheduled_for=policy.next_run_at)
             for policy in claimed
         ]
         for policy, run in zip(claimed, runs, strict=True):
             run.initial_version_id = starts[policy.pk]
-            policy.next_run_at = following(policy, policy.next_run_at, now)
             policy.schedule_error = ""
-        PolicyStore.objects.bulk_update(claimed, ["next_run_at", "schedule_error"])
         lifecycle.insert(runs)
+        late = [policy.pk for policy in claimed if policy.next_run_at + policy.interval <= now]
+        busy = TrainingRun.objects.last_active(late) if late else {}
+        moves = [
+            Move(policy, _following(policy, now), Ran(run, now, busy.get(policy.pk)))
+            for policy, run in zip(claimed, runs, strict=True)
+        ]
+        move_next_slots(moves)
         fault_points.reach("runs_inserted")
     return runs
 
 
-def following(policy: PolicyStore, slot: datetime, now: datetime) -> datetime:
-    """Return the first slot after `slot` and after now, in the rhythm of `slot`."""
-    interval = timedelta(minutes=policy.interval_minutes)
-    return slot + (max(now - slot, timedelta()) // interval + 1) * interval
+def skip_due(policies: Sequence[PolicyStore], now: datetime, skipped: Mapping[int, Skipped]) -> None:
+    """Move the due slots of these policies to their next slots without a run, for the reasons by the policies' ids.
+
+    Skips slots that another beat process has already claimed. `schedule_error` becomes the detail of invalid settings.
+    """
+    with transaction.atomic():
+        claimed = _claim(policies)
+        for policy in claimed:
+            outcome = skipped[policy.pk]
+            policy.schedule_error = "" if outcome.reason == SlotReason.TOO_FEW_NEW_BARS else outcome.detail
+        move_next_slots([Move(policy, _following(policy, now), skipped[policy.pk]) for policy in claimed])
+
+
+def _claim(policies: Sequence[PolicyStore]) -> list[PolicyStore]:
+    """Return these policies as they are stored and hold the locks of their rows, without those whose slot has moved."""
+    slots = {policy.pk: policy.next_run_at for policy in policies}
+    held = PolicyStore.objects.held(slots).filter(enabled=True)
+    return [policy for policy in held if policy.next_run_at == slots[policy.pk]]
+
+
+def _following(policy: PolicyStore, now: datetime) -> datetime:
+    return following(policy.next_run_at, policy.interval, now)
 
 
 def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
@@ -50,7 +72,7 @@ def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
     """
     slots = [brought_forward(policy, now)]
     while len(slots) < count:
-        slots.append(following(policy, slots[-1], now))
+        slots.append(following(slots[-1], policy.interval, now))
     return slots
 
 
@@ -59,24 +81,22 @@ def brought_forward(policy: PolicyStore, now: datetime) -> datetime:
 
     After the clock was set back the next slot is now, because slots in the old rhythm may have had their runs.
     """
-    interval = timedelta(minutes=policy.interval_minutes)
-    if policy.next_run_at <= now + interval:
+    if policy.next_run_at <= now + policy.interval:
         return policy.next_run_at
+    # The ledger lacks the slots before it was introduced.
     last = policy.runs.aggregate(last=Max("scheduled_for"))["last"]
-    return max(now, last + interval) if last and last <= now else now
+    accounted = policy.slots.aggregate(last=Max("last_slot"))["last"]
+    last = max(filter(None, (last, accounted)), default=None)
+    return max(now, last + policy.interval) if last and last <= now else now
 
 
 def bring_forward(policy: PolicyStore, now: datetime) -> None:
     """Store `brought_forward()` as the policy's next slot."""
     slot = brought_forward(policy, now)
-    if slot != policy.next_run_at:
-        PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(next_run_at=slot)
-        policy.next_run_at = slot
-
-
-def skip_due(policy: PolicyStore, now: datetime, reason: str) -> None:
-    """Move the policy's due slot an interval away without a run, and store the reason."""
-    interval = timedelta(minutes=policy.interval_minutes)
-    PolicyStore.objects.filter(pk=policy.pk, next_run_at=policy.next_run_at).update(
-        next_run_at=now + interval, schedule_error=reason
-    )
+    if slot == policy.next_run_at:
+        return
+    with transaction.atomic():
+        held = PolicyStore.objects.held([policy.pk]).first()
+        if held is not None and held.next_run_at == policy.next_run_at:
+            move_next_slots([Move(held, slot, None)])
+    policy.next_run_at = slot

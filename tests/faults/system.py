@@ -18,6 +18,7 @@ import psycopg
 
 from tests.prepared import PreparedPython, Program
 from tests.redis_server import RedisServer
+from tests.slot_ledger import unaccounted
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -164,8 +165,9 @@ class System:
             self.stored(slot),
         )
         columns = (
-            "enabled, episodes_per_run, interval_minutes, stall_limit_minutes, run_limit_minutes, market, environment, "
-            "ppo, updated_at, next_run_at, total_runs, succeeded_runs, schedule_error"
+            "enabled, episodes_per_run, interval_minutes, start_from, seeds, min_new_bars, promotion, "
+            "stall_limit_minutes, run_limit_minutes, market, environment, ppo, updated_at, next_run_at, "
+            "total_runs, succeeded_runs, schedule_error"
         )
         self.execute(
             f"INSERT INTO rl_training_policystore (name, {columns}) "
@@ -244,7 +246,7 @@ class System:
 
     def violations(self) -> list[str]:
         """Return the invariants that do not hold, in words."""
-        return self.lost() + self.doubled()
+        return self.lost() + self.doubled() + unaccounted(self.query)
 
     def _announced(self) -> Counter[tuple[str, str]]:
         """Count the distinct events of each run and kind."""
