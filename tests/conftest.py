@@ -17,22 +17,22 @@ from django.db import connection, connections
 import tests.profiles  # noqa: F401 - registers the profiles
 from quantum_trader.redis_clients import redis_client
 from rl_training.models import PolicyStore
-from tests import databases
+from tests import databases, shared_folder
+from tests.prepared import PreparedPython
 from tests.waiting import wait_for
 
 # pytest shows the values of a failed assertion only in modules that it has rewritten.
 pytest.register_assert_rewrite("tests.trading_properties")
 
 # A test that uses one of these fixtures starts a process, or uses one that the fixture has started.
-PROCESS_FIXTURES = {"redis_server", "environment_of_processes", "system", "server"}
+PROCESS_FIXTURES = {"redis_server", "environment_of_processes", "prepared", "system", "server"}
 STARTS_PROCESS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not is_parallel_worker(config):
-        databases.share_template_folder()
-    if "not process" in config.option.markexpr:
-        guard.start()
+        shared_folder.create()
+    guard.start()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -40,6 +40,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(settings.STATE_DIR, ignore_errors=True)
     if not is_parallel_worker(config):
         databases.remove_template()
+        shared_folder.remove()
 
 
 def is_parallel_worker(config: pytest.Config) -> bool:
@@ -50,13 +51,10 @@ def is_parallel_worker(config: pytest.Config) -> bool:
 SLOWEST = ("browser/", "faults/", "management/test_up", "quantum_trader/test_compose", "test_end_to_end")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("process")
-    if databases.SERVER and not config.getoption("real_limits", False):
-        config.hook.pytest_deselected(items=[item for item in items if is_for_sqlite_only(item)])
-        items[:] = [item for item in items if not is_for_sqlite_only(item)]
     items.sort(key=lambda item: not path_of(item).startswith(SLOWEST))
 
 
@@ -65,13 +63,20 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import what a run on PostgreSQL leaves out; `make faults` leaves nothing out."""
+    if not databases.SERVER or config.getoption("real_limits", False):
+        return None
+    return path_within_tests(collection_path).startswith(databases.SQLITE_ONLY) or None
+
+
 def path_of(item: pytest.Item) -> str:
     """Return the path of the item's module within the folder of the tests."""
-    return item.path.relative_to(Path(__file__).parent).as_posix()
+    return path_within_tests(item.path)
 
 
-def is_for_sqlite_only(item: pytest.Item) -> bool:
-    return path_of(item).startswith(databases.SQLITE_ONLY)
+def path_within_tests(path: Path) -> str:
+    return path.relative_to(Path(__file__).parent).as_posix()
 
 
 class ProcessGuard:
@@ -99,7 +104,7 @@ guard = ProcessGuard()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    guard.test = item.nodeid
+    guard.test = "" if item.get_closest_marker("process") else item.nodeid
 
 
 def pytest_runtest_teardown() -> None:
@@ -137,6 +142,12 @@ def start_redis(socket: Path) -> "subprocess.Popen[bytes]":
     wait_for(lambda: socket.exists() and client.ping(), "Redis to answer")
     client.close()
     return server
+
+
+@pytest.fixture(scope="session")
+def prepared(request: pytest.FixtureRequest) -> PreparedPython | None:
+    """Return what starts the project's programs: a prepared Python, or None for a new interpreter each time."""
+    return None if request.config.getoption("real_limits", False) else PreparedPython()
 
 
 @pytest.fixture(scope="session")

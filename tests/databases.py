@@ -3,13 +3,11 @@
 The first process of a test run that needs the template makes it; the parallel workers share it.
 """
 
-import fcntl
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,11 +16,16 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+from tests import shared_folder
+
 # On PostgreSQL run all tests that need a database and all fault cases, except those below: they test HTTP, access,
-# templates, streams, files or start-up, with queries that other tests run on both databases. `make faults` runs all
-# fault cases on both.
+# templates, streams, files or start-up, with queries that other tests run on both databases, or use no database.
+# `make faults` runs all fault cases on both.
 SQLITE_ONLY = (
+    "benchmarks/test_learning.py",
+    "benchmarks/test_optimum.py",
     "browser",
+    "core",
     "dashboard/api/test_access.py",
     "dashboard/api/test_documentation.py",
     "dashboard/api/test_schema.py",
@@ -31,35 +34,27 @@ SQLITE_ONLY = (
     "faults/test_disk_faults.py",
     "faults/test_redis_faults.py",
     "faults/test_worker_processes.py",
-    "quantum_trader",
+    "quantum_trader/environment",
+    "quantum_trader/test_settings.py",
 )
 ROOT = Path(__file__).parents[1]
 # URL of a PostgreSQL server's database; empty: the tests use SQLite.
 SERVER = os.environ.get("TEST_DATABASE_URL", "")
-FOLDER = "TEST_TEMPLATE_FOLDER"
-
-
-def share_template_folder() -> None:
-    """Name a folder for the template, before parallel workers inherit the environment."""
-    if FOLDER not in os.environ:
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="quantum-template-")
 
 
 def remove_template() -> None:
     if SERVER and template_file().exists():
         drop_database(template_file().read_text())
-    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)
 
 
 def template_file() -> Path:
     """Return the path of the SQLite template, or of the file with the name of the PostgreSQL template."""
-    return Path(os.environ[FOLDER]) / ("template" if SERVER else "db.sqlite3")
+    return shared_folder.path("template" if SERVER else "db.sqlite3")
 
 
 def make_template() -> None:
     """Migrate the template unless another process of this test run has done so."""
-    with (template_file().parent / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with shared_folder.locked("template"):
         if template_file().exists():
             return
         folder = template_file().with_name("state")
@@ -75,6 +70,12 @@ def make_template() -> None:
             template_file().write_text(name)
         else:
             copy_sqlite(folder / "db.sqlite3", template_file())
+
+
+def copy_template(folder: Path) -> None:
+    """Copy the migrated SQLite database into the folder."""
+    make_template()
+    shutil.copy(template_file(), folder)
 
 
 def copy_sqlite(source: Path, target: Path | str) -> None:
@@ -121,8 +122,7 @@ def migrated(folder: Path, name: str) -> Iterator[str]:
         with migrated_postgresql(name) as url:
             yield url
         return
-    make_template()
-    shutil.copy(template_file(), folder)
+    copy_template(folder)
     yield ""
 
 

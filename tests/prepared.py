@@ -1,10 +1,10 @@
 """Start the project's programs from a Python that has already imported the libraries.
 
-Importing Django, Celery and torch takes a new process about four seconds of processor time, which the fault cases would
-spend dozens of times. A prepared Python spends it once and forks for each program. The project's own modules and its
-settings are imported after the fork, so each program reads its own environment. `make faults` starts new interpreters.
+Importing Django, Celery and torch takes a new process about four seconds of processor time, which the tests would spend
+dozens of times. A prepared Python spends it once and forks for each program. The project's own modules and its settings
+are imported after the fork, so each program reads its own environment. `make faults` starts new interpreters.
 
-`python -m tests.prepared SOCKET` is the prepared Python. It ends when its standard input is closed.
+`python -m tests.prepared SOCKET PID` is the prepared Python. It ends when the process PID ends.
 """
 
 import contextlib
@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from quantum_trader.processes import Service
+from tests import shared_folder
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).parents[1]
@@ -70,14 +72,16 @@ class Program:
 
 
 class PreparedPython:
-    """The test's side of a prepared Python."""
+    """The test's side of the prepared Python that all processes of a test run share. The first of them starts it."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "prepared.sock"
-        command = [sys.executable, "-m", "tests.prepared", str(self._path)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE)
-        wait_for(self._path.exists, "the libraries to be imported", 120)
+    def __init__(self) -> None:
+        self._path = shared_folder.path("prepared.sock")
+        with shared_folder.locked("prepared"):
+            if not self._path.exists():
+                command = [sys.executable, "-m", "tests.prepared", str(self._path), os.environ[shared_folder.TEST_RUN]]
+                environment = os.environ | {"OMP_NUM_THREADS": "1"}
+                self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL)
+                wait_for(self._path.exists, "the libraries to be imported", 120)
 
     def start(
         self, command: Sequence[str], environment: dict[str, str], output: IO[bytes], errors: IO[bytes]
@@ -90,6 +94,10 @@ class PreparedPython:
         socket.send_fds(connection, [request], [output.fileno(), errors.fileno()])
         return Program(connection)
 
+    def start_service(self, service: Service, console: IO[bytes]) -> Program:
+        """Run a service with its console in a file."""
+        return self.start(arguments(service.command), os.environ | dict(service.env), console, console)
+
     def run(self, command: Sequence[str], environment: dict[str, str]) -> str:
         """Return what the program printed; raise subprocess.CalledProcessError if it failed."""
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
@@ -101,15 +109,16 @@ class PreparedPython:
             raise subprocess.CalledProcessError(status, list(command), printed, complaints)
         return printed
 
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+
+def arguments(command: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments with which Python runs a program of its virtual environment."""
+    program, *rest = command
+    return tuple(rest) if program == "python" else ("-m", program, *rest)
 
 
-def serve(listener: socket.socket) -> list[str] | None:
+def serve(listener: socket.socket, test_run: int) -> list[str] | None:
     """Fork for each request: return the command in the process that is to run it, None in the others at their end."""
-    while listener in select.select([listener, sys.stdin], [], [])[0]:
+    while test_run not in select.select([listener.fileno(), test_run], [], [])[0]:
         connection, _ = listener.accept()
         if os.fork():
             connection.close()
@@ -118,6 +127,7 @@ def serve(listener: socket.socket) -> list[str] | None:
                     pass
             continue
         listener.close()
+        os.close(test_run)
         message, files, _, _ = socket.recv_fds(connection, LARGEST_REQUEST, 2)
         pid = os.fork()
         if not pid:
@@ -154,7 +164,11 @@ def run_program(command: list[str]) -> None:
         runpy.run_path(command[0], run_name="__main__")
 
 
-def main(path: str) -> None:
+def main(path: str, test_run: str) -> None:
+    try:
+        end_of_test_run = os.pidfd_open(int(test_run))
+    except ProcessLookupError:
+        return
     for name in LIBRARIES:
         importlib.import_module(name)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -162,9 +176,9 @@ def main(path: str) -> None:
     listener.bind(f"{path}.new")
     listener.listen(64)
     os.rename(f"{path}.new", path)
-    if command := serve(listener):
+    if command := serve(listener, end_of_test_run):
         run_program(command)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

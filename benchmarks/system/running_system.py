@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO, Protocol
 
 import django
 import psutil
@@ -112,21 +113,41 @@ def throw_away() -> Iterator[RunningSystem]:
         yield RunningSystem(folder, state_dir.free_ports(1)[0])
 
 
+class Process(Protocol):
+    """What a running process needs: `subprocess.Popen` has it."""
+
+    pid: int
+
+    def terminate(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
+def spawn(service: Service, console: IO[bytes]) -> Process:
+    """Start a service as the leader of a session. The kernel kills the service when this process dies."""
+    return subprocess.Popen(
+        service.command,
+        cwd=processes.BASE_DIR,
+        env=os.environ | dict(service.env),
+        stdin=subprocess.DEVNULL,
+        stdout=console,
+        stderr=console,
+        start_new_session=True,
+        preexec_fn=supervisor.end_with_parent(),
+    )
+
+
 @contextlib.contextmanager
-def running(service: Service, folder: Path) -> Iterator[Started]:
-    """Run a service with its console in `folder`. At the end of the block, the process and its children are ended."""
+def running(
+    service: Service, folder: Path, start: Callable[[Service, IO[bytes]], Process] = spawn
+) -> Iterator[Started]:
+    """Run a service with its console in `folder`. At the end of the block, the process and its children are ended.
+
+    `start` makes the service's process, which leads a session.
+    """
     console = folder / f"{service.name}.log"
-    with console.open("w") as output:
-        process = subprocess.Popen(
-            service.command,
-            cwd=processes.BASE_DIR,
-            env=os.environ | dict(service.env),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=supervisor.end_with_parent(),
-        )
+    with console.open("wb") as output:
+        process = start(service, output)
     try:
         yield Started(psutil.Process(process.pid), Console(console))
     finally:

@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.names import PASSWORD
 from tests.browser.pages import OPTIONS, Complaints, chromium
 from tests.browser.site import Site, site
+from tests.prepared import PreparedPython
 
 NO_BROWSER = "Chromium is missing: no test in a browser was run (Debian: apt-get install chromium)"
 
@@ -29,8 +30,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("site")) as found:
+def system(tmp_path_factory: pytest.TempPathFactory, prepared: PreparedPython | None) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("site"), prepared=prepared) as found:
         yield found
 
 

@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.system.running_system import AT_WORK, Started, running
+from benchmarks.system.running_system import AT_WORK, Started, running, spawn
 from quantum_trader import health
 from quantum_trader.processes import BASE_DIR, COMMANDS, Service
 from quantum_trader.state_dir import free_ports
+from tests import databases
+from tests.prepared import PreparedPython
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
@@ -25,7 +27,10 @@ UNSET = ("DATABASE_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT",
 
 @dataclass
 class Site:
+    """Redis, a SQLite database and services; `prepared` starts the programs, None starts new interpreters."""
+
     folder: Path
+    prepared: PreparedPython | None = None
     port: int = field(default_factory=lambda: free_ports(1)[0])
     redis: RedisServer = field(init=False)
     stored: dict[str, Any] = field(default_factory=dict)
@@ -60,12 +65,17 @@ class Site:
     def prepare(self, rows: str = "plain") -> None:
         """Start Redis, create the tables and store the set `rows` of `tests.browser.site_rows`."""
         self.redis.start()
-        self.run("manage.py", "migrate", "--noinput")
+        if self.prepared:
+            databases.copy_template(self.folder)
+        else:
+            self.run("manage.py", "migrate", "--noinput")
         self.stored = json.loads(self.run("-m", "tests.browser.site_rows", rows))
 
     def run(self, *command: str) -> str:
         """Run a command of the project on this system and return its output."""
         environment = os.environ | self.environment
+        if self.prepared:
+            return self.prepared.run(command, environment)
         done = subprocess.run(
             [sys.executable, *command], cwd=BASE_DIR, env=environment, check=False, capture_output=True, text=True
         )
@@ -77,9 +87,11 @@ class Site:
         started = {}
         for name in names:
             stack = self._open[name] = contextlib.ExitStack()
-            started[name] = stack.enter_context(running(Service(name, COMMANDS[name], self.environment), self.folder))
-        for name, service in started.items():
-            wait_for(partial(self._at_work, name, service), f"{name} to be at work", 60)
+            service = Service(name, COMMANDS[name], self.environment)
+            start = self.prepared.start_service if self.prepared else spawn
+            started[name] = stack.enter_context(running(service, self.folder, start))
+        for name, running_service in started.items():
+            wait_for(partial(self._at_work, name, running_service), f"{name} to be at work", 60)
 
     def _at_work(self, name: str, service: Started) -> bool:
         text = service.console.path.read_text()
@@ -112,9 +124,14 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(folder: Path, rows: str = "hostile", services: Sequence[str] = ("web", "worker", "beat")) -> Iterator[Site]:
+def site(
+    folder: Path,
+    rows: str = "hostile",
+    services: Sequence[str] = ("web", "worker", "beat"),
+    prepared: PreparedPython | None = None,
+) -> Iterator[Site]:
     """A site with a set of rows (see `tests.browser.site_rows`) and running services until the end of the block."""
-    found = Site(folder)
+    found = Site(folder, prepared)
     try:
         found.prepare(rows)
         found.start(*services)

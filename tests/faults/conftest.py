@@ -58,19 +58,6 @@ def limits(request: pytest.FixtureRequest) -> dict[str, str]:
     return {} if request.config.getoption("real_limits", False) else SHORT_LIMITS
 
 
-@pytest.fixture(scope="session")
-def prepared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PreparedPython | None]:
-    """Return what starts the processes: a prepared Python, or None for a new interpreter each time."""
-    if request.config.getoption("real_limits", False):
-        yield None
-        return
-    python = PreparedPython(tmp_path_factory.mktemp("prepared"))
-    yield python
-    python.close()
-
-
 @pytest.fixture
 def database_url(tmp_path: Path) -> Iterator[str]:
     """Return the URL of a migrated PostgreSQL database, or "" for the migrated SQLite database in `tmp_path`."""

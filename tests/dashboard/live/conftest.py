@@ -5,13 +5,14 @@ import pytest
 
 from tests.browser.names import PASSWORD
 from tests.browser.site import Site
+from tests.prepared import PreparedPython
 from tests.sse import Listener, log_in
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, prepared: PreparedPython | None) -> Iterator[Site]:
     """A web process with a Redis and a database of its own."""
-    found = Site(tmp_path_factory.mktemp("live"))
+    found = Site(tmp_path_factory.mktemp("live"), prepared)
     try:
         found.prepare()
         found.start("web")
