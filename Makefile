@@ -24,9 +24,9 @@ PARALLEL := $(MAKE) --no-print-directory --jobs 4 --output-sync=target
 check: .venv/development
 	@$(PARALLEL) lint types quick
 
-# Everything: the fast check, then the tests that start processes, and those of the database on PostgreSQL too.
+# Everything: linters, types, all tests on SQLite, and those of the database on PostgreSQL too.
 test: .venv/development
-	@$(PARALLEL) lint types quick debian-packages
+	@$(PARALLEL) lint types compiled debian-packages
 	@$(PARALLEL) sqlite postgresql
 
 lint:
@@ -44,7 +44,7 @@ quick: compiled
 	$(PYTEST) -n 2 --ignore tests/browser --ignore tests/faults -m "not process and not long" --durations=15
 
 sqlite:
-	$(PYTEST) -n 3 -m "process and not long" --durations=15
+	$(PYTEST) -n 3 --durations=15
 
 postgresql:
 	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 -m "(django_db or faults) and not long" --durations=15
