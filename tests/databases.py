@@ -29,7 +29,7 @@ SQLITE_ONLY = (
     "dashboard/api/test_access.py",
     "dashboard/api/test_documentation.py",
     "dashboard/api/test_schema.py",
-    "dashboard/api/test_throttling.py",
+    "dashboard/api/protocol/test_throttling.py",
     "dashboard/live",
     "faults/test_disk_faults.py",
     "faults/test_redis_faults.py",

@@ -27,3 +27,15 @@ def test_runs_with_a_version_get_what_they_started_from(policy):
         anew.pk: (None, "the reason was not stored; the log of that time has it"),
         failed.pk: (None, None),
     }
+
+
+def test_stored_versions_get_the_results_of_their_evaluations(policy):
+    migration = importlib.import_module("rl_training.migrations.0016_version_results")
+    evaluation = {"total_return": 0.25, "bars": 9, "sharpe_interval": [0.5, None], "flat": "x", "turnover": "many"}
+    run = finished_run(policy, config={"market": {"source": "nasdaq"}})
+    version = PolicyVersion.objects.create(policy=policy, number=1, run=run, evaluation={})
+    PolicyVersion.objects.update(evaluation=evaluation, market="")
+    migration.fill(apps, None)
+    version.refresh_from_db()
+    assert (version.market, version.held_out_return, version.held_out_bars) == ("nasdaq", 0.25, 9)
+    assert (version.sharpe_low, version.sharpe_high, version.flat_return, version.turnover) == (0.5, None, None, None)

@@ -1,27 +1,29 @@
 """The held-out results of policy versions: read, compared in words, and drawn over versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import F, Max, Q
+from django.db.models import Max, Q
 
-from dashboard.charts.markets import UNKNOWN, by_market, market_of
+from dashboard.charts.markets import by_market
 from dashboard.charts.series import Chart, Colour, Value, drawn
 from dashboard.templatetags.figures import percent
 from rl_training.models import PolicyVersion
 
 # The chart and the table of a policy show so many of its newest versions.
 VERSIONS_CHARTED, VERSIONS_LISTED = 200, 6
-COLUMNS = {
-    "reward": F("run__avg_reward"),
-    "market": F("run__config__market"),
-    "bars": F("evaluation__bars"),
-    "policy_return": F("evaluation__total_return"),
-    "hold_return": F("evaluation__buy_and_hold__total_return"),
-    "flat_return": F("evaluation__flat__total_return"),
-}
+COLUMNS = (
+    "number",
+    "created_at",
+    "market",
+    "held_out_bars",
+    "held_out_return",
+    "buy_and_hold_return",
+    "flat_return",
+    "run__avg_reward",
+)
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,6 @@ def _than(value: float, other: float) -> str:
     return "as much as" if value == other else "more than" if value > other else "less than"
 
 
-# Results never change, and finding them in the stored evaluations takes long: an evaluation holds whole curves.
-_known: dict[tuple[int, datetime], Result] = {}
-_MOST_KNOWN = 50_000
-
-
 def newest_results(policies: Sequence[int], versions: int) -> dict[int, list[Result]]:
     """Return the results of the newest versions of each policy by its id, the oldest version first."""
     of_policies = PolicyVersion.objects.filter(policy__in=policies)
@@ -80,31 +77,23 @@ def newest_results(policies: Sequence[int], versions: int) -> dict[int, list[Res
         wanted |= Q(policy=pk, number__gt=newest - versions)
     if not wanted:
         return {}
-    keys = PolicyVersion.objects.filter(wanted).order_by("number").values_list("policy_id", "pk", "created_at")
-    rows = [(policy, (pk, created_at)) for policy, pk, created_at in keys]
-    unknown = [key[0] for _, key in rows if key not in _known]
-    if len(_known) + len(unknown) > _MOST_KNOWN:
-        _known.clear()
-        unknown = [key[0] for _, key in rows]
-    read: Any = PolicyVersion.objects.filter(pk__in=unknown).values("pk", "number", "created_at", **COLUMNS)
-    for row in read:
-        _known[row["pk"], row["created_at"]] = _result(row)
     found: dict[int, list[Result]] = {}
-    for policy, key in rows:
-        if result := _known.get(key):
-            found.setdefault(policy, []).append(result)
+    rows: Any = PolicyVersion.objects.filter(wanted).order_by("number").values("policy_id", *COLUMNS)
+    for row in rows:
+        found.setdefault(row["policy_id"], []).append(result_of(row))
     return found
 
 
-def _result(row: dict[str, Any]) -> Result:
+def result_of(row: Mapping[str, Any]) -> Result:
+    """Return the result in a row with `COLUMNS` of a version."""
     return Result(
         number=row["number"],
         created_at=row["created_at"],
-        market=market_of(row["market"]) if row["market"] else UNKNOWN,
-        bars=row["bars"] if isinstance(row["bars"], int) else None,
-        reward=drawn(row["reward"]),
-        policy=drawn(row["policy_return"]),
-        hold=drawn(row["hold_return"]),
+        market=row["market"],
+        bars=row["held_out_bars"],
+        reward=drawn(row["run__avg_reward"]),
+        policy=drawn(row["held_out_return"]),
+        hold=drawn(row["buy_and_hold_return"]),
         flat=drawn(row["flat_return"]),
     )
 

@@ -3,7 +3,8 @@
 from django.contrib import admin
 
 from rl_training.admin.policies import PolicyStoreAdmin
-from rl_training.admin.records import PolicyVersionAdmin, TrainingEventAdmin, TrainingRunAdmin
+from rl_training.admin.records import TrainingEventAdmin, TrainingRunAdmin
+from rl_training.admin.versions import PolicyVersionAdmin
 
 admin.site.site_header = admin.site.site_title = "Quantum trader"
 admin.site.index_title = "Policies and their training"

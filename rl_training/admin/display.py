@@ -66,3 +66,14 @@ def figure_column(name: str, description: str | None = None) -> Callable[[Any, A
         return EMPTY if value is None else f"{value:,.4g}"
 
     return column
+
+
+def percent_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
+    """Return a column that shows the share `name` as a percentage."""
+
+    @admin.display(description=description or name.replace("_", " "), ordering=name)
+    def column(_: Any, row: Any) -> str:
+        value = getattr(row, name)
+        return EMPTY if value is None else f"{100 * value:,.2f} %"
+
+    return column

@@ -1,4 +1,4 @@
-"""Runs, versions and events in the admin, read-only."""
+"""Runs and events in the admin, read-only."""
 
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from rl_training.admin.display import (
     run_link,
     time_column,
 )
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun, TrainingRunQuerySet
+from rl_training.models import PolicyStore, TrainingEvent, TrainingRun, TrainingRunQuerySet
 from rl_training.models.columns import LARGE_RUN_COLUMNS, RUN_METRICS, large_run_columns
 from rl_training.runs import lifecycle
 from rl_training.runs.cancelling import how_it_ends
@@ -188,55 +188,6 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     @admin.display(description="settings")
     def shown_config(self, run: TrainingRun) -> str | SafeString:
         return pretty_json(run.config)
-
-
-@admin.register(PolicyVersion)
-class PolicyVersionAdmin(ReadOnlyAdmin):
-    list_display = ("version", "policy", "created", "made_by", "sha256")
-    list_filter = (PolicyFilter,)
-    search_fields = ("sha256", "run__run_id")
-    search_help_text = "Digest of the weights or run id."
-    date_hierarchy = "created_at"
-    ordering = ("-id",)
-    fields = (
-        "version",
-        "policy_name",
-        "created",
-        "made_by",
-        "continued_from",
-        "artifact",
-        "sha256",
-        "shown_evaluation",
-    )
-
-    created = time_column("created_at")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyVersion]:
-        versions: QuerySet[PolicyVersion] = super().get_queryset(request)
-        return versions.select_related("policy", "run", "parent").defer(
-            "evaluation", "parent__evaluation", *large_run_columns("run")
-        )
-
-    @admin.display(ordering="number")
-    def version(self, version: PolicyVersion) -> str:
-        return f"version {version.number}"
-
-    @admin.display(description="policy")
-    def policy_name(self, version: PolicyVersion) -> SafeString:
-        return admin_link("policystore", version.policy_id, version.policy.name)
-
-    @admin.display(description="made by run")
-    def made_by(self, version: PolicyVersion) -> SafeString:
-        return run_link(version.run)
-
-    @admin.display(description="continued from")
-    def continued_from(self, version: PolicyVersion) -> str | SafeString:
-        parent = version.parent
-        return admin_link("policyversion", parent.pk, f"version {parent.number}") if parent else "none: from scratch"
-
-    @admin.display(description="evaluation")
-    def shown_evaluation(self, version: PolicyVersion) -> str | SafeString:
-        return pretty_json(version.evaluation)
 
 
 @admin.register(TrainingEvent)

@@ -1,17 +1,39 @@
-"""Policy versions: the trained weights."""
+"""Policy versions: the trained weights, and their results on held-out bars."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from rl_training.models.policies import PolicyStore
 from rl_training.models.runs import TrainingRun
+from rl_training.models.version_results import MARKET_LENGTH, market_label, results_of
+
+# A column by which lists of versions are ordered.
+SORTABLE = (
+    "created_at",
+    "held_out_bars",
+    "held_out_return",
+    "sharpe",
+    "max_drawdown",
+    "turnover",
+    "time_in_market",
+)
 
 
 class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
+    def listed(self, policy: int) -> PolicyVersionQuerySet:
+        """Select the versions of the policy with this id for a list, without what is large.
+
+        Adds `run_name`, the id of the run that made the version, and `reward`, the run's mean reward on training bars.
+        """
+        versions = self.filter(policy=policy).defer("evaluation")
+        return versions.annotate(run_name=F("run__run_id"), reward=F("run__avg_reward"))
+
     def kept_for_good(self) -> PolicyVersionQuerySet:
         """Select the versions whose weights and bars are never removed: those that are or were live."""
         deployments = apps.get_model("rl_training", "Deployment")._default_manager
@@ -19,7 +41,10 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
 
 
 class PolicyVersion(models.Model):
-    """One set of trained weights of a policy, numbered 1, 2, 3 ... within the policy."""
+    """One set of trained weights of a policy, numbered 1, 2, 3 ... within the policy.
+
+    The results are copies of values in `evaluation`, set when the version is stored; none where it holds no value.
+    """
 
     policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
@@ -36,12 +61,32 @@ class PolicyVersion(models.Model):
     artifact = models.CharField(max_length=200, help_text="Folder in the artifact storage.")
     sha256 = models.CharField(max_length=64, help_text="Digest of the weights.")
     evaluation = models.JSONField()
+    market = models.CharField(max_length=MARKET_LENGTH, blank=True, db_default="", help_text="The market's label.")
+    held_out_bars = models.PositiveIntegerField(null=True, blank=True, help_text="Decisions on held-out bars.")
+    held_out_return = models.FloatField(null=True, blank=True, help_text="Total return on held-out bars.")
+    buy_and_hold_return = models.FloatField(null=True, blank=True, help_text="That of buy and hold.")
+    flat_return = models.FloatField(null=True, blank=True, help_text="That of a flat account.")
+    sharpe = models.FloatField(null=True, blank=True, help_text="Annualised Sharpe ratio on held-out bars.")
+    sharpe_low = models.FloatField(null=True, blank=True, help_text="Lower bound of its 95 % interval.")
+    sharpe_high = models.FloatField(null=True, blank=True, help_text="Upper bound of its 95 % interval.")
+    max_drawdown = models.FloatField(null=True, blank=True, help_text="On held-out bars, 0 to 1.")
+    turnover = models.FloatField(null=True, blank=True, help_text="Traded notional / equity, summed.")
+    time_in_market = models.FloatField(null=True, blank=True, help_text="Share of bars with a position, 0 to 1.")
 
     objects = PolicyVersionQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at",)
+        indexes = tuple(models.Index(fields=["policy", column], name=f"version_{column}") for column in SORTABLE)
         constraints = (models.UniqueConstraint(fields=["policy", "number"], name="version_number_once_per_policy"),)
 
     def __str__(self) -> str:
         return f"{self.policy} version {self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the version. A new one gets its market from its run and its results from its evaluation."""
+        if self._state.adding:
+            self.market = market_label(self.run.config)
+            for column, value in results_of(self.evaluation).items():
+                setattr(self, column, value)
+        super().save(*args, **kwargs)

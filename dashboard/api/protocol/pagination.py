@@ -7,11 +7,12 @@ not grow with the length of the list.
 import base64
 import binascii
 import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import DateTimeField, Field, IntegerField, Q, QuerySet
+from django.db.models import DateTimeField, Field, FloatField, IntegerField, Q, QuerySet
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -65,6 +66,10 @@ def cursor_value(value: Any, column: "Field[Any, Any]") -> Any:
         if type(value) is not int or not 0 <= value <= MAX_KEY:
             raise ValueError("not a value of the column")
         return value
+    if isinstance(column, FloatField):
+        if type(value) not in (float, int) or not abs(value) < math.inf:
+            raise ValueError("not a value of the column")
+        return float(value)
     if not isinstance(value, str) or "\0" in value or not value.isprintable():
         raise ValueError("not a value of the column")
     return parse_timestamp(value) if isinstance(column, DateTimeField) else value
