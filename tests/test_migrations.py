@@ -30,7 +30,7 @@ def test_runs_with_a_version_get_what_they_started_from(policy):
 
 
 def test_stored_versions_get_the_results_of_their_evaluations(policy):
-    migration = importlib.import_module("rl_training.migrations.0016_version_results")
+    migration = importlib.import_module("rl_training.migrations.0017_version_results")
     evaluation = {"total_return": 0.25, "bars": 9, "sharpe_interval": [0.5, None], "flat": "x", "turnover": "many"}
     run = finished_run(policy, config={"market": {"source": "nasdaq"}})
     version = PolicyVersion.objects.create(policy=policy, number=1, run=run, evaluation={})

@@ -20,7 +20,7 @@ def fill(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rl_training", "0015_run_bars_and_computing_environment"),
+        ("rl_training", "0016_slot_ledger"),
     ]
 
     operations = [
