@@ -181,6 +181,8 @@ REDIS_URL = checked_redis_url(values.text("REDIS_URL", f"unix://{private_socket(
 EVENT_RETENTION_DAYS = values.whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
 # The bars of a run are kept for this time after its end, and for good if its version is or was live.
 BARS_RETENTION_DAYS = values.whole_number("BARS_RETENTION_DAYS", 30, 1, 36_500)
+# With 1, what is live changes only after a second user has approved it.
+PROMOTION_NEEDS_TWO = values.boolean("PROMOTION_NEEDS_TWO")
 TRAINING_QUEUE = "training"
 ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)

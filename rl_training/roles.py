@@ -9,6 +9,9 @@ from django.contrib.auth.management import create_permissions
 
 VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 
+# The permissions to change what is live, and to propose such a change.
+DEPLOY, PROPOSE = "rl_training.add_deployment", "rl_training.add_proposal"
+
 APPS = ("rl_training", "alerts")
 VIEWER_PERMISSIONS = frozenset(
     {
@@ -17,6 +20,8 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_policyversion",
         "rl_training.view_slotrange",
         "rl_training.view_trainingevent",
+        "rl_training.view_deployment",
+        "rl_training.view_proposal",
         "alerts.view_alert",
     }
 )
@@ -24,6 +29,7 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
     "rl_training.change_policystore",
     "rl_training.add_trainingrun",  # train now
     "rl_training.change_trainingrun",  # cancel
+    PROPOSE,
     "alerts.change_alert",  # acknowledge
 }
 

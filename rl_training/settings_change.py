@@ -10,9 +10,10 @@ from django.db import IntegrityError, transaction
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import find_problems
 from rl_training.market_files import file_problems
-from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore
+from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore, Promotion
 from rl_training.models.config_column import as_json
 from rl_training.policy_edits import changed_section, set_enabled
+from rl_training.roles import DEPLOY
 
 TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
@@ -38,7 +39,10 @@ def apply(policy: PolicyStore, changes: Mapping[str, Any], user: Any) -> None:
     """
     if changes.keys() == {"enabled"} and type(changes["enabled"]) is bool:
         set_enabled(policy, changes["enabled"], user)
-    elif assign(policy, changes):
+        return
+    promotion = policy.promotion
+    if assign(policy, changes):
+        check_promotion(policy, promotion, user)
         policy._history_user = user
         policy.save_settings()
 
@@ -46,19 +50,34 @@ def apply(policy: PolicyStore, changes: Mapping[str, Any], user: Any) -> None:
 def create(name: Any, changes: Mapping[str, Any], like: PolicyStore | None = None, user: Any = None) -> PolicyStore:
     """Validate and save a new policy, with the settings of `like` or else defaults where `changes` names none.
 
-    A copy is disabled unless the changes enable it, so that its settings can be edited before it trains. Raises
-    `SettingsRefusedError`.
+    A copy is disabled unless the changes enable it, so that its settings can be edited before it trains. It has the
+    default `promotion` where `user` may not choose another. Raises `SettingsRefusedError`.
     """
     policy = PolicyStore(name=name)
     if like is not None:
         for setting in CHANGEABLE:
             setattr(policy, setting, getattr(like, setting))
         policy.enabled = False
+    if not may_change_promotion(user):
+        policy.promotion = Promotion.MANUAL
+    promotion = policy.promotion
     assign(policy, changes)
+    check_promotion(policy, promotion, user)
     if user is not None:
         policy._history_user = user
     save_new(policy)
     return policy
+
+
+def may_change_promotion(user: Any) -> bool:
+    """Return whether the user may change `promotion`, which decides what is live. None: a command, which may."""
+    return user is None or bool(user.has_perm(DEPLOY))
+
+
+def check_promotion(policy: PolicyStore, before: str, user: Any) -> None:
+    """Raise `SettingsRefusedError` if `promotion` differs from `before` and the user may not change it."""
+    if policy.promotion != before and not may_change_promotion(user):
+        raise SettingsRefusedError({"promotion": f"Changing it needs the permission {DEPLOY}."})
 
 
 def save_new(policy: PolicyStore) -> None:

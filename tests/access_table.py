@@ -7,8 +7,9 @@
 
 The four statuses are those of an anonymous user, a viewer, an operator and an admin; `*` allows any status. `others` is
 expected of all methods that a row does not name. The URLs refer to rows that the test stores: the policies `rl_v3` and
-`other`, the finished run `aaaaaaaaaaaa` of `rl_v3` with version 1, the queued run `bbbbbbbbbbbb` of `other`, the event
-EVENT, and rows with the primary key KEY of every model in the admin.
+`other`, the finished run `aaaaaaaaaaaa` of `rl_v3` with version 1, which is live, version 2, the queued run
+`bbbbbbbbbbbb` of `other`, the event EVENT, and rows with the primary key KEY of every model in the admin. The proposal
+KEY is the operator's.
 """
 
 from dataclasses import dataclass
@@ -196,6 +197,8 @@ TABLE: dict[str, Row] = {
     ),
     **model("rl_training", "trainingrun", add="403", change="403", delete="403"),
     **model("rl_training", "policyversion", add="403", change="403", delete="403"),
+    **model("rl_training", "deployment", add="403", change="403", delete="403"),
+    **model("rl_training", "proposal", add="403", change="403", delete="403"),
     **model("rl_training", "trainingevent", add="403", change="403", delete="403"),
     **model("alerts", "alert", add="403", change="403", delete="403"),
     **model("alerts", "alertchannel"),

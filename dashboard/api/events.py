@@ -14,15 +14,18 @@ from dashboard.api.protocol.fields import StoredObject
 from dashboard.api.protocol.views import ListView, View
 from rl_training.models import TrainingEvent
 
-COLUMNS = ("pk", "event_id", "event_type", "run__run_id", "timestamp", "published_at", "payload")
+COLUMNS = ("pk", "event_id", "event_type", "run__run_id", "deployment", "timestamp", "published_at", "payload")
 
 
 class Event(serializers.Serializer):  # type: ignore[type-arg]
-    """What a run announced on a stream."""
+    """What a run or a deployment announced on a stream."""
 
     event_id = serializers.UUIDField()
     event_type = serializers.CharField(help_text="Also the name of the stream.")
-    run_id = serializers.CharField(source="run__run_id")
+    run_id = serializers.CharField(
+        source="run__run_id", allow_null=True, help_text="The run; null: it is about a deployment."
+    )
+    deployment = serializers.IntegerField(allow_null=True, help_text="The deployment; null: it is about a run.")
     timestamp = serializers.DateTimeField()
     published_at = serializers.DateTimeField(allow_null=True, help_text="Null while it waits for Redis.")
     payload = StoredObject()

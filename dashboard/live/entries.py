@@ -7,8 +7,16 @@ from typing import Any, NamedTuple, cast
 
 import redis.asyncio
 
-KINDS = ("started", "progress", "completed")
-SEPARATOR = ".training."
+from rl_training.streams import names
+
+# The kind of each server-sent event by the kind of its stream. Within a millisecond, the start of a run comes first.
+KINDS = {
+    names.STARTED: "started",
+    names.PROGRESS: "progress",
+    names.COMPLETED: "completed",
+    names.CHANGED: "deployment",
+}
+ORDER = list(KINDS)
 # The largest second part of an entry's id.
 LAST = 2**64 - 1
 ENTRIES_AT_ONCE = 500
@@ -24,11 +32,16 @@ class Entry(NamedTuple):
 
 
 def streams_of(policies: Iterable[str]) -> list[str]:
-    return [f"{policy}{SEPARATOR}{kind}" for policy in policies for kind in KINDS]
+    return names.streams(policies, KINDS)
 
 
 def policy_of(stream: str) -> str:
-    return stream.rpartition(SEPARATOR)[0]
+    return stream.removesuffix(f".{kind_of(stream)}")
+
+
+def kind_of(stream: str) -> str:
+    """Return the kind of a policy's stream, as `training.started`."""
+    return ".".join(stream.rsplit(".", 2)[1:])
 
 
 def parse(text: str) -> Id | None:
@@ -70,8 +83,7 @@ async def read(
         for position, fields in listed
         if not cut or position <= min(cut)
     ]
-    # Within a millisecond, the start of a run comes first and its end last.
-    entries.sort(key=lambda entry: (entry.id, KINDS.index(entry.stream.rpartition(SEPARATOR)[2])))
+    entries.sort(key=lambda entry: (entry.id, ORDER.index(kind_of(entry.stream))))
     for entry in entries:
         after[entry.stream] = entry.id
     return entries, bool(cut)
@@ -79,11 +91,10 @@ async def read(
 
 def event(entry: Entry, cursor: Id) -> bytes:
     """Return the entry as a server-sent event whose id is `cursor`, where a client that reconnects resumes."""
-    policy, _, kind = entry.stream.rpartition(SEPARATOR)
-    fields = entry.fields
+    fields, kind = entry.fields, KINDS[kind_of(entry.stream)]
     data = {
-        "policy": policy,
-        "run_id": fields.get("run_id", fields.get("trace_id")),
+        "policy": policy_of(entry.stream),
+        "run_id": None if kind == KINDS[names.CHANGED] else fields.get("run_id", fields.get("trace_id")),
         "entry": formatted(entry.id),
         "payload": payload(fields.get("payload", "")),
     }

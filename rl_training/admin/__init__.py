@@ -1,7 +1,8 @@
-"""The Django admin: edits policies, and shows runs, versions and events."""
+"""The Django admin: edits policies, and shows runs, versions, deployments and events."""
 
 from django.contrib import admin
 
+from rl_training.admin.deployments import DeploymentAdmin, ProposalAdmin
 from rl_training.admin.policies import PolicyStoreAdmin
 from rl_training.admin.records import TrainingEventAdmin, TrainingRunAdmin
 from rl_training.admin.versions import PolicyVersionAdmin
@@ -9,4 +10,11 @@ from rl_training.admin.versions import PolicyVersionAdmin
 admin.site.site_header = admin.site.site_title = "Quantum trader"
 admin.site.index_title = "Policies and their training"
 
-__all__ = ["PolicyStoreAdmin", "PolicyVersionAdmin", "TrainingEventAdmin", "TrainingRunAdmin"]
+__all__ = [
+    "DeploymentAdmin",
+    "PolicyStoreAdmin",
+    "PolicyVersionAdmin",
+    "ProposalAdmin",
+    "TrainingEventAdmin",
+    "TrainingRunAdmin",
+]

@@ -25,6 +25,7 @@ from rl_training.models.columns import LARGE_RUN_COLUMNS, RUN_METRICS, large_run
 from rl_training.runs import lifecycle
 from rl_training.runs.cancelling import how_it_ends
 from rl_training.runs.reports import describe_start
+from rl_training.streams.names import EVENT_KINDS, streams
 
 
 class PolicyFilter(admin.SimpleListFilter):
@@ -42,8 +43,12 @@ class PolicyFilter(admin.SimpleListFilter):
         return queryset.filter(**{f"{self.column}__name": self.value()}) if self.value() in known else queryset
 
 
-class PolicyOfRunFilter(PolicyFilter):
-    column = "run__policy"
+class PolicyOfEventFilter(PolicyFilter):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        # The type of an event begins with the policy's name, and the index on it serves both runs and deployments.
+        if self.value() not in dict(self.lookup_choices):
+            return queryset
+        return queryset.filter(event_type__in=streams([str(self.value())], EVENT_KINDS))
 
 
 class ReadOnlyAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
@@ -193,7 +198,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 @admin.register(TrainingEvent)
 class TrainingEventAdmin(ReadOnlyAdmin):
     list_display = ("event_type", "event_id", "about", "written", "published")
-    list_filter = (PolicyOfRunFilter, ("published_at", admin.EmptyFieldListFilter))
+    list_filter = (PolicyOfEventFilter, ("published_at", admin.EmptyFieldListFilter))
     search_fields = ("event_id", "run__run_id")
     search_help_text = "Event id or run id."
     date_hierarchy = "timestamp"
@@ -206,9 +211,11 @@ class TrainingEventAdmin(ReadOnlyAdmin):
         events: QuerySet[TrainingEvent] = super().get_queryset(request)
         return events.select_related("run").defer(*large_run_columns("run"))
 
-    @admin.display(description="run")
+    @admin.display(description="about")
     def about(self, event: TrainingEvent) -> SafeString:
-        return run_link(event.run)
+        if event.run is not None:
+            return run_link(event.run)
+        return admin_link("deployment", cast(int, event.deployment_id), f"deployment {event.deployment_id}")
 
     @admin.display(description="payload")
     def shown_payload(self, event: TrainingEvent) -> str | SafeString:

@@ -1,4 +1,4 @@
-"""The tables of the domain: policies, their training runs, and the versions and events that the runs produce."""
+"""The tables of the domain: policies, their training runs, versions, deployments and events."""
 
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError
 from rl_training.models.deployments import Deployment
@@ -15,6 +15,7 @@ from rl_training.models.policy_settings import (
     Promotion,
     StartFrom,
 )
+from rl_training.models.proposals import Proposal, ProposalQuerySet
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
 from rl_training.models.slots import SlotOutcome, SlotRange, SlotRangeQuerySet, SlotReason
 from rl_training.models.totals import Measure, RunTotal
@@ -37,6 +38,8 @@ __all__ = [
     "PolicyVersion",
     "PolicyVersionQuerySet",
     "Promotion",
+    "Proposal",
+    "ProposalQuerySet",
     "RunTotal",
     "SlotOutcome",
     "SlotRange",

@@ -63,9 +63,22 @@ class Deployment(models.Model):
     actor_name = models.CharField(
         max_length=150, blank=True, help_text="The user's name. A name, since users may be removed and this row stays."
     )
+    approved_by = models.CharField(
+        max_length=310, blank=True, help_text="The names of the users who approved the proposal; empty: there was none."
+    )
     reason = models.TextField()
     previous = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="following", help_text="The one before."
+    )
+    # Without an index: nothing searches by it.
+    began = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The earlier deployment since which the same version, or nothing, is live; none: this one.",
     )
 
     objects = DeploymentQuerySet.as_manager()
@@ -92,3 +105,8 @@ class Deployment(models.Model):
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise `PermanentRowError`."""
         raise PermanentRowError("deployments are never removed")
+
+    @property
+    def origin(self) -> Deployment:
+        """The deployment since which this version, or nothing, is live."""
+        return self.began or self

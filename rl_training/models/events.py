@@ -1,4 +1,4 @@
-"""Events of training runs, as the outbox stores them before they are published."""
+"""Events of training runs and deployments, as the outbox stores them before they are published."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from rl_training.models.deployments import Deployment
 from rl_training.models.runs import TrainingRun
 
 # The clocks of two machines differ by less. A time further in the future was written before a clock was set back.
@@ -31,7 +32,8 @@ class TrainingEvent(models.Model):
 
     event_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     event_type = models.CharField(max_length=80, help_text="Also the name of the stream.")
-    run = models.ForeignKey(TrainingRun, on_delete=models.PROTECT, related_name="events")
+    run = models.ForeignKey(TrainingRun, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
+    deployment = models.OneToOneField(Deployment, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
     timestamp = models.DateTimeField(default=timezone.now)
     payload = models.JSONField()
     published_at = models.DateTimeField(null=True, blank=True)
@@ -45,7 +47,18 @@ class TrainingEvent(models.Model):
             models.Index(fields=["-timestamp"], name="event_timestamp"),
             models.Index(fields=["event_type", "-timestamp"], name="event_of_type"),
         )
-        constraints = (models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),)
+        constraints = (
+            models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),
+            models.CheckConstraint(
+                condition=Q(run__isnull=False, deployment__isnull=True) | Q(run__isnull=True, deployment__isnull=False),
+                name="event_of_run_or_deployment",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.event_id}"
+
+    @property
+    def trace_id(self) -> str:
+        """The run's id, or `deployment-` with the deployment's number; all events of one change have the same."""
+        return self.run.run_id if self.run else f"deployment-{self.deployment_id}"

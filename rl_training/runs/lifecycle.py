@@ -10,7 +10,7 @@ the attempt that it claimed, so a worker that lost its run changes nothing. What
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -161,14 +161,19 @@ def cancel_requested(run: TrainingRun) -> bool:
     return TrainingRun.objects.filter(pk=run.pk, cancel_requested_at__isnull=False).exists()
 
 
-def succeed(run: TrainingRun, outcome: Outcome) -> PolicyVersion | None:
+def succeed(
+    run: TrainingRun, outcome: Outcome, on_version: Callable[[PolicyVersion], object] = lambda version: None
+) -> PolicyVersion | None:
     """running -> succeeded, with the policy version that the run made.
 
+    `on_version` is called with it in the same transaction, for what follows from a new version.
     Returns None, and stores no version, when another attempt owns the run, or when a user requested its cancellation:
     then the run ends as cancelled.
     """
     with transaction.atomic():
         ending = _end(run, Status.SUCCEEDED, results=outcome.run, version=outcome.version)
+        if ending is not None and ending.version is not None:
+            on_version(ending.version)
     _set_columns(run, ending)
     return ending.version if ending else None
 

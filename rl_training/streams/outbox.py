@@ -5,8 +5,8 @@ from typing import Any
 from django.utils import timezone
 
 from quantum_trader.timestamps import utc_text
-from rl_training.models import TrainingEvent, TrainingRun
-from rl_training.streams import relay
+from rl_training.models import Deployment, TrainingEvent, TrainingRun
+from rl_training.streams import names, relay
 from rl_training.transactions import after_commit
 
 
@@ -15,12 +15,18 @@ def write(run: TrainingRun, kind: str, payload: dict[str, Any]) -> TrainingEvent
 
     Where Redis is away then, beat relays the event later.
     """
+    return _write(names.stream(run.policy.name, f"training.{kind}"), payload, run=run)
+
+
+def write_deployment(deployment: Deployment, payload: dict[str, Any]) -> TrainingEvent:
+    """Add the event `<policy>.deployment.changed` to the current transaction, and relay it like an event of a run."""
+    return _write(names.stream(deployment.policy.name, names.CHANGED), payload, deployment=deployment)
+
+
+def _write(event_type: str, payload: dict[str, Any], **subject: Any) -> TrainingEvent:
     now = timezone.now()
     event = TrainingEvent.objects.create(
-        event_type=f"{run.policy.name}.training.{kind}",
-        run=run,
-        timestamp=now,
-        payload=payload | {"timestamp": utc_text(now)},
+        event_type=event_type, timestamp=now, payload=payload | {"timestamp": utc_text(now)}, **subject
     )
     after_commit(lambda: relay.relay(event))
     return event

@@ -9,6 +9,7 @@ import structlog
 
 from quantum_trader.redis_clients import redis_client
 from rl_training.models import TrainingRun
+from rl_training.streams import names
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +23,7 @@ def publish(run: TrainingRun, entry: dict[str, Any]) -> bool:
 
     The whole stream expires KEPT_FOR after its last entry.
     """
-    stream = f"{run.policy.name}.training.progress"
+    stream = names.stream(run.policy.name, names.PROGRESS)
     pipe = redis_client().pipeline(transaction=False)
     pipe.xadd(stream, {"run_id": run.run_id, "payload": json.dumps(entry)}, maxlen=MAX_ENTRIES)
     pipe.expire(stream, KEPT_FOR)

@@ -9,6 +9,7 @@ scheme expires, so a stream that lost entries, or all of them, takes them again 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import redis
 import structlog
@@ -93,11 +94,11 @@ def _relay(events: Sequence[TrainingEvent]) -> list[TrainingEvent] | None:
     try:
         on_stream = add(events)
     except redis.RedisError as error:
-        log.warning("Events wait for Redis", run_id=events[0].run.run_id, number=len(events), error=str(error))
+        log.warning("Events wait for Redis", **context(events[0]), number=len(events), error=str(error))
         return None
     TrainingEvent.objects.filter(pk__in=[event.pk for event in on_stream]).update(published_at=timezone.now())
     for event in on_stream:
-        log.info(f"Published {event.event_type} event", run_id=event.run.run_id)
+        log.info(f"Published {event.event_type} event", **context(event))
     return on_stream
 
 
@@ -115,9 +116,7 @@ def add(events: Iterable[TrainingEvent]) -> list[TrainingEvent]:
     refused = {event: answer for event, answer in zip(events, answers, strict=True) if isinstance(answer, Exception)}
     if refused:
         event, error = next(iter(refused.items()))
-        log.error(
-            f"{event.event_type} event was refused", run_id=event.run.run_id, number=len(refused), error=str(error)
-        )
+        log.error(f"{event.event_type} event was refused", **context(event), number=len(refused), error=str(error))
     return [event for event in events if event not in refused]
 
 
@@ -140,11 +139,16 @@ def entries_key(stream: str) -> str:
     return f"quantum_trader:entries:{stream}"
 
 
+def context(event: TrainingEvent) -> dict[str, Any]:
+    """Return what a log line says about the event's subject."""
+    return {"run_id": event.run.run_id} if event.run else {"deployment": event.deployment_id}
+
+
 def _fields(event: TrainingEvent) -> list[str]:
     entry = {
         "event_id": str(event.event_id),
         "event_type": event.event_type,
-        "trace_id": event.run.run_id,
+        "trace_id": event.trace_id,
         "timestamp": utc_text(event.timestamp),
         "payload": json.dumps(event.payload),
     }

@@ -14,6 +14,7 @@ from rl_training.files import bars, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.models.columns import RESULT_COLUMNS
 from rl_training.runs import lifecycle
+from rl_training.versions.automatic import promote_new_version
 from rl_training.worker.announcing import Announcer
 from rl_training.worker.database_retry import write_end
 from rl_training.worker.ownership import Owner
@@ -55,7 +56,7 @@ def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], 
         write_end(lifecycle.fail, run, explain(error), traceback.format_exc(), while_waiting=owner.note_activity)
         raise
     if outcome is not None:
-        write_end(lifecycle.succeed, run, outcome, while_waiting=owner.note_activity)
+        write_end(lifecycle.succeed, run, outcome, promote_new_version, while_waiting=owner.note_activity)
         return
     owner.write_progress()
     if owner.cancelled.is_set():

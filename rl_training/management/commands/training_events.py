@@ -15,11 +15,11 @@ from quantum_trader.redis_clients import redis_client
 from quantum_trader.supervisor import Signals
 from rl_training import keys
 from rl_training.models import PolicyStore
+from rl_training.streams import names
 from rl_training.streams.consumer import BLOCK_MILLISECONDS, Consumer
 from rl_training.streams.entries import read, stored
 
-EVENTS = ("started", "completed")
-WITH_PROGRESS = ("started", "progress", "completed")
+WITH_PROGRESS = (*names.EVENT_KINDS, names.PROGRESS)
 RETRY_SECONDS = 1.0
 
 
@@ -91,12 +91,14 @@ class Command(BaseCommand):
                 self.known = list(PolicyStore.objects.order_by("name").values_list("name", flat=True))
             except DatabaseError:
                 connection.close()
-        return [f"{name}.training.{kind}" for name in self.known for kind in kinds]
+        return names.streams(self.known, kinds)
 
     def _print_stored(self) -> dict[str, str]:
         """Print all stored entries and return the id of the last one of each stream."""
         entries = [
-            (entry_id, stream, fields) for stream in self._streams(*EVENTS) for entry_id, fields in stored(stream)
+            (entry_id, stream, fields)
+            for stream in self._streams(*names.EVENT_KINDS)
+            for entry_id, fields in stored(stream)
         ]
         for _, _, fields in sorted(entries, key=lambda entry: [int(part) for part in entry[0].split("-")]):
             self._print(fields)
@@ -123,7 +125,7 @@ class Command(BaseCommand):
         with Signals() as signals:
             while not signals.received:
                 try:
-                    streams = self._streams(*EVENTS)
+                    streams = self._streams(*names.EVENT_KINDS)
                     # All delivered entries are acknowledged before the command ends, or others would wait for them.
                     for stream, entry_id, fields in consumer.read(streams):
                         self._print(fields)

@@ -5,9 +5,9 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from rl_training.models import Deployment, PolicyStore, PolicyVersion, Proposal, TrainingEvent, TrainingRun
 from tests.access_table import EVENT, FINISHED, KEY, QUEUED
-from tests.api_clients import client_of
+from tests.api_clients import client_of, user_of
 
 
 @pytest.fixture
@@ -33,7 +33,15 @@ def rows(db: None, redis_server: None) -> None:
     )
     TrainingRun.objects.create(run_id=QUEUED, policy=other, trigger="schedule", episodes=2, config={})
     evaluation = {"timestamps": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "equity_curve": [1.0, 0.9]}
-    PolicyVersion.objects.create(pk=KEY, policy=policy, number=1, run=run, sha256="ab", evaluation=evaluation)
+    version = PolicyVersion.objects.create(pk=KEY, policy=policy, number=1, run=run, sha256="ab", evaluation=evaluation)
+    second = TrainingRun.objects.create(policy=policy, trigger="schedule", episodes=2, config={}, **ended)
+    promoted = PolicyVersion.objects.create(policy=policy, number=2, run=second, sha256="ab", evaluation=evaluation)
+    change = {"policy": policy, "action": "promote", "actor": "user", "reason": "It is better."}
+    live = Deployment.objects.create(pk=KEY, version=version, at=timezone.now(), **change)
+    proposer = user_of("operator")
+    Proposal.objects.create(
+        pk=KEY, version=promoted, proposer=proposer, proposed_at=timezone.now(), previous=live, **change
+    )
     TrainingEvent.objects.create(pk=KEY, event_id=EVENT, event_type="rl_v3.training.started", run=run, payload={})
     AlertChannel.objects.create(pk=KEY, name="mail")
     AlertRule.objects.filter(policy=other).delete()

@@ -1,0 +1,149 @@
+"""Changes of what is live: who wants what and why, and what that means for the policy as it is now."""
+
+import getpass
+from dataclasses import dataclass
+from typing import Any
+
+from quantum_trader.text import storable
+from rl_training.models import Deployment, PolicyStore, PolicyVersion
+
+Action, Actor = Deployment.Action, Deployment.Actor
+
+MAX_REASON = 2_000
+# After these, automatic promotions leave what is live as it is: nothing undoes by itself what somebody decided.
+PINNING = {Action.PIN, Action.ROLL_BACK, Action.GO_FLAT}
+
+
+class ChangeRefusedError(Exception):
+    """What is live cannot be changed like this; the message says why. Nothing was changed."""
+
+
+class ReasonError(ChangeRefusedError):
+    """The reason is empty or too long."""
+
+
+class NothingChangesError(ChangeRefusedError):
+    """The change would leave everything as it is."""
+
+
+class NotDeployableError(ChangeRefusedError):
+    """The version cannot be live."""
+
+
+class LiveChangedError(ChangeRefusedError):
+    """What is live has changed since the author looked at it."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who changes what is live: a user, the command, or a rule. Only users have a `user`, and rules have no name."""
+
+    actor: Deployment.Actor
+    name: str = ""
+    user: Any = None
+
+    @classmethod
+    def of(cls, user: Any) -> "Author":
+        return cls(Actor.USER, user.get_username(), user)
+
+
+def command_author() -> Author:
+    """Return the author of a command: the account that runs it, where the system knows its name."""
+    try:
+        return Author(Actor.COMMAND, getpass.getuser()[:150])
+    except (OSError, KeyError):
+        return Author(Actor.COMMAND)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A wanted change of what is live.
+
+    version   promote: the version; pin: the version, by default the live one; roll back: a version that was live once
+    to        roll back: the deployment whose target is wanted; by default the last one with another target
+    seen      the newest deployment that the author knows; 0: there was none; None: the author does not mind
+    """
+
+    action: Deployment.Action
+    reason: str
+    version: PolicyVersion | None = None
+    to: Deployment | None = None
+    seen: int | None = None
+
+    def checked_reason(self) -> str:
+        """Return the reason as it is stored. Raises `ReasonError`."""
+        reason = storable(self.reason).strip()
+        if not reason:
+            raise ReasonError("A reason is required: it is kept with the change for good.")
+        if len(reason) > MAX_REASON:
+            raise ReasonError(f"The reason has {len(reason):,} characters; at most {MAX_REASON:,} are kept.")
+        return reason
+
+
+def check_seen(change: Change, current: Deployment | None) -> None:
+    """Raise `LiveChangedError` if `current` is not the deployment that the author knows as the newest."""
+    newest = current.pk if current else 0
+    if change.seen is not None and change.seen != newest:
+        raise LiveChangedError("What is live has changed meanwhile; look at it again.")
+
+
+def check_deployable(policy: PolicyStore, version: PolicyVersion) -> None:
+    """Raise `NotDeployableError` if the version cannot be live in the policy."""
+    if version.policy_id != policy.pk:
+        raise NotDeployableError(f"{version} is no version of {policy}.")
+
+
+def target(policy: PolicyStore, change: Change, current: Deployment | None) -> PolicyVersion | None:
+    """Return the version that is live after the change; None: nothing is live. `current` is the newest deployment.
+
+    Raises `ChangeRefusedError`.
+    """
+    live = current.version if current else None
+    pinned = current.pinned if current else False
+    match change.action:
+        case Action.UNPIN if not pinned:
+            raise NothingChangesError(f"{policy} is not pinned.")
+        case Action.UNPIN:
+            return live
+        case Action.GO_FLAT if live is None:
+            raise NothingChangesError(f"Nothing of {policy} is live.")
+        case Action.GO_FLAT:
+            return None
+        case Action.ROLL_BACK:
+            wanted = _earlier(policy, change, live)
+        case _:
+            wanted = change.version or (live if change.action == Action.PIN else None)
+            if wanted is None:
+                raise NotDeployableError("Name a version: nothing is live.")
+            if wanted == live and pinned == (change.action == Action.PIN):
+                raise NothingChangesError(f"Version {wanted.number} of {policy} is live{' and pinned' * pinned}.")
+    if wanted is not None:
+        check_deployable(policy, wanted)
+    return wanted
+
+
+def _earlier(policy: PolicyStore, change: Change, live: PolicyVersion | None) -> PolicyVersion | None:
+    """Return the target of the earlier deployment that a rollback names. Raises `ChangeRefusedError`."""
+    deployments = policy.deployments.select_related("version").defer("version__evaluation").order_by("-at")
+    if change.to is not None:
+        found = deployments.filter(pk=change.to.pk).first()
+        missing = f"{policy} has no such deployment."
+    elif change.version is not None:
+        found = deployments.filter(version=change.version).first()
+        missing = f"Version {change.version.number} of {policy} was never live: promote it instead."
+    else:
+        found = rollback_target(policy, live)
+        missing = f"{policy} has no earlier deployment with another target."
+    if found is None:
+        raise NotDeployableError(missing)
+    if found.version == live:
+        what = f"Version {live.number} of {policy} is live." if live else f"Nothing of {policy} is live."
+        raise NothingChangesError(what)
+    return found.version
+
+
+def rollback_target(policy: PolicyStore, live: PolicyVersion | None) -> Deployment | None:
+    """Return the last deployment whose target is not `live`: what a rollback goes back to by default."""
+    deployments = policy.deployments.select_related("version").defer("version__evaluation").order_by("-at")
+    other = deployments.filter(version__isnull=False) if live is None else deployments.exclude(version=live)
+    return other.first()

@@ -1,0 +1,80 @@
+"""What is live, and what was live at a time."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db.models import OuterRef, Subquery
+
+from rl_training.models import Deployment, PolicyStore
+from rl_training.models.deployments import DeploymentQuerySet
+
+# Where a deployment has no actor's name.
+NAMES = {
+    Deployment.Actor.USER: "a user",
+    Deployment.Actor.COMMAND: "a command",
+    Deployment.Actor.GATE: "the gate",
+    Deployment.Actor.GUARD: "a guard",
+    Deployment.Actor.MIGRATION: "an upgrade",
+}
+VERBS = {
+    Deployment.Action.PROMOTE: "promoted",
+    Deployment.Action.PIN: "promoted and pinned",
+    Deployment.Action.UNPIN: "unpinned",
+    Deployment.Action.ROLL_BACK: "brought back",
+    Deployment.Action.GO_FLAT: "taken flat",
+}
+
+
+def shown() -> DeploymentQuerySet:
+    """Select deployments with what pages and programs show of them, but without the versions' evaluations."""
+    related = Deployment.objects.select_related("policy", "version", "began", "previous__version")
+    return related.defer("version__evaluation", "previous__version__evaluation")
+
+
+def live_at(policy: int, time: datetime) -> Deployment | None:
+    """Return the deployment that was in force in the policy with this id at `time`; None: before the first one.
+
+    One query, which reads one row of the index of `deployment_one_at_a_time`.
+    """
+    return shown().filter(policy=policy).live_at(time).first()
+
+
+def live_now(policy: int) -> Deployment | None:
+    """Return the newest deployment of the policy with this id."""
+    return shown().filter(policy=policy).order_by("-at").first()
+
+
+def live_of(policies: Collection[int] | None = None) -> dict[int, Deployment]:
+    """Return the newest deployment by policy, for the policies with these ids, or for all, in one query.
+
+    Policies without deployments are left out.
+    """
+    newest = Deployment.objects.filter(policy=OuterRef("pk")).order_by("-at").values("pk")[:1]
+    wanted = PolicyStore.objects.order_by() if policies is None else PolicyStore.objects.filter(pk__in=policies)
+    chosen = wanted.order_by().annotate(newest=Subquery(newest)).values("newest")
+    return {deployment.policy_id: deployment for deployment in shown().filter(pk__in=chosen).order_by()}
+
+
+def sentence(deployment: Deployment | None) -> str:
+    """Return what is live since when, by whom and why, as a sentence."""
+    if deployment is None:
+        return "Nothing is live: no version was ever promoted."
+    began = deployment.origin
+    what = f"Version {deployment.version.number} is live" if deployment.version else "Nothing is live"
+    pinned = " It is pinned." if deployment.version and deployment.pinned else ""
+    return f"{what} since {began.at:%Y-%m-%d %H:%M:%S} UTC, {decided(began)}: {began.reason.rstrip('.')}.{pinned}"
+
+
+def decided(deployment: Deployment) -> str:
+    """Return what was done and by whom, as in `promoted by anna, approved by ben`."""
+    approved = f", approved by {deployment.approved_by}" if deployment.approved_by else ""
+    return (
+        f"{VERBS[Deployment.Action(deployment.action)]} by {actor(deployment.actor, deployment.actor_name)}{approved}"
+    )
+
+
+def actor(kind: str, name: str) -> str:
+    """Return who or what made a deployment or a proposal, as in `anna`, `a command (root)`, `the gate`."""
+    if not name:
+        return NAMES[Deployment.Actor(kind)]
+    return name if kind == Deployment.Actor.USER else f"{NAMES[Deployment.Actor(kind)]} ({name})"

@@ -1,0 +1,97 @@
+"""Changes of one policy from many threads at once, each with its own connection. PostgreSQL alone has them."""
+
+import itertools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from django.db import connection
+
+from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingEvent
+from rl_training.versions.changes import Action, Author, Change, NothingChangesError
+from rl_training.versions.deployments import deploy
+from tests import databases
+from tests.api_clients import user_of
+from tests.dashboard.pages.page_rows import version_of
+from tests.stored import finished_run
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not databases.SERVER, reason="SQLite has one writer, and no threads share its test database"),
+]
+CLIENTS = 8
+
+
+@pytest.fixture
+def many_versions(policy: PolicyStore, streams: object) -> list[PolicyVersion]:
+    return [version_of(finished_run(policy), number) for number in range(1, CLIENTS + 1)]
+
+
+def in_threads(work: Callable[[int], object]) -> None:
+    """Call `work` with the number of each client, all at once."""
+    together = threading.Barrier(CLIENTS)
+
+    def run(client: int) -> None:
+        try:
+            together.wait()
+            work(client)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        list(pool.map(run, range(CLIENTS)))
+
+
+def check_chain(number: int) -> list[Deployment]:
+    """Assert that the deployments follow each other without gap and overlap; return them, oldest first."""
+    found = list(Deployment.objects.order_by("at").select_related("version"))
+    assert len(found) == number
+    assert [one.previous_id for one in found] == [None, *(one.pk for one in found[:-1])]
+    assert len({one.at for one in found}) == number
+    assert all(one.actor_name and one.reason for one in found)
+    assert TrainingEvent.objects.filter(event_type="rl_v3.deployment.changed").count() == number
+    return found
+
+
+@pytest.mark.parametrize("each", [10, pytest.param(125, marks=pytest.mark.long)])
+def test_concurrent_promotions_leave_no_gap_and_no_overlap(policy, many_versions, each):
+    users = [Author(Deployment.Actor.USER, f"client {number}") for number in range(CLIENTS)]
+    made = [0] * CLIENTS
+
+    def promote(client: int) -> None:
+        # Promoting what is live is refused, so each client takes turns with its two versions.
+        for attempt in itertools.count():
+            if made[client] == each:
+                return
+            version = many_versions[client - attempt % 2]
+            with suppress(NothingChangesError):
+                deploy(policy, Change(Action.PROMOTE, f"Number {made[client]}.", version), users[client])
+                made[client] += 1
+
+    in_threads(promote)
+    found = check_chain(CLIENTS * each)
+    for client in range(CLIENTS):
+        reasons = [one.reason for one in found if one.actor_name == f"client {client}"]
+        assert reasons == [f"Number {number}." for number in range(each)]
+
+
+def test_promotions_that_race_rollbacks_end_in_one_order(policy, many_versions):
+    admin = Author.of(user_of("admin"))
+    for number in (0, 1):
+        deploy(policy, Change(Action.PROMOTE, "At first.", many_versions[number]), admin)
+
+    def act(client: int) -> None:
+        if client % 2:
+            deploy(policy, Change(Action.ROLL_BACK, "Back."), admin)
+        else:
+            deploy(policy, Change(Action.PROMOTE, "Onwards.", many_versions[2 + client // 2]), admin)
+
+    in_threads(act)
+    found = check_chain(2 + CLIENTS)
+    for number, one in enumerate(found[2:], 2):
+        if one.action == Action.ROLL_BACK:
+            live = found[number - 1].version
+            earlier = [before.version for before in reversed(found[:number]) if before.version != live]
+            assert one.version == earlier[0]
