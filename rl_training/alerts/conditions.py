@@ -97,7 +97,7 @@ def reward(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
 
 
 def overdue(rule: Rule, policy: PolicyFacts, now: datetime) -> Verdict:
-    since = max(policy.last_finished_at or policy.updated_at, policy.updated_at)
+    since = max(filter(None, (policy.last_finished_at, policy.last_skipped, policy.updated_at)))
     if not policy.enabled or now - since <= rule.threshold * policy.interval:
         return State.GONE
     minutes, interval = (now - since).total_seconds() / 60, policy.interval.total_seconds() / 60

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Left
 
-from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, SlotRange, SlotReason, TrainingEvent, TrainingRun
 
 # Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
 POLICIES_PER_QUERY = 100
@@ -36,6 +36,7 @@ class PolicyFacts:
     """The columns of a policy that conditions use.
 
     `total_runs` is the number of finished runs: while it stays the same, verdicts about runs stay the same.
+    `last_skipped` is the last slot, if it was skipped for want of new bars.
     """
 
     pk: int
@@ -45,13 +46,19 @@ class PolicyFacts:
     updated_at: datetime
     total_runs: int
     last_finished_at: datetime | None
+    last_skipped: datetime | None
 
 
 def policies() -> dict[int, PolicyFacts]:
     """Return all policies by their ids."""
     newest = TrainingRun.objects.filter(policy=OuterRef("pk")).finished().order_by("-finished_at")
-    rows = PolicyStore.objects.annotate(last_finished_at=Subquery(newest.values("finished_at")[:1])).values_list(
-        "pk", "name", "enabled", "interval_minutes", "updated_at", "total_runs", "last_finished_at"
+    lacking = When(reason=SlotReason.TOO_FEW_NEW_BARS, then=F("last_slot"))
+    ranges = SlotRange.objects.filter(policy=OuterRef("pk")).order_by("-pk").values(skipped=Case(lacking))
+    rows = PolicyStore.objects.annotate(
+        last_finished_at=Subquery(newest.values("finished_at")[:1]),
+        last_skipped=Case(When(min_new_bars__gt=0, then=Subquery(ranges[:1]))),
+    ).values_list(
+        *("pk", "name", "enabled", "interval_minutes", "updated_at", "total_runs", "last_finished_at", "last_skipped")
     )
     return {
         pk: PolicyFacts(pk, name, enabled, timedelta(minutes=minutes), *rest)

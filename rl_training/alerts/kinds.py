@@ -88,8 +88,9 @@ SPECS: dict[str, Spec] = {
         severity="warning",
     ),
     Kind.OVERDUE: Spec(
-        "The policy is enabled, and no run of it finished for so many of its intervals, counted from the last finished "
-        "run or from the last edit of the policy, whichever is later.",
+        "The policy is enabled, and no run of it finished for so many of its intervals. They count from the last "
+        "finished run, from the last edit of the policy, or from the last slot if that lacked new bars, whichever is "
+        "later.",
         threshold=Parameter(3, 1, 1000, "the number of intervals"),
     ),
     Kind.WORSE_THAN_FLAT: Spec(

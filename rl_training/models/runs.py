@@ -51,6 +51,13 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         began = {run.policy_id: min(run.queued_at, run.started_at or run.queued_at) for run in runs}
         return {run.policy_id: (began[run.policy_id], run.finished_at) for run in runs if run.finished_at}
 
+    def last_succeeded(self, policies: Collection[int]) -> TrainingRunQuerySet:
+        """Select the successful run of each policy that ended last, with what it says about its market."""
+        ended = self.filter(policy=OuterRef("pk"), status="succeeded", finished_at__isnull=False)
+        newest = Subquery(ended.order_by("-finished_at").values("pk")[:1])
+        runs = self.filter(pk__in=PolicyStore.objects.filter(pk__in=policies).values(run=newest))
+        return runs.only("policy_id", "config", "market_summary")
+
     def finished(self) -> TrainingRunQuerySet:
         """Select the succeeded and failed runs, which the summary counts.
 

@@ -16,7 +16,7 @@ from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.models.slots import Skipped, SlotReason
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
-from rl_training.schedule import slots
+from rl_training.schedule import new_bars, slots
 from rl_training.streams import relay, retention
 from rl_training.versions import housekeeping
 
@@ -80,7 +80,7 @@ class PolicyStoreScheduler(Scheduler):
         return max(0.0, settings.BEAT_TICK_SECONDS - (time.monotonic() - started))
 
     def run_due(self, now: datetime) -> int:
-        """Log edited policies and enqueue a run of each due policy. Return the number of runs."""
+        """Log edited policies and enqueue a run of each due policy with enough new bars. Return the number of runs."""
         if now < self._last_tick - CLOCK_SET_BACK:
             log.warning("The clock was set back", seconds=round((self._last_tick - now).total_seconds()))
             self._known.clear()
@@ -90,6 +90,7 @@ class PolicyStoreScheduler(Scheduler):
             self._note_edit(policy, now)
             if policy.enabled and policy.next_run_at <= now:
                 due.append(policy)
+        due = self._skip_for_bars(due, now)
         runs: list[TrainingRun] = []
         try:
             for first in range(0, len(due), ENQUEUED_TOGETHER):
@@ -131,6 +132,16 @@ class PolicyStoreScheduler(Scheduler):
             f"episodes={policy.episodes_per_run}",
             policy=policy.name,
         )
+
+    def _skip_for_bars(self, due: list[PolicyStore], now: datetime) -> list[PolicyStore]:
+        """Skip the slots of policies with fewer new bars than their `min_new_bars`. Return the other policies."""
+        skipped = new_bars.find_too_few(due, now)
+        policies = [policy for policy in due if policy.pk in skipped]
+        for first in range(0, len(policies), ENQUEUED_TOGETHER):
+            slots.skip_due(policies[first : first + ENQUEUED_TOGETHER], now, skipped)
+        for policy in policies:
+            log.info(f"Slot skipped: {skipped[policy.pk].detail}", policy=policy.name)
+        return [policy for policy in due if policy.pk not in skipped]
 
     def _enqueue(self, policies: list[PolicyStore], now: datetime) -> list[TrainingRun]:
         try:

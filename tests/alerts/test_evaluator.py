@@ -10,9 +10,11 @@ from rl_training.alerts.conditions import Holds, Rule
 from rl_training.alerts.evaluator import Evaluator
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert, AlertMessage, AlertRule
-from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, SlotReason, TrainingEvent, TrainingRun
+from rl_training.models.slots import Skipped
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
+from rl_training.schedule import slots
 
 pytestmark = pytest.mark.django_db
 
@@ -107,6 +109,18 @@ def test_overdue_message_for_interval_of_1_says_every_minute(watched):
     watched.now += timedelta(minutes=4)
     assert watched.round() == ["open"]
     assert Alert.objects.get().message == "No run finished for 4 minutes; one is due every minute."
+
+
+def test_policy_whose_slots_lack_new_bars_is_not_overdue(watched):
+    watched.rule(Kind.OVERDUE)
+    watched.finish()
+    PolicyStore.objects.update(min_new_bars=1, next_run_at=watched.now)
+    watched.now += timedelta(hours=4)
+    lacking = Skipped(SlotReason.TOO_FEW_NEW_BARS, "0 new bars, 1 needed")
+    slots.skip_due([PolicyStore.objects.get()], watched.now, {watched.policy.pk: lacking})
+    assert watched.round() == []
+    watched.now += timedelta(hours=4)
+    assert watched.round() == ["open"]
 
 
 @pytest.mark.parametrize(

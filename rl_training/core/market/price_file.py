@@ -105,7 +105,7 @@ def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
 
 
 def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
-    header = _csv_header(file)
+    header = csv_header(file)
     positions = locate_columns(header)
     if not file.peek(1):
         return
@@ -133,7 +133,8 @@ def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
         raise MarketDataError(rule, row=int(row)) from error
 
 
-def _csv_header(file: BufferedReader) -> list[str]:
+def csv_header(file: BufferedReader) -> list[str]:
+    """Read the first line of a CSV file and return the names of its columns. Raises MarketDataError."""
     line = file.readline(MAX_HEADER_BYTES)
     if b"\0" in line or line.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise MarketDataError("is not text in UTF-8, but UTF-16 or binary; save it as CSV in UTF-8, or as Parquet")
