@@ -25,7 +25,7 @@ from tests.waiting import wait_for
 pytest.register_assert_rewrite("tests.trading_properties")
 
 # A test that uses one of these fixtures starts a process, or uses one that the fixture has started.
-PROCESS_FIXTURES = {"redis_server", "environment_of_processes", "prepared", "system", "server"}
+PROCESS_FIXTURES = {"redis_server", "environment_of_processes", "python", "prepared", "system", "server"}
 STARTS_PROCESS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 
 
@@ -145,9 +145,15 @@ def start_redis(socket: Path) -> "subprocess.Popen[bytes]":
 
 
 @pytest.fixture(scope="session")
+def python() -> PreparedPython:
+    """Return what starts programs of the project whose own start is not tested."""
+    return PreparedPython()
+
+
+@pytest.fixture(scope="session")
 def prepared(request: pytest.FixtureRequest) -> PreparedPython | None:
-    """Return what starts the project's programs: a prepared Python, or None for a new interpreter each time."""
-    return None if request.config.getoption("real_limits", False) else PreparedPython()
+    """Return what starts the programs of a system: a prepared Python, or None for a new interpreter each time."""
+    return None if request.config.getoption("real_limits", False) else request.getfixturevalue("python")
 
 
 @pytest.fixture(scope="session")

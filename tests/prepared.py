@@ -8,6 +8,7 @@ are imported after the fork, so each program reads its own environment. `make fa
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -86,7 +87,7 @@ class PreparedPython:
     def start(
         self, command: Sequence[str], environment: dict[str, str], output: IO[bytes], errors: IO[bytes]
     ) -> Program:
-        """Run `-m MODULE ...` or `FILE ...` in the project's root, as the leader of a session of its own."""
+        """Run `-m MODULE ...`, `-c CODE ...` or `FILE ...` in the project's root, as the leader of a new session."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         connection.connect(str(self._path))
         request = json.dumps({"command": list(command), "environment": environment}).encode()
@@ -100,14 +101,20 @@ class PreparedPython:
 
     def run(self, command: Sequence[str], environment: dict[str, str]) -> str:
         """Return what the program printed; raise subprocess.CalledProcessError if it failed."""
+        completed = self.complete(command, environment)
+        completed.check_returncode()
+        return completed.stdout
+
+    def complete(
+        self, command: Sequence[str], environment: dict[str, str], seconds: float | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Return the status and the output of a program; raise subprocess.TimeoutExpired after `seconds`."""
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            status = self.start(command, environment, output, errors).wait()
+            status = self.start(command, environment, output, errors).wait(seconds)
             for file in (output, errors):
                 file.seek(0)
             printed, complaints = output.read().decode(), errors.read().decode()
-        if status:
-            raise subprocess.CalledProcessError(status, list(command), printed, complaints)
-        return printed
+        return subprocess.CompletedProcess(list(command), status, printed, complaints)
 
 
 def arguments(command: Sequence[str]) -> tuple[str, ...]:
@@ -159,6 +166,9 @@ def run_program(command: list[str]) -> None:
     if command[0] == "-m":
         sys.argv = command[1:]
         runpy.run_module(command[1], run_name="__main__", alter_sys=True)
+    elif command[0] == "-c":
+        sys.argv = ["-c", *command[2:]]
+        exec(compile(command[1], "<string>", "exec"), {"__name__": "__main__"})
     else:
         sys.argv = command
         runpy.run_path(command[0], run_name="__main__")
@@ -171,6 +181,8 @@ def main(path: str, test_run: str) -> None:
         return
     for name in LIBRARIES:
         importlib.import_module(name)
+    # Garbage collections of the programs need not look at the libraries.
+    gc.freeze()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Bound under another name first: a client that sees the path can connect to it.
     listener.bind(f"{path}.new")

@@ -17,6 +17,7 @@ import pytest
 import redis
 
 from quantum_trader.state_dir import free_ports
+from tests.prepared import PreparedPython
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -31,6 +32,7 @@ class System:
 
     environment: dict[str, str]
     console: Path
+    python: PreparedPython
     token: str = ""
 
     def lines(self) -> list[str]:
@@ -42,8 +44,7 @@ class System:
         )
 
     def manage(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        command = (sys.executable, "manage.py", *command)
-        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        return self.python.complete(["manage.py", *command], self.environment)
 
     def get(self, port: str, path: str, authorization: str) -> Any:
         url = f"http://127.0.0.1:{self.environment[port]}{path}"
@@ -71,7 +72,7 @@ class System:
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(tmp_path_factory: pytest.TempPathFactory, python: PreparedPython) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("up")
     web_port, flower_port = free_ports(2)
     environment = os.environ | {
@@ -85,7 +86,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         "FLOWER_URL": "",
         "PYTHONUNBUFFERED": "1",
     }
-    system = System(environment, folder / "console")
+    system = System(environment, folder / "console", python)
     with system.console.open("w") as console:
         up = subprocess.Popen(
             [sys.executable, "manage.py", "up"], cwd=ROOT, env=environment, stdout=console, stderr=subprocess.STDOUT

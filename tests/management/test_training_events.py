@@ -3,20 +3,19 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests import databases
+from tests.prepared import PreparedPython, Program
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
 STARTED = "rl_v3.training.started"
 
 
@@ -27,20 +26,19 @@ class System:
     environment: dict[str, str]
     folder: Path
     redis: RedisServer
+    python: PreparedPython
 
     def publish(self, name: str) -> None:
         self.redis.client.xadd(STARTED, {"event_id": name, "payload": "{}"})
 
-    def manage(self, *command: str, **options: Any) -> "subprocess.Popen[bytes]":
-        process: subprocess.Popen[bytes] = subprocess.Popen(
-            [sys.executable, "manage.py", *command], cwd=ROOT, env=self.environment, **options
-        )
-        return process
+    def training_events(self, *options: str, output: IO[bytes], errors: IO[bytes]) -> Program:
+        return self.python.start(["manage.py", "training_events", *options], self.environment, output, errors)
 
 
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory) -> System:
+def migrated(tmp_path_factory, python) -> System:
     folder = tmp_path_factory.mktemp("system")
+    databases.copy_template(folder)
     server = RedisServer(folder)
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
@@ -49,9 +47,7 @@ def migrated(tmp_path_factory) -> System:
         "REDIS_URL": server.url,
         "PYTHONUNBUFFERED": "",
     }
-    system = System(environment, folder, server)
-    assert system.manage("migrate", "--verbosity", "0").wait(120) == 0
-    return system
+    return System(environment, folder, server, python)
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def system(migrated: System) -> Iterator[System]:
 class Follower:
     """A process of `training_events --follow`."""
 
-    process: "subprocess.Popen[bytes]"
+    process: Program
     output: Path
 
     def printed(self) -> list[str]:
@@ -84,7 +80,7 @@ def follow(system: System) -> "Iterator[object]":
     def start(*options: str) -> Follower:
         output = system.folder / f"{len(followers)}.out"
         with output.open("wb") as out, output.with_suffix(".err").open("wb") as errors:
-            process = system.manage("training_events", "--follow", *options, stdout=out, stderr=errors)
+            process = system.training_events("--follow", *options, output=out, errors=errors)
         followers.append(Follower(process, output))
         return followers[-1]
 
@@ -143,10 +139,13 @@ def test_follower_without_group_ends_cleanly(system, follow):
 def test_closed_pipe_ends_command_silently(system, options):
     for number in range(5):
         system.publish(str(number))
-    process = system.manage("training_events", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.stderr.read().decode() == ""
+    reading, writing = os.pipe()
+    os.close(reading)
+    errors = system.folder / "closed.err"
+    with open(writing, "wb") as output, errors.open("wb") as complaints:
+        process = system.training_events(*options, output=output, errors=complaints)
     assert process.wait(30) == 0
+    assert errors.read_text() == ""
 
 
 @pytest.mark.django_db

@@ -172,10 +172,8 @@ def test_services_listen_on_loopback_only(up):
     assert listening == {("127.0.0.1", int(up.environment[name])) for name in ("WEB_PORT", "FLOWER_PORT")}
 
 
-def test_second_start_on_same_state_is_refused(up, state):
-    second = subprocess.run(
-        COMMAND, cwd=ROOT, env=environment(state), capture_output=True, text=True, check=False, timeout=60
-    )
+def test_second_start_on_same_state_is_refused(up, state, python):
+    second = python.complete(["manage.py", "up"], environment(state), 60)
     assert second.returncode == 1
     assert f"It is already running on {state}" in second.stderr
 

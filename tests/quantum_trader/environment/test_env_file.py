@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -82,16 +80,14 @@ def test_missing_file_is_ignored_and_other_encoding_refused(tmp_path):
         env_file.load(tmp_path / ".env")
 
 
-def test_values_with_dollar_signs_reach_every_setting(tmp_path, environment_of_processes):
+def test_values_with_dollar_signs_reach_every_setting(tmp_path, python, environment_of_processes):
     (tmp_path / ".env").write_text(
         f"SECRET_KEY=$q*eo+1\nMETRICS_TOKEN=$abc\nSTATE_DIR={tmp_path}/data # big disk\nFLOWER_BASIC_AUTH=$a:$b\n"
         "REDIS_URL=redis://:$secret@host:6379/0\nWEB_PORT=8001 # not 8000\n"
     )
     names = {"SECRET_KEY", "METRICS_TOKEN", "STATE_DIR", "FLOWER_BASIC_AUTH", "REDIS_URL", "WEB_PORT"}
     environment = {name: value for name, value in environment_of_processes.items() if name not in names}
-    command = [sys.executable, "-c", PRINT_SETTINGS, str(tmp_path / ".env")]
-    output = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert json.loads(output.stdout) == {
+    assert json.loads(python.run(["-c", PRINT_SETTINGS, str(tmp_path / ".env")], environment)) == {
         "SECRET_KEY": "$q*eo+1",
         "METRICS_TOKEN": "$abc",
         "STATE_DIR": f"{tmp_path}/data",
