@@ -145,6 +145,7 @@ def _progress_callback(run: TrainingRun, owner: Owner) -> "Callable[[Progress], 
                 "environment_steps": progress.environment_steps,
                 "iteration": progress.iteration,
                 **progress.metrics,
+                **(progress.held_out.named() if progress.held_out else {}),
             }
         )
 

@@ -59,6 +59,9 @@ def test_finished_run_stores_its_curve_and_announces_the_newest_metrics(finished
     last = json.loads(streams.xrevrange("rl_v3.training.progress", count=1)[0][1]["payload"])
     assert last["iteration"] == 2
     metrics = finished.curve["iterations"].keys() - {"x", "width"}
+    assert finished.curve["held_out"]["x"] == [1, 2]
+    for name in ("training_reward", "held_out_reward"):
+        assert math.isclose(last[name], finished.curve["held_out"][name][-1], rel_tol=1e-5)
     assert metrics == {"entropy", "approx_kl", "clip_fraction", "explained_variance", "policy_loss", "value_loss"}
     for name in metrics:
         assert math.isclose(last[name], finished.curve["iterations"][name][-1], rel_tol=1e-5)

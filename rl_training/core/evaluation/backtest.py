@@ -58,8 +58,8 @@ class Backtest(NamedTuple):
     held: npt.NDArray[np.bool_]  # whether a position was held through the bar, or was ruined during it
 
 
-class _Bars(NamedTuple):
-    """The market of a backtest, for compiled code; the arrays are [T, ...]."""
+class TradedBars(NamedTuple):
+    """A market and what is observed of it, for compiled code; the arrays are [T, ...]."""
 
     rows: Floats  # [T, D], as in Observer
     width: int
@@ -67,6 +67,12 @@ class _Bars(NamedTuple):
     first: int  # bar of the first decision
     open: FloatArray
     close: FloatArray
+
+
+def traded_bars(observer: Observer, market: MarketData) -> TradedBars:
+    """Return the bars of the market that `observer` was made for."""
+    seen = observer.rows, observer.width, observer.largest_position, observer.first_bar
+    return TradedBars(*seen, market.open, market.close)
 
 
 def run_backtest(
@@ -128,9 +134,7 @@ def _follow_network(
     backtest: Backtest,
     on_bars: Callable[[], None],
 ) -> None:
-    bars = _Bars(
-        observer.rows, observer.width, observer.largest_position, observer.first_bar, market.open, market.close
-    )
+    bars = traded_bars(observer, market)
     compiled_policy, positions = compile_policy(policy), np.array(config.positions)
     rates, accounts = cost_rates(config), open_accounts(len(ACCOUNTS)).rows
     bars_per_call = max(1, BARS_PER_CALL // len(policy.members))
@@ -144,7 +148,7 @@ def _follow_network(
 def _follow_compiled(
     policy: CompiledPolicy,
     positions: FloatArray,
-    bars: _Bars,
+    bars: TradedBars,
     rates: Rates,
     backtest: Backtest,
     begin: int,

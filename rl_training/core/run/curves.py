@@ -1,4 +1,4 @@
-"""The course of a run: its episode rewards and PPO's metrics, in few points however long the run is."""
+"""The course of a run: its episode rewards PPO's metrics and held-out rewards, in few points however long it is."""
 
 import math
 import threading
@@ -106,7 +106,11 @@ class RunCurves:
     """The curves of a run, means over its members. Training adds to them while another thread may read them."""
 
     def __init__(self) -> None:
-        self._curves = {"episodes": Curve([REWARD]), "iterations": Curve([*METRICS])}
+        self._curves = {
+            "episodes": Curve([REWARD]),
+            "iterations": Curve([*METRICS]),
+            "held_out": Curve(["training_reward", "held_out_reward"]),
+        }
         self._lock = threading.Lock()
 
     def add_iteration(self, iteration: Iteration) -> None:
@@ -120,8 +124,13 @@ class RunCurves:
             for episode, reward in rewards:
                 self._curves["episodes"].add(episode, {REWARD: reward} if math.isfinite(reward) else {})
 
+    def add_held_out(self, iteration: int, rewards: Mapping[str, float]) -> None:
+        """Add the training and the held-out reward of a member after an iteration; see held_out.Rewards.named()."""
+        with self._lock:
+            self._curves["held_out"].add(iteration, rewards)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the curves `episodes` and `iterations` as JSON values; see Curve.as_dict()."""
+        """Return the curves `episodes`, `iterations` and `held_out` as JSON values; see Curve.as_dict()."""
         with self._lock:
             return {name: curve.as_dict() for name, curve in self._curves.items()}
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from rl_training.core.ppo.ensemble import load_member
 from rl_training.core.ppo.policy import Policy, PolicyShape, part_of
 from rl_training.core.ppo.ppo import PPO, Iteration
+from rl_training.core.run.held_out import Rewards
 from rl_training.core.trading.environment import TradingVectorEnv
 
 # The name of the episode rewards among the tensors of a checkpoint: sums over the members.
@@ -26,7 +27,7 @@ class Progress:
     `episodes_done` are the finished episodes of all members, divided by their number and rounded down.
     `avg_reward` is the mean over all episodes that the members have finished so far, the losses are means over all
     iterations so far, and `environment_steps` counts the steps of all members. `metrics` are those of the member's
-    iteration `iteration`, in which the episode ended, named as in curves.METRICS.
+    iteration `iteration`, in which the episode ended, named as in curves.METRICS. `held_out` is the newest measurement.
     """
 
     episode: int
@@ -41,6 +42,7 @@ class Progress:
     value_loss: float
     iteration: int
     metrics: dict[str, float]
+    held_out: Rewards | None
 
 
 @dataclass

@@ -23,6 +23,7 @@ from rl_training.core.run.checkpoint import (
     tensor_digest,
 )
 from rl_training.core.run.curves import RunCurves, metrics_of
+from rl_training.core.run.held_out import HeldOutCurve
 from rl_training.core.run.progress import Progress, Tally, capture, finished_members, restore
 from rl_training.core.run.requirements import check_enough, check_fits
 from rl_training.core.run.result import TrainingResult
@@ -65,6 +66,7 @@ class RunState:
             self.trained_until = max(self.trained_until, initial_policy.trained_until)
         self.tally = Tally(config.environment.episode_length, config.episodes, config.seeds)
         self.curves = RunCurves()
+        self.held_out = HeldOutCurve(config, self.later, self.env.statistics, self.ppo.policy)
         # A checkpoint is resumed from only if it has the same identity.
         self.identity = {
             "config": config.model_dump(mode="json"),
@@ -102,6 +104,15 @@ class RunState:
         """The environment steps of all members so far."""
         return len(self.finished) * self.config.member_timesteps + self.ppo.timesteps
 
+    def measure(self, iteration: Iteration) -> Iteration:
+        """Return an iteration of the member in training, with the held-out reward among its metrics if it is due."""
+        rewards = self.held_out.add(iteration, self.ppo.policy)
+        if rewards is None:
+            return iteration
+        self.curves.add_held_out(iteration.iteration, rewards.named())
+        metrics = {f"eval/{name}": value for name, value in rewards.named().items()}
+        return replace(iteration, metrics=iteration.metrics | metrics)
+
     def of_run(self, iteration: Iteration) -> Iteration:
         """Return an iteration of the member in training with its number and its steps over all members."""
         before = len(self.finished)
@@ -130,6 +141,9 @@ class RunState:
             self.finished = finished_members(self.ppo.policy.shape, tensors, state)
             restore(self.ppo, self.env, self.tally, tensors, state)
             self.curves.load_tensors(tensors, CURVES)
+            # A checkpoint before format 4 has no measurements.
+            if "held_out" in state:
+                self.held_out.load_state_dict(state["held_out"])
             log.info("Resumed from checkpoint", environment_steps=self.environment_steps)
             return
 
@@ -137,7 +151,8 @@ class RunState:
         """Write a checkpoint."""
         tensors, state = capture(self.ppo, self.env, self.tally, self.finished)
         tensors |= self.curves.tensors(CURVES)
-        save_checkpoint(path, tensors, {"identity": self.identity, **state})
+        state |= {"identity": self.identity, "held_out": self.held_out.state_dict()}
+        save_checkpoint(path, tensors, state)
 
     def count(self, iteration: Iteration, on_progress: Callable[[Progress], None] | None) -> bool:
         """Add an iteration of the member in training, and report the episodes that ended in it.
@@ -167,6 +182,7 @@ class RunState:
                 value_loss=value_loss,
                 iteration=iteration.iteration,
                 metrics=metrics,
+                held_out=self.held_out.newest,
             )
             on_progress(progress)
         return bool(ended)

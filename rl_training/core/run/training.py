@@ -99,6 +99,7 @@ class _AfterIteration:
     stopping: bool = False
 
     def __call__(self, iteration: Iteration) -> bool:
+        iteration = self.run.measure(iteration)
         of_run = self.run.of_run(iteration)
         self.metrics_log.write(of_run)
         ended = self.run.count(iteration, self.on_progress)

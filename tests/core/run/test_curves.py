@@ -5,6 +5,7 @@ import pytest
 
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.curves import METRICS, POINTS, Curve, RunCurves, metrics_of
+from rl_training.core.run.progress import Progress
 from rl_training.core.run.training import train
 from tests.core.run.small_run import CONFIG, MARKET
 
@@ -85,13 +86,13 @@ def test_metrics_of_an_iteration_are_finite_and_entropy_is_positive():
 def test_run_has_a_curve_of_its_episodes_and_iterations():
     iterations: list[Iteration] = []
     live: list[RunCurves] = []
-    seen = []
+    seen: list[Progress] = []
     result = train(
         CONFIG,
         MARKET,
         on_iteration=iterations.append,
         on_curves=live.append,
-        on_progress=lambda progress: seen.append((progress.iteration, progress.metrics)),
+        on_progress=seen.append,
     )
     assert live[0].as_dict() == result.curve
     episodes, metrics = result.curve["episodes"], result.curve["iterations"]
@@ -101,4 +102,4 @@ def test_run_has_a_curve_of_its_episodes_and_iterations():
     for name, key in METRICS.items():
         sign = -1 if name == "entropy" else 1
         assert metrics[name] == pytest.approx([sign * one.metrics[key] for one in iterations], rel=1e-5)
-    assert seen[-1] == (8, metrics_of(iterations[-1]))
+    assert (seen[-1].iteration, seen[-1].metrics) == (8, metrics_of(iterations[-1]))

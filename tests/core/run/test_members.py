@@ -54,6 +54,10 @@ def test_results_are_means_over_the_members(three, single):
     assert three.curve["episodes"]["x"] == [1, 2]
     assert three.curve["episodes"]["reward"] == pytest.approx(three.episode_rewards, rel=1e-5)
     assert three.curve["iterations"]["x"] == [1, 2, 3]
+    assert three.curve["held_out"]["x"] == [1, 2, 3]
+    for name in ("training_reward", "held_out_reward"):
+        values = [alone.curve["held_out"][name] for alone in single]
+        assert three.curve["held_out"][name] == pytest.approx(np.mean(values, axis=0), rel=1e-4)
     entropies = [alone.curve["iterations"]["entropy"] for alone in single]
     assert three.curve["iterations"]["entropy"] == pytest.approx(np.mean(entropies, axis=0), rel=1e-5)
 

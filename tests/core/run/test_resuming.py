@@ -123,15 +123,24 @@ def test_a_checkpoint_holds_the_episode_rewards_as_a_tensor(tmp_path, whole):
     assert "episode_rewards" not in state["tally"]
 
 
-def test_a_checkpoint_of_format_2_is_resumed(tmp_path, whole, monkeypatch):
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_checkpoint_of_an_older_format_is_resumed(tmp_path, whole, monkeypatch, number):
     path, resumed = tmp_path / "run", list[Iteration]()
     train(CONFIG, MARKET, checkpoint=path, should_stop=stop_after(4))
     tensors, state = load_checkpoint(path)
-    state["tally"]["episode_rewards"] = tensors.pop("tally.episode_rewards").tolist()
-    monkeypatch.setattr(checkpoint, "CHECKPOINT_FORMAT", 2)
+    for name in ("held_out", "finished_members"):
+        del state[name]
+    del state["tally"]["finished"], state["tally"]["total"]
+    tensors = {name: tensor for name, tensor in tensors.items() if "held_out" not in name}
+    if number == 2:
+        state["tally"]["episode_rewards"] = tensors.pop("tally.episode_rewards").tolist()
+    monkeypatch.setattr(checkpoint, "CHECKPOINT_FORMAT", number)
     save_checkpoint(path, tensors, state)
-    assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append), whole)
-    assert resumed[0].iteration == 5
+    result = train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append)
+    assert (resumed[0].iteration, result.weights_digest) == (5, whole.weights_digest)
+    assert (result.episode_rewards, result.evaluation) == (whole.episode_rewards, whole.evaluation)
+    assert result.curve["episodes"] == whole.curve["episodes"]
+    assert result.curve["held_out"]["x"] == [5, 6, 7, 8]
 
 
 def test_a_checkpoint_from_before_members_is_resumed(tmp_path, whole):

@@ -5,7 +5,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.training import train
-from tests.core.run.small_run import CONFIG, MARKET
+from tests.core.run.small_run import CONFIG, MARKET, changed
 
 
 def logged(folder):
@@ -21,10 +21,18 @@ def test_every_iteration_is_logged_with_its_environment_steps(tmp_path):
     assert {"train/approx_kl", "train/explained_variance", "rollout/ep_rew_mean", "time/fps"} <= set(
         events.Tags()["scalars"]
     )
+    held_out = events.Scalars("eval/held_out_reward")
+    assert [event.step for event in held_out] == [64, 128, 192, 256, 320, 384, 448, 480]
     kl = events.Scalars("train/approx_kl")
     assert [event.step for event in kl] == [64, 128, 192, 256, 320, 384, 448, 480]
     expected = [iteration.metrics["train/approx_kl"] for iteration in iterations]
     assert [event.value for event in kl] == pytest.approx(expected, rel=1e-6)
+
+
+def test_members_are_logged_on_one_axis(tmp_path):
+    train(changed(CONFIG, episodes=2, seeds=2), MARKET, log_dir=tmp_path)
+    for name in ("train/approx_kl", "eval/training_reward", "eval/held_out_reward"):
+        assert [event.step for event in logged(tmp_path).Scalars(name)] == [64, 128, 192, 256, 320, 384]
 
 
 def test_a_resumed_run_logs_each_iteration_once(tmp_path):
