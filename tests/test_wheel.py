@@ -64,15 +64,17 @@ def test_dependencies_are_the_packages_that_core_imports():
     third_party = imported - sys.stdlib_module_names - {"rl_training"}
     # The file with the shipped bars is read from the package arch, which is not imported everywhere.
     needed = {canonicalize_name(distributions[name][0]) for name in third_party} | {"arch"}
-    assert needed - THROUGH_OTHERS == set(dependencies())
+    assert needed - THROUGH_OTHERS == set(dependencies()) | set(dependencies("export"))
 
 
 def test_installed_versions_satisfy_dependencies():
-    for name, requirement in dependencies().items():
+    for name, requirement in (dependencies() | dependencies("export")).items():
         assert requirement.specifier.contains(version(name).partition("+")[0]), requirement
 
 
-def dependencies() -> dict[str, Requirement]:
+def dependencies(extra: str = "") -> dict[str, Requirement]:
+    """Return what the core requires, or what one of its extras does, by name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    requirements = map(Requirement, project["dependencies"])
+    named = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    requirements = map(Requirement, named)
     return {canonicalize_name(requirement.name): requirement for requirement in requirements}

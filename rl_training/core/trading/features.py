@@ -142,6 +142,14 @@ _FEATURES: dict[FeatureName, _Feature] = {
 }
 
 
+def formula_of(feature: FeatureName) -> tuple[str, dict[str, Any]]:
+    """Return the name of a feature's formula and its parameters, such as `log_return` and {"horizon": 5}."""
+    formula = _FEATURES[feature].formula
+    if isinstance(formula, partial):
+        return formula.func.__name__.lstrip("_"), dict(formula.keywords)
+    return formula.__name__.lstrip("_"), {}
+
+
 def feature_names(features: Sequence[FeatureName]) -> tuple[str, ...]:
     """Return the names of the columns of `market_features`: a time feature has two, ending in _sin and _cos."""
     return tuple(name + suffix for name in features for suffix in _FEATURES[name].columns)
