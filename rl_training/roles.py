@@ -22,6 +22,7 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_trainingevent",
         "rl_training.view_deployment",
         "rl_training.view_proposal",
+        "rl_training.view_comparison",
         "alerts.view_alert",
     }
 )
@@ -30,6 +31,8 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
     "rl_training.add_trainingrun",  # train now
     "rl_training.change_trainingrun",  # cancel
     PROPOSE,
+    "rl_training.add_comparison",  # compare versions
+    "rl_training.change_comparison",  # cancel a comparison
     "alerts.change_alert",  # acknowledge
 }
 

@@ -1,4 +1,4 @@
-"""Celery's entry points: the task that trains a run, and the signals of the worker that executes it."""
+"""Celery's entry points: the tasks that train a run and compare versions, and the signals of their worker."""
 
 import time
 from typing import Any
@@ -10,10 +10,11 @@ from celery.signals import heartbeat_sent, task_revoked, worker_process_init, wo
 from django.db import connection
 
 from rl_training.core import fault_points
-from rl_training.models import TrainingRun
+from rl_training.models import Comparison, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, task_messages
-from rl_training.worker import pool
+from rl_training.versions import comparisons
+from rl_training.worker import comparing, pool
 from rl_training.worker.execution import execute
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,16 @@ def train_policy(run_id: str) -> None:
         return
     fault_points.reach("claimed")
     execute(run, pool.stop_requested)
+
+
+@shared_task(name=comparisons.TASK, ignore_result=True)
+def compare_versions(comparison_id: str) -> None:
+    """Execute a queued comparison; a message for a comparison with another status does nothing."""
+    comparison = comparisons.claim(comparison_id)
+    if comparison is None:
+        log.info("Nothing to do, the comparison is not queued", comparison_id=comparison_id)
+        return
+    comparing.execute(comparison, pool.stop_requested)
 
 
 @worker_process_init.connect
@@ -56,13 +67,15 @@ def stop_runs(**_: Any) -> None:
 
 @task_revoked.connect
 def cancel_revoked_run(request: Any, **_: Any) -> None:
-    """Cancel a run whose task was revoked or terminated in Flower.
+    """Cancel a run or a comparison whose task was revoked or terminated in Flower.
 
-    Workers remember a revoked task id for hours and would drop every later message for the run.
+    Workers remember a revoked task id for hours and would drop every later message for it.
     """
     try:
         runs = TrainingRun.objects.select_related("policy")
         for run in runs.filter(run_id=request.id):
             lifecycle.cancel(run)
+        for comparison in Comparison.objects.filter(comparison_id=request.id):
+            comparisons.cancel(comparison)
     finally:
         connection.close()

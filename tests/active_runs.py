@@ -1,7 +1,8 @@
-"""Queued and running runs for tests."""
+"""Queued and running runs and comparisons for tests."""
 
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import Comparison, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
+from rl_training.versions import comparisons
 
 
 def queued_run(policy: PolicyStore) -> TrainingRun:
@@ -19,3 +20,10 @@ def claim(run: TrainingRun) -> TrainingRun:
 def claimed_run(policy: PolicyStore) -> TrainingRun:
     """Return a running run of the policy, as its worker reads it."""
     return claim(queued_run(policy))
+
+
+def claim_comparison(comparison: Comparison) -> Comparison:
+    """Claim a queued comparison as a worker does."""
+    claimed = comparisons.claim(comparison.comparison_id)
+    assert claimed is not None
+    return claimed

@@ -1,5 +1,6 @@
 """The tables of the domain: policies, their training runs, versions, deployments and events."""
 
+from rl_training.models.comparisons import ComparedVersion, Comparison
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError
 from rl_training.models.deployments import Deployment
 from rl_training.models.events import TrainingEvent, TrainingEventQuerySet
@@ -28,6 +29,8 @@ __all__ = [
     "MAX_RUN_MINUTES",
     "MAX_STALL_MINUTES",
     "RANGES",
+    "ComparedVersion",
+    "Comparison",
     "Deployment",
     "IdempotencyKey",
     "InvalidConfig",

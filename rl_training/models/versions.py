@@ -35,9 +35,12 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         return versions.annotate(run_name=F("run__run_id"), reward=F("run__avg_reward"))
 
     def kept_for_good(self) -> PolicyVersionQuerySet:
-        """Select the versions whose weights and bars are never removed: those that are or were live."""
-        deployments = apps.get_model("rl_training", "Deployment")._default_manager
-        return self.filter(Exists(deployments.filter(version=OuterRef("pk"))))
+        """Select the versions whose weights and bars are never removed: those that are or were live or compared."""
+        deployments, compared = (
+            apps.get_model("rl_training", name)._default_manager.filter(version=OuterRef("pk"))
+            for name in ("Deployment", "ComparedVersion")
+        )
+        return self.filter(Exists(deployments) | Exists(compared))
 
 
 class PolicyVersion(models.Model):

@@ -68,10 +68,11 @@ def resend_undelivered(now: datetime) -> int:
     undelivered = list(TrainingRun.objects.undelivered(now, timeout))
     if not undelivered:
         return 0
-    waiting = set(_waiting_run_ids())
+    waiting = waiting_ids()
     return send([run for run in undelivered if run.run_id not in waiting])
 
 
-def _waiting_run_ids() -> Iterator[str]:
-    for message in cast(list[str], redis_client().lrange(settings.TRAINING_QUEUE, 0, -1)):
-        yield json.loads(message)["headers"]["id"]
+def waiting_ids() -> set[str]:
+    """Return the ids of the tasks whose messages wait in the queue."""
+    messages = cast(list[str], redis_client().lrange(settings.TRAINING_QUEUE, 0, -1))
+    return {json.loads(message)["headers"]["id"] for message in messages}

@@ -18,7 +18,7 @@ from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import new_bars, slots
 from rl_training.streams import relay, retention
-from rl_training.versions import housekeeping
+from rl_training.versions import comparisons, housekeeping
 
 log = structlog.get_logger(__name__)
 
@@ -101,13 +101,15 @@ class PolicyStoreScheduler(Scheduler):
         return len(runs)
 
     def do_housekeeping(self, now: datetime) -> None:
-        """Reap lost runs, relay unpublished events, resend undelivered messages, keep streams and files in order."""
+        """Reap lost work, relay unpublished events, resend undelivered messages, keep streams and files in order."""
         self._note_pause()
-        if time.monotonic() - self._database_back_at >= owners_return_within():
+        may_reap = time.monotonic() - self._database_back_at >= owners_return_within()
+        if may_reap:
             reaping.reap()
         written_before = now - timedelta(seconds=settings.EVENT_RELAY_AFTER_SECONDS)
         self._relayed_to = relay.relay_unpublished(written_before, after=self._relayed_to)
         task_messages.resend_undelivered(now)
+        comparisons.maintain(now, may_reap=may_reap)
         retention.maintain(now)
         housekeeping.maintain(now)
 

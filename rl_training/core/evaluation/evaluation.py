@@ -95,13 +95,13 @@ def evaluate(
     closes = market.timestamp[observer.first_bar :][points]
 
     def performance(account: int) -> dict[str, Any]:
-        return _performance(backtest, account, annualisation, points, on_progress)
+        return performance_of(backtest, account, annualisation, points, on_progress)
 
     return Evaluation(
         **performance(POLICY),
         bars=len(backtest.cost),
         annualisation=annualisation,
-        timestamps=tuple(f"{time}Z" for time in np.datetime_as_string(closes, unit="s")),
+        timestamps=stamps(closes),
         buy_and_hold=Performance(**performance(BUY_AND_HOLD)),
         flat=Performance(**performance(FLAT)),
     )
@@ -125,13 +125,19 @@ def _drawdown(equity: FloatArray) -> FloatArray:
     return drawdown
 
 
-def _performance(
+def stamps(times: npt.NDArray[np.datetime64]) -> tuple[str, ...]:
+    """Return timestamps as text, ISO 8601, UTC."""
+    return tuple(f"{time}Z" for time in np.datetime_as_string(times, unit="s"))
+
+
+def performance_of(
     backtest: Backtest,
     account: int,
     annualisation: float,
     points: npt.NDArray[np.int64],
     on_progress: Callable[[], None],
 ) -> dict[str, Any]:
+    """Return the fields of the `Performance` of an account of a backtest; `points` are the closes of its curve."""
     equity, held = backtest.equity[:, account], backtest.held[:, account]
     returns = equity[1:] / equity[:-1] - 1.0
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))

@@ -1,0 +1,172 @@
+"""Comparison of saved policies on bars that come after the training of every one of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.evaluation.backtest import BUY_AND_HOLD, FLAT, POLICY, Backtest, Policy, run_backtest
+from rl_training.core.evaluation.evaluation import Performance, curve_points, performance_of, stamps
+from rl_training.core.evaluation.paired import Differences, paired_differences
+from rl_training.core.market.bars import MarketData
+from rl_training.core.trading.features import FeatureStatistics, longest_window
+from rl_training.core.trading.observation import Observer
+
+# The fewest decisions that a comparison is made of: fewer show no difference that is not huge.
+FEWEST_BARS = 50
+# The settings of the environment that all accounts of a comparison share.
+COSTS = ("fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
+REFERENCES = {BUY_AND_HOLD: "buy and hold", FLAT: "flat"}
+
+
+class ComparisonError(ValueError):
+    """Policies cannot be compared. The message says what is missing."""
+
+
+@dataclass(frozen=True)
+class ComparedPolicy:
+    """A policy with what it was trained with. `trained_until` is the last bar that it was trained on."""
+
+    name: str
+    policy: Policy
+    environment: EnvironmentConfig
+    statistics: FeatureStatistics
+    trained_until: np.datetime64
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Results of policies and references on the same bars.
+
+    names         of the policies in their order, then of the references
+    performances  of the accounts, in the order of the names
+    differences   of each policy and the ones after it, then of each policy and the references; numbers are of names
+    bars          number of decisions
+    span          the closes of the first decision and of the last bar
+    digest        of the bars from the first decision on
+    costs         what every account paid, by the name of the setting
+    timestamps    of the points of the equity curves
+    """
+
+    names: tuple[str, ...]
+    policies: int
+    performances: tuple[Performance, ...]
+    differences: Differences
+    bars: int
+    span: tuple[datetime, datetime]
+    digest: str
+    annualisation: float
+    costs: dict[str, float]
+    timestamps: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the results as JSON values; curves have at most `CURVE_POINTS` points of seven significant digits."""
+        accounts = [
+            {"name": name, "reference": number >= self.policies, **_shortened(performance)}
+            for number, (name, performance) in enumerate(zip(self.names, self.performances, strict=True))
+        ]
+        return {
+            "bars": self.bars,
+            "annualisation": self.annualisation,
+            "costs": self.costs,
+            "accounts": accounts,
+            "differences": [asdict(pair) for pair in self.differences.pairs],
+            "block_length": self.differences.block_length,
+            "resamples": self.differences.resamples,
+            "timestamps": list(self.timestamps),
+        }
+
+
+def compare(
+    policies: Sequence[ComparedPolicy],
+    market: MarketData,
+    *,
+    seed: int = 0,
+    on_progress: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """Compare two or more policies, buy and hold, and flat, on the bars of `market` after all of them were trained.
+
+    Every account decides first at the same bar: after the last bar that any policy was trained on lies a gap of the
+    longest feature window. Every account trades at the costs of the first policy; features and positions are each
+    policy's own. `on_progress` is called again and again. The result depends on the arguments alone.
+
+    Raises ComparisonError when too few bars are left, or when the positions of a policy cannot be traded at the costs.
+    """
+    first = _first_decision(policies, market)
+    costs = {name: getattr(policies[0].environment, name) for name in COSTS}
+    backtests = []
+    for compared in policies:
+        config = _with_costs(compared, costs)
+        bars = market[first - longest_window(config.features) :]
+        observer = Observer(bars, config, compared.statistics)
+        backtests.append(run_backtest(compared.policy, bars, config, observer, on_progress))
+    joined = _joined(backtests)
+    traded = market[first:]
+    points = curve_points(joined.equity)
+    accounts = range(joined.equity.shape[1])
+    found = [
+        Performance(**performance_of(joined, account, traded.bars_per_year, points, on_progress))
+        for account in accounts
+    ]
+    versions, references = accounts[: len(policies)], accounts[len(policies) :]
+    pairs = [*combinations(versions, 2), *((version, other) for version in versions for other in references)]
+    return Comparison(
+        names=(*(compared.name for compared in policies), *REFERENCES.values()),
+        policies=len(policies),
+        performances=tuple(found),
+        differences=paired_differences(joined.equity, pairs, seed=seed, on_progress=on_progress),
+        bars=len(joined.cost),
+        span=traded.span,
+        digest=traded.digest,
+        annualisation=traded.bars_per_year,
+        costs=costs,
+        timestamps=stamps(traded.timestamp[points]),
+    )
+
+
+def _first_decision(policies: Sequence[ComparedPolicy], market: MarketData) -> int:
+    """Return the bar of the first decision. Raises ComparisonError when too few bars come after it."""
+    last = max(policies, key=lambda compared: compared.trained_until)
+    begin = int(np.searchsorted(market.timestamp, last.trained_until, side="right"))
+    widest = max(policies, key=lambda compared: longest_window(compared.environment.features))
+    window = longest_window(widest.environment.features)
+    needed = window + FEWEST_BARS + 1
+    if len(market) - begin < needed:
+        raise ComparisonError(
+            f"{len(market) - begin:,} bars come after {last.trained_until}, the last bar that {last.name} was trained "
+            f"on, but at least {needed} are needed: {window} for the features of {widest.name}, {FEWEST_BARS} "
+            f"decisions and the bar after; {needed - len(market) + begin:,} more must close first"
+        )
+    return begin + window
+
+
+def _with_costs(compared: ComparedPolicy, costs: dict[str, float]) -> EnvironmentConfig:
+    try:
+        return EnvironmentConfig.model_validate(compared.environment.model_dump() | costs)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ComparisonError(f"{compared.name} cannot trade at the costs of the first version: {reason}") from error
+
+
+def _joined(backtests: Sequence[Backtest]) -> Backtest:
+    """Return the policies' accounts of all backtests, and the references' accounts, which are the same in each."""
+    columns = [[POLICY]] * len(backtests)
+    columns[0] = [POLICY, *REFERENCES]
+    order = [0, *range(1 + len(REFERENCES), len(REFERENCES) + len(backtests)), *range(1, 1 + len(REFERENCES))]
+    fields = (
+        np.concatenate([field[:, chosen] for field, chosen in zip(of_field, columns, strict=True)], axis=1)[:, order]
+        for of_field in zip(*backtests, strict=True)
+    )
+    return Backtest(*fields)
+
+
+def _shortened(performance: Performance) -> dict[str, Any]:
+    values = asdict(performance)
+    curve = [float(f"{value:.7g}") for value in values.pop("equity_curve")]
+    interval = values.pop("sharpe_interval")
+    return values | {"sharpe_interval": None if interval is None else list(interval), "equity_curve": curve}

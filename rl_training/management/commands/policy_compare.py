@@ -1,0 +1,50 @@
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from quantum_trader.logs import escape_control_characters
+from rl_training.models import Comparison
+from rl_training.versions import comparisons
+from rl_training.versions.comparison_reports import report
+from rl_training.versions.comparisons import CannotCompareError
+from rl_training.versions.naming import FORM, UnknownVersionError, find_versions, parse
+
+FAILED, WRONG_USAGE = 1, 2
+POLL_SECONDS = 0.2
+
+
+class Command(BaseCommand):
+    help = (
+        "Compare policy versions on bars that come after the training of all of them. A worker computes the result. "
+        "Exit status: 0 queued (with --wait: succeeded), 1 failed, 2 wrong usage."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "versions", nargs="+", metavar="NAME:N", help=f"{FORM}; all trade at the costs of the first"
+        )
+        parser.add_argument("--wait", action="store_true", help="wait until a worker has finished it")
+        parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+    def handle(self, *, versions: list[str], wait: bool, **options: Any) -> None:
+        try:
+            comparison = comparisons.request(find_versions([parse(text) for text in versions]))
+        except (UnknownVersionError, CannotCompareError) as error:
+            raise CommandError(str(error), returncode=WRONG_USAGE) from None
+        while wait and comparison.status in Comparison.ACTIVE:
+            time.sleep(POLL_SECONDS)
+            comparison.refresh_from_db()
+        described = report(comparison)
+        if options["json"]:
+            self.stdout.write(json.dumps(described))
+        else:
+            for field, value in described.items():
+                if value not in (None, "", []) and field != "differences":
+                    text = ", ".join(value) if isinstance(value, list) else value
+                    self.stdout.write(escape_control_characters(f"{field}: {text}"))
+        if wait and comparison.status != Comparison.Status.SUCCEEDED:
+            sys.exit(FAILED)

@@ -1,0 +1,44 @@
+"""Versions by name, as in `rl_v3:12`."""
+
+from collections.abc import Sequence
+
+from django.db.models import Q
+
+from rl_training.models import PolicyVersion
+from rl_training.runs.triggering import LAST_VERSION
+
+FORM = "POLICY:NUMBER, such as rl_v3:12"
+
+
+class UnknownVersionError(Exception):
+    """A text names no version; the message says which and what would be right."""
+
+
+def parse(text: str) -> tuple[str, int]:
+    """Return policy and number of a version's name. Raises `UnknownVersionError`. A policy's name may hold a colon."""
+    policy, _, number = text.strip().rpartition(":")
+    if not policy or not (number.isascii() and number.isdigit() and len(number) <= 10):
+        raise UnknownVersionError(f"{text[:80]!r} names no version; write {FORM}.")
+    return policy, int(number)
+
+
+def find_versions(names: Sequence[tuple[str, int]]) -> list[PolicyVersion]:
+    """Return the versions of these policies and numbers in this order, without their evaluations.
+
+    Raises `UnknownVersionError` that names the first one that does not exist.
+    """
+    wanted = Q()
+    for policy, number in names:
+        if "\0" not in policy and 0 < number <= LAST_VERSION:
+            wanted |= Q(policy__name=policy, number=number)
+    versions = PolicyVersion.objects.select_related("policy").defer("evaluation").filter(wanted) if wanted else []
+    found = {(version.policy.name, version.number): version for version in versions}
+    for policy, number in names:
+        if (policy, number) not in found:
+            raise UnknownVersionError(f"There is no version {number} of a policy {policy[:50]}.")
+    return [found[name] for name in names]
+
+
+def name_of(version: PolicyVersion) -> str:
+    """Return the name of a version, which `parse` reads."""
+    return f"{version.policy.name}:{version.number}"

@@ -1,0 +1,135 @@
+"""The execution of a claimed comparison: read weights and bars, compare, write how it ended."""
+
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+
+from rl_training.files import artifacts
+from rl_training.models import Comparison, PolicyVersion
+from rl_training.versions import comparisons
+from rl_training.worker.execution import explain
+
+if TYPE_CHECKING:
+    from rl_training.core.evaluation.comparison import ComparedPolicy
+
+log = structlog.get_logger(__name__)
+
+
+class WeightsMissingError(Exception):
+    """The weights of a version cannot be read; the message names the version."""
+
+
+class _StoppedError(Exception):
+    """The worker stops, or this attempt does not own the comparison any more."""
+
+
+class Heartbeats(threading.Thread):
+    """A thread that writes the owner's heartbeat while a comparison is computed in the same process.
+
+    `lost` is set once another attempt owns the comparison or a user cancelled it.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        super().__init__(name=f"owner-{comparison.comparison_id}", daemon=True)
+        self._comparison = comparison
+        self.lost, self._done = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        while not self._done.wait(settings.OWNER_HEARTBEAT_SECONDS):
+            try:
+                if not comparisons.heartbeat(self._comparison):
+                    self.lost.set()
+            except DatabaseError as error:
+                log.warning("Heartbeat failed, trying again", error=str(error))
+            finally:
+                connection.close()
+
+    def __enter__(self) -> "Heartbeats":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+
+
+def execute(comparison: Comparison, should_stop: Callable[[], bool]) -> None:
+    """Compute a claimed comparison and write how it ended. An unexpected error is written, then raised again."""
+    from rl_training.core.evaluation.comparison import ComparisonError  # torch: see execution.train()
+    from rl_training.core.market.bars import MarketDataError
+
+    with Heartbeats(comparison) as heartbeats:
+
+        def check() -> None:
+            if heartbeats.lost.is_set() or should_stop():
+                raise _StoppedError
+
+        try:
+            columns = _compare(comparison, check)
+        except (_StoppedError, SystemExit) as stop:
+            # Service managers send SIGTERM to all processes of a group, and Celery turns it into SystemExit.
+            connection.close()
+            comparisons.release(comparison)
+            if isinstance(stop, SystemExit):
+                raise
+        except (ComparisonError, WeightsMissingError, MarketDataError, comparisons.CannotCompareError) as error:
+            comparisons.fail(comparison, str(error))
+        except Exception as error:
+            comparisons.fail(comparison, explain(error))
+            raise
+        else:
+            comparisons.succeed(comparison, columns)
+
+
+def _compare(comparison: Comparison, check: Callable[[], None]) -> dict[str, Any]:
+    """Return the columns of the result."""
+    from rl_training.core.evaluation.comparison import compare  # torch: see execution.train()
+    from rl_training.core.market.sources import load_market
+
+    versions = list(comparison.compared().select_related("run"))
+    config = comparisons.common_market(versions)
+    policies = [_read(version) for version in versions]
+    check()
+    # The market ends at the first start, so that every attempt compares on the same bars.
+    market = load_market(config, root=settings.MARKET_DATA_ROOT, until=comparison.started_at, on_page=check)
+    # The computation must not hold a connection that it does not use.
+    connection.close()
+    found = compare(policies, market, on_progress=check)
+    first, last = found.span
+    return {
+        "result": found.as_dict(),
+        "bars": found.bars,
+        "bars_first": first,
+        "bars_last": last,
+        "bars_digest": found.digest,
+    }
+
+
+def _read(version: PolicyVersion) -> "ComparedPolicy":
+    """Return the policy of a version. Raises `WeightsMissingError`, and `OSError` when the storage does not answer."""
+    import numpy as np
+
+    from rl_training.core.evaluation.comparison import ComparedPolicy
+    from rl_training.core.run.checkpoint import CheckpointError, load_policy  # torch: see execution.train()
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            artifacts.fetch(version.artifact, Path(folder))
+            saved = load_policy(Path(folder))
+    except (FileNotFoundError, CheckpointError) as error:
+        raise WeightsMissingError(f"The weights of {version} cannot be read: {error}") from error
+    # A policy of an older release has no note of its last training bar; its evaluation began after that bar.
+    trained_until = saved.trained_until
+    if trained_until is None:
+        try:
+            trained_until = np.datetime64(version.evaluation["timestamps"][0].removesuffix("Z"))
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+            raise WeightsMissingError(f"It is not known until when {version} was trained.") from None
+    return ComparedPolicy(str(version), saved.policy, saved.environment, saved.statistics, trained_until)
