@@ -170,6 +170,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    # Several resources have a `status`; this one is a run's.
+    "ENUM_NAME_OVERRIDES": {"StatusEnum": ["queued", "running", "succeeded", "failed", "cancelled"]},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     # Deep links put a link into each operation's button, which keyboards and screen readers cannot distinguish.

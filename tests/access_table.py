@@ -122,6 +122,24 @@ TABLE: dict[str, Row] = {
     "api/v1/policies/<str:name>/versions/<int:number>/": api(
         "/api/v1/policies/rl_v3/versions/1/", GET="401 200 200 200"
     ),
+    "api/v1/policies/<str:name>/deployments/": api(
+        "/api/v1/policies/rl_v3/deployments/",
+        GET="401 200 200 200",
+        POST="401 403 403 201",
+        body={"action": "promote", "version": 2, "reason": "It is better."},
+    ),
+    "api/v1/policies/<str:name>/live": api("/api/v1/policies/rl_v3/live", GET="401 200 200 200"),
+    "api/v1/proposals/": api(
+        "/api/v1/proposals/",
+        GET="401 200 200 200",
+        POST="401 403 201 201",
+        body={"policy": "rl_v3", "action": "pin", "version": 2, "reason": "It is better."},
+    ),
+    "api/v1/proposals/<int:proposal_id>/": api(f"/api/v1/proposals/{KEY}/", GET="401 200 200 200"),
+    "api/v1/proposals/<int:proposal_id>/approve/": api(f"/api/v1/proposals/{KEY}/approve/", POST="401 403 403 200"),
+    "api/v1/proposals/<int:proposal_id>/reject/": api(f"/api/v1/proposals/{KEY}/reject/", POST="401 403 403 200"),
+    # Only the operator proposed it.
+    "api/v1/proposals/<int:proposal_id>/withdraw/": api(f"/api/v1/proposals/{KEY}/withdraw/", POST="401 403 200 403"),
     "api/v1/runs/": api("/api/v1/runs/", GET="401 200 200 200", POST="401 403 201 201", body={"policy": "rl_v3"}),
     "api/v1/runs/<str:run_id>/": api(f"/api/v1/runs/{FINISHED}/", GET="401 200 200 200"),
     "api/v1/runs/<str:run_id>/cancel/": api(f"/api/v1/runs/{QUEUED}/cancel/", POST="401 403 200 200"),

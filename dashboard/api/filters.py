@@ -16,7 +16,7 @@ from dashboard.api.protocol.views import policy_pk
 from dashboard.timestamps import WANTED, parse_timestamp
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert
-from rl_training.models import TrainingEvent, TrainingRun
+from rl_training.models import Proposal, TrainingEvent, TrainingRun
 
 
 class TimestampField(forms.CharField):
@@ -96,6 +96,15 @@ class AlertFilters(filters.FilterSet):
 
     class Meta:
         model = Alert
+        fields = ()
+
+
+class ProposalFilters(filters.FilterSet):
+    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
+    status = filters.ChoiceFilter(choices=Proposal.Status.choices)
+
+    class Meta:
+        model = Proposal
         fields = ()
 
 

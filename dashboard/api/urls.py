@@ -2,6 +2,14 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 
 from dashboard.api.alerts import AlertAcknowledge, AlertList, AlertView
+from dashboard.api.deploying.deployments import DeploymentList, LiveView
+from dashboard.api.deploying.proposals import (
+    ProposalApprove,
+    ProposalList,
+    ProposalReject,
+    ProposalView,
+    ProposalWithdraw,
+)
 from dashboard.api.documentation import DocumentationPage, SchemaView
 from dashboard.api.errors import unknown_path
 from dashboard.api.events import EventList, EventView
@@ -16,6 +24,13 @@ urlpatterns = [
     path("v1/policies/<str:name>/", PolicyView.as_view(), name="policy"),
     path("v1/policies/<str:name>/versions/", VersionList.as_view(), name="versions"),
     path("v1/policies/<str:name>/versions/<int:number>/", VersionView.as_view(), name="version"),
+    path("v1/policies/<str:name>/deployments/", DeploymentList.as_view(), name="deployments"),
+    path("v1/policies/<str:name>/live", LiveView.as_view(), name="live"),
+    path("v1/proposals/", ProposalList.as_view(), name="proposals"),
+    path("v1/proposals/<int:proposal_id>/", ProposalView.as_view(), name="proposal"),
+    path("v1/proposals/<int:proposal_id>/approve/", ProposalApprove.as_view(), name="proposal-approve"),
+    path("v1/proposals/<int:proposal_id>/reject/", ProposalReject.as_view(), name="proposal-reject"),
+    path("v1/proposals/<int:proposal_id>/withdraw/", ProposalWithdraw.as_view(), name="proposal-withdraw"),
     path("v1/runs/", RunList.as_view(), name="runs"),
     path("v1/runs/<str:run_id>/", RunView.as_view(), name="run"),
     path("v1/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),

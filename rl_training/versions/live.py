@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from rl_training.models import Deployment, PolicyStore
 from rl_training.models.deployments import DeploymentQuerySet
@@ -23,6 +24,10 @@ VERBS = {
     Deployment.Action.ROLL_BACK: "brought back",
     Deployment.Action.GO_FLAT: "taken flat",
 }
+
+
+# Since when the target of a deployment is live without a break.
+SINCE = Coalesce("began__at", "at")
 
 
 def shown() -> DeploymentQuerySet:

@@ -45,13 +45,14 @@ def test_operator_cannot_change_it_by_the_api(policy):
 
 def test_new_policy_of_a_user_who_may_not_deploy_is_manual(policy, editor):
     PolicyStore.objects.update(promotion="newest")
-    create = {"content_type": JSON}
     url = "/api/v1/policies/"
-    assert problem(editor.post(url, {"name": "b", "promotion": "newest"}, **create), 400)["errors"][0]["field"]
-    assert editor.post(url, {"name": "a", "like": "rl_v3"}, **create).status_code == 201
+    assert problem(editor.post(url, {"name": "b", "promotion": "newest"}, content_type=JSON), 400)["errors"][0]["field"]
+    assert editor.post(url, {"name": "a", "like": "rl_v3"}, content_type=JSON).status_code == 201
     assert editor.post("/policies/rl_v3/duplicate/", {"name": "c"}).status_code == 302
     assert (promotion("a"), promotion("c")) == ("manual", "manual")
-    assert client_of("admin").post(url, {"name": "d", "like": "rl_v3"}, **create).json()["promotion"] == "newest"
+    assert (
+        client_of("admin").post(url, {"name": "d", "like": "rl_v3"}, content_type=JSON).json()["promotion"] == "newest"
+    )
 
 
 def test_operator_cannot_change_it_in_the_admin(policy, editor):

@@ -30,6 +30,7 @@ class Problem(serializers.Serializer):  # type: ignore[type-arg]
         many=True, required=False, help_text="What is wrong with which field of the input."
     )
     run_id = serializers.CharField(required=False, help_text="The run that is in the way.")
+    proposal = serializers.IntegerField(required=False, help_text="The proposal that is in the way.")
 
 
 class Schema(AutoSchema):

@@ -62,6 +62,26 @@ class AlertIsOver(Conflict):
     type = f"{URN}alert-is-over"
 
 
+class NothingChanges(Conflict):
+    type = f"{URN}nothing-changes"
+
+
+class NotDeployable(Conflict):
+    type = f"{URN}not-deployable"
+
+
+class LiveHasChanged(Conflict):
+    type = f"{URN}live-has-changed"
+
+
+class AlreadyProposed(Conflict):
+    type = f"{URN}already-proposed"
+
+
+class ProposalIsDecided(Conflict):
+    type = f"{URN}proposal-is-decided"
+
+
 class InvalidSettings(Conflict):
     """The policy's stored settings are invalid because they were written without the forms' validation."""
 

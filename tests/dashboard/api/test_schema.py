@@ -17,7 +17,8 @@ from tests.api_clients import client_of
 pytestmark = pytest.mark.django_db
 
 EXAMPLES = 10
-KNOWN = {"name": "rl_v3", "run_id": FINISHED, "number": 1, "event_id": EVENT, "alert_id": KEY, "If-Match": "*"}
+KNOWN = {"name": "rl_v3", "run_id": FINISHED, "number": 1, "event_id": EVENT, "If-Match": "*"}
+KNOWN |= {"alert_id": KEY, "proposal_id": KEY}
 # The check for accepted positive data is missing: rules that concern several fields refuse values that the schema
 # allows.
 CHECKS = [

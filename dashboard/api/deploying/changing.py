@@ -1,0 +1,120 @@
+"""The request that changes what is live, or proposes it, and its execution."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
+
+import pydantic
+from rest_framework.exceptions import NotFound, PermissionDenied
+from rest_framework.request import Request
+
+from dashboard.api.protocol.problem_details import (
+    AlreadyProposed,
+    Conflict,
+    InvalidInput,
+    LiveHasChanged,
+    NotDeployable,
+    NothingChanges,
+    ProposalIsDecided,
+)
+from dashboard.api.protocol.views import check_policy_name, unknown_policy
+from rl_training.core.base_config import BrokenRule, Config
+from rl_training.core.config_problems import find_problems
+from rl_training.models import Deployment, PolicyStore
+from rl_training.runs.triggering import LAST_VERSION, UnknownVersionError, find_version
+from rl_training.versions import changes, proposals
+from rl_training.versions.changes import MAX_REASON, Action, Change
+
+T = TypeVar("T")
+LAST_KEY = 2**63 - 1
+
+
+class ChangeRequest(Config):
+    """A change of what is live."""
+
+    action: Literal["promote", "pin", "unpin", "roll_back", "go_flat"]
+    reason: str = pydantic.Field(min_length=1, max_length=MAX_REASON, description="Kept with the change for good.")
+    version: int | None = pydantic.Field(
+        default=None,
+        ge=1,
+        le=LAST_VERSION,
+        description="promote: required. pin: the live version when not given. roll_back: one that was live once.",
+    )
+    deployment: int | None = pydantic.Field(
+        default=None,
+        ge=1,
+        le=LAST_KEY,
+        description="roll_back: the deployment whose target is wanted. Without it and `version`, the last other one.",
+    )
+    previous: int | None = pydantic.Field(
+        default=None,
+        ge=0,
+        le=LAST_KEY,
+        description="The newest deployment that you know, 0 for none: 409 if there is a newer one.",
+    )
+
+    def broken_rules(self) -> Iterator[BrokenRule]:
+        if self.action == "promote" and self.version is None:
+            yield BrokenRule(("version", "action"), "promote needs a version")
+        if self.action in ("unpin", "go_flat") and self.version is not None:
+            yield BrokenRule(("version", "action"), f"{self.action} goes with no version")
+        if self.deployment is not None and (self.action != "roll_back" or self.version is not None):
+            yield BrokenRule(("deployment", "action", "version"), "only for roll_back, and without a version")
+
+
+class ProposalRequest(ChangeRequest):
+    """A proposed change of what is live."""
+
+    policy: str = pydantic.Field(min_length=1, max_length=50, description="Its name.")
+
+
+def read(model: type[T], request: Request) -> T:
+    """Return the request's body as the model. Raises `InvalidInput`."""
+    try:
+        return model.model_validate(request.data)  # type: ignore[attr-defined, no-any-return]
+    except pydantic.ValidationError as error:
+        raise InvalidInput(dict(find_problems(error))) from None
+
+
+def find_policy(name: str) -> PolicyStore:
+    """Return the policy in the URL. Raises `NotFound`."""
+    check_policy_name(name)
+    policy = PolicyStore.objects.filter(name=name).first()
+    if policy is None:
+        raise NotFound(unknown_policy(name))
+    return policy
+
+
+def change_of(policy: PolicyStore, body: ChangeRequest) -> Change:
+    """Return the change that the body asks for. Raises `InvalidInput` for an unknown version or deployment."""
+    try:
+        version = find_version(policy, body.version)
+    except UnknownVersionError as error:
+        raise InvalidInput({"version": str(error)}) from None
+    to = None
+    if body.deployment is not None:
+        to = Deployment.objects.filter(policy=policy, pk=body.deployment).first()
+        if to is None:
+            raise InvalidInput({"deployment": f"{policy.name} has no deployment {body.deployment}."})
+    return Change(Action(body.action), body.reason, version, to, body.previous)
+
+
+def decide(act: Callable[[], T]) -> T:
+    """Return the result of `act`, with its refusals as problems."""
+    try:
+        return act()
+    except proposals.NotPermittedError as error:
+        raise PermissionDenied(str(error)) from None
+    except changes.ReasonError as error:
+        raise InvalidInput({"reason": str(error)}) from None
+    except changes.NothingChangesError as error:
+        raise NothingChanges(str(error)) from None
+    except changes.LiveChangedError as error:
+        raise LiveHasChanged(str(error)) from None
+    except changes.NotDeployableError as error:
+        raise NotDeployable(str(error)) from None
+    except proposals.AlreadyDecidedError as error:
+        raise ProposalIsDecided(str(error)) from None
+    except proposals.AlreadyProposedError as error:
+        raise AlreadyProposed(str(error), proposal=error.proposal.pk) from None
+    except changes.ChangeRefusedError as error:
+        raise Conflict(str(error)) from None

@@ -1,0 +1,154 @@
+"""The deployments of a policy: list and change; and what is or was live."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.deploying.changing import ChangeRequest, change_of, decide, find_policy, read
+from dashboard.api.deploying.proposals import Proposal, proposal_data
+from dashboard.api.protocol.problem_details import InvalidInput
+from dashboard.api.protocol.views import ListView, View, policy_pk
+from dashboard.timestamps import WANTED, parse_timestamp
+from rl_training.models import Deployment as DeploymentRow
+from rl_training.roles import DEPLOY
+from rl_training.versions import live, proposals
+from rl_training.versions.changes import Author
+
+COLUMNS = (
+    *("pk", "policy__name", "action", "version__number", "version__sha256", "pinned", "at", "actor", "actor_name"),
+    *("approved_by", "reason", "previous", "live_since"),
+)
+ACTIONS, ACTORS = DeploymentRow.Action.values, DeploymentRow.Actor.values
+
+
+class Deployment(serializers.Serializer):  # type: ignore[type-arg]
+    """A change of what is live."""
+
+    id = serializers.IntegerField(source="pk")
+    policy = serializers.CharField(source="policy__name")
+    action = serializers.ChoiceField(choices=ACTIONS)
+    version = serializers.IntegerField(
+        source="version__number", allow_null=True, help_text="The version that is live from then on; null: flat."
+    )
+    sha256 = serializers.CharField(source="version__sha256", allow_null=True, help_text="Digest of its weights.")
+    pinned = serializers.BooleanField(help_text="Whether automatic promotions leave it live.")
+    at = serializers.DateTimeField(help_text="In force from then on, until the `at` of the next deployment.")
+    actor = serializers.ChoiceField(
+        choices=ACTORS, help_text="`gate`: the rule of the policy's `promotion`. `migration`: an upgrade."
+    )
+    actor_name = serializers.CharField(help_text="The user, or the account of a command; empty for rules.")
+    approved_by = serializers.CharField(help_text="Who approved the proposal; empty: there was none.")
+    reason = serializers.CharField()
+    previous = serializers.IntegerField(allow_null=True, help_text="The deployment before; null: the first one.")
+    live_since = serializers.DateTimeField(
+        help_text="Since when the same version, or nothing, is live without a break; earlier than `at` after a pin."
+    )
+
+
+class Live(serializers.Serializer):  # type: ignore[type-arg]
+    """What is live in a policy, or was live at a time."""
+
+    policy = serializers.CharField()
+    at = serializers.DateTimeField(help_text="The time that the answer is about.")
+    version = serializers.IntegerField(allow_null=True, help_text="Null: nothing is live, the policy is flat.")
+    sha256 = serializers.CharField(allow_null=True, help_text="Digest of its weights.")
+    since = serializers.DateTimeField(allow_null=True, help_text="Null: no deployment yet.")
+    pinned = serializers.BooleanField()
+    action = serializers.ChoiceField(choices=ACTIONS, allow_null=True, help_text="What made it so.")
+    actor = serializers.ChoiceField(choices=ACTORS, allow_null=True)
+    actor_name = serializers.CharField()
+    approved_by = serializers.CharField()
+    reason = serializers.CharField()
+    deployment = serializers.IntegerField(allow_null=True, help_text="The deployment in force.")
+
+
+LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[202], description="The proposal.")
+AT = OpenApiParameter("at", {"type": "string", "format": "date-time"}, description=f"{WANTED} Now when not given.")
+
+
+class DeploymentList(ListView):
+    queryset = DeploymentRow.objects.all()
+    serializer_class = Deployment
+    orderings = ("-at", "at")
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_deployment", "POST": DEPLOY}
+    problems_of_methods: ClassVar = {"GET": (404,), "POST": (404, 409, 413, 415)}
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return rows().filter(policy_id=policy_pk(self.kwargs["name"]))
+
+    @extend_schema(summary="Deployments of a policy", description="Every change of what is live, newest first.")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        summary="Change what is live",
+        description="With PROMOTION_NEEDS_TWO the answer is 202 with a proposal, which another user has to approve. "
+        "409 when nothing would change, or when the version cannot be live.",
+        parameters=[LOCATION],
+        request=ChangeRequest,
+        responses={201: Deployment, 202: Proposal},
+        filters=False,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        policy, body = find_policy(name), read(ChangeRequest, request)
+        change, author = change_of(policy, body), Author.of(request.user)
+        made = decide(lambda: proposals.request(policy, change, author))
+        if isinstance(made, DeploymentRow):
+            return Response(Deployment(rows().get(pk=made.pk)).data, 201)
+        url = request.build_absolute_uri(reverse("api:proposal", args=[made.pk]))
+        return Response(proposal_data(made.pk), 202, headers={"Location": url})
+
+
+class LiveView(View):
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_deployment"}
+    problems_of_methods: ClassVar = {"GET": (404,)}
+
+    def query_parameters(self) -> tuple[str, ...]:
+        return ("at",)
+
+    @extend_schema(summary="What is or was live in a policy", parameters=[AT], responses=Live)
+    def get(self, request: Request, name: str) -> Response:
+        policy = policy_pk(name)
+        time = read_time(request)
+        found = live.live_at(policy, time) if time else live.live_now(policy)
+        return Response(Live(described(name, time or timezone.now(), found)).data)
+
+
+def rows() -> QuerySet[Any, dict[str, Any]]:
+    """Select deployments as dicts of COLUMNS."""
+    found: QuerySet[Any, dict[str, Any]] = DeploymentRow.objects.annotate(live_since=live.SINCE).values(*COLUMNS)
+    return found
+
+
+def read_time(request: Request) -> datetime | None:
+    """Return the query's `at`, or None without one. Raises `InvalidInput`."""
+    text = request.query_params.get("at")
+    try:
+        return parse_timestamp(text) if text is not None else None
+    except ValueError as error:
+        raise InvalidInput({"at": str(error)}) from None
+
+
+def described(policy: str, time: datetime, found: DeploymentRow | None) -> dict[str, Any]:
+    origin, version = found.origin if found else None, found.version if found else None
+    return {
+        "policy": policy,
+        "at": time,
+        "version": version.number if version else None,
+        "sha256": version.sha256 if version else None,
+        "since": origin.at if origin else None,
+        "pinned": found.pinned if found else False,
+        "action": origin.action if origin else None,
+        "actor": origin.actor if origin else None,
+        "actor_name": origin.actor_name if origin else "",
+        "approved_by": origin.approved_by if origin else "",
+        "reason": origin.reason if origin else "",
+        "deployment": found.pk if found else None,
+    }

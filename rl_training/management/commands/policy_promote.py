@@ -1,0 +1,32 @@
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from rl_training.management.live_versions import EXIT_STATUS, WRONG_USAGE, find_policy, find_version, request
+from rl_training.versions.changes import Action, Change
+
+FLAT = "flat"
+
+
+class Command(BaseCommand):
+    help = (
+        "Make a version of a policy live, or with the word flat none: the policy is flat then, and stays so until a "
+        f"version is promoted or policy_unpin lets automatic promotions resume. {EXIT_STATUS}"
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", help="the policy")
+        parser.add_argument("version", metavar="VERSION|flat", help="the version's number, or flat")
+        parser.add_argument("--reason", required=True, help="kept with the change for good")
+        parser.add_argument("--pin", action="store_true", help="let automatic promotions leave it live")
+
+    def handle(self, *, name: str, version: str, reason: str, pin: bool, **_: Any) -> None:
+        policy = find_policy(name)
+        if version == FLAT:
+            if pin:
+                raise CommandError("--pin goes with a version; flat stays by itself", returncode=WRONG_USAGE)
+            request(policy, Change(Action.GO_FLAT, reason), self.stdout)
+            return
+        found = find_version(policy, version)
+        request(policy, Change(Action.PIN if pin else Action.PROMOTE, reason, found), self.stdout)

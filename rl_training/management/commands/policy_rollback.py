@@ -1,0 +1,24 @@
+import argparse
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from rl_training.management.live_versions import EXIT_STATUS, find_policy, find_version, request
+from rl_training.versions.changes import Action, Change
+
+
+class Command(BaseCommand):
+    help = (
+        "Make live again what was live before: the last target that differs from the present one, which may be flat. "
+        f"Automatic promotions leave it live until policy_unpin. {EXIT_STATUS}"
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", help="the policy")
+        parser.add_argument("--reason", required=True, help="kept with the change for good")
+        parser.add_argument("--to", metavar="VERSION", help="go back to this version, which was live once")
+
+    def handle(self, *, name: str, reason: str, to: str | None, **_: Any) -> None:
+        policy = find_policy(name)
+        version = None if to is None else find_version(policy, to)
+        request(policy, Change(Action.ROLL_BACK, reason, version), self.stdout)

@@ -1,0 +1,67 @@
+"""What the commands about what is live share."""
+
+import json
+from typing import Any
+
+from django.core.management.base import CommandError, OutputWrapper
+
+from quantum_trader.logs import escape_control_characters
+from quantum_trader.timestamps import utc_text
+from rl_training import keys
+from rl_training.models import Deployment, PolicyStore, PolicyVersion, Proposal
+from rl_training.runs.triggering import LAST_VERSION
+from rl_training.versions import live, proposals
+from rl_training.versions.changes import Change, ChangeRefusedError, command_author
+
+REFUSED, WRONG_USAGE, PROPOSED = 1, 2, 3
+EXIT_STATUS = "Exit status: 0 done, 1 refused, 2 wrong usage, 3 proposed: a second user has to approve it."
+
+
+def find_policy(name: str) -> PolicyStore:
+    try:
+        return keys.find_policy(name)
+    except keys.SettingError as error:
+        raise CommandError(str(error), returncode=WRONG_USAGE) from None
+
+
+def find_version(policy: PolicyStore, text: str) -> PolicyVersion:
+    """Return the policy's version whose number is the text."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    found = policy.versions.filter(number=number).first() if 0 < number <= LAST_VERSION else None
+    if found is None:
+        raise CommandError(f"{policy.name} has no version {text!r}", returncode=WRONG_USAGE)
+    return found
+
+
+def request(policy: PolicyStore, change: Change, out: OutputWrapper) -> None:
+    """Make the change, or propose it, and print what is live then."""
+    try:
+        made = proposals.request(policy, change, command_author())
+    except ChangeRefusedError as error:
+        raise CommandError(escape_control_characters(str(error)), returncode=REFUSED) from None
+    if isinstance(made, Proposal):
+        text = (
+            f"Proposal {made.pk} waits: PROMOTION_NEEDS_TWO is set, and two users have to approve a command's proposal."
+        )
+        raise CommandError(text, returncode=PROPOSED)
+    out.write(escape_control_characters(live.sentence(made)))
+
+
+def as_json(policy: PolicyStore, found: Deployment | None) -> str:
+    """Return what is live as JSON, with null where nothing is."""
+    origin = found.origin if found else None
+    described: dict[str, Any] = {
+        "policy": policy.name,
+        "version": found.version.number if found and found.version else None,
+        "sha256": found.version.sha256 if found and found.version else None,
+        "artifact": found.version.artifact if found and found.version else None,
+        "since": utc_text(origin.at) if origin else None,
+        "pinned": found.pinned if found else False,
+        "action": origin.action if origin else None,
+        "actor": origin.actor if origin else None,
+        "actor_name": origin.actor_name if origin else "",
+        "approved_by": origin.approved_by if origin else "",
+        "reason": origin.reason if origin else "",
+        "deployment": found.pk if found else None,
+    }
+    return json.dumps(described)
