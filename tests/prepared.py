@@ -24,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from celery.platforms import set_pdeathsig
+
 from quantum_trader.processes import Service
 from tests import shared_folder
 from tests.waiting import wait_for
@@ -133,11 +135,14 @@ def serve(listener: socket.socket, test_run: int) -> list[str] | None:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             continue
+        # A test run that is killed leaves no program: the kernel ends this process and then the program.
+        set_pdeathsig("SIGKILL")
         listener.close()
         os.close(test_run)
         message, files, _, _ = socket.recv_fds(connection, LARGEST_REQUEST, 2)
         pid = os.fork()
         if not pid:
+            set_pdeathsig("SIGKILL")
             connection.close()
             return become_program(json.loads(message), files)
         connection.send(str(pid).encode())

@@ -1,10 +1,9 @@
-"""The whole system as `manage.py up` starts it, with a state directory for this module alone."""
+"""The whole system as the first `manage.py up` on a state directory starts it, until SIGKILL ends it during a run."""
 
 import base64
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +16,7 @@ import pytest
 import redis
 
 from quantum_trader.state_dir import free_ports
+from tests.management.test_up import processes_on
 from tests.prepared import PreparedPython
 from tests.waiting import wait_for
 
@@ -56,6 +56,15 @@ class System:
         path = f"/api/v1/rl-v3/dashboard/training-summary?policy={policy}"
         return self.get("WEB_PORT", path, f"Token {self.token}")
 
+    def trigger_long_run(self) -> None:
+        """Trigger a run that takes hours, and wait until it trains."""
+
+        def run_id() -> str:
+            command = self.manage("train_policy", "rl_v3", "--episodes", "1000000", "--json")
+            return "" if command.returncode else str(json.loads(command.stdout)["run_id"])
+
+        self.line_with(f"[RUN_ID={wait_for(run_id, 'a queued run', 120)}] Starting triggered run", 120)
+
     def flower(self, path: str) -> Any:
         login = base64.b64encode(LOGIN.encode()).decode()
         return self.get("FLOWER_PORT", path, f"Basic {login}")
@@ -84,6 +93,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, python: PreparedPython) -> 
         "FLOWER_PORT": str(flower_port),
         "FLOWER_BASIC_AUTH": LOGIN,
         "FLOWER_URL": "",
+        "ADMIN_PASSWORD": "of-the-first-start",
         "PYTHONUNBUFFERED": "1",
     }
     system = System(environment, folder / "console", python)
@@ -94,10 +104,12 @@ def system(tmp_path_factory: pytest.TempPathFactory, python: PreparedPython) -> 
     try:
         [system.token] = re.findall(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 150))
         yield system
+        system.trigger_long_run()
     finally:
-        up.send_signal(signal.SIGINT)
-        status = up.wait(timeout=15)
-    assert status == 0
+        up.kill()
+        up.wait()
+    # The kernel ends the services with `up`, even during a run.
+    wait_for(lambda: not processes_on(environment["STATE_DIR"]), "all processes to end", 5)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +128,11 @@ def triggered_run(system: System, first_run: dict[str, Any]) -> dict[str, Any]:
     assert finished.returncode == 0, finished.stderr
     run: dict[str, Any] = json.loads(finished.stdout)
     return run
+
+
+def test_first_start_prints_migrations_and_login(system):
+    assert re.search("^Applying [0-9]+ migrations", system.console.read_text(), re.MULTILINE)
+    system.line_with("login: admin, password: of-the-first-start")
 
 
 def test_first_scheduled_run_appears_in_the_summary(system, first_run):
@@ -147,7 +164,8 @@ def test_console_shows_the_run_in_order(system, first_run):
     system.line_with(expected[-1])
     lines = [line for line in system.lines() if "Config updated" not in line or "policy=rl_v3 " in line]
     shown = [next((start for start in expected if line.startswith(start)), None) for line in lines]
-    assert [start for start in shown if start] == expected
+    # Each member of a run repeats the episodes.
+    assert list(dict.fromkeys(start for start in shown if start)) == expected
 
 
 def test_streams_count_the_runs(system, first_run):

@@ -1,6 +1,7 @@
 """The supervisor with small programs as services."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_stubborn_service_is_killed_with_its_children(supervisor, tmp_path):
     pids = [written_pid(tmp_path / name) for name in ("parent", "child")]
     supervisor.stop()
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), "both processes to end")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_first_signal_is_counted_and_the_second_interrupts(number):
+    with Signals() as signals:
+        os.kill(os.getpid(), number)
+        signals.wait(10)
+        assert signals.received == 1
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
 
 
 def test_services_use_programs_of_this_interpreter(supervisor, tmp_path):
