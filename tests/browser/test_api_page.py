@@ -1,0 +1,36 @@
+"""The API's documentation with opened operations, as its reader uses it: tried out, with its schemas and its dialog."""
+
+import pytest
+
+from tests.browser.pages import WIDTHS, wait_until_drawn
+from tests.browser.test_pages import violations
+
+# A list with filters, and a request with a body. With more, axe needs minutes.
+OPERATIONS = ("runs_list", "runs_create")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [("wide", "light"), ("phone", "dark")])
+def test_opened_operations_have_no_accessibility_violation(open_page, width, scheme):
+    page = open_page("/api/docs/", viewport=WIDTHS[width], color_scheme=scheme)
+    page.set_default_timeout(60_000)
+    wait_until_drawn(page)
+    for name in OPERATIONS:
+        operation = page.locator(f"[id$={name}]")
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+    page.locator(".responses-table").last.get_by_role("tab", name="Schema").first.click()
+    page.locator("[id$=runs_list]").get_by_role("button", name="Execute").click()
+    page.locator(".live-responses-table").wait_for()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]["width"]
+    page.get_by_role("button", name="Authorize").click()
+    page.locator("button.close-modal").wait_for()
+    assert violations(page, runOnly=["button-name", "label"]) == []
+
+
+def test_page_follows_a_change_of_the_colour_scheme(open_page):
+    page = open_page("/api/docs/", color_scheme="light")
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(background) == "rgb(255, 255, 255)"
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"{background} === 'rgb(28, 32, 34)'")
