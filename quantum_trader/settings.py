@@ -45,6 +45,8 @@ CHECKPOINT_ROOT = values.folder("CHECKPOINT_ROOT", STATE_DIR / "checkpoints", BA
 ARTIFACT_ROOT = values.folder("ARTIFACT_ROOT", STATE_DIR / "artifacts", BASE_DIR)
 
 INSTALLED_APPS = [
+    # Before the admin, whose template base_site.html it extends.
+    "rl_training",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -59,7 +61,6 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "simple_history",
-    "rl_training",
     "rl_training.alerts",
     "dashboard",
 ]

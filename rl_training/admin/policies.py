@@ -48,9 +48,6 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     search_fields = ("name",)
     actions = ("train_now", "enable", "disable", "duplicate")
 
-    class Media:
-        css = {"all": ["rl_training/admin.css"]}  # noqa: RUF012
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyStore]:
         return PolicyStore.objects.with_outcome()
 

@@ -58,9 +58,6 @@ class ReadOnlyAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     list_per_page = 50
 
-    class Media:
-        css = {"all": ["rl_training/admin.css"]}  # noqa: RUF012
-
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 

@@ -133,3 +133,13 @@ def test_rule_is_edited_in_admin_within_its_range(policy, admin_client):
 
 def add_rule(client: Client, url: str, kind: str, policy: object) -> str:
     return client.post(url, {"kind": kind, "policy": policy, "enabled": "on"}, follow=True).content.decode()
+
+
+def test_checkbox_in_the_list_of_rules_is_named_after_its_rule(policy, admin_client):
+    page = admin_client.get(reverse("admin:alerts_alertrule_changelist")).content.decode()
+    assert f'aria-label="{policy}: a run failed enabled"' in page
+
+
+@pytest.mark.parametrize("page", ["password_change", "index", "alerts_alertrule_changelist"])
+def test_every_admin_page_has_the_style_sheet_of_this_project(page, admin_client):
+    assert "rl_training/admin.css" in admin_client.get(reverse(f"admin:{page}")).content.decode()

@@ -30,6 +30,20 @@ def test_admin_pages_have_no_accessibility_violation(open_page, system, policy, 
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
+def test_admin_pages_of_alerts_and_users_have_no_accessibility_violation(open_page, system, complaints, scheme):
+    complaints.expected = ("favicon.ico",)
+    page = open_page("/admin/password_change/", "admin", color_scheme=scheme, viewport=WIDTHS["wide"])
+    assert violations(page) == []
+    for model in ("alertrule", "alert", "alertchannel"):
+        page.goto(f"/admin/alerts/{model}/")
+        assert violations(page) == [], model
+    [rule] = system.query("SELECT id FROM alerts_alertrule LIMIT 1")
+    for url in (f"alertrule/{rule['id']}/change/", "alertrule/add/", "alertchannel/add/"):
+        page.goto(f"/admin/alerts/{url}")
+        assert violations(page) == [], url
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_errors_of_the_form_have_no_accessibility_violation(open_page, policy, scheme):
     page = open_page(f"{LIST}{policy}/change/", "admin", color_scheme=scheme)
     page.get_by_role("spinbutton", name="Gamma", exact=True).fill("2")

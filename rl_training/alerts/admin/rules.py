@@ -33,6 +33,14 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["policy"].queryset = names  # type: ignore[attr-defined]
 
 
+class RowForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A row of the list: a checkbox that is named after its rule."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["enabled"].widget.attrs["aria-label"] = f"{self.instance} enabled"
+
+
 @admin.register(AlertRule)
 class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     form = AlertRuleForm
@@ -46,6 +54,9 @@ class AlertRuleAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_queryset(self, request: HttpRequest) -> QuerySet[AlertRule]:
         rules: QuerySet[AlertRule] = super().get_queryset(request)
         return rules.select_related("policy")
+
+    def get_changelist_form(self, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().get_changelist_form(request, form=RowForm, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: AlertRule | None = None) -> Any:
         meaning = "condition" if obj else "conditions"
