@@ -1,4 +1,4 @@
-"""All settings of policies as one JSON file: written by an export, and read as a whole by an import."""
+"""All settings of policies as one JSON or YAML file: written by an export, and read as a whole by an import."""
 
 import json
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from rl_training import strict_yaml
 from rl_training.flat_settings import differences, flatten
 from rl_training.models import PolicyStore
 from rl_training.settings_change import SettingsRefusedError, assign, save_new, settings_of
@@ -16,14 +17,16 @@ from rl_training.strict_json import parse_object
 MAX_FILE_CHARACTERS = 10_000_000
 
 
-def export_settings(policies: Iterable[PolicyStore]) -> str:
-    """Return the file's text: a JSON object whose `policies` maps each name to the policy's settings."""
-    return json.dumps({"policies": {policy.name: settings_of(policy) for policy in policies}}, indent=2) + "\n"
+def export_settings(policies: Iterable[PolicyStore], *, as_yaml: bool = False) -> str:
+    """Return the file's text: an object whose `policies` maps each name to the policy's settings."""
+    document = {"policies": {policy.name: settings_of(policy) for policy in policies}}
+    return strict_yaml.written(document) if as_yaml else json.dumps(document, indent=2) + "\n"
 
 
 def import_settings(text: str, *, dry_run: bool = False) -> list[str]:
     """Change and create the policies of a file, all or none, and return the changes as lines of text.
 
+    A text that begins with `{` or is empty is read as JSON, any other as YAML.
     Settings and policies that the file does not name stay as they are; a new policy has defaults for them. With
     `dry_run`, validates the file and changes nothing. Raises `SettingsRefusedError` with every refused setting, named
     such as `rl_v3.ppo.gamma`.
@@ -51,9 +54,16 @@ def import_settings(text: str, *, dry_run: bool = False) -> list[str]:
     return lines
 
 
+def _document(text: str) -> dict[str, Any]:
+    start = text.lstrip()
+    if start and not start.startswith("{"):
+        return strict_yaml.parse_object(text)
+    return parse_object(text, max_characters=MAX_FILE_CHARACTERS)
+
+
 def _policies(text: str) -> dict[str, Any]:
     try:
-        document = parse_object(text, max_characters=MAX_FILE_CHARACTERS)
+        document = _document(text)
     except ValidationError as error:
         raise SettingsRefusedError({"file": " ".join(error.messages)}) from None
     wanted = document.get("policies")

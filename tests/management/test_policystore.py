@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic_core import to_jsonable_python
 
 from rl_training import keys
 from rl_training.core.config import PPOConfig
@@ -114,6 +115,19 @@ def test_exported_settings_are_imported_as_they_were(policy, tmp_path):
     assert list(json.loads(output_of("policystore", "export", "other"))["policies"]) == ["other"]
 
 
+@pytest.mark.parametrize("name", ["settings.yaml", "settings.yml"])
+def test_settings_exported_as_yaml_are_imported_as_they_were(policy, tmp_path, name):
+    before = keys.settings_of(policy)
+    output_of("policystore", "set", "rl_v3.ppo.learning_rate=1e-5", "rl_v3.environment.positions=[-1,1]")
+    exported = output_of("policystore", "export")
+    output_of("policystore", "export", str(tmp_path / name))
+    assert (tmp_path / name).read_text().startswith("policies:\n  rl_v3:\n    enabled: true\n")
+    output_of("policystore", "set", *(f"{key}={json.dumps(to_jsonable_python(value))}" for key, value in before))
+    assert output_of("policystore", "export") != exported
+    output_of("policystore", "import", str(tmp_path / name))
+    assert output_of("policystore", "export") == exported
+
+
 def test_import_validates_all_policies_before_it_changes_one(policy, tmp_path):
     file = tmp_path / "settings.json"
     settings = {"a": {"ppo": {"gamma": 2}}, "B": {}, "c": 5, "rl_v3": {"interval_minutes": 5, "market": {"path": "\n"}}}
@@ -130,7 +144,20 @@ def test_import_validates_all_policies_before_it_changes_one(policy, tmp_path):
     assert PolicyStore.objects.get().interval_minutes == 60
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"policies": []}', '{"policies": {}, "x": 1}', "a: 1", "[" * 9999])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"policies": []}',
+        '{"policies": {}, "x": 1}',
+        "a: 1",
+        "[" * 9999,
+        "policies:\n  rl_v3:\n    interval_minutes: yes",
+        "policies:\n  rl_v3:\n    interval_minutes: 2026-01-01",
+    ],
+)
 def test_file_that_is_no_export_is_refused(policy, tmp_path, text):
     (tmp_path / "settings.json").write_text(text)
     assert refusal_of("policystore", "import", str(tmp_path / "settings.json")).returncode == 2

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         create = actions.add_parser("create", help="add a policy with default settings")
         create.add_argument("name", metavar="NAME")
         create.add_argument("--like", metavar="OTHER", help="copy this policy's settings; the copy is disabled")
-        export = actions.add_parser("export", help="write all settings of policies as JSON")
+        export = actions.add_parser("export", help="write all settings of policies as JSON, or as YAML to a file .yaml")
         export.add_argument(
             "names",
             nargs="*",
@@ -86,7 +86,8 @@ class Command(BaseCommand):
         # No policy's name has a dot or a slash.
         file = names.pop() if names and {".", "/"} & set(names[-1]) else None
         policies = [keys.find_policy(name) for name in names] or list(PolicyStore.objects.all())
-        text = settings_file.export_settings(policies)
+        as_yaml = file is not None and file.endswith((".yaml", ".yml"))
+        text = settings_file.export_settings(policies, as_yaml=as_yaml)
         if file is None:
             self.stdout.write(text, ending="")
             return
