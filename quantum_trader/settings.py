@@ -15,7 +15,8 @@ from quantum_trader.environment.server_urls import checked_redis_url, database_c
 from quantum_trader.redis_clients import broker_url, private_socket
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env_file.load(BASE_DIR / ".env")
+# Variables in .env that are no settings: `up` names them.
+NOT_SETTINGS = env_file.load(BASE_DIR / ".env", BASE_DIR / ".env.example")
 
 
 def required_unless_debug(name: str, debug_value: str) -> str:

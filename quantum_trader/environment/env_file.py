@@ -1,7 +1,9 @@
 """The file `.env`: its lines become variables of the environment, with the values exactly as they are written."""
 
+import difflib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -11,23 +13,46 @@ ASSIGNMENT = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)\s*=(.*)", re.ASCII)
 SINGLE_QUOTED = re.compile(r"'([^']*)'(?:\s+#.*)?")
 DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?:\s+#.*)?')
 COMMENT = re.compile(r"\s#.*|^#(?:\s.*)?$")
+# A line of .env.example that sets a variable or, as a comment, shows its default.
+LISTED = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]*)=", re.MULTILINE)
+# Two names that share this part of their characters are one name with a typing error. POSTGRES_USER, which other
+# programs read, and POSTGRES_PASSWORD share 0.73.
+SAME_NAME = 0.75
 
 
-def load(path: Path) -> None:
-    """Set the variables of the file that the environment does not have. A file that cannot be opened is ignored.
+def load(path: Path, example: Path) -> list[str]:
+    """Set the variables of the file that the environment does not have, and return those that `example` does not list.
 
-    Raises `ImproperlyConfigured`, which names file and line, for a line that sets no variable.
+    A file that cannot be opened is ignored. Raises `ImproperlyConfigured` for a line that sets no variable, and for a
+    name that is nearly the name of a setting.
     """
     try:
         content = path.read_bytes()
     except OSError:
-        return
+        return []
     try:
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:
         raise ImproperlyConfigured(f"{path} is not a text file in UTF-8.") from None
-    for name, value in parse(lines, path.name).items():
+    variables = parse(lines, path.name)
+    unknown = unlisted(variables, example, path.name)
+    for name, value in variables.items():
         os.environ.setdefault(name, value)
+    return unknown
+
+
+def unlisted(names: Iterable[str], example: Path, file: str) -> list[str]:
+    """Return the names that `example` does not list; they may belong to other programs.
+
+    Raises `ImproperlyConfigured` for a name that is nearly a listed name: a misspelt setting would have no effect.
+    """
+    # A container has no example: its variables come from the environment.
+    listed = LISTED.findall(example.read_text(encoding="utf-8")) if example.exists() else []
+    unknown = [name for name in names if name not in listed] if listed else []
+    for name in unknown:
+        if near := difflib.get_close_matches(name.upper(), listed, n=1, cutoff=SAME_NAME):
+            raise ImproperlyConfigured(f"{file}: there is no setting {name}; did you mean {near[0]}?")
+    return unknown
 
 
 def parse(lines: list[str], file: str) -> dict[str, str]:

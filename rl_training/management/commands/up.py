@@ -88,6 +88,8 @@ class Command(BaseCommand):
     def _run(self, stack: ExitStack) -> dict[str, Any]:
         """Start all services. With --once return the summary after the first run, else go on until a signal."""
         started = timezone.now()
+        if settings.NOT_SETTINGS:
+            self._say(f"In .env, but no settings of this system: {', '.join(settings.NOT_SETTINGS)}.")
         web, flower = self._addresses()
         logins = settings.FLOWER_LOGINS or [f"admin:{secrets.token_urlsafe(12)}"]
         self._start_redis(stack, {"WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from django.core.exceptions import ImproperlyConfigured
 from quantum_trader.environment import env_file
 
 ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / ".env.example"
 PRINT_SETTINGS = """
 import json, sys
 from pathlib import Path
 from quantum_trader.environment import env_file
-env_file.load(Path(sys.argv[1]))
+env_file.load(Path(sys.argv[1]), Path(".env.example"))
 from quantum_trader import settings
 names = ["SECRET_KEY", "METRICS_TOKEN", "STATE_DIR", "REDIS_URL", "FLOWER_LOGINS", "WEB_PORT"]
 print(json.dumps({name: getattr(settings, name) for name in names}, default=str))
@@ -69,15 +71,51 @@ def test_line_without_effect_is_refused_by_number(line, message):
 def test_environment_takes_precedence_over_the_file(tmp_path, monkeypatch):
     (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfFOR_A_TEST=of the file\r\nFOR_ANOTHER=b\r\n")
     monkeypatch.setattr(os, "environ", {"FOR_A_TEST": "of the environment"})
-    env_file.load(tmp_path / ".env")
+    env_file.load(tmp_path / ".env", EXAMPLE)
     assert os.environ == {"FOR_A_TEST": "of the environment", "FOR_ANOTHER": "b"}
 
 
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("METRICS_TOKN", "METRICS_TOKEN"),
+        ("DATABASE", "DATABASE_URL"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("ALLOWED_HOST", "ALLOWED_HOSTS"),
+        ("secret_key", "SECRET_KEY"),
+        ("OWNER_TICK_SECOND", "OWNER_TICK_SECONDS"),
+        ("FLOWER_BASICAUTH", "FLOWER_BASIC_AUTH"),
+    ],
+)
+def test_misspelt_setting_is_refused_with_the_nearest_name(name, setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    (tmp_path / ".env").write_text(f"DEBUG=1\n{name}=a\n")
+    with pytest.raises(ImproperlyConfigured, match=f"^.env: there is no setting {name}; did you mean {setting}[?]$"):
+        env_file.load(tmp_path / ".env", EXAMPLE)
+    assert os.environ == {}
+
+
+def test_names_of_other_programs_are_returned_and_set(tmp_path, monkeypatch):
+    names = ["HTTPS_PROXY", "COMPOSE_PROJECT_NAME", "POSTGRES_USER", "OMP_NUM_THREADS", "FLOWER_DB", "TZ"]
+    monkeypatch.setattr(os, "environ", {"METRICS_TOKN": "of another program"})
+    (tmp_path / ".env").write_text("".join(f"{name}=a\n" for name in ["SECRET_KEY", *names]))
+    assert env_file.load(tmp_path / ".env", EXAMPLE) == names
+    assert os.environ["HTTPS_PROXY"] == "a"
+
+
+def test_example_lists_every_name_that_is_read():
+    sources = [*ROOT.glob("quantum_trader/**/*.py"), *ROOT.glob("rl_training/**/*.py"), *ROOT.glob("dashboard/**/*.py")]
+    read = r'(?:values\.\w+|required_unless_debug)\(\s*"([A-Z_]+)"'
+    names = {name for source in sources for name in re.findall(read, source.read_text())}
+    assert len(names) > 30
+    assert names <= set(env_file.LISTED.findall(EXAMPLE.read_text()))
+
+
 def test_missing_file_is_ignored_and_other_encoding_refused(tmp_path):
-    env_file.load(tmp_path / ".env")
+    env_file.load(tmp_path / ".env", EXAMPLE)
     (tmp_path / ".env").write_bytes("NAME=ä".encode("latin-1"))
     with pytest.raises(ImproperlyConfigured, match="not a text file in UTF-8"):
-        env_file.load(tmp_path / ".env")
+        env_file.load(tmp_path / ".env", EXAMPLE)
 
 
 def test_values_with_dollar_signs_reach_every_setting(tmp_path, python, environment_of_processes):
