@@ -22,7 +22,8 @@ Run = Mapping[str, Any]
 
 
 def rewards(runs: Sequence[Run]) -> Chart:
-    values = [drawn(run["avg_reward"]) for run in runs]
+    # A failed run has the rewards of the episodes before its end.
+    values = [drawn(run["avg_reward"]) if run["status"] == "succeeded" else None for run in runs]
     failed = [1.0 if run["status"] == "failed" else None for run in runs]
     number = sum(mark is not None for mark in failed)
     series = by_market("Average reward", values, markets(runs), "points")
@@ -52,6 +53,7 @@ def episodes(runs: Sequence[Sequence[Value]], of: Sequence[str] = ()) -> Chart:
 
 
 def distribution(runs: Sequence[Run]) -> Chart:
+    runs = succeeded(runs)
     of_newest, market = newest([drawn(run["avg_reward"]) for run in runs], markets(runs))
     values = present(of_newest)
     what = f"Average rewards of {many(len(values), 'successful run')}. {market}"

@@ -27,7 +27,7 @@ Status = TrainingRun.Status
 class Ending:
     """The end of a run.
 
-    results   the run's columns that only training knows, such as `avg_reward`; those so far of a cancelled run
+    results   the run's columns that only training knows, such as `avg_reward`; else those so far
     version   the version that a successful run made
     """
 
@@ -84,7 +84,7 @@ def run_ended(run: TrainingRun, ending: Ending) -> None:
 
 def _completed(run: TrainingRun, ending: Ending) -> dict[str, Any]:
     succeeded, version = ending.status == Status.SUCCEEDED, ending.version
-    # A cancelled run announces no rewards, though its row has those of the finished episodes.
+    # A failed or cancelled run announces no rewards, though its row has those of the finished episodes.
     rewards = ending.results if succeeded else {}
     payload = {
         "run_id": run.run_id,

@@ -145,15 +145,16 @@ def heartbeat(run: TrainingRun, **progress: Any) -> bool:
     return bool(TrainingRun.objects.held_by(run).update(heartbeat_at=Now(), **progress))
 
 
-def fail_overdue(run: TrainingRun, seconds: float) -> bool:
+def fail_overdue(run: TrainingRun, seconds: float, results: Callable[[], Mapping[str, Any]] = dict) -> bool:
     """running -> failed when the current attempt, `seconds` long, exceeds the policy's `run_limit_minutes`.
 
     The time between attempts does not count: a run that waited for a day during an outage has not trained for a day.
+    `results` returns the columns that training knows by then.
     """
     limit = run.policy.run_limit_minutes
     if seconds <= 60 * limit:
         return False
-    return fail(run, f"took longer than {limit} minutes, the policy's run_limit_minutes")
+    return fail(run, f"took longer than {limit} minutes, the policy's run_limit_minutes", results=results())
 
 
 def cancel_requested(run: TrainingRun) -> bool:
@@ -178,10 +179,13 @@ def succeed(
     return ending.version if ending else None
 
 
-def fail(run: TrainingRun, error: str, traceback: str = "") -> bool:
-    """running -> failed, or cancelled when a user requested that; return False when another attempt owns the run."""
+def fail(run: TrainingRun, error: str, traceback: str = "", results: Mapping[str, Any] | None = None) -> bool:
+    """running -> failed, or cancelled when a user requested that; return False when another attempt owns the run.
+
+    `results` are the columns that training knows by then, such as the rewards of the finished episodes.
+    """
     with transaction.atomic():
-        ending = _end(run, Status.FAILED, error=storable(error), traceback=storable(traceback))
+        ending = _end(run, Status.FAILED, error=storable(error), traceback=storable(traceback), results=results)
     return _set_columns(run, ending)
 
 

@@ -53,7 +53,8 @@ def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], 
     except Exception as error:
         fault_points.reach("before_failure")
         owner.write_progress()
-        write_end(lifecycle.fail, run, explain(error), traceback.format_exc(), while_waiting=owner.note_activity)
+        found = (explain(error), traceback.format_exc(), owner.progress.results())
+        write_end(lifecycle.fail, run, *found, while_waiting=owner.note_activity)
         raise
     if outcome is not None:
         write_end(lifecycle.succeed, run, outcome, promote_new_version, while_waiting=owner.note_activity)
@@ -101,7 +102,7 @@ def train(
         log_dir=checkpoints.log_path(run),
         on_progress=_progress_callback(run, owner),
         on_iteration=_iteration_callback(owner),
-        on_curves=owner.progress.follow_curves,
+        on_begin=owner.progress.follow,
         should_stop=should_stop,
         while_evaluating=owner.note_activity,
         threads=settings.TRAINING_THREADS,

@@ -61,7 +61,9 @@ class Owner(threading.Thread):
             self.stop.set()
         episodes = progress.episodes_done
         if now - self._heartbeat_at >= settings.OWNER_HEARTBEAT_SECONDS or episodes != self._episodes:
-            if not lifecycle.heartbeat(run, **self._columns(now)) or lifecycle.fail_overdue(run, now - self._began_at):
+            if not lifecycle.heartbeat(run, **self._columns(now)) or lifecycle.fail_overdue(
+                run, now - self._began_at, progress.results
+            ):
                 self.stop.set()
             self._heartbeat_at, self._episodes = now, episodes
 

@@ -1,5 +1,6 @@
 """The progress of a run that trains in this process."""
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ from rl_training.models import PolicyVersion
 
 if TYPE_CHECKING:
     from rl_training.core.run.curves import RunCurves
+    from rl_training.core.run.progress import Tally
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,30 @@ class RunProgress:
     computing_environment: dict[str, Any] | None = None
     start: RunStart | None = None  # fills two columns
     _curves: "RunCurves | None" = field(default=None, init=False)  # fills `curve`
+    _tally: "Tally | None" = field(default=None, init=False)
 
-    def follow_curves(self, curves: "RunCurves") -> None:
-        """Set the curves that training adds to."""
-        self._curves = curves
+    def follow(self, curves: "RunCurves", tally: "Tally | None" = None) -> None:
+        """Set the curves and sums that training adds to."""
+        self._curves, self._tally = curves, tally
 
     def columns(self) -> dict[str, Any]:
         """Return the columns whose values are known, except the large `curve`."""
-        start, others = self.start, ("start", "_curves")
+        start, others = self.start, ("start", "_curves", "_tally")
         columns = {name: value for name, value in vars(self).items() if name not in others and value is not None}
         return columns if start is None else columns | {"started_from_id": start.version_id, "start_note": start.note}
 
     def all_columns(self) -> dict[str, Any]:
         """Return the columns whose values are known."""
         return self.columns() | ({} if self._curves is None else {"curve": self._curves.as_dict()})
+
+    def results(self) -> dict[str, Any]:
+        """Return the columns of the rewards and losses so far, for a run that fails; none before the first episode."""
+        rewards = [] if self._tally is None else self._tally.episode_rewards
+        # A failed run may have diverged, and PostgreSQL stores no JSON with NaN.
+        if self._tally is None or not rewards or not all(map(math.isfinite, rewards)):
+            return {}
+        policy_loss, value_loss = self._tally.mean_losses
+        found = {"avg_policy_loss": policy_loss, "avg_value_loss": value_loss}
+        known = {name: value for name, value in found.items() if math.isfinite(value)}
+        average = sum(rewards) / len(rewards)
+        return {"episode_rewards": rewards, "avg_reward": average, "final_reward": rewards[-1], **known}

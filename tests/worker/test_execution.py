@@ -193,6 +193,23 @@ def test_storage_error_fails_the_run_instead_of_starting_from_scratch(finished, 
     assert (run.status, PolicyVersion.objects.count()) == ("failed", 1)
 
 
+def test_failed_run_keeps_the_rewards_of_its_finished_episodes(small_policy, streams, monkeypatch, client, admin_user):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "store", fail)
+    run = enqueue(small_policy)
+    with pytest.raises(OSError, match="No space left"):
+        train_policy(run.run_id)
+    run.refresh_from_db()
+    assert (run.status, run.episodes_done, len(run.episode_rewards)) == ("failed", 2, 2)
+    assert (run.final_reward, run.avg_reward) == (run.episode_rewards[-1], sum(run.episode_rewards) / 2)
+    assert run.avg_policy_loss is not None
+    assert run.avg_value_loss is not None
+    payload = json.loads(streams.xrevrange("rl_v3.training.completed", count=1)[0][1]["payload"])
+    assert (payload["avg_reward"], payload["final_reward"]) == (None, None)
+
+
 def test_same_seed_from_scratch_makes_the_same_weights(finished, small_policy):
     train_policy(enqueue(small_policy, seed=7, from_scratch=True).run_id)
     assert PolicyVersion.objects.get(number=2).sha256 == finished.version.sha256

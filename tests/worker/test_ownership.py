@@ -1,11 +1,15 @@
+import math
 import multiprocessing
 import signal
 import time
 
+import numpy as np
 import pytest
 from django.db import OperationalError, connections
 
+from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.curves import RunCurves
+from rl_training.core.run.progress import Tally
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.worker import database_retry
@@ -13,9 +17,12 @@ from rl_training.worker.announcing import Announcer
 from rl_training.worker.database_retry import write_end
 from rl_training.worker.execution import execute
 from rl_training.worker.ownership import Owner
+from rl_training.worker.run_progress import RunProgress
 from tests.active_runs import claimed_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+METRICS = {"train/policy_gradient_loss": 0.1, "train/value_loss": 0.2}
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def test_curve_is_written_with_heartbeats_but_not_with_each_episode(claimed, set
         claimed.refresh_from_db()
         return claimed.episodes_done, claimed.curve["episodes"]["x"]
 
-    owner.progress.follow_curves(curves)
+    owner.progress.follow(curves)
     curves.add_episodes([(1, 0.5)])
     owner.progress.episodes_done = 1
     owner._tick(time.monotonic())
@@ -57,7 +64,7 @@ def test_curve_is_written_with_heartbeats_but_not_with_each_episode(claimed, set
 
 def test_curve_of_a_lost_attempt_is_not_written(claimed):
     owner, curves = Owner(claimed), RunCurves()
-    owner.progress.follow_curves(curves)
+    owner.progress.follow(curves)
     curves.add_episodes([(1, 0.5)])
     TrainingRun.objects.update(attempt=2)
     owner.write_progress()
@@ -117,6 +124,9 @@ def test_end_of_a_run_that_another_attempt_owns_is_logged(claimed, caplog):
 def test_run_that_exceeds_the_run_limit_fails(claimed):
     owner = Owner(claimed)
     owner._began_at -= 60 * claimed.policy.run_limit_minutes + 1
+    tally = Tally(episode_length=1, episodes=3, members=1)
+    tally.add(Iteration(1, 2, METRICS, np.array([[0.5], [0.25]])))
+    owner.progress.follow(RunCurves(), tally)
     with owner:
         assert owner.stop.wait(10)
     claimed.refresh_from_db()
@@ -124,6 +134,16 @@ def test_run_that_exceeds_the_run_limit_fails(claimed):
         "failed",
         "took longer than 1440 minutes, the policy's run_limit_minutes",
     )
+    assert (claimed.episode_rewards, claimed.avg_reward, claimed.final_reward) == ([0.5, 0.25], 0.375, 0.25)
+
+
+@pytest.mark.parametrize("reward", [math.nan, math.inf])
+def test_diverged_rewards_are_no_results(reward):
+    progress, tally = RunProgress(), Tally(episode_length=1, episodes=3, members=1)
+    progress.follow(RunCurves(), tally)
+    assert progress.results() == {}
+    tally.add(Iteration(1, 1, METRICS, np.array([[reward]])))
+    assert progress.results() == {}
 
 
 def test_new_attempt_of_another_worker_sets_stop(claimed):

@@ -93,9 +93,13 @@ class Tally:
 
     @property
     def episode_rewards(self) -> list[float]:
-        """The reward of each episode, the mean over the members that have finished it."""
-        whole, rest = divmod(self.finished, self.episodes)
-        return [total / (whole + (episode < rest)) for episode, total in enumerate(self.sums)]
+        """The reward of each episode, the mean over the members that have finished it.
+
+        Another thread may read it while an episode is added.
+        """
+        finished = self.finished
+        whole, rest = divmod(finished, self.episodes)
+        return [total / (whole + (episode < rest)) for episode, total in enumerate(self.sums[:finished])]
 
     @property
     def episodes_done(self) -> int:

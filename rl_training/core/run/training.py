@@ -14,7 +14,7 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.checkpoint import SavedPolicy
 from rl_training.core.run.curves import RunCurves
-from rl_training.core.run.progress import Progress
+from rl_training.core.run.progress import Progress, Tally
 from rl_training.core.run.result import TrainingResult
 from rl_training.core.run.run_state import RunState
 from rl_training.core.run.tensorboard import MetricsLog, open_log
@@ -32,7 +32,7 @@ def train(
     log_dir: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_iteration: Callable[[Iteration], None] | None = None,
-    on_curves: Callable[[RunCurves], None] | None = None,
+    on_begin: Callable[[RunCurves, Tally], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     while_evaluating: Callable[[], None] = lambda: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -51,7 +51,7 @@ def train(
     earlier_checkpoints  files to resume from if `checkpoint` cannot be used, in this order; never written
     log_dir              a folder for TensorBoard files; nothing is written if `tensorboard` is not installed
     on_progress          called after each episode; on_iteration and should_stop are called after each iteration
-    on_curves            called once, before the first iteration, with the run's curves, to which training then adds
+    on_begin             called once, before the first iteration, with the run's curves and sums, to which training adds
     while_evaluating     called again and again during the evaluation, which makes no iterations
     threads              processor threads. The result does not depend on them, except for networks of more than a
                          million parameters
@@ -63,8 +63,8 @@ def train(
     run = RunState(config, market, initial_policy, threads)
     if checkpoint is not None:
         run.resume([checkpoint, *earlier_checkpoints])
-    if on_curves is not None:
-        on_curves(run.curves)
+    if on_begin is not None:
+        on_begin(run.curves, run.tally)
     metrics_log = open_log(log_dir, run.environment_steps)
     after = _AfterIteration(run, metrics_log, checkpoint, checkpoint_seconds, on_progress, on_iteration, should_stop)
     try:

@@ -91,7 +91,7 @@ def test_run_has_a_curve_of_its_episodes_and_iterations():
         CONFIG,
         MARKET,
         on_iteration=iterations.append,
-        on_curves=live.append,
+        on_begin=lambda curves, _: live.append(curves),
         on_progress=seen.append,
     )
     assert live[0].as_dict() == result.curve
