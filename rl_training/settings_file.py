@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -17,14 +17,21 @@ from rl_training.strict_json import parse_object
 MAX_FILE_CHARACTERS = 10_000_000
 
 
+class Imported(NamedTuple):
+    """The changes of an import, one a line, and the changed policies with their new settings, saved or not."""
+
+    changes: list[str]
+    policies: list[PolicyStore]
+
+
 def export_settings(policies: Iterable[PolicyStore], *, as_yaml: bool = False) -> str:
     """Return the file's text: an object whose `policies` maps each name to the policy's settings."""
     document = {"policies": {policy.name: settings_of(policy) for policy in policies}}
     return strict_yaml.written(document) if as_yaml else json.dumps(document, indent=2) + "\n"
 
 
-def import_settings(text: str, *, dry_run: bool = False) -> list[str]:
-    """Change and create the policies of a file, all or none, and return the changes as lines of text.
+def import_settings(text: str, *, dry_run: bool = False) -> Imported:
+    """Change and create the policies of a file, all or none, and return the changes.
 
     A text that begins with `{` or is empty is read as JSON, any other as YAML.
     Settings and policies that the file does not name stay as they are; a new policy has defaults for them. With
@@ -33,25 +40,24 @@ def import_settings(text: str, *, dry_run: bool = False) -> list[str]:
     """
     wanted = _policies(text)
     wrong: dict[str, str] = {}
-    lines: list[str] = []
+    imported = Imported([], [])
     with transaction.atomic():
-        changed = []
         for name, settings in wanted.items():
             try:
                 policy, found = _changed_policy(name, settings)
             except SettingsRefusedError as error:
                 wrong |= {f"{name}.{setting}": message for setting, message in error.errors.items()}
                 continue
-            lines += found
-            changed += [policy] if found else []
+            imported.changes.extend(found)
+            imported.policies.extend([policy] if found else [])
         if wrong:
             raise SettingsRefusedError(wrong)
-        for policy in () if dry_run else changed:
+        for policy in () if dry_run else imported.policies:
             if policy.pk is None:
                 save_new(policy)
             else:
                 policy.save_settings()
-    return lines
+    return imported
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import json
 from django.db import connection
 from django.utils import timezone
 
-from rl_training.models import Deployment, TrainingRun
+from rl_training.core.config import EnvironmentConfig, PPOConfig
+from rl_training.core.market_config import MarketConfig
+from rl_training.models import Deployment, PolicyVersion, TrainingRun
 
 MARKUP = "<script>alert('x')</script>"
 
@@ -28,3 +30,13 @@ def deploy(version, at=None):
     previous = version.policy.deployments.first()
     columns = {"action": "promote", "actor": "user", "reason": "It is the best one.", "previous": previous}
     return Deployment.objects.create(policy=version.policy, version=version, at=at or timezone.now(), **columns)
+
+
+def version_to_continue(policy):
+    """Store version 3, trained with default settings, from which the policy's next run continues."""
+    policy.start_from = "newest"
+    policy.save_settings("start_from")
+    config = {"market": MarketConfig(), "environment": EnvironmentConfig(), "ppo": PPOConfig()}
+    stored = {name: value.model_dump(mode="json") for name, value in config.items()}
+    run = finished_run(policy, config=stored, market_summary={"bars": 5000})
+    return PolicyVersion.objects.create(policy=policy, number=3, run=run, artifact="a", sha256="b", evaluation={})

@@ -18,6 +18,7 @@ from dashboard.api.protocol.problem_details import InvalidInput, PreconditionReq
 from dashboard.api.protocol.views import ListView, View, check_policy_name, unknown_policy
 from rl_training.models import PolicyStore
 from rl_training.models.columns import OUTCOME_COLUMNS
+from rl_training.runs.next_start import next_start
 from rl_training.settings_change import TRAINING_FIELDS, SettingsRefusedError, apply, create
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,11 @@ class PolicyDetail(Policy):
     market = StoredJSON()
     environment = StoredJSON()
     ppo = StoredJSON()
+    next_start = serializers.CharField(
+        allow_null=True,
+        help_text="What the next scheduled run starts from under these settings, with the reasons why the weights of a "
+        "version cannot be used; null: from scratch, or the settings are invalid.",
+    )
 
 
 TAG = {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}
@@ -177,7 +183,9 @@ def policy_response(name: str) -> Response:
     if policy is None:
         raise NotFound(unknown_policy(name))
     stored = settings_change.sections(policy)
+    start = next_start(policy)
     row = {column: getattr(policy, column) for column in LISTED} | stored
+    row["next_start"] = str(start) if start else None
     return Response(PolicyDetail(row).data, headers={"ETag": settings_change.tag(policy, stored)})
 
 

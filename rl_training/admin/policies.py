@@ -106,7 +106,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
         if change:
             obj.save_settings()
             start = next_start(obj)
-            if start and (start.from_scratch or start.new_market):
+            if start and start.is_unusual:
                 self.message_user(request, str(start), messages.WARNING)
         else:
             obj.save()

@@ -28,6 +28,11 @@ class NextStart:
     def from_scratch(self) -> bool:
         return bool(self.reasons)
 
+    @property
+    def is_unusual(self) -> bool:
+        """Whether the next run does not just continue, so that whoever changes settings is told."""
+        return self.from_scratch or bool(self.new_market)
+
     def __str__(self) -> str:
         if self.from_scratch:
             why = " and ".join([", ".join(self.reasons[:-1]), self.reasons[-1]] if self.reasons[1:] else self.reasons)

@@ -11,6 +11,7 @@ from rl_training import keys
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.management.test_commands import output_of, refusal_of
+from tests.stored import version_to_continue
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
@@ -113,6 +114,20 @@ def test_exported_settings_are_imported_as_they_were(policy, tmp_path):
     assert output_of("policystore", "import", file) == changes + "2 changes saved.\n"
     assert output_of("policystore", "export") == Path(file).read_text()
     assert list(json.loads(output_of("policystore", "export", "other"))["policies"]) == ["other"]
+
+
+def test_change_that_discards_learned_weights_is_named(policy, tmp_path, capsys):
+    version_to_continue(policy)
+    output_of("policystore", "set", "rl_v3.ppo.gamma=0.5")
+    assert capsys.readouterr().err == ""
+    warning = "rl_v3: The next run starts from scratch and does not use the weights of version 3: features changed.\n"
+    output_of("policystore", "set", 'rl_v3.environment.features=["macd"]', "rl_v3.ppo.gamma=0.6")
+    assert capsys.readouterr().err == warning
+    (tmp_path / "s.yaml").write_text("policies: {rl_v3: {environment: {features: [rsi_14]}}, other: {}}")
+    output_of("policystore", "import", str(tmp_path / "s.yaml"), "--dry-run")
+    assert capsys.readouterr().err == warning
+    output_of("policystore", "set", "rl_v3.training.start_from=scratch")
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["settings.yaml", "settings.yml"])

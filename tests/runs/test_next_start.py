@@ -2,22 +2,16 @@
 
 import pytest
 
-from rl_training.core.config import EnvironmentConfig, PPOConfig
-from rl_training.core.market_config import MarketConfig
-from rl_training.models import PolicyVersion, TrainingRun
+from rl_training.models import TrainingRun
 from rl_training.runs.next_start import next_start
-from tests.stored import finished_run, store_raw
+from tests.stored import store_raw, version_to_continue
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def version(policy):
-    policy.start_from = "newest"
-    config = {"market": MarketConfig(), "environment": EnvironmentConfig(), "ppo": PPOConfig()}
-    stored = {name: value.model_dump(mode="json") for name, value in config.items()}
-    run = finished_run(policy, config=stored, market_summary={"bars": 5000})
-    return PolicyVersion.objects.create(policy=policy, number=3, run=run, artifact="a", sha256="b", evaluation={})
+    return version_to_continue(policy)
 
 
 def changed(policy, section, **fields):

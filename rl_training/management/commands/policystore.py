@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys, settings_change, settings_file
 from rl_training.models import PolicyStore
+from rl_training.runs.next_start import next_start
 
 WRONG_USAGE = 2
 # argparse takes arguments that begin with one of its prefix characters as options. No argument can hold NUL, so that
@@ -74,8 +75,10 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(to_jsonable_python(keys.get(key))))
 
     def set(self, *, pairs: Sequence[str], **_: Any) -> None:
-        for name, value in keys.set_values(split_pairs(pairs)).items():
-            self._print(name, value)
+        values = keys.set_values(split_pairs(pairs))
+        for key, value in values.items():
+            self._print(key, value)
+        self._warn([keys.find_policy(name) for name in dict.fromkeys(key.split(".")[0] for key in values)])
 
     def create(self, *, name: str, like: str | None, **_: Any) -> None:
         policy = settings_change.create(name, {}, like=None if like is None else keys.find_policy(like))
@@ -102,10 +105,18 @@ class Command(BaseCommand):
             text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise refused(f"{file} cannot be read: {error}") from None
-        lines = settings_file.import_settings(text, dry_run=dry_run)
-        for line in lines:
+        changes, policies = settings_file.import_settings(text, dry_run=dry_run)
+        for line in changes:
             self.stdout.write(escape_control_characters(line))
-        self.stdout.write("Nothing was saved: this was a dry run." if dry_run else f"{len(lines)} changes saved.")
+        self._warn([policy for policy in policies if policy.pk is not None])
+        self.stdout.write("Nothing was saved: this was a dry run." if dry_run else f"{len(changes)} changes saved.")
+
+    def _warn(self, policies: Sequence[PolicyStore]) -> None:
+        """Name the policies whose next run does not just continue."""
+        for policy in policies:
+            start = next_start(policy)
+            if start and start.is_unusual:
+                self.stderr.write(escape_control_characters(f"{policy.name}: {start}"))
 
     def _print(self, key: str, value: Any) -> None:
         self.stdout.write(f"{key} = {json.dumps(to_jsonable_python(value))}")

@@ -3,7 +3,7 @@ import pytest
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.api_clients import JSON, POLICY, client_of, patch, problem
-from tests.stored import finished_run, store_raw
+from tests.stored import finished_run, store_raw, version_to_continue
 
 pytestmark = pytest.mark.django_db
 POLICIES = "/api/v1/policies/"
@@ -32,6 +32,15 @@ def test_change_affects_only_the_settings_that_it_names(policy, operator):
     policy.refresh_from_db()
     assert (policy.interval_minutes, policy.ppo.gamma, policy.ppo.epochs, policy.enabled) == (5, 0.5, 4, True)
     assert policy.history.latest().history_user.username == "operator"
+
+
+def test_answer_to_a_change_says_that_learned_weights_are_discarded(policy, operator):
+    assert operator.get(POLICY).json()["next_start"] is None
+    version_to_continue(policy)
+    assert operator.get(POLICY).json()["next_start"] == "The next run continues from version 3."
+    assert patch(operator, {"environment": {"features": ["macd"]}}).json()["next_start"] == (
+        "The next run starts from scratch and does not use the weights of version 3: features changed."
+    )
 
 
 def test_etag_depends_on_the_settings_and_not_on_the_state(policy, operator):
