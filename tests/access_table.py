@@ -22,6 +22,7 @@ EVENT = "11111111-2222-3333-4444-555555555555"
 # Larger than the keys that the database assigns.
 KEY = 9999
 FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
+COMPARISON = "cccccccccccc"
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,16 @@ TABLE: dict[str, Row] = {
     "api/v1/runs/": api("/api/v1/runs/", GET="401 200 200 200", POST="401 403 201 201", body={"policy": "rl_v3"}),
     "api/v1/runs/<str:run_id>/": api(f"/api/v1/runs/{FINISHED}/", GET="401 200 200 200"),
     "api/v1/runs/<str:run_id>/cancel/": api(f"/api/v1/runs/{QUEUED}/cancel/", POST="401 403 200 200"),
+    "api/v1/comparisons/": api(
+        "/api/v1/comparisons/",
+        GET="401 200 200 200",
+        POST="401 403 201 201",
+        body={"versions": [{"policy": "rl_v3", "number": 2}, {"policy": "rl_v3", "number": 1}]},
+    ),
+    "api/v1/comparisons/<str:comparison_id>/": api(f"/api/v1/comparisons/{COMPARISON}/", GET="401 200 200 200"),
+    "api/v1/comparisons/<str:comparison_id>/cancel/": api(
+        f"/api/v1/comparisons/{COMPARISON}/cancel/", POST="401 403 200 200"
+    ),
     "api/v1/events/": api("/api/v1/events/", GET="401 200 200 200"),
     "api/v1/events/<uuid:event_id>/": api(f"/api/v1/events/{EVENT}/", GET="401 200 200 200"),
     "api/v1/alerts/": api("/api/v1/alerts/", GET="401 200 200 200"),

@@ -2,6 +2,7 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 
 from dashboard.api.alerts import AlertAcknowledge, AlertList, AlertView
+from dashboard.api.comparisons import ComparisonCancel, ComparisonList, ComparisonView
 from dashboard.api.deploying.deployments import DeploymentList, LiveView
 from dashboard.api.deploying.proposals import (
     ProposalApprove,
@@ -31,6 +32,9 @@ urlpatterns = [
     path("v1/proposals/<int:proposal_id>/approve/", ProposalApprove.as_view(), name="proposal-approve"),
     path("v1/proposals/<int:proposal_id>/reject/", ProposalReject.as_view(), name="proposal-reject"),
     path("v1/proposals/<int:proposal_id>/withdraw/", ProposalWithdraw.as_view(), name="proposal-withdraw"),
+    path("v1/comparisons/", ComparisonList.as_view(), name="comparisons"),
+    path("v1/comparisons/<str:comparison_id>/", ComparisonView.as_view(), name="comparison"),
+    path("v1/comparisons/<str:comparison_id>/cancel/", ComparisonCancel.as_view(), name="comparison-cancel"),
     path("v1/runs/", RunList.as_view(), name="runs"),
     path("v1/runs/<str:run_id>/", RunView.as_view(), name="run"),
     path("v1/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),

@@ -58,6 +58,10 @@ class RunHasEnded(Conflict):
     type = f"{URN}run-has-ended"
 
 
+class ComparisonHasEnded(Conflict):
+    type = f"{URN}comparison-has-ended"
+
+
 class AlertIsOver(Conflict):
     type = f"{URN}alert-is-over"
 

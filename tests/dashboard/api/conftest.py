@@ -5,8 +5,17 @@ from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
-from rl_training.models import Deployment, PolicyStore, PolicyVersion, Proposal, TrainingEvent, TrainingRun
-from tests.access_table import EVENT, FINISHED, KEY, QUEUED
+from rl_training.models import (
+    ComparedVersion,
+    Comparison,
+    Deployment,
+    PolicyStore,
+    PolicyVersion,
+    Proposal,
+    TrainingEvent,
+    TrainingRun,
+)
+from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED
 from tests.api_clients import client_of, user_of
 
 
@@ -29,13 +38,16 @@ def rows(db: None, redis_server: None) -> None:
     other = PolicyStore.objects.create(name="other")
     ended = {"status": "succeeded", "finished_at": timezone.now()}
     run = TrainingRun.objects.create(
-        pk=KEY, run_id=FINISHED, policy=policy, trigger="schedule", episodes=2, config={}, **ended
+        pk=KEY, run_id=FINISHED, policy=policy, trigger="schedule", episodes=2, config={"market": {}}, **ended
     )
     TrainingRun.objects.create(run_id=QUEUED, policy=other, trigger="schedule", episodes=2, config={})
     evaluation = {"timestamps": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"], "equity_curve": [1.0, 0.9]}
     version = PolicyVersion.objects.create(pk=KEY, policy=policy, number=1, run=run, sha256="ab", evaluation=evaluation)
-    second = TrainingRun.objects.create(policy=policy, trigger="schedule", episodes=2, config={}, **ended)
+    second = TrainingRun.objects.create(policy=policy, trigger="schedule", episodes=2, config={"market": {}}, **ended)
     promoted = PolicyVersion.objects.create(policy=policy, number=2, run=second, sha256="ab", evaluation=evaluation)
+    comparison = Comparison.objects.create(comparison_id=COMPARISON, size=2, market="sp500")
+    for place, one in enumerate((version, promoted)):
+        ComparedVersion.objects.create(comparison=comparison, version=one, place=place)
     change = {"policy": policy, "action": "promote", "actor": "user", "reason": "It is better."}
     live = Deployment.objects.create(pk=KEY, version=version, at=timezone.now(), **change)
     proposer = user_of("operator")
