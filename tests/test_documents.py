@@ -107,6 +107,15 @@ def test_operations_snippet_uses_what_was_trained(capsys):
     assert int(found[2]) - int(found[1]) == ENVIRONMENT.episode_length
 
 
+@pytest.mark.usefixtures("trained")
+def test_readme_snippet_starts_at_a_random_bar(capsys):
+    run(program_in("../README.md", "load_policy"))
+    first = capsys.readouterr().out
+    assert re.fullmatch(r"position at bar \d+: (-1|0|1)\.0\n", first)
+    run(program_in("../README.md", "load_policy").replace("seed=0", "seed=1"))
+    assert capsys.readouterr().out.split(":")[0] != first.split(":")[0]
+
+
 def test_features_in_document_are_those_of_the_code():
     generator, bars = np.random.default_rng(2), 400
     steps = generator.normal(0, 0.01, bars)
