@@ -19,9 +19,11 @@ from psycopg import sql
 from tests import shared_folder
 
 # On PostgreSQL run all tests that need a database and all fault cases, except those below: they test HTTP, access,
-# templates, streams, files or start-up, with queries that other tests run on both databases, or use no database.
-# `make faults` runs all fault cases on both.
+# forms, templates, streams, processes, files or start-up, with queries that other tests run on both databases, or they
+# use no database. `make faults` runs all fault cases on both.
 SQLITE_ONLY = (
+    "admin/test_config_field.py",
+    "admin/test_policy_form.py",
     "benchmarks/test_learning.py",
     "benchmarks/test_optimum.py",
     "browser",
@@ -31,8 +33,12 @@ SQLITE_ONLY = (
     "dashboard/api/test_schema.py",
     "dashboard/api/protocol/test_throttling.py",
     "dashboard/live",
+    "dashboard/pages/test_actions.py",
+    "dashboard/pages/test_duplicate.py",
+    "dashboard/pages/test_settings.py",
     "faults/test_disk_faults.py",
     "faults/test_redis_faults.py",
+    "faults/test_worker_faults.py",
     "faults/test_worker_processes.py",
     "quantum_trader/environment",
     "quantum_trader/test_settings.py",

@@ -186,6 +186,8 @@ def main(path: str, test_run: str) -> None:
         return
     for name in LIBRARIES:
         importlib.import_module(name)
+    # The first compiled function makes numba load what all of them need.
+    sys.modules["numba"].njit(lambda number: number)(1)
     # Garbage collections of the programs need not look at the libraries.
     gc.freeze()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
