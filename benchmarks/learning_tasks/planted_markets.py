@@ -11,8 +11,8 @@ from gymnasium.spaces import Box
 from gymnasium.vector import VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from benchmarks.learning_tasks.optimum import POSITIONS, Optimum, optimum, upward_probability
 from rl_training.core.config import EnvironmentConfig
+from rl_training.core.evaluation.optimum import POSITIONS, Optimum, optimum, upward_probability
 from rl_training.core.market.bars import split_market
 from rl_training.core.market.planted import planted_market, planted_returns
 from rl_training.core.market_config import MarketConfig

@@ -1,10 +1,10 @@
-"""Backtest of three accounts on one market: one follows a policy, one buys and holds, one stays flat.
+"""Backtest of several accounts on one market: one follows a policy, the others follow rules.
 
 A policy can be any object with `predict`. A small enough network runs in compiled code, which is about fifty times as
 fast. Both ways call the same accounting and observation functions, and give the same results to the bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -32,7 +32,8 @@ from rl_training.core.trading.accounting import (
 )
 from rl_training.core.trading.observation import Observer, fill_in
 
-POLICY, BUY_AND_HOLD, FLAT = ACCOUNTS = range(3)
+# The first account follows the policy.
+POLICY = 0
 
 # Compiled code reports no progress, so it trades this many bars and returns, or of several members that many decisions.
 # With the largest network that runs in compiled code they take a few seconds; a call takes as long as a few bars.
@@ -50,7 +51,7 @@ class Policy(Protocol):
 
 
 class Backtest(NamedTuple):
-    """Results of the three accounts; every field is [bars, 3], except equity, [bars + 1, 3]."""
+    """Results of N accounts; every field is [bars, N], except equity, [bars + 1, N]."""
 
     equity: FloatArray  # at each close, beginning with the close of the first decision
     cost: FloatArray
@@ -80,24 +81,28 @@ def run_backtest(
     market: MarketData,
     config: EnvironmentConfig,
     observer: Observer,
+    rules: Sequence[FloatArray] = (),
     on_bars: Callable[[], None] = lambda: None,
 ) -> Backtest:
     """Trade from the first bar with a full feature window to the last bar.
 
-    `observer` must have been made for the same market and config. The market needs at least one bar after the first
-    decision. `on_bars` is called again and again, after BARS_PER_CALL bars at most.
+    The first account follows the policy, each other one a rule: the target position after each bar, [T]. `observer`
+    must have been made for the same market and config. The market needs at least one bar after the first decision.
+    `on_bars` is called again and again, after BARS_PER_CALL bars at most.
     """
-    bars = len(market) - 1 - observer.first_bar
+    bars, accounts = len(market) - 1 - observer.first_bar, 1 + len(rules)
     backtest = Backtest(
-        equity=np.ones((bars + 1, len(ACCOUNTS))),
-        cost=np.empty((bars, len(ACCOUNTS))),
-        turnover=np.empty((bars, len(ACCOUNTS))),
-        held=np.empty((bars, len(ACCOUNTS)), np.bool_),
+        equity=np.ones((bars + 1, accounts)),
+        cost=np.empty((bars, accounts)),
+        turnover=np.empty((bars, accounts)),
+        held=np.empty((bars, accounts), np.bool_),
     )
+    # The policy's column is filled in as it decides.
+    targets = np.stack([np.zeros(len(market)), *rules], axis=1)[observer.first_bar : -1]
     if isinstance(policy, trained.Policy | Ensemble) and can_compile(policy):
-        _follow_network(policy, market, config, observer, backtest, on_bars)
+        _follow_network(policy, market, config, observer, targets, backtest, on_bars)
     else:
-        _follow(policy, market, config, observer, backtest, on_bars)
+        _follow(policy, market, config, observer, targets, backtest, on_bars)
     return backtest
 
 
@@ -106,18 +111,17 @@ def _follow(
     market: MarketData,
     config: EnvironmentConfig,
     observer: Observer,
+    targets: FloatArray,
     backtest: Backtest,
     on_bars: Callable[[], None],
 ) -> None:
-    accounts = open_accounts(len(ACCOUNTS))
-    target = np.zeros(len(ACCOUNTS))
-    target[BUY_AND_HOLD] = 1.0
-    for index in range(len(backtest.cost)):
+    count = targets.shape[1]
+    accounts = open_accounts(count)
+    for index, target in enumerate(targets):
         bar = observer.first_bar + index
-        observations = observer.observe(np.full(len(ACCOUNTS), bar), accounts)
-        action = policy.predict(observations[POLICY : POLICY + 1], deterministic=True)[0]
-        target[POLICY] = config.positions[action]
-        opened, closed = (np.full(len(ACCOUNTS), prices[bar + 1]) for prices in (market.open, market.close))
+        observation = observer.observe(np.array([bar]), accounts)
+        target[POLICY] = config.positions[policy.predict(observation, deterministic=True)[0]]
+        opened, closed = (np.full(count, prices[bar + 1]) for prices in (market.open, market.close))
         accounts, outcome = trade_bar(accounts, target, opened, closed, config)
         backtest.equity[index + 1] = accounts.equity
         backtest.cost[index] = outcome.cost
@@ -131,16 +135,17 @@ def _follow_network(
     market: MarketData,
     config: EnvironmentConfig,
     observer: Observer,
+    targets: FloatArray,
     backtest: Backtest,
     on_bars: Callable[[], None],
 ) -> None:
     bars = traded_bars(observer, market)
     compiled_policy, positions = compile_policy(policy), np.array(config.positions)
-    rates, accounts = cost_rates(config), open_accounts(len(ACCOUNTS)).rows
+    rates, accounts = cost_rates(config), open_accounts(targets.shape[1]).rows
     bars_per_call = max(1, BARS_PER_CALL // len(policy.members))
-    for begin in range(0, len(backtest.cost), bars_per_call):
-        end = min(begin + bars_per_call, len(backtest.cost))
-        _follow_compiled(compiled_policy, positions, bars, rates, backtest, begin, end, accounts)
+    for begin in range(0, len(targets), bars_per_call):
+        end = min(begin + bars_per_call, len(targets))
+        _follow_compiled(compiled_policy, positions, bars, targets, rates, backtest, begin, end, accounts)
         on_bars()
 
 
@@ -149,6 +154,7 @@ def _follow_compiled(
     policy: CompiledPolicy,
     positions: FloatArray,
     bars: TradedBars,
+    targets: FloatArray,
     rates: Rates,
     backtest: Backtest,
     begin: int,
@@ -156,11 +162,10 @@ def _follow_compiled(
     state: FloatArray,
 ) -> None:
     """Trade the bars from `begin` to `end`. `state` holds the rows of the accounts, which are updated."""
-    count = backtest.equity.shape[1]
+    count = targets.shape[1]
     accounts, after = state.copy(), np.empty_like(state)
     outcome, ruined = np.empty((3, count)), np.empty(count, np.bool_)
-    target, opened, closed = np.zeros(count), np.empty(count), np.empty(count)
-    target[BUY_AND_HOLD] = 1.0
+    opened, closed = np.empty(count), np.empty(count)
     memory, action = allocate_decisions(policy, 1), np.empty(1, np.int64)
     for index in range(begin, end):
         bar = bars.first + index
@@ -168,9 +173,9 @@ def _follow_compiled(
         # Only the first account, which is POLICY, is observed: `seen` has one row.
         fill_in(seen, bars.width, bars.largest_position, bars.close[bar : bar + 1], accounts)
         decide(policy, seen, memory, action)
-        target[POLICY] = positions[action[0]]
+        targets[index, POLICY] = positions[action[0]]
         opened[:], closed[:] = bars.open[bar + 1], bars.close[bar + 1]
-        trade_bar_into(accounts, target, opened, closed, rates, after, outcome, ruined)
+        trade_bar_into(accounts, targets[index], opened, closed, rates, after, outcome, ruined)
         accounts, after = after, accounts
         backtest.equity[index + 1] = accounts[EQUITY]
         backtest.cost[index] = outcome[COST]

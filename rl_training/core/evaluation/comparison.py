@@ -10,8 +10,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.evaluation.backtest import BUY_AND_HOLD, FLAT, POLICY, Backtest, Policy, run_backtest
-from rl_training.core.evaluation.evaluation import Performance, curve_points, performance_of, stamps
+from rl_training.core.evaluation.backtest import POLICY, Backtest, Policy, run_backtest
+from rl_training.core.evaluation.evaluation import Performance, curve_points, performances, stamps
 from rl_training.core.evaluation.paired import Differences, paired_differences
 from rl_training.core.market.bars import MarketData
 from rl_training.core.trading.features import FeatureStatistics, longest_window
@@ -21,7 +21,8 @@ from rl_training.core.trading.observation import Observer
 FEWEST_BARS = 50
 # The settings of the environment that all accounts of a comparison share.
 COSTS = ("fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
-REFERENCES = {BUY_AND_HOLD: "buy and hold", FLAT: "flat"}
+# Names by the account in each policy's backtest.
+REFERENCES = {1: "buy and hold", 2: "flat"}
 
 
 class ComparisonError(ValueError):
@@ -104,21 +105,18 @@ def compare(
         config = _with_costs(compared, costs)
         bars = market[first - longest_window(config.features) :]
         observer = Observer(bars, config, compared.statistics)
-        backtests.append(run_backtest(compared.policy, bars, config, observer, on_progress))
+        rules = [np.ones(len(bars)), np.zeros(len(bars))]
+        backtests.append(run_backtest(compared.policy, bars, config, observer, rules, on_progress))
     joined = _joined(backtests)
     traded = market[first:]
     points = curve_points(joined.equity)
     accounts = range(joined.equity.shape[1])
-    found = [
-        Performance(**performance_of(joined, account, traded.bars_per_year, points, on_progress))
-        for account in accounts
-    ]
     versions, references = accounts[: len(policies)], accounts[len(policies) :]
     pairs = [*combinations(versions, 2), *((version, other) for version in versions for other in references)]
     return Comparison(
         names=(*(compared.name for compared in policies), *REFERENCES.values()),
         policies=len(policies),
-        performances=tuple(found),
+        performances=tuple(performances(joined, traded.bars_per_year, points, on_progress)),
         differences=paired_differences(joined.equity, pairs, seed=seed, on_progress=on_progress),
         bars=len(joined.cost),
         span=traded.span,

@@ -1,14 +1,15 @@
-"""Evaluation of a policy on held-out bars, compared with buy-and-hold and with staying flat."""
+"""Evaluation of a policy on held-out bars, compared with simple rules and, on planted markets, with the best rule."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.evaluation.backtest import BUY_AND_HOLD, FLAT, POLICY, Backtest, Policy, run_backtest
+from rl_training.core.evaluation.backtest import POLICY, Backtest, Policy, run_backtest
+from rl_training.core.evaluation.references import rule_targets
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics
@@ -46,13 +47,17 @@ class Performance:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation(Performance):
-    """Results of a policy, and of two references over the same bars with the same costs."""
+    """Results of a policy, and of references over the same bars with the same costs; see references.py."""
 
     bars: int  # number of decisions
     annualisation: float  # bars per year; the Sharpe and Sortino ratios contain its square root
     timestamps: tuple[str, ...]  # of the points of the equity curves, ISO 8601, UTC; at most CURVE_POINTS
     buy_and_hold: Performance  # holds position 1 from the first decision on
     flat: Performance
+    last_return_followed: Performance  # holds the sign of the last bar's return
+    last_return_opposed: Performance
+    last_20_bars_followed: Performance  # holds the sign of the return of the last 20 bars
+    best_possible: Performance | None  # the best rule on a planted market; None where it is unknown
 
     def as_dict(self) -> dict[str, Any]:
         """Return a dictionary that JSON can hold: every number is finite or None."""
@@ -65,13 +70,14 @@ def evaluate(
     config: EnvironmentConfig,
     *,
     statistics: FeatureStatistics,
+    best: FloatArray | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Run `policy` once through `market`, from the first bar with a full feature window to the last.
 
     Accounting and observations are the same as in `TradingEnv`; a ruined account stays at its floor. `statistics` must
-    come from the training bars. `on_progress` is called repeatedly, so that a caller can distinguish a long
-    evaluation from one that hangs.
+    come from the training bars. `best` are the target positions after each bar, [T], of the best rule, where it is
+    known. `on_progress` is called repeatedly, so that a caller can distinguish a long evaluation from one that hangs.
 
     Raises MarketDataError where the market has no bar for a decision and one after it, or where equity exceeds what a
     float64 holds.
@@ -83,7 +89,10 @@ def evaluate(
             f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
             "decision, its own and the one after"
         )
-    backtest = run_backtest(policy, market, config, observer, on_progress)
+    rules = rule_targets(market, config)
+    if best is not None:
+        rules["best_possible"] = best
+    backtest = run_backtest(policy, market, config, observer, list(rules.values()), on_progress)
     beyond = ~np.isfinite(backtest.equity).all(axis=1)
     if beyond.any():
         raise MarketDataError(
@@ -94,16 +103,15 @@ def evaluate(
     annualisation = market.bars_per_year
     closes = market.timestamp[observer.first_bar :][points]
 
-    def performance(account: int) -> dict[str, Any]:
-        return performance_of(backtest, account, annualisation, points, on_progress)
-
+    measured = performances(backtest, annualisation, points, on_progress)
+    own: dict[str, Any] = {field.name: getattr(measured[POLICY], field.name) for field in fields(Performance)}
+    references: dict[str, Any] = {"best_possible": None} | dict(zip(rules, measured[1:], strict=True))
     return Evaluation(
-        **performance(POLICY),
+        **own,
         bars=len(backtest.cost),
         annualisation=annualisation,
         timestamps=stamps(closes),
-        buy_and_hold=Performance(**performance(BUY_AND_HOLD)),
-        flat=Performance(**performance(FLAT)),
+        **references,
     )
 
 
@@ -130,23 +138,31 @@ def stamps(times: npt.NDArray[np.datetime64]) -> tuple[str, ...]:
     return tuple(f"{time}Z" for time in np.datetime_as_string(times, unit="s"))
 
 
-def performance_of(
+def performances(
     backtest: Backtest,
-    account: int,
     annualisation: float,
     points: npt.NDArray[np.int64],
-    on_progress: Callable[[], None],
+    on_progress: Callable[[], None] = lambda: None,
+) -> list[Performance]:
+    """Return the results of each account of a backtest; `points` are the closes of the curves."""
+    intervals = _sharpe_intervals(backtest.equity, annualisation, on_progress)
+    return [
+        Performance(**_performance(backtest, account, annualisation, points), sharpe_interval=interval)
+        for account, interval in enumerate(intervals)
+    ]
+
+
+def _performance(
+    backtest: Backtest, account: int, annualisation: float, points: npt.NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Return the fields of the `Performance` of an account of a backtest; `points` are the closes of its curve."""
+    """Return all fields of Performance but the interval."""
     equity, held = backtest.equity[:, account], backtest.held[:, account]
-    returns = equity[1:] / equity[:-1] - 1.0
+    returns = _returns(equity)
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
     scale = float(np.sqrt(annualisation))
-    varies = len(returns) > 1 and float(returns.std(ddof=1)) > _NO_DEVIATION
     return {
         "total_return": float(equity[-1] / equity[0] - 1.0),
-        "sharpe": scale * _sharpe(returns) if varies else None,
-        "sharpe_interval": sharpe_interval(returns, annualisation, on_progress=on_progress) if varies else None,
+        "sharpe": scale * float(_sharpe(returns)) if _varies(returns) else None,
         "sortino": scale * float(returns.mean()) / downside if downside > _NO_DEVIATION else None,
         "max_drawdown": float(_drawdown(equity).max()),
         "turnover": float(backtest.turnover[:, account].sum()),
@@ -157,15 +173,47 @@ def performance_of(
     }
 
 
-def _sharpe(returns: FloatArray) -> float:
-    deviation = float(returns.std(ddof=1))
-    return float(returns.mean()) / deviation if deviation > _NO_DEVIATION else 0.0
+def _returns(equity: FloatArray) -> FloatArray:
+    """Return the simple return of each bar."""
+    returns: FloatArray = equity[1:] / equity[:-1] - 1.0
+    return returns
 
 
-def sharpe_interval(
+def _varies(returns: FloatArray) -> bool:
+    return len(returns) > 1 and float(returns.std(ddof=1)) > _NO_DEVIATION
+
+
+def _sharpe(returns: FloatArray) -> FloatArray:
+    """Return mean / deviation of simple returns, [..., bars] -> [...]; 0 where they do not vary."""
+    deviation = returns.std(axis=-1, ddof=1)
+    varies = deviation > _NO_DEVIATION
+    ratio: FloatArray = np.where(varies, returns.mean(axis=-1) / np.where(varies, deviation, 1.0), 0.0)
+    return ratio
+
+
+def _sharpe_intervals(
+    equity: FloatArray, annualisation: float, on_progress: Callable[[], None]
+) -> list[tuple[float, float] | None]:
+    """Return the interval of each account's Sharpe ratio, None where its returns do not vary; `equity` is [closes, N].
+
+    All accounts are drawn on the same bars, which costs little more than one.
+    """
+    returns = _returns(equity)
+    varying = [account for account in range(returns.shape[1]) if _varies(returns[:, account])]
+    found = sharpe_intervals(returns[:, varying], annualisation, on_progress=on_progress) if varying else []
+    intervals: dict[int, tuple[float, float]] = dict(zip(varying, found, strict=True))
+    return [intervals.get(account) for account in range(returns.shape[1])]
+
+
+def sharpe_interval(returns: FloatArray, annualisation: float, seed: int = 0) -> tuple[float, float]:
+    """Return the interval of sharpe_intervals() for one account's simple returns, [bars]."""
+    return sharpe_intervals(returns[:, None], annualisation, seed)[0]
+
+
+def sharpe_intervals(
     returns: FloatArray, annualisation: float, seed: int = 0, on_progress: Callable[[], None] = lambda: None
-) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the annualised Sharpe ratio of simple returns, [bars].
+) -> list[tuple[float, float]]:
+    """Return the 95 % percentile interval of the annualised Sharpe ratio of each account's simple returns, [bars, N].
 
     The stationary bootstrap (Politis and Romano, 1994) keeps the dependence between neighbouring bars. Its blocks have
     the mean length bars^(1/3). It draws 1,000 resamples, and fewer, but at least 100, beyond 10,000 bars. `on_progress`
@@ -180,10 +228,11 @@ def sharpe_interval(
 
     def statistic(resample: FloatArray) -> FloatArray:
         on_progress()
-        return np.array([scale * _sharpe(resample)])
+        ratios: FloatArray = scale * _sharpe(np.ascontiguousarray(resample.T))
+        return ratios
 
-    lower, upper = bootstrap.conf_int(statistic, resamples, method="percentile", size=0.95)[:, 0]
-    return float(lower), float(upper)
+    lower, upper = bootstrap.conf_int(statistic, resamples, method="percentile", size=0.95)
+    return list(zip(lower.tolist(), upper.tolist(), strict=True))
 
 
 def _listing(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import structlog
 
 from rl_training.core.atomic import previous
 from rl_training.core.config import TrainingConfig
-from rl_training.core.evaluation.evaluation import evaluate
+from rl_training.core.evaluation.evaluation import Evaluation, evaluate
+from rl_training.core.evaluation.references import best_targets
 from rl_training.core.market.bars import MarketData, split_market
 from rl_training.core.market.sources import market_summary
-from rl_training.core.ppo.ensemble import combined, load_member
+from rl_training.core.ppo.ensemble import AnyPolicy, combined, load_member
 from rl_training.core.ppo.policy import Policy
 from rl_training.core.ppo.ppo import PPO, Iteration
 from rl_training.core.run.checkpoint import (
@@ -28,6 +29,7 @@ from rl_training.core.run.progress import Progress, Tally, capture, finished_mem
 from rl_training.core.run.requirements import check_enough, check_fits
 from rl_training.core.run.result import TrainingResult
 from rl_training.core.trading.environment import TradingVectorEnv
+from rl_training.core.trading.features import longest_window
 
 # The names of the curves among the tensors of a checkpoint begin with this.
 CURVES = "curves"
@@ -207,7 +209,18 @@ class RunState:
             weights_digest=tensor_digest(policy.tensors()),
             evaluation_or_none=None
             if stopped or self.later is None
-            else evaluate(
-                policy, self.later, self.config.environment, statistics=statistics, on_progress=while_evaluating
-            ),
+            else self._evaluation(policy, self.later, while_evaluating),
+        )
+
+    def _evaluation(self, policy: AnyPolicy, later: MarketData, while_evaluating: Callable[[], None]) -> Evaluation:
+        environment = self.config.environment
+        first_bar = len(self.market) - len(later) + longest_window(environment.features)
+        best = best_targets(self.config.market, self.market, environment, first_bar)
+        return evaluate(
+            policy,
+            later,
+            environment,
+            statistics=self.env.statistics,
+            best=None if best is None else best[-len(later) :],
+            on_progress=while_evaluating,
         )

@@ -49,8 +49,10 @@ def test_a_compiled_network_equals_predict_at_each_bar(members, normalises_obser
     config = rules(features=["log_return_5", "range"], ruin_fraction=ruin_fraction, borrow_rate=1e-5)
     observer = Observer(market, config, FeatureStatistics.fit(market, config))
     policy = policy_for(config, normalises_observations, members=members)
-    compiled = run_backtest(policy, market, config, observer)
-    interpreted = run_backtest(OnlyPredict(policy), market, config, observer)
+    rules_followed = [np.ones(600), np.sign(np.sin(np.arange(600.0)))]
+    compiled = run_backtest(policy, market, config, observer, rules_followed)
+    interpreted = run_backtest(OnlyPredict(policy), market, config, observer, rules_followed)
+    assert compiled.equity.shape == (595, 3)
     assert np.unique(compiled.turnover[:, 0]).size > 10
     for name in ("equity", "cost", "turnover", "held"):
         assert np.array_equal(getattr(compiled, name), getattr(interpreted, name)), name
@@ -65,7 +67,7 @@ def test_bars_per_call_do_not_change_the_result(monkeypatch, bars_per_call):
     whole = run_backtest(policy, market, config, observer)
     monkeypatch.setattr(backtest, "BARS_PER_CALL", bars_per_call)
     calls = []
-    parts = run_backtest(policy, market, config, observer, lambda: calls.append(1))
+    parts = run_backtest(policy, market, config, observer, on_bars=lambda: calls.append(1))
     assert len(calls) == -(-len(whole.cost) // bars_per_call)
     for name in ("equity", "cost", "turnover", "held"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name)), name
@@ -75,5 +77,5 @@ def test_progress_is_reported_at_each_bar_that_predict_decides():
     market, calls = random_market(60, seed=2), []
     config = rules(features=["log_return_5"])
     observer = Observer(market, config, FeatureStatistics.fit(market, config))
-    result = run_backtest(OnlyPredict(policy_for(config)), market, config, observer, lambda: calls.append(1))
+    result = run_backtest(OnlyPredict(policy_for(config)), market, config, observer, on_bars=lambda: calls.append(1))
     assert len(calls) == len(result.cost)

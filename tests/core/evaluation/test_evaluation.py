@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.evaluation.evaluation import evaluate, sharpe_interval
+from rl_training.core.evaluation.evaluation import evaluate, sharpe_interval, sharpe_intervals
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.trading.environment import TradingEnv
 from rl_training.core.trading.features import FeatureStatistics
@@ -87,6 +87,12 @@ def test_buy_and_hold_is_the_price_ratio_after_costs():
     assert evaluation.buy_and_hold.time_in_market == 1
 
 
+def test_intervals_of_several_accounts_equal_those_of_each():
+    returns = np.random.default_rng(1).normal(0.001, 0.01, (300, 3))
+    together = sharpe_intervals(returns, 252.0)
+    assert together == [sharpe_interval(returns[:, account], 252.0) for account in range(3)]
+
+
 def test_staying_flat_has_no_ratios():
     evaluation = evaluated(Always(1), random_market(100, seed=2), rules())
     for flat in (evaluation, evaluation.flat):
@@ -106,9 +112,12 @@ def test_a_ruined_policy_stays_at_the_floor():
 def test_dictionary_is_json_without_nan_or_infinity():
     evaluation = evaluated(Follows(), random_market(60, seed=3), rules()).as_dict()
     assert json.loads(json.dumps(evaluation, allow_nan=False)) == evaluation
-    assert set(evaluation["buy_and_hold"]) == set(evaluation) - {
-        "bars", "annualisation", "timestamps", "buy_and_hold", "flat"
+    references = {"buy_and_hold", "flat", "last_return_followed", "last_return_opposed", "last_20_bars_followed"}
+    assert set(evaluation["buy_and_hold"]) == set(evaluation) - references - {
+        "bars", "annualisation", "timestamps", "best_possible"
     }  # fmt: skip
+    assert all(set(evaluation[name]) == set(evaluation["flat"]) for name in references)
+    assert evaluation["best_possible"] is None
 
 
 def test_a_long_curve_has_1000_points_with_both_ends():

@@ -2,12 +2,16 @@ import numpy as np
 import pytest
 import torch
 
+from rl_training.core.evaluation.evaluation import evaluate
+from rl_training.core.evaluation.references import best_targets
 from rl_training.core.market.bars import MarketDataError, split_market
+from rl_training.core.market.planted import planted_market
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.checkpoint import load_policy, tensor_digest
 from rl_training.core.run.progress import Progress
 from rl_training.core.run.training import train
 from rl_training.core.trading.features import FeatureStatistics
+from tests.core.evaluation.test_evaluation import Always
 from tests.core.run.small_run import CONFIG, MARKET, bars, changed, same, stop_after
 
 
@@ -88,6 +92,20 @@ def test_run_on_all_bars_has_no_evaluation(tmp_path):
     assert load_policy(tmp_path / "policy").manifest["metadata"]["evaluation"] == {}
     with pytest.raises(RuntimeError, match="no held-out bars, has no evaluation"):
         _ = result.evaluation
+
+
+def test_run_on_a_planted_market_is_compared_with_the_best_rule():
+    config = changed(CONFIG, market__source="planted", market__bars=3000, market__planted_kind="regime", episodes=1)
+    market = planted_market(config.market)
+    found = train(config, market).evaluation
+    best = best_targets(config.market, market, config.environment, 2101)
+    assert best is not None
+    later = market[2100:]
+    statistics = FeatureStatistics.fit(market[:2100], config.environment)
+    again = evaluate(Always(1), later, config.environment, statistics=statistics, best=best[2100:])
+    assert found.best_possible == again.best_possible
+    assert found.best_possible is not None
+    assert found.best_possible.total_return > found.last_return_followed.total_return
 
 
 def test_torch_has_several_threads_only_for_large_networks(whole):

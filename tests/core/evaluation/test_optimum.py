@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.learning_tasks.optimum import optimum, upward_probability
 from rl_training.core.config import EnvironmentConfig
+from rl_training.core.evaluation.optimum import optimum, upward_probability
 from rl_training.core.market.planted import planted_returns
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.trading.accounting import open_accounts, trade_bar

@@ -9,6 +9,7 @@ and, if units are held, of exposures. The grid's error is in the third decimal o
 second.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from rl_training.core.compiled import compiled
 from rl_training.core.market.planted import VOLATILITY
 from rl_training.core.market_config import MarketConfig
 
@@ -74,13 +76,15 @@ class Optimum:
         return POSITIONS[path]
 
 
-def optimum(config: MarketConfig, cost: float, accounting: Accounting) -> Optimum:
+def optimum(config: MarketConfig, cost: float, accounting: Accounting, signals: int | None = None) -> Optimum:
     """Return the best policy on the planted market of `config` at `cost` per unit of turnover.
+
+    `signals` are the nodes of the grid of signals, by default as many as the third decimal of the reward needs.
 
     Its reward is the mean over an endless market; a sample of T bars deviates from it by about 1% / sqrt(T). The call
     takes a second, or ten for a hidden regime with held units.
     """
-    chain = _Chain.of(config, SIGNALS[accounting])
+    chain = _Chain.of(config, signals or SIGNALS[accounting])
     exposures = [SHORTS if accounting == "held" and p < 0 else np.array([p]) for p in POSITIONS]
     opened_at = [int(np.abs(exposure - p).argmin()) for exposure, p in zip(exposures, POSITIONS, strict=True)]
     bars = [_bar(chain, exposure, accounting) for exposure in exposures]
@@ -111,11 +115,20 @@ def upward_probability(returns: FloatArray, config: MarketConfig) -> FloatArray:
 
     Bayes' rule for two hidden states (Hamilton, Econometrica 57, 1989), with 1/2 before the first bar.
     """
-    signal, signals = np.array(0.5), []
-    for log_return in returns:
-        signal = _after_seeing(log_return, signal, config)
-        signals.append(float(signal))
-    return np.array(signals)
+    signals = np.empty(len(returns))
+    _filter(returns, 2 * config.planted_drift / VOLATILITY**2, config.planted_switching, signals)
+    return signals
+
+
+@compiled
+def _filter(returns: FloatArray, rate: float, switching: float, signals: FloatArray) -> None:
+    """Do the work of upward_probability() as _after_seeing() does it at each bar."""
+    signal = 0.5
+    for bar in range(len(returns)):
+        odds = math.exp(rate * returns[bar])
+        upward = signal * odds / (signal * odds + 1 - signal)
+        signal = upward * (1 - switching) + (1 - upward) * switching
+        signals[bar] = signal
 
 
 def _after_seeing(log_return: FloatArray, signal: FloatArray, config: MarketConfig) -> FloatArray:
