@@ -183,10 +183,13 @@ SPECTACULAR_SETTINGS = {
 REDIS_URL = checked_redis_url(values.text("REDIS_URL", f"unix://{private_socket(STATE_DIR)}"))
 # Published events are kept for this time, in the table and on their streams.
 EVENT_RETENTION_DAYS = values.whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
-# The bars of a run are kept for this time after its end, and for good if its version is or was live.
+# The bars of a run are kept for this time after its end, and for good if its version is or was live or compared.
 BARS_RETENTION_DAYS = values.whole_number("BARS_RETENTION_DAYS", 30, 1, 36_500)
 # With 1, what is live changes only after a second user has approved it.
 PROMOTION_NEEDS_TWO = values.boolean("PROMOTION_NEEDS_TWO")
+# Versions that keep their weights: the newest of each policy, and one a day. Live and compared ones keep them too.
+VERSIONS_KEPT = values.whole_number("VERSIONS_KEPT", 100, 1, 1_000_000)
+VERSIONS_KEPT_DAILY_DAYS = values.whole_number("VERSIONS_KEPT_DAILY_DAYS", 365, 0, 36_500)
 TRAINING_QUEUE = "training"
 ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)

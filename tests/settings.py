@@ -16,6 +16,7 @@ os.environ |= {
     **dict.fromkeys(["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "METRICS_TOKEN"], ""),
     **dict.fromkeys(["FLOWER_URL", "CSRF_TRUSTED_ORIGINS"], ""),
     **dict.fromkeys(["WORKER_CONCURRENCY", "TRAINING_THREADS", "EVENT_RETENTION_DAYS", "BARS_RETENTION_DAYS"], ""),
+    **dict.fromkeys(["VERSIONS_KEPT", "VERSIONS_KEPT_DAILY_DAYS"], ""),
     "HTTPS": "0",
     "PROMOTION_NEEDS_TWO": "0",
     "WEB_HOST": "127.0.0.1",

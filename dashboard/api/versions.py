@@ -38,6 +38,7 @@ COLUMNS = (
     "created_at",
     "sha256",
     "artifact",
+    "weights_removed_at",
     *RESULTS,
 )
 
@@ -60,7 +61,13 @@ class Version(serializers.Serializer):  # type: ignore[type-arg]
     )
     created_at = serializers.DateTimeField()
     sha256 = serializers.CharField(help_text="Digest of the weights.")
-    artifact = serializers.CharField(help_text="Folder in the artifact storage: `policy.safetensors`, `manifest.json`.")
+    artifact = serializers.CharField(
+        help_text="Folder in the artifact storage: `policy.safetensors`, `manifest.json`. Empty once they were removed."
+    )
+    weights_removed_at = serializers.DateTimeField(
+        allow_null=True,
+        help_text="When retention removed the weights; null: they are kept.",
+    )
     market = serializers.CharField(help_text="The market's label; empty: unknown.")
     held_out_bars = serializers.IntegerField(allow_null=True, help_text="Decisions of the evaluation.")
     held_out_return = FiniteFloat(help_text="Total return, final / initial equity - 1.")

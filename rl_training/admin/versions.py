@@ -48,12 +48,14 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
         "made_by",
         "continued_from",
         "artifact",
+        "weights_removed",
         "sha256",
         "was_live",
         "shown_evaluation",
     )
 
     created = time_column("created_at")
+    weights_removed = time_column("weights_removed_at")
     drawdown = percent_column("max_drawdown")
     turned_over = figure_column("turnover")
     in_market = percent_column("time_in_market")

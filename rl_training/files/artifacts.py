@@ -43,6 +43,8 @@ def store(folder: Path, name: str) -> str:
 
 def remove(name: str) -> bool:
     """Delete the files that are stored under `name`; return whether there were any."""
+    if not name:
+        raise ValueError("an artifact without a name has no files; the storage's own folder is never removed")
     storage, found = storages["artifacts"], False
     with suppress(FileNotFoundError):
         for file_name in storage.listdir(name)[1]:
@@ -68,7 +70,12 @@ def remove_unreferenced(runs: Sequence[TrainingRun]) -> list[str]:
 
 
 def fetch(name: str, folder: Path) -> None:
-    """Copy the files stored under `name` into `folder`."""
+    """Copy the files stored under `name` into `folder`.
+
+    Raises `FileNotFoundError` if there are none, and for the empty name of a version whose weights were removed.
+    """
+    if not name:
+        raise FileNotFoundError("its weights were removed")
     for file_name in storages["artifacts"].listdir(name)[1]:
         with storages["artifacts"].open(f"{name}/{file_name}", "rb") as file:
             (folder / file_name).write_bytes(file.read())

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from rl_training.models.policies import PolicyStore
@@ -34,8 +34,19 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         versions = self.filter(policy=policy).defer("evaluation")
         return versions.annotate(run_name=F("run__run_id"), reward=F("run__avg_reward"))
 
+    def with_weights(self) -> PolicyVersionQuerySet:
+        """Select the versions whose weights were not removed."""
+        return self.filter(weights_removed_at__isnull=True)
+
+    def with_files_to_remove(self) -> PolicyVersionQuerySet:
+        """Select the versions whose weights count as removed and whose files may still be there."""
+        return self.filter(weights_removed_at__isnull=False).exclude(artifact="")
+
     def kept_for_good(self) -> PolicyVersionQuerySet:
-        """Select the versions whose weights and bars are never removed: those that are or were live or compared."""
+        """Select the versions whose weights and bars are never removed: those that are or were live or compared.
+
+        Whatever else keeps a version for good is a condition of this query.
+        """
         deployments, compared = (
             apps.get_model("rl_training", name)._default_manager.filter(version=OuterRef("pk"))
             for name in ("Deployment", "ComparedVersion")
@@ -61,7 +72,12 @@ class PolicyVersion(models.Model):
         help_text="The version that training started from.",
     )
     created_at = models.DateTimeField(default=timezone.now)
-    artifact = models.CharField(max_length=200, help_text="Folder in the artifact storage.")
+    artifact = models.CharField(
+        max_length=200, help_text="Folder in the artifact storage; empty once its files were removed."
+    )
+    weights_removed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When retention removed the weights; they cannot be used any more."
+    )
     sha256 = models.CharField(max_length=64, help_text="Digest of the weights.")
     evaluation = models.JSONField()
     market = models.CharField(max_length=MARKET_LENGTH, blank=True, db_default="", help_text="The market's label.")
@@ -80,7 +96,17 @@ class PolicyVersion(models.Model):
 
     class Meta:
         ordering = ("-created_at",)
-        indexes = tuple(models.Index(fields=["policy", column], name=f"version_{column}") for column in SORTABLE)
+        indexes = (
+            *(models.Index(fields=["policy", column], name=f"version_{column}") for column in SORTABLE),
+            models.Index(
+                fields=["policy", "number"], condition=Q(weights_removed_at__isnull=True), name="version_with_weights"
+            ),
+            models.Index(
+                fields=["weights_removed_at"],
+                condition=Q(weights_removed_at__isnull=False) & ~Q(artifact=""),
+                name="version_files_to_remove",
+            ),
+        )
         constraints = (models.UniqueConstraint(fields=["policy", "number"], name="version_number_once_per_policy"),)
 
     def __str__(self) -> str:

@@ -41,6 +41,10 @@ class AlreadyActiveError(Exception):
         self.run = run
 
 
+class WeightsRemovedError(Exception):
+    """A run cannot start from the version: its weights were removed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The result of a successful run: columns of the run, and of the policy version that it made."""
@@ -64,8 +68,8 @@ def enqueue(
     """Insert a queued run of `policy` with a snapshot of its config, and notify a worker after the commit.
 
     The run starts from `initial_version`, by default from what the policy's `start_from` names. Without `seed` a random
-    one is drawn and stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`, and
-    `InvalidConfigError` when the config is invalid.
+    one is drawn and stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`,
+    `WeightsRemovedError`, and `InvalidConfigError` when the config is invalid.
     """
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
     run.initial_version, run.triggered_by = initial_version, triggered_by
@@ -75,9 +79,18 @@ def enqueue(
             # The version is read after the insert: a run that was active until then may have made one.
             run.initial_version_id = PolicyStore.objects.filter(pk=policy.pk).initial_versions()[policy.pk]
             TrainingRun.objects.filter(pk=run.pk).update(initial_version=run.initial_version_id)
+        if initial_version is not None:
+            _check_weights(policy, initial_version)
         if send_message:
             consequences.run_queued(run)
     return run
+
+
+def _check_weights(policy: PolicyStore, version: PolicyVersion) -> None:
+    """Raise `WeightsRemovedError` if the weights were removed. Retention, which locks the row too, sees the new run."""
+    PolicyStore.objects.select_for_update(no_key=True).get(pk=policy.pk)
+    if not PolicyVersion.objects.with_weights().filter(pk=version.pk).exists():
+        raise WeightsRemovedError(f"The weights of version {version.number} of {policy.name} were removed.")
 
 
 def unsaved(

@@ -32,6 +32,10 @@ class UnknownVersionError(Exception):
     """The policy has no version of the requested number."""
 
 
+class WeightsRemovedError(UnknownVersionError):
+    """The weights of the version of the requested number were removed."""
+
+
 def trigger_run(
     policy: PolicyStore,
     trigger: TrainingRun.Trigger,
@@ -45,23 +49,31 @@ def trigger_run(
     Raises `UnknownVersionError`, `lifecycle.AlreadyActiveError`, and `InvalidConfigError` when the policy's config is
     stored invalid.
     """
-    return lifecycle.enqueue(
-        policy,
-        trigger,
-        episodes=options.episodes,
-        seed=options.seed,
-        initial_version=find_version(policy, options.initial_version),
-        from_scratch=options.from_scratch,
-        triggered_by=user,
-        send_message=send_message,
-    )
+    try:
+        return lifecycle.enqueue(
+            policy,
+            trigger,
+            episodes=options.episodes,
+            seed=options.seed,
+            initial_version=find_version(policy, options.initial_version),
+            from_scratch=options.from_scratch,
+            triggered_by=user,
+            send_message=send_message,
+        )
+    except lifecycle.WeightsRemovedError as error:
+        raise WeightsRemovedError(str(error)) from None
 
 
 def find_version(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
-    """Return the policy's version of this number, or None for None. Raises `UnknownVersionError`."""
+    """Return the policy's version of this number, or None for None.
+
+    Raises `UnknownVersionError`, which may be a `WeightsRemovedError`.
+    """
     if number is None:
         return None
     version = policy.versions.filter(number=number).first()
     if version is None:
         raise UnknownVersionError(f"{policy.name} has no version {number}.")
+    if version.weights_removed_at is not None:
+        raise WeightsRemovedError(f"The weights of version {number} of {policy.name} were removed.")
     return version

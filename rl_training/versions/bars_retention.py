@@ -25,7 +25,7 @@ KEPT_FOR = timedelta(hours=1)
 
 
 def remove_unneeded(now: datetime) -> int:
-    """Remove stored bars that no active run, no recent run and no version that is or was live needs.
+    """Remove stored bars that no active run, no recent run and no version that is kept for good needs.
 
     A run is recent for `settings.BARS_RETENTION_DAYS` after its end. Each call checks BATCH digests, from where the
     last call ended, and then begins anew. Returns the number of removed digests. An `OSError` is logged.
@@ -54,7 +54,7 @@ def _remove_unneeded(now: datetime) -> int:
 
 
 def is_needed(digest: str, now: datetime) -> bool:
-    """Return whether a run that is active or recent, or whose version is or was live, has bars of this digest."""
+    """Return whether a run that is active or recent, or whose version is kept for good, has bars of this digest."""
     cutoff = now - timedelta(days=settings.BARS_RETENTION_DAYS)
     runs = TrainingRun.objects.filter(bars_digest=digest)
     if runs.filter(Q(finished_at__isnull=True) | Q(finished_at__gte=cutoff)).exists():

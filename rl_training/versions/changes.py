@@ -91,6 +91,9 @@ def check_deployable(policy: PolicyStore, version: PolicyVersion) -> None:
     """Raise `NotDeployableError` if the version cannot be live in the policy."""
     if version.policy_id != policy.pk:
         raise NotDeployableError(f"{version} is no version of {policy}.")
+    # The caller may have read the version before the policy's row was locked.
+    if not PolicyVersion.objects.with_weights().filter(pk=version.pk).exists():
+        raise NotDeployableError(f"The weights of version {version.number} of {policy} were removed.")
 
 
 def target(policy: PolicyStore, change: Change, current: Deployment | None) -> PolicyVersion | None:

@@ -53,6 +53,9 @@ def request(versions: Sequence[PolicyVersion], *, user: Any = None, send_message
         # Locked, so that the weights of a version are not removed while it becomes a compared one.
         locked = PolicyVersion.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
         found = {version.pk: version for version in locked.select_related("policy", "run").defer("evaluation")}
+        for version in found.values():
+            if version.weights_removed_at is not None:
+                raise CannotCompareError(f"The weights of {version} were removed.")
         market = common_market([found[pk] for pk in ids])
         active = Comparison.objects.of_versions(ids).active().first()
         if active is not None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from rl_training.streams import retention
-from rl_training.versions import bars_retention
+from rl_training.versions import bars_retention, weights_retention
 
 LOCK = "quantum_trader:stored_files"
 EVERY_SECONDS = 60
@@ -16,3 +16,4 @@ def maintain(now: datetime) -> None:
     """
     if retention.acquire(LOCK, EVERY_SECONDS):
         bars_retention.remove_unneeded(now)
+        weights_retention.remove_old(now)

@@ -72,6 +72,13 @@ def test_fewer_than_two_different_versions_are_refused(versions, places):
         comparisons.request([versions[place] for place in places])
 
 
+def test_version_without_weights_is_refused(versions):
+    PolicyVersion.objects.filter(number=2).update(weights_removed_at=timezone.now())
+    with pytest.raises(CannotCompareError, match=r"The weights of rl_v3 version 2 were removed\."):
+        comparisons.request(versions)
+    assert not Comparison.objects.exists()
+
+
 def test_unreadable_market_is_refused(versions, policy):
     with pytest.raises(CannotCompareError, match="The market of rl_v3 version 4 is stored unreadable"):
         comparisons.request([versions[0], version_of(finished_run(policy, config={}), 4)])

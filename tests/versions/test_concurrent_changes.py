@@ -8,9 +8,18 @@ from contextlib import suppress
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
-from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingEvent
-from rl_training.versions.changes import Action, Author, Change, NothingChangesError
+from rl_training.models import (
+    ComparedVersion,
+    Deployment,
+    PolicyStore,
+    PolicyVersion,
+    TrainingEvent,
+    TrainingRun,
+)
+from rl_training.versions import comparisons, weights_retention
+from rl_training.versions.changes import Action, Author, Change, NotDeployableError, NothingChangesError
 from rl_training.versions.deployments import deploy
 from tests import databases
 from tests.api_clients import user_of
@@ -95,3 +104,51 @@ def test_promotions_that_race_rollbacks_end_in_one_order(policy, many_versions):
             live = found[number - 1].version
             earlier = [before.version for before in reversed(found[:number]) if before.version != live]
             assert one.version == earlier[0]
+
+
+def test_promotions_that_race_retention_never_make_a_version_live_without_weights(
+    policy, many_versions, artifact_root, settings
+):
+    settings.VERSIONS_KEPT, settings.VERSIONS_KEPT_DAILY_DAYS = 1, 0
+    admin, refused = Author.of(user_of("admin")), []
+
+    def act(client: int) -> None:
+        if client == CLIENTS // 2:
+            weights_retention.remove_old(timezone.now())
+            return
+        try:
+            deploy(policy, Change(Action.PROMOTE, "At once.", many_versions[client]), admin)
+        except NotDeployableError:
+            refused.append(many_versions[client].pk)
+
+    in_threads(act)
+    live = set(Deployment.objects.values_list("version", flat=True))
+    removed = set(PolicyVersion.objects.filter(weights_removed_at__isnull=False).values_list("pk", flat=True))
+    assert not live & removed
+    # The newest is kept, and the one that nobody promoted is not.
+    assert removed == {*refused, many_versions[CLIENTS // 2].pk}
+    assert len(live) == CLIENTS - 1 - len(refused)
+
+
+def test_comparisons_that_race_retention_keep_their_versions_or_are_refused(
+    policy, many_versions, artifact_root, settings
+):
+    settings.VERSIONS_KEPT, settings.VERSIONS_KEPT_DAILY_DAYS = 1, 0
+    TrainingRun.objects.update(config={"market": {"source": "sp500"}})
+    newest, refused = many_versions[-1], []
+
+    def act(client: int) -> None:
+        if client == CLIENTS - 1:
+            weights_retention.remove_old(timezone.now())
+            return
+        try:
+            comparisons.request([many_versions[client], newest], send_message=False)
+        except comparisons.CannotCompareError:
+            refused.append(many_versions[client].pk)
+
+    in_threads(act)
+    compared = set(ComparedVersion.objects.values_list("version", flat=True))
+    removed = set(PolicyVersion.objects.filter(weights_removed_at__isnull=False).values_list("pk", flat=True))
+    assert removed == set(refused)
+    assert not compared & removed
+    assert compared >= {version.pk for version in many_versions[:-1]} - removed

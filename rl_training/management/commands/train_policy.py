@@ -12,7 +12,7 @@ from rl_training import keys
 from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
-from rl_training.runs.triggering import LAST_SEED, RunOptions, UnknownVersionError, trigger_run
+from rl_training.runs.triggering import LAST_SEED, RunOptions, UnknownVersionError, WeightsRemovedError, trigger_run
 from rl_training.worker.execution import execute, explain
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
@@ -96,6 +96,8 @@ class Command(BaseCommand):
                 options["episodes"], options["seed"], version_number(policy, start), from_scratch=start == "scratch"
             )
             return trigger_run(policy, TrainingRun.Trigger.COMMAND, chosen, send_message=send_message)
+        except WeightsRemovedError as error:
+            raise CommandError(f"--from {start}: {error}", returncode=WRONG_USAGE) from None
         except UnknownVersionError:
             raise unknown_version(policy, start) from None
         except keys.SettingError as error:

@@ -46,6 +46,14 @@ def test_version_is_listed_with_its_results(policy, viewer):
     assert [version[name] for name in ("max_drawdown", "turnover", "time_in_market", "live")] == [0.125, 12.5, 0.75, []]
 
 
+def test_version_without_weights_states_when_they_were_removed(policy, viewer):
+    store(policy, 0.1, 0.2)
+    PolicyVersion.objects.filter(number=1).update(weights_removed_at=NOON, artifact="")
+    removed = [version["weights_removed_at"] for version in viewer.get(VERSIONS).json()["results"]]
+    assert removed == [None, "2026-01-01T12:00:00Z"]
+    assert viewer.get(f"{VERSIONS}1/").json()["artifact"] == ""
+
+
 def test_ordering_by_a_result_pages_through_the_versions_that_have_it(policy, viewer):
     store(policy, 0.1, -0.3, None, 0.2, 0.1)
     page = viewer.get(VERSIONS, {"ordering": "-held_out_return", "limit": 2}).json()

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from tests.dashboard.pages.page_rows import version_of
@@ -21,6 +23,14 @@ def test_version_shows_its_evaluation(page, policy):
     assert f"/runs/{run.run_id}/" in html
     assert "Version 2" in text
     assert "No evaluation is stored with this version." in page("/policies/rl_v3/versions/2/")
+
+
+def test_version_without_weights_shows_when_they_were_removed(page, policy):
+    version = version_of(finished_run(policy))
+    assert "Weights removed" not in words(page("/policies/rl_v3/versions/1/"))
+    version.weights_removed_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    version.save()
+    assert "Weights removed 2026-01-02 03:04:05 UTC" in words(page("/policies/rl_v3/versions/1/"))
 
 
 @pytest.mark.parametrize("url", ["/policies/rl_v3/versions/9/", "/policies/x/versions/1/"])
