@@ -119,6 +119,7 @@ TABLE: dict[str, Row] = {
         body={"enabled": False},
         headers={"If-Match": "*"},
     ),
+    "api/v1/policies/<str:name>/slots/": api("/api/v1/policies/rl_v3/slots/", GET="401 200 200 200"),
     "api/v1/policies/<str:name>/versions/": api("/api/v1/policies/rl_v3/versions/", GET="401 200 200 200"),
     "api/v1/policies/<str:name>/versions/<int:number>/": api(
         "/api/v1/policies/rl_v3/versions/1/", GET="401 200 200 200"
@@ -214,7 +215,7 @@ TABLE: dict[str, Row] = {
     "admin/autocomplete/": admin_page("/admin/autocomplete/", "403", others="405"),
     "admin/jsi18n/": admin_page("/admin/jsi18n/", others="405"),
     "admin/r/<path:content_type_id>/<path:object_id>/": admin_page("/admin/r/1/1/", "404"),
-    "admin/^(?P<app_label>auth|authtoken|rl_training|alerts)/$": admin_page("/admin/rl_training/"),
+    "admin/^(?P<app_label>rl_training|auth|authtoken|alerts)/$": admin_page("/admin/rl_training/"),
     "admin/(?P<url>.*)$": admin_page("/admin/nothing/", "404"),
     **model("auth", "group", "403", "403", "403", "403"),
     **model("auth", "user", "403", "403", "403", "403"),
@@ -228,6 +229,7 @@ TABLE: dict[str, Row] = {
     **model("rl_training", "policyversion", add="403", change="403", delete="403"),
     **model("rl_training", "deployment", add="403", change="403", delete="403"),
     **model("rl_training", "proposal", add="403", change="403", delete="403"),
+    **model("rl_training", "slotrange", add="403", change="403", delete="403"),
     **model("rl_training", "trainingevent", add="403", change="403", delete="403"),
     **model("alerts", "alert", add="403", change="403", delete="403"),
     **model("alerts", "alertchannel"),

@@ -1,13 +1,14 @@
 """Rows for tests of the admin, the pages and the API."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection
 from django.utils import timezone
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
-from rl_training.models import Deployment, PolicyVersion, TrainingRun
+from rl_training.models import Deployment, PolicyVersion, SlotRange, TrainingRun
 
 MARKUP = "<script>alert('x')</script>"
 
@@ -40,3 +41,10 @@ def version_to_continue(policy):
     stored = {name: value.model_dump(mode="json") for name, value in config.items()}
     run = finished_run(policy, config=stored, market_summary={"bars": 5000})
     return PolicyVersion.objects.create(policy=policy, number=3, run=run, artifact="a", sha256="b", evaluation={})
+
+
+def skip_slots(policy, first_slot=datetime(2026, 1, 1, tzinfo=UTC), slots=1, **columns):
+    """Store a range of hourly slots that were skipped while the policy was disabled."""
+    last = first_slot + (slots - 1) * timedelta(hours=1)
+    columns = {"outcome": "skipped", "reason": "disabled", "last_slot": last, "next_slot": last} | columns
+    return SlotRange.objects.create(policy=policy, first_slot=first_slot, slots=slots, interval_minutes=60, **columns)

@@ -16,7 +16,7 @@ from dashboard.api.protocol.views import policy_pk
 from dashboard.timestamps import WANTED, parse_timestamp
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert
-from rl_training.models import Proposal, TrainingEvent, TrainingRun
+from rl_training.models import Proposal, SlotOutcome, SlotRange, SlotReason, TrainingEvent, TrainingRun
 
 
 class TimestampField(forms.CharField):
@@ -115,6 +115,17 @@ class StrictBooleanFilter(filters.TypedChoiceFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
         super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **kwargs)
+
+
+class SlotFilters(filters.FilterSet):
+    outcome = filters.ChoiceFilter(choices=SlotOutcome.choices)
+    reason = filters.ChoiceFilter(choices=SlotReason.choices)
+    after = TimestampFilter("last_slot", "gte")
+    before = TimestampFilter("first_slot", "lt")
+
+    class Meta:
+        model = SlotRange
+        fields = ()
 
 
 class PolicyFilters(filters.FilterSet):

@@ -16,6 +16,7 @@ from dashboard.api.errors import unknown_path
 from dashboard.api.events import EventList, EventView
 from dashboard.api.policies import PolicyList, PolicyView
 from dashboard.api.runs import RunCancel, RunList, RunView
+from dashboard.api.slots import SlotList
 from dashboard.api.summary import TrainingSummaryView
 from dashboard.api.versions import VersionList, VersionView
 
@@ -23,6 +24,7 @@ app_name = "api"
 urlpatterns = [
     path("v1/policies/", PolicyList.as_view(), name="policies"),
     path("v1/policies/<str:name>/", PolicyView.as_view(), name="policy"),
+    path("v1/policies/<str:name>/slots/", SlotList.as_view(), name="slots"),
     path("v1/policies/<str:name>/versions/", VersionList.as_view(), name="versions"),
     path("v1/policies/<str:name>/versions/<int:number>/", VersionView.as_view(), name="version"),
     path("v1/policies/<str:name>/deployments/", DeploymentList.as_view(), name="deployments"),

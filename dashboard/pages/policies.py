@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import Http404
+from django.utils import timezone
 
 from dashboard.access import Page
 from dashboard.charts.evaluations import ACCOUNTS, shown
@@ -16,8 +17,10 @@ from rl_training.core.config import SECTIONS
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
 from rl_training.models.columns import large_run_columns
 from rl_training.runs.next_start import next_start
+from rl_training.schedule.ledger import passing_slots
 
 RUNS_LISTED = 10
+RANGES_LISTED = 10
 
 
 class PolicyPage(Page):
@@ -38,6 +41,8 @@ class PolicyPage(Page):
             policy=policy,
             **quality(policy),
             runs=list(TrainingRun.objects.recent(policy)[:RUNS_LISTED]),
+            passing=passing_slots(policy, timezone.now()),
+            slots=list(policy.slots.listed()[:RANGES_LISTED]),
             parts=system_state.parts(system_state.STATE.get()),
             again=again,
             **({} if again else settings_and_results(policy)),

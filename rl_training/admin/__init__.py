@@ -1,10 +1,11 @@
-"""The Django admin: edits policies, and shows runs, versions, deployments and events."""
+"""The Django admin: edits policies, and shows runs, slots, versions, deployments and events."""
 
 from django.contrib import admin
 
 from rl_training.admin.deployments import DeploymentAdmin, ProposalAdmin
 from rl_training.admin.policies import PolicyStoreAdmin
 from rl_training.admin.records import TrainingEventAdmin, TrainingRunAdmin
+from rl_training.admin.slots import SlotRangeAdmin
 from rl_training.admin.versions import PolicyVersionAdmin
 
 admin.site.site_header = admin.site.site_title = "Quantum trader"
@@ -15,6 +16,7 @@ __all__ = [
     "PolicyStoreAdmin",
     "PolicyVersionAdmin",
     "ProposalAdmin",
+    "SlotRangeAdmin",
     "TrainingEventAdmin",
     "TrainingRunAdmin",
 ]

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from rl_training.admin.display import preformatted
 from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
-from tests.stored import MARKUP, finished_run, store_raw
+from tests.stored import MARKUP, finished_run, skip_slots, store_raw
 
 pytestmark = pytest.mark.django_db
 
@@ -29,14 +29,15 @@ def rows(policy):
     event = TrainingEvent.objects.create(run=run, event_type="rl_v3.training.started", payload={"x": MARKUP})
     TrainingRun.objects.filter(pk=run.pk).update(initial_version=version)
     store_raw(policy, "ppo", {"gamma": 7})
-    return {"trainingrun": run, "policyversion": version, "trainingevent": event}
+    slots = skip_slots(policy, reason="invalid_settings", detail=MARKUP)
+    return {"trainingrun": run, "policyversion": version, "trainingevent": event, "slotrange": slots}
 
 
 def test_lone_surrogate_is_shown_escaped():
     assert preformatted("<b>\ud800") == '<pre class="stored-text" tabindex="0">&lt;b&gt;\\ud800</pre>'
 
 
-@pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent"])
+@pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent", "slotrange"])
 def test_rows_are_shown_as_text_and_are_read_only(admin_client, rows, model):
     url = f"/admin/rl_training/{model}/"
     row = f"{url}{rows[model].pk}/"

@@ -36,6 +36,16 @@ def test_edited_settings_are_saved(admin, policy):
     assert (policy.environment.positions, policy.environment.features) == ([0.0, 1.0], ["macd"])
 
 
+def test_settings_of_versions_have_a_group_and_are_saved(admin, policy):
+    groups = dict(admin.get(change_url(policy)).context["adminform"].fieldsets)
+    assert groups["Versions"]["fields"] == ("start_from", "seeds", "promotion")
+    assert "min_new_bars" in groups["Schedule"]["fields"]
+    given = {"start_from": "live", "seeds": 5, "promotion": "newest", "min_new_bars": 24}
+    assert edit(admin, policy, **given).status_code == 302
+    assert PolicyStore.objects.values(*given).get() == given
+    assert set(errors(edit(admin, policy, start_from="best", promotion="", seeds=33, min_new_bars=-1))) == set(given)
+
+
 def test_edit_keeps_bookkeeping_written_meanwhile(admin, policy):
     data = form_data(admin.get(change_url(policy)))
     slot = datetime(2030, 1, 1, tzinfo=UTC)

@@ -192,3 +192,28 @@ def test_output_that_nobody_reads_ends_without_traceback(tmp_path):
     ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, "")
+
+
+def test_new_settings_are_set_exported_and_imported(policy, tmp_path):
+    file = str(tmp_path / "settings.json")
+    given = {"start_from": "live", "seeds": "5", "min_new_bars": "24", "promotion": "newest"}
+    output_of("policystore", "set", *(f"rl_v3.training.{name}={value}" for name, value in given.items()))
+    assert 'rl_v3.training.start_from = "live"\n' in output_of("policystore", "list")
+    output_of("policystore", "export", file)
+    output_of("policystore", "set", "rl_v3.training.start_from=scratch", "rl_v3.training.min_new_bars=0")
+    assert output_of("policystore", "import", file) == (
+        'rl_v3.min_new_bars: 0 -> 24\nrl_v3.start_from: "scratch" -> "live"\n2 changes saved.\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("start_from=best", "Value 'best' is not a valid choice."),
+        ("promotion=1", "one of manual, newest"),
+        ("seeds=33", "32"),
+        ("min_new_bars=-1", "0"),
+    ],
+)
+def test_new_setting_outside_its_choices_is_refused(policy, pair, message):
+    assert message in str(refusal_of("policystore", "set", f"rl_v3.training.{pair}"))

@@ -17,6 +17,7 @@ from rl_training.models import (
 )
 from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED
 from tests.api_clients import client_of, user_of
+from tests.stored import skip_slots
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def rows(db: None, redis_server: None) -> None:
     Proposal.objects.create(
         pk=KEY, version=promoted, proposer=proposer, proposed_at=timezone.now(), previous=live, **change
     )
+    skip_slots(policy, pk=KEY)
     TrainingEvent.objects.create(pk=KEY, event_id=EVENT, event_type="rl_v3.training.started", run=run, payload={})
     AlertChannel.objects.create(pk=KEY, name="mail")
     AlertRule.objects.filter(policy=other).delete()

@@ -5,13 +5,20 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, PolicyVersion, SlotRange, TrainingEvent, TrainingRun
+from rl_training.policy_edits import set_enabled
+from rl_training.schedule import slots
+from tests.active_runs import queued_run
 from tests.api_clients import RUNS, problem
-from tests.stored import finished_run
+from tests.dashboard.api.query_plans import steps_of_plan
+from tests.stored import finished_run, skip_slots
 
 pytestmark = pytest.mark.django_db
 EVENTS = "/api/v1/events/"
+SLOTS = "/api/v1/policies/rl_v3/slots/"
+HOUR = timedelta(hours=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -150,3 +157,80 @@ def test_events_are_listed_filtered_and_read(policy, viewer):
 def test_forged_cursor_is_refused(viewer, content):
     cursor = base64.urlsafe_b64encode(json.dumps(content).encode()).decode()
     assert problem(viewer.get(RUNS, {"cursor": cursor}), 400)["errors"][0]["field"] == "cursor"
+
+
+def test_run_and_the_slots_coalesced_into_it_are_listed(policy, viewer):
+    PolicyStore.objects.update(next_run_at=START)
+    [run] = slots.enqueue_due([PolicyStore.objects.get()], START + 2 * HOUR + timedelta(seconds=3))
+    coalesced, ran = viewer.get(SLOTS).json()["results"]
+    assert ran == {
+        "first_slot": "2026-01-01T00:00:00Z",
+        "last_slot": "2026-01-01T00:00:00Z",
+        "slots": 1,
+        "interval_minutes": 60,
+        "outcome": "ran",
+        "reason": "",
+        "detail": "",
+        "run_id": run.run_id,
+        "run_status": "queued",
+        "lateness_seconds": 7203.0,
+    }
+    assert (coalesced["first_slot"], coalesced["slots"]) == ("2026-01-01T01:00:00Z", 2)
+    assert (coalesced["outcome"], coalesced["reason"], coalesced["run_id"]) == ("coalesced", "missed", run.run_id)
+
+
+def test_slots_are_filtered_and_paged(policy, viewer):
+    skip_slots(PolicyStore.objects.create(name="other"))
+    skip_slots(policy, START, slots=10)
+    ran = {"outcome": "ran", "reason": "", "run": finished_run(policy), "lateness_seconds": 0.5}
+    skip_slots(policy, START + 10 * HOUR, **ran)
+    skip_slots(policy, START + 11 * HOUR, reason="too_few_new_bars")
+
+    def found(**query):
+        return [row["first_slot"][11:13] for row in viewer.get(SLOTS, query).json()["results"]]
+
+    assert found() == ["11", "10", "00"]
+    assert found(ordering="first_slot") == ["00", "10", "11"]
+    assert found(outcome="skipped") == ["11", "00"]
+    assert found(reason="disabled") == ["00"]
+    assert found(after="2026-01-01T09:00:00Z", before="2026-01-01T11:00:00Z") == ["10", "00"]
+    first = viewer.get(SLOTS, {"limit": 2}).json()
+    assert [row["first_slot"][11:13] for row in viewer.get(first["next"]).json()["results"]] == ["00"]
+
+
+def test_slots_that_pass_while_disabled_are_computed(policy, viewer):
+    set_enabled(policy, False)
+    PolicyStore.objects.update(next_run_at=timezone.now() - 24.5 * HOUR)
+    passing = viewer.get(SLOTS).json()["passing"]
+    assert (passing["slots"], passing["because"]) == (25, "disabled")
+    since = PolicyStore.history.first().history_date
+    assert datetime.fromisoformat(passing["since"]) == since
+    assert not SlotRange.objects.exists()
+
+
+def test_slot_that_waits_for_an_active_run_says_so(policy, viewer):
+    PolicyStore.objects.update(next_run_at=timezone.now() - HOUR / 2)
+    assert viewer.get(SLOTS).json()["passing"]["because"] == "due"
+    queued_run(policy)
+    assert viewer.get(SLOTS).json()["passing"]["because"] == "active_run"
+    PolicyStore.objects.update(next_run_at=timezone.now() + HOUR)
+    assert viewer.get(SLOTS).json()["passing"] is None
+
+
+def test_slots_of_unknown_policy_are_not_found(viewer):
+    problem(viewer.get("/api/v1/policies/other/slots/"), 404)
+
+
+def test_page_of_a_large_ledger_is_read_from_an_index(policy, viewer):
+    columns = {"policy": policy, "slots": 1, "interval_minutes": 60, "outcome": "skipped", "reason": "disabled"}
+    times = [START + number * HOUR for number in range(3000)]
+    SlotRange.objects.bulk_create(
+        [SlotRange(first_slot=time, last_slot=time, next_slot=time + HOUR, **columns) for time in times]
+    )
+    following = viewer.get(SLOTS).json()["next"]
+    with CaptureQueriesContext(connection) as queries:
+        viewer.get(following)
+    [page] = [query["sql"] for query in queries if 'FROM "rl_training_slotrange"' in query["sql"]]
+    [step] = [step for step in steps_of_plan(page) if "slotrange" in step]
+    # SQLite names the columns of the index, PostgreSQL the constraint.
+    assert "first_slot" in step or "slots_once" in step

@@ -1,0 +1,93 @@
+"""The slot ledger of a policy: the list."""
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.filters import SlotFilters
+from dashboard.api.protocol.pagination import CursorPages
+from dashboard.api.protocol.views import ListView, policy_pk
+from rl_training.core.config import SECTIONS
+from rl_training.models import PolicyStore, SlotOutcome, SlotRange, SlotReason
+from rl_training.schedule.ledger import ACTIVE_RUN, COLUMNS, DISABLED, DUE, passing_slots
+
+
+class Slots(serializers.Serializer):  # type: ignore[type-arg]
+    """Successive slots of a policy of which the same became."""
+
+    first_slot = serializers.DateTimeField()
+    last_slot = serializers.DateTimeField()
+    slots = serializers.IntegerField(help_text="How many slots.")
+    interval_minutes = serializers.IntegerField(help_text="Minutes from one slot to the next.")
+    outcome = serializers.ChoiceField(
+        choices=SlotOutcome.values,
+        help_text="ran: the slot made the run. coalesced: an earlier slot's run stands for these. skipped: no run.",
+    )
+    reason = serializers.ChoiceField(choices=["", *SlotReason.values], help_text="Why they made no run of their own.")
+    detail = serializers.CharField(help_text="The reason in words; of skipped slots, of the last one.")
+    run_id = serializers.CharField(source="run__run_id", allow_null=True)
+    run_status = serializers.CharField(
+        source="run__status",
+        allow_null=True,
+        help_text="Of the run now: queued, running, succeeded, failed, cancelled.",
+    )
+    lateness_seconds = serializers.FloatField(
+        allow_null=True, help_text="From the slot to the time at which its run was queued; null unless it ran."
+    )
+
+
+PASSING_SCHEMA = {
+    "type": ["object", "null"],
+    "description": "Slots from `next_run_at` until now. `disabled`: they will be skipped, since the policy is. "
+    "`active_run`: they wait for its end. `due`: beat has not come to them. Null: the next slot is ahead.",
+    "required": ["first_slot", "last_slot", "slots", "because", "since"],
+    "properties": {
+        "first_slot": {"type": "string", "format": "date-time"},
+        "last_slot": {"type": "string", "format": "date-time"},
+        "slots": {"type": "integer"},
+        "because": {"type": "string", "enum": [DISABLED, ACTIVE_RUN, DUE]},
+        "since": {"type": ["string", "null"], "format": "date-time", "description": "When the policy was disabled."},
+    },
+    "additionalProperties": False,
+}
+
+
+class SlotPages(CursorPages):
+    """Pages that also have the slots which are not decided yet, as `passing`."""
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        page = super().get_paginated_response_schema(schema)
+        properties = page["properties"] | {"passing": PASSING_SCHEMA}
+        return page | {"required": list(properties), "properties": properties}
+
+
+class SlotList(ListView):
+    queryset = SlotRange.objects.values(*COLUMNS)
+    serializer_class = Slots
+    filterset_class = SlotFilters
+    pagination_class = SlotPages
+    orderings = ("-first_slot", "first_slot")
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_slotrange"}
+    problems_of_methods: ClassVar = {"GET": (404,)}
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return super().get_queryset().filter(policy_id=policy_pk(self.kwargs["name"]))
+
+    @extend_schema(
+        summary="What became of each slot of a policy",
+        description="Neighbouring slots of which the same became share an entry, so a policy that was disabled for a "
+        "year has one for that year. Each slot is in exactly one entry.",
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        policy = PolicyStore.objects.defer(*SECTIONS).get(pk=policy_pk(kwargs["name"]))
+        # Read first: a slot that is decided in between is then in the answer twice rather than not at all.
+        passing = passing_slots(policy, timezone.now())
+        response = super().get(request, *args, **kwargs)
+        response.data["passing"] = asdict(passing) if passing else None
+        return response
