@@ -23,7 +23,7 @@ from tests import databases, first_release
 RUNS = tuple(letter * 12 for letter in "abcde")
 POLICIES = ("btc_hourly", "rl_v3")
 # The models that the first release did not have, or whose rows no upgrade makes.
-NEW_AND_EMPTY = {"IdempotencyKey", "Proposal", "Round", "SlotRange"} | {
+NEW_AND_EMPTY = {"ComparedVersion", "Comparison", "IdempotencyKey", "Proposal", "Round", "SlotRange"} | {
     *("Alert", "AlertChannel", "AlertDelivery", "AlertMessage", "AlertRule_channels")
 }
 API = (
