@@ -215,7 +215,7 @@ TABLE: dict[str, Row] = {
     "admin/autocomplete/": admin_page("/admin/autocomplete/", "403", others="405"),
     "admin/jsi18n/": admin_page("/admin/jsi18n/", others="405"),
     "admin/r/<path:content_type_id>/<path:object_id>/": admin_page("/admin/r/1/1/", "404"),
-    "admin/^(?P<app_label>rl_training|auth|authtoken|alerts)/$": admin_page("/admin/rl_training/"),
+    "admin/^(?P<app_label>alerts|auth|authtoken|rl_training)/$": admin_page("/admin/rl_training/"),
     "admin/(?P<url>.*)$": admin_page("/admin/nothing/", "404"),
     **model("auth", "group", "403", "403", "403", "403"),
     **model("auth", "user", "403", "403", "403", "403"),

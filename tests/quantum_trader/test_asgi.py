@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
-from django.core.wsgi import get_wsgi_application
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.urls import path
@@ -72,7 +72,7 @@ async def ask(
 @pytest.fixture
 def handler(settings: Any) -> ThreadedHandler:
     settings.ROOT_URLCONF = __name__
-    return ThreadedHandler(get_wsgi_application(), 1, apart=["/apart"])
+    return ThreadedHandler(WSGIHandler(), 1, apart=["/apart"])
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -23,7 +24,8 @@ def routes(resolver: URLResolver, prefix: str = "") -> Iterator[str]:
         if isinstance(pattern, URLResolver):
             yield from routes(pattern, route)
         else:
-            yield route
+            # The admin names the apps in the order in which their modules were imported.
+            yield re.sub("(?<=<app_label>)[a-z_|]+", lambda apps: "|".join(sorted(apps[0].split("|"))), route)
 
 
 def test_every_url_has_a_row_and_every_row_has_a_url():

@@ -3,9 +3,9 @@
 import pytest
 import schemathesis
 import yaml
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.signals import request_finished, request_started
-from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections, transaction
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
@@ -33,7 +33,7 @@ CHECKS = [
 
 # Each request is rolled back, so that all requests of a test find the same rows.
 ONE_STATE = settings(suppress_health_check=list(HealthCheck))
-APPLICATION = get_wsgi_application()
+APPLICATION = WSGIHandler()
 
 
 def load(parameters, boundaries):
