@@ -5,6 +5,9 @@ from django.urls import path, register_converter
 from dashboard.charts.views import PolicyChart, RunChart, VersionChart
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
+from dashboard.pages.deploying.actions import GoFlat, Pin, Promote, RollBack, Unpin
+from dashboard.pages.deploying.decisions import Approve, Reject, Withdraw
+from dashboard.pages.deploying.history import DeploymentsPage
 from dashboard.pages.duplicate import DuplicatePage
 from dashboard.pages.overview import OverviewPage
 from dashboard.pages.policies import PolicyPage
@@ -22,6 +25,15 @@ urlpatterns = [
     path("policies/<policy:name>/train/", TrainNow.as_view(), name="train"),
     path("policies/<policy:name>/enable/", Enable.as_view(), name="enable"),
     path("policies/<policy:name>/disable/", Disable.as_view(), name="disable"),
+    path("policies/<policy:name>/deployments/", DeploymentsPage.as_view(), name="deployments"),
+    path("policies/<policy:name>/unpin/", Unpin.as_view(), name="unpin"),
+    path("policies/<policy:name>/go-flat/", GoFlat.as_view(), name="go-flat"),
+    path("policies/<policy:name>/roll-back/", RollBack.as_view(), name="roll-back"),
+    path("policies/<policy:name>/versions/<int:number>/promote/", Promote.as_view(), name="promote"),
+    path("policies/<policy:name>/versions/<int:number>/pin/", Pin.as_view(), name="pin"),
+    path("proposals/<int:proposal_id>/approve/", Approve.as_view(), name="approve-proposal"),
+    path("proposals/<int:proposal_id>/reject/", Reject.as_view(), name="reject-proposal"),
+    path("proposals/<int:proposal_id>/withdraw/", Withdraw.as_view(), name="withdraw-proposal"),
     path("policies/<policy:name>/duplicate/", DuplicatePage.as_view(), name="duplicate"),
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
     path("policies/<policy:name>/versions/<int:number>/", VersionPage.as_view(), name="version"),

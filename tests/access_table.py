@@ -178,6 +178,26 @@ TABLE: dict[str, Row] = {
     "policies/<policy:name>/train/": page(
         "/policies/rl_v3/train/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
     ),
+    "policies/<policy:name>/deployments/": page("/policies/rl_v3/deployments/", GET="302 200 200 200"),
+    **{
+        route: page(url, others="302 403 405 405", GET="302 403 200 200", POST="302 403 200 200")
+        for route, url in {
+            "policies/<policy:name>/unpin/": "/policies/rl_v3/unpin/",
+            "policies/<policy:name>/go-flat/": "/policies/rl_v3/go-flat/",
+            "policies/<policy:name>/roll-back/": "/policies/rl_v3/roll-back/",
+            "policies/<policy:name>/versions/<int:number>/promote/": "/policies/rl_v3/versions/2/promote/",
+            "policies/<policy:name>/versions/<int:number>/pin/": "/policies/rl_v3/versions/2/pin/",
+        }.items()
+    },
+    "proposals/<int:proposal_id>/approve/": page(
+        f"/proposals/{KEY}/approve/", others="302 403 403 405", GET="302 403 403 200", POST="302 403 403 302"
+    ),
+    "proposals/<int:proposal_id>/reject/": page(
+        f"/proposals/{KEY}/reject/", others="302 403 403 405", GET="302 403 403 200", POST="302 403 403 302"
+    ),
+    "proposals/<int:proposal_id>/withdraw/": page(
+        f"/proposals/{KEY}/withdraw/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
     "policies/<policy:name>/enable/": page(
         "/policies/rl_v3/enable/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
     ),

@@ -17,7 +17,7 @@ from dashboard.live.follower import Follower
 from dashboard.monitoring import readiness
 from quantum_trader.redis_clients import asynchronous_redis_client
 from rl_training.alerts.models import Alert
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import PolicyStore, Proposal, TrainingRun
 
 log = structlog.get_logger(__name__)
 
@@ -186,15 +186,20 @@ def heartbeat_times(state: dict[str, Any]) -> dict[str, str]:
 
 
 def policies() -> dict[str, Any]:
-    """Return, by policy name, what pages show and no stream publishes: settings, next slot, queued run, open alerts.
+    """Return, by policy name, what pages show and no stream publishes.
 
-    The alerts that belong to no policy are those of `SYSTEM`.
+    These are settings, next slot, queued run, open alerts and waiting proposals. The alerts that belong to no policy
+    are those of `SYSTEM`.
     """
     columns = ("policy__name", "pk", "status", "cancel_requested_at")
     active = {name: rest for name, *rest in TrainingRun.objects.active().values_list(*columns).order_by()}
     counts = (Max("pk"), Count("pk"), Count("acknowledged_at"))
     groups = Alert.objects.open().order_by().values_list("policy__name").annotate(*counts)
     alerts = {name or SYSTEM: rest for name, *rest in groups}
+    waiting = Proposal.objects.waiting().order_by().values_list("policy__name")
+    proposals = {name: rest for name, *rest in waiting.annotate(Max("pk"), Count("pk"), Max("supported_by"))}
     rows = PolicyStore.objects.values_list("name", "updated_at", "next_run_at").order_by()
-    found: dict[str, Any] = {name: (*times, active.get(name), alerts.get(name)) for name, *times in rows}
+    found: dict[str, Any] = {
+        name: (*times, active.get(name), alerts.get(name), proposals.get(name)) for name, *times in rows
+    }
     return found | {SYSTEM: alerts.get(SYSTEM)}

@@ -14,6 +14,7 @@ from dashboard.pages.active_runs import active_runs, current_stream_id
 from dashboard.pages.policy_states import RECORD, add_states
 from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
 from rl_training.presence import heartbeats
+from rl_training.versions.live import live_of
 
 POLICIES_PER_PAGE = 50
 # The top of the page shows so many runs under way, and links to the list of all.
@@ -83,9 +84,10 @@ class OverviewPage(Page):
         # An offset would make the database compute the records of the policies on the earlier pages too.
         policies: list[Any] = list(PolicyStore.objects.with_record(RECORD).filter(pk__in=list(page)).order_by("name"))
         add_states(policies)
+        live = live_of([policy.pk for policy in policies])
         results = newest_results([policy.pk for policy in policies], VERSIONS_DRAWN)
         for policy in policies:
-            policy.results = results.get(policy.pk, [])
+            policy.results, policy.live = results.get(policy.pk, []), live.get(policy.pk)
         query = self.request.GET.copy()
         query.pop("page", None)
         return {

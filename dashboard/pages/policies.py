@@ -11,6 +11,8 @@ from dashboard.charts.policies import charts_of
 from dashboard.charts.results import VERSIONS_CHARTED, VERSIONS_LISTED, held_out, newest_results
 from dashboard.pages import system_state
 from dashboard.pages.active_runs import current_stream_id
+from dashboard.pages.deploying.history import TimeForm
+from dashboard.pages.deploying.shown import live_context
 from dashboard.pages.policy_states import state_of
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
@@ -39,6 +41,8 @@ class PolicyPage(Page):
         return super().get_context_data(
             after=after,
             policy=policy,
+            **live_context(policy, self.request.user),
+            time_form=TimeForm(),
             **quality(policy),
             runs=list(TrainingRun.objects.recent(policy)[:RUNS_LISTED]),
             passing=passing_slots(policy, timezone.now()),

@@ -17,7 +17,9 @@ from dashboard.monitoring import readiness
 from dashboard.pages.alerts import CHANGE_ALERT, VIEW_ALERT, described
 from dashboard.templatetags.cells import age
 from rl_training.alerts.models import Alert
-from rl_training.models import PolicyStore
+from rl_training.models import PolicyStore, Proposal
+from rl_training.roles import DEPLOY
+from rl_training.versions.proposals import in_words
 
 T = TypeVar("T")
 
@@ -120,7 +122,7 @@ def problems(state: dict[str, Any], user: Any) -> list[Problem]:
     """Return the problems that `user` may see, the worst first."""
     lost = [name for name in LOST if name in state and state[name]["state"] in ("away", "silent")]
     found = [Problem(*LOST[name], stops_training=name in NEEDED) for name in lost]
-    return found + waiting(state) + failing() + alerts(user)
+    return found + waiting(state) + failing() + proposed(user) + alerts(user)
 
 
 def waiting(state: dict[str, Any]) -> list[Problem]:
@@ -156,6 +158,15 @@ def failing() -> list[Problem]:
     if len(names) == 1:
         return [Problem(text, "See its error.", reverse("dashboard:policy", args=[names[0]]))]
     return [Problem(text, "See their errors.", reverse("dashboard:policies") + "?show=failing")]
+
+
+def proposed(user: Any) -> list[Problem]:
+    """Return the proposals that wait for a user such as `user`, the oldest first."""
+    if not user.has_perm(DEPLOY):
+        return []
+    found = Proposal.objects.waiting().shown().order_by("proposed_at")[:NAMED]
+    texts = ((f"A proposal waits: {in_words(one)} of {one.policy}.", one.policy.name) for one in found)
+    return [Problem(text, "Decide it.", reverse("dashboard:policy", args=[name])) for text, name in texts]
 
 
 def alerts(user: Any) -> list[Problem]:

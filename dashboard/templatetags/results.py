@@ -36,7 +36,7 @@ def newest_version(policy: Any) -> SafeString:
         return mark_safe('<span class="quiet">no version yet</span>')
     newest = policy.results[-1]
     url = reverse("dashboard:version", args=[policy.name, newest.number])
-    return format_html('<a href="{}">version {}</a> {}', url, newest.number, since(newest.created_at))
+    return format_html('<a href="{}">newest: version {}</a> {}', url, newest.number, since(newest.created_at))
 
 
 @register.simple_tag

@@ -27,6 +27,13 @@ from rl_training.versions.changes import (
 log = structlog.get_logger(__name__)
 
 Status = Proposal.Status
+WORDS = {
+    Action.PROMOTE: "promote {}",
+    Action.PIN: "pin {}",
+    Action.UNPIN: "unpin {}",
+    Action.ROLL_BACK: "roll back to {}",
+    Action.GO_FLAT: "go {}",
+}
 
 
 class NotPermittedError(Exception):
@@ -172,3 +179,9 @@ def _end(proposal: Proposal, user: Any, status: Proposal.Status) -> Proposal:
         found.save()
     log.info("Proposal ended", policy=found.policy.name, proposal=found.pk, status=status, user=user.get_username())
     return found
+
+
+def in_words(proposal: Proposal) -> str:
+    """Return what is proposed, as in `promote version 12`."""
+    target = f"version {proposal.version.number}" if proposal.version else "flat"
+    return WORDS[Action(proposal.action)].format(target)

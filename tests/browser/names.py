@@ -8,6 +8,8 @@ HOSTILE = ('<img src=x onerror="window.hacked=1">', "</script><script>window.hac
 # The policy that tests train, and the episodes of its runs, which take some seconds.
 LIVE = "momentum"
 LIVE_EPISODES = 120
+# Policies with versions 1 and 2: of PROMOTED, version 1 is live; of ROLLED_BACK, version 2, for three days.
+PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
 # The longest possible name.
 LONG = "mean_reversion_of_the_dollar_against_the_yen_daily"
 # The policies that are trained for the screenshots, beside `rl_v3`, with their settings. GOLD names a file that is

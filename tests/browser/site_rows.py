@@ -21,8 +21,17 @@ from rest_framework.authtoken.models import Token  # noqa: E402
 
 from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
-from tests.browser.names import HOSTILE, LIVE, LIVE_EPISODES, LONG, PASSWORD, UNTRAINED  # noqa: E402
+from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
+from tests.browser.names import (  # noqa: E402
+    HOSTILE,
+    LIVE,
+    LIVE_EPISODES,
+    LONG,
+    PASSWORD,
+    PROMOTED,
+    ROLLED_BACK,
+    UNTRAINED,
+)
 
 # An episode of a run with these settings takes some hundredths of a second.
 SMALL = EnvironmentConfig(episode_length=64)
@@ -48,6 +57,8 @@ def store(rows: str) -> dict[str, Any]:
         name=LONG, environment=SMALL, ppo=QUICK, interval_minutes=1440, episodes_per_run=1000
     )
     store_history(long, 1)
+    store_deployed(PROMOTED, live=1)
+    store_deployed(ROLLED_BACK, live=2)
     alert = store_alerts(history, live)
     return {
         "version": version,
@@ -100,6 +111,28 @@ def store_history(policy: PolicyStore, hours: int, versions: int = 0) -> tuple[i
     policy.next_run_at = now + timedelta(hours=1) - SINCE_LAST_SLOT
     policy.save()
     return number, failed
+
+
+def store_deployed(name: str, live: int) -> None:
+    """Store a disabled policy with versions 1 and 2, the first `live` of which went live, a day apart."""
+    policy = PolicyStore.objects.create(name=name, enabled=False, environment=SMALL, ppo=QUICK)
+    chance = random.Random(7)
+    previous = None
+    for number in (1, 2):
+        run = store_run(policy, 2 * number, timezone.now() - timedelta(days=5 - number), 0.0, chance)
+        columns = {"artifact": "a", "sha256": "ab" * 32, "evaluation": evaluation(chance)}
+        version = PolicyVersion.objects.create(policy=policy, number=number, run=run, **columns)
+        if number <= live:
+            previous = Deployment.objects.create(
+                policy=policy,
+                version=version,
+                action="promote",
+                at=timezone.now() - timedelta(days=5 - number),
+                actor="user",
+                actor_name="anna",
+                reason=f"Version {number} earns more.",
+                previous=previous,
+            )
 
 
 def store_run(policy: PolicyStore, hour: int, end: datetime, reward: float, chance: random.Random) -> TrainingRun:

@@ -6,7 +6,7 @@ import statistics
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
-from tests.browser.names import HOSTILE, LONG
+from tests.browser.names import HOSTILE, LONG, ROLLED_BACK
 from tests.browser.pages import WIDTHS, page_urls, wait_until_drawn
 from tests.waiting import wait_for
 
@@ -18,6 +18,11 @@ AXE = {
 QUESTIONS = ("train-question", "disable-question", "acknowledge-question")
 PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found", "api")
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
+LIVE_PAGES = {
+    "live-policy": f"/policies/{ROLLED_BACK}/",
+    "deployments": f"/policies/{ROLLED_BACK}/deployments/?at=2026-01-01T12:00",
+    "roll-back-question": f"/policies/{ROLLED_BACK}/roll-back/",
+}
 
 
 # Keeps the plots that are drawn from then on.
@@ -44,11 +49,11 @@ def violations(page, **options):
         pytest.param("phone", "light", marks=pytest.mark.long),
     ],
 )
-@pytest.mark.parametrize("name", [*PAGES, *QUESTIONS, *LONG_PAGES, "login", "not-permitted"])
+@pytest.mark.parametrize("name", [*PAGES, *QUESTIONS, *LONG_PAGES, *LIVE_PAGES, "login", "not-permitted"])
 def test_page_has_no_accessibility_violation(open_page, system, complaints, name, width, scheme):
     complaints.expected = {"not-found": ("404 (Not Found)",), "not-permitted": ("403 (Forbidden)",)}.get(name, ())
     user = {"login": None, "not-permitted": "nobody"}.get(name, "operator")
-    page = open_page((page_urls(system) | LONG_PAGES).get(name, "/"), user, viewport=WIDTHS[width])
+    page = open_page((page_urls(system) | LONG_PAGES | LIVE_PAGES).get(name, "/"), user, viewport=WIDTHS[width])
     wait_until_drawn(page)
     page.emulate_media(color_scheme=scheme)
     assert violations(page) == []

@@ -111,9 +111,10 @@
 
   function changed(event) {
     const found = data(event);
-    const { success, error } = found.payload ?? {};
+    const { success, error, version } = found.payload ?? {};
     if (event.type === "started") notify(`Run of ${found.policy} started`);
     if (event.type === "completed") notify(`Run of ${found.policy} ${success ? "succeeded" : error === "cancelled" ? "was cancelled" : "failed"}`);
+    if (event.type === "deployment") notify(version ? `Version ${version} of ${found.policy} is live` : `Nothing of ${found.policy} is live`);
     refreshSoon();
     dispatch(event.type, found);
   }
@@ -172,7 +173,7 @@
     };
     opened.addEventListener("progress", progressed);
     opened.addEventListener("heartbeats", dateHeartbeats);
-    for (const kind of ["started", "completed", "changed", "health"]) opened.addEventListener(kind, changed);
+    for (const kind of ["started", "completed", "deployment", "changed", "health"]) opened.addEventListener(kind, changed);
     opened.addEventListener("health", () => setTimeout(refreshSoon, CHECK_SHARED_FOR));
   }
 

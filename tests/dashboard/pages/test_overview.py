@@ -66,14 +66,13 @@ def test_success_rate_counts_the_last_fifty_runs(page, policy):
 
 def test_waiting_policy_shows_when_it_is_due(page, policy):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=30, seconds=30))
-    assert re.search(
-        r"rl_v3 no version yet not measured waiting in 30 min \d+ s every 60 min no run yet", words(page("/"))
-    )
+    found = r"rl_v3 nothing is live no version yet not measured waiting in 30 min \d+ s every 60 min no run yet"
+    assert re.search(found, words(page("/")))
 
 
 def test_disabled_policy_is_not_due(page, policy):
     PolicyStore.objects.update(enabled=False)
-    assert "rl_v3 no version yet not measured disabled not while disabled" in words(page("/"))
+    assert "rl_v3 nothing is live no version yet not measured disabled not while disabled" in words(page("/"))
 
 
 def test_list_makes_a_fixed_number_of_queries(page, policy):

@@ -1,0 +1,188 @@
+"""Questions that change what is live: promote, pin, unpin, go flat and roll back, each with a reason."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+
+from dashboard.access import VIEW
+from dashboard.pages.actions import Action
+from rl_training.models import Deployment, PolicyVersion, Promotion, Proposal
+from rl_training.roles import PROPOSE
+from rl_training.versions import live, proposals
+from rl_training.versions.changes import MAX_REASON, Author, Change, ChangeRefusedError, rollback_target
+
+MAX_KEY = 2**63 - 1
+
+
+class ReasonForm(forms.Form):
+    """The reason, and what was live when the question was asked: an answer to an older question changes nothing."""
+
+    reason = forms.CharField(max_length=MAX_REASON, help_text="Kept with the change for good.")
+    seen = forms.IntegerField(min_value=0, max_value=MAX_KEY, widget=forms.HiddenInput)
+
+
+class ChangeLive(Action):
+    """A question about a change of what is live. Where the user may not decide alone, a yes proposes it."""
+
+    permission_required = (*VIEW, PROPOSE)
+    action: Deployment.Action
+    # What the change does, as in "promote version 12 of rl_v3".
+    verb = ""
+    form: ReasonForm
+    current: Deployment | None
+    version: PolicyVersion | None = None
+
+    def find(self, name: str = "", number: int | None = None, **parts: Any) -> None:
+        super().find(name)
+        self.current = live.live_now(self.policy.pk)
+        if number is not None:
+            versions = self.policy.versions.defer("evaluation")
+            self.version = versions.filter(number=number).first()
+            if self.version is None:
+                raise Http404(f"There is no version {number} of {name}.")
+
+    @property
+    def proposes(self) -> bool:
+        return proposals.is_proposed(self.request.user)
+
+    @property
+    def yes(self) -> str:  # type: ignore[override]  # the label depends on the user
+        return f"Propose to {self.verb}" if self.proposes else self.verb.capitalize()
+
+    def question(self) -> str:
+        what = self.what()
+        return f"Propose to {what}?" if self.proposes else f"{what[0].upper()}{what[1:]}?"
+
+    def what(self) -> str:
+        """Return the change in words."""
+        subject = f" version {self.version.number} of" if self.version else ""
+        return f"{self.verb}{subject} {self.policy}"
+
+    def effect(self) -> str:
+        """Return what the change does, in sentences."""
+        raise NotImplementedError
+
+    def consequence(self) -> str:
+        if not self.proposes:
+            return self.effect()
+        who = "Another user" if self.request.user.has_perm("rl_training.add_deployment") else "An admin"
+        return f"{self.effect()} {who} has to approve it first."
+
+    def reason(self) -> str:
+        """Return the reason that the form suggests."""
+        return ""
+
+    @property
+    def live_number(self) -> int | None:
+        return self.current.version.number if self.current and self.current.version else None
+
+    def now(self) -> str:
+        return f"Version {self.live_number} is live now." if self.live_number else "Nothing is live now."
+
+    @property
+    def is_automatic(self) -> bool:
+        return self.policy.promotion != Promotion.MANUAL
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        initial = {"reason": self.reason(), "seen": self.current.pk if self.current else 0}
+        return super().get_context_data(form=kwargs.pop("form", None) or ReasonForm(initial=initial), **kwargs)
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        self.form = ReasonForm(request.POST)
+        if not self.form.is_valid():
+            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
+        return super().post(request, **kwargs)
+
+    def change(self, reason: str, seen: int) -> Change:
+        return Change(self.action, reason, self.version, seen=seen)
+
+    def act(self) -> None:
+        try:
+            change = self.change(self.form.cleaned_data["reason"], self.form.cleaned_data["seen"])
+            made = proposals.request(self.policy, change, Author.of(self.request.user))
+        except ChangeRefusedError as error:
+            messages.warning(self.request, f"Nothing was changed: {error}")
+            return
+        if isinstance(made, Proposal):
+            self.log(f"Proposed to {self.what()}.")
+            messages.success(self.request, f"Proposal {made.pk} waits for approval.")
+            return
+        self.log(f"{live.decided(made).capitalize()}: {made.reason}")
+        messages.success(self.request, live.sentence(made))
+
+
+class Promote(ChangeLive):
+    action, verb, no = Deployment.Action.PROMOTE, "promote", "Not now"
+
+    def effect(self) -> str:
+        number = self.version.number if self.version else None
+        until = "until the next new version replaces it" if self.is_automatic else "until somebody changes that"
+        return f"{self.now()} Version {number} decides from then on, {until}."
+
+
+class Pin(ChangeLive):
+    action, verb, no = Deployment.Action.PIN, "pin", "Not now"
+
+    def effect(self) -> str:
+        number = self.version.number if self.version else None
+        return f"{self.now()} Version {number} decides from then on, and automatic promotions leave it live."
+
+
+class Unpin(ChangeLive):
+    action, verb = Deployment.Action.UNPIN, "unpin"
+
+    def effect(self) -> str:
+        stays = f"{self.now().removesuffix(' now.')}, and stays so"
+        then = "until the next new version replaces it" if self.is_automatic else "until somebody changes that"
+        return f"{stays} {then}."
+
+
+class GoFlat(ChangeLive):
+    action, verb, danger = Deployment.Action.GO_FLAT, "go flat", True
+
+    def what(self) -> str:
+        return f"let {self.policy} go flat"
+
+    def effect(self) -> str:
+        return (
+            f"{self.now()} From then on nothing is live and the policy holds no position, until a version is promoted. "
+            "Automatic promotions leave it flat."
+        )
+
+
+class RollBack(ChangeLive):
+    action, verb, danger = Deployment.Action.ROLL_BACK, "roll back", True
+    to: Deployment | None
+
+    def find(self, name: str = "", number: int | None = None, **parts: Any) -> None:
+        super().find(name, number)
+        wanted = self.request.POST.get("to") or self.request.GET.get("to") or ""
+        if wanted:
+            if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= 18):
+                raise Http404("There is no such deployment.")
+            self.to = live.shown().filter(policy=self.policy, pk=int(wanted)).first()
+            if self.to is None:
+                raise Http404("There is no such deployment.")
+        else:
+            self.to = rollback_target(self.policy, self.current.version if self.current else None)
+
+    def target(self) -> str:
+        return f"version {self.to.version.number}" if self.to and self.to.version else "flat"
+
+    def effect(self) -> str:
+        if self.to is None:
+            return f"{self.now()} Nothing else was live before, so there is nothing to go back to."
+        then = f"{self.target().capitalize()} decides" if self.to.version else "Nothing is live"
+        then = f"{then} from then on, as from {self.to.at:%Y-%m-%d %H:%M:%S} UTC, and automatic promotions leave it so."
+        return f"{self.now()} {then}"
+
+    def reason(self) -> str:
+        return f"Back from {f'version {self.live_number}' if self.live_number else 'flat'} to {self.target()}."
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"hidden": {"to": self.to.pk} if self.to else {}}
+
+    def change(self, reason: str, seen: int) -> Change:
+        return Change(self.action, reason, to=self.to, seen=seen)
