@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rl_training.core.evaluation.block_length import mean_block_length
 from rl_training.core.trading.accounting import FloatArray
 
 RESAMPLES, FEWEST_RESAMPLES = 10_000, 200
 # The most bars that one bootstrap draws in total, unless it needs more for its fewest resamples.
 _BOOTSTRAP_BARS = 20_000_000
-# A smaller standard deviation is rounding: the accounts are the same.
-_NO_DEVIATION = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def paired_differences(
     changes = np.diff(np.log(equity), axis=0)
     accounts, others = (np.array(columns, np.int64) for columns in zip(*pairs, strict=True))
     differences = changes[:, accounts] - changes[:, others]
-    block_length = math.ceil(max(_optimal_block_length(column) for column in differences.T))
+    block_length = math.ceil(max(mean_block_length(column) for column in differences.T))
     resamples = int(np.clip(_BOOTSTRAP_BARS // len(changes), FEWEST_RESAMPLES, RESAMPLES))
     means = np.empty((resamples, changes.shape[1]))
     bootstrap = StationaryBootstrap(block_length, changes, seed=seed)
@@ -77,15 +76,3 @@ def paired_differences(
         for (account, other), mean, low, high in zip(pairs, differences.mean(axis=0), *bounds, strict=True)
     )
     return Differences(tuple(found), block_length, resamples)
-
-
-def _optimal_block_length(differences: FloatArray) -> float:
-    """Return the optimal mean block length for the mean of a series; 1 for accounts that are the same."""
-    from arch.bootstrap import optimal_block_length
-
-    if differences.std() < _NO_DEVIATION:
-        return 1.0
-    # A series that is constant over its first or last bars has correlations of 0 / 0 there, which arch leaves out.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        length = float(optimal_block_length(differences)["stationary"].iloc[0])
-    return max(1.0, length) if math.isfinite(length) else len(differences) ** (1 / 3)
