@@ -169,6 +169,27 @@ def test_shortened_interval_counts_from_the_last_slot_though_it_made_no_run(hour
     assert unaccounted_in_test() == []
 
 
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        ({"next_slot": NOON + 2 * HOUR}, "does not begin at"),
+        ({"interval_minutes": 30}, "slots are missing between"),
+        ({"first_slot": NOON + 2 * HOUR, "last_slot": NOON + 2 * HOUR}, "is 2 times in the ledger"),
+        ({"outcome": "skipped", "reason": "disabled", "run": None, "lateness_seconds": None}, "is not in the ledger"),
+    ],
+)
+def test_broken_ledger_is_noticed_by_the_check_of_these_tests(hourly, broken, error):
+    slots.enqueue_due([hourly], NOON + 2 * HOUR)
+    SlotRange.objects.filter(outcome="ran").update(**broken)
+    assert error in " ".join(unaccounted_in_test())
+
+
+def test_next_slot_moved_past_the_ledger_is_noticed_by_the_check(hourly):
+    slots.enqueue_due([hourly], NOON)
+    PolicyStore.objects.update(next_run_at=NOON + 2 * HOUR)
+    assert "ends at" in " ".join(unaccounted_in_test())
+
+
 def test_slots_of_a_failed_insertion_are_not_accounted_for(hourly):
     queued_run(hourly)
     with pytest.raises(lifecycle.AlreadyActiveError):
