@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.admin.policy_pages import LIST, edit, form_data
+from tests.api_clients import user_of
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db
@@ -39,8 +40,8 @@ def test_revert_without_permission_is_refused(client, admin, policy):
     edit(admin, policy, interval_minutes=5)
     url = f"{LIST}{policy.pk}/history/{PolicyStore.history.earliest().pk}/"
     form = form_data(admin.get(url))
-    user = User.objects.create_user("viewer", is_staff=True)
-    user.groups.add(Group.objects.get(name="viewer"))
+    user = user_of("viewer")
+    User.objects.update(is_staff=True)
     client.force_login(user)
     assert client.get(url).status_code == 200
     assert client.post(url, form).status_code == 403
