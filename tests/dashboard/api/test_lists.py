@@ -227,6 +227,8 @@ def test_page_of_a_large_ledger_is_read_from_an_index(policy, viewer):
     SlotRange.objects.bulk_create(
         [SlotRange(first_slot=time, last_slot=time, next_slot=time + HOUR, **columns) for time in times]
     )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE rl_training_slotrange")
     following = viewer.get(SLOTS).json()["next"]
     with CaptureQueriesContext(connection) as queries:
         viewer.get(following)
