@@ -2,18 +2,21 @@
 
 from django.urls import path, register_converter
 
-from dashboard.charts.views import PolicyChart, RunChart, VersionChart
+from dashboard.charts.views import ComparisonChart, PolicyChart, RunChart, VersionChart
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
+from dashboard.pages.comparisons import CancelComparison, ComparisonListPage, ComparisonPage, NewComparisonPage
 from dashboard.pages.deploying.actions import GoFlat, Pin, Promote, RollBack, Unpin
 from dashboard.pages.deploying.decisions import Approve, Reject, Withdraw
 from dashboard.pages.deploying.history import DeploymentsPage
 from dashboard.pages.duplicate import DuplicatePage
 from dashboard.pages.overview import OverviewPage
-from dashboard.pages.policies import PolicyPage
+from dashboard.pages.policy.now import PolicyPage
+from dashboard.pages.policy.runs import PolicyRunsPage
+from dashboard.pages.policy.version import VersionPage
+from dashboard.pages.policy.versions import VersionListPage
 from dashboard.pages.runs import RunListPage, RunPage
 from dashboard.pages.settings import SettingsPage
-from dashboard.pages.versions import VersionPage
 from dashboard.url_names import PolicyName
 
 register_converter(PolicyName, "policy")
@@ -36,13 +39,20 @@ urlpatterns = [
     path("proposals/<int:proposal_id>/withdraw/", Withdraw.as_view(), name="withdraw-proposal"),
     path("policies/<policy:name>/duplicate/", DuplicatePage.as_view(), name="duplicate"),
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
+    path("policies/<policy:name>/runs/", PolicyRunsPage.as_view(), name="policy-runs"),
+    path("policies/<policy:name>/versions/", VersionListPage.as_view(), name="policy-versions"),
     path("policies/<policy:name>/versions/<int:number>/", VersionPage.as_view(), name="version"),
     path("runs/", RunListPage.as_view(), name="runs"),
     path("runs/<slug:run_id>/", RunPage.as_view(), name="run"),
     path("runs/<slug:run_id>/cancel/", CancelRun.as_view(), name="cancel-run"),
     path("runs/<slug:run_id>/charts/<slug:key>.json", RunChart.as_view(), name="run-chart"),
+    path("comparisons/", ComparisonListPage.as_view(), name="comparisons"),
+    path("comparisons/new/", NewComparisonPage.as_view(), name="new-comparison"),
+    path("comparisons/<slug:comparison_id>/", ComparisonPage.as_view(), name="comparison"),
+    path("comparisons/<slug:comparison_id>/cancel/", CancelComparison.as_view(), name="cancel-comparison"),
     path("alerts/", AlertListPage.as_view(), name="alerts"),
     path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
+    path("comparisons/<slug:comparison_id>/charts/<slug:key>.json", ComparisonChart.as_view(), name="comparison-chart"),
     path("charts/<policy:name>/<slug:key>.json", PolicyChart.as_view(), name="policy-chart"),
     path("charts/<policy:name>/versions/<int:number>/<slug:key>.json", VersionChart.as_view(), name="version-chart"),
 ]

@@ -167,6 +167,17 @@ TABLE: dict[str, Row] = {
     # Pages.
     "": page("/", GET="302 200 200 200"),
     "policies/<policy:name>/": page("/policies/rl_v3/", GET="302 200 200 200"),
+    "policies/<policy:name>/runs/": page("/policies/rl_v3/runs/", GET="302 200 200 200"),
+    "policies/<policy:name>/versions/": page("/policies/rl_v3/versions/", GET="302 200 200 200"),
+    "comparisons/": page("/comparisons/", GET="302 200 200 200"),
+    "comparisons/new/": page("/comparisons/new/", GET="302 200 200 200", POST="302 403 200 200"),
+    "comparisons/<slug:comparison_id>/": page(f"/comparisons/{COMPARISON}/", GET="302 200 200 200"),
+    "comparisons/<slug:comparison_id>/cancel/": page(
+        f"/comparisons/{COMPARISON}/cancel/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
+    ),
+    "comparisons/<slug:comparison_id>/charts/<slug:key>.json": page(
+        f"/comparisons/{COMPARISON}/charts/equity.json", GET="302 200 200 200"
+    ),
     "policies/<policy:name>/versions/<int:number>/": page("/policies/rl_v3/versions/1/", GET="302 200 200 200"),
     "runs/": page("/runs/", GET="302 200 200 200"),
     "runs/<slug:run_id>/": page(f"/runs/{FINISHED}/", GET="302 200 200 200"),

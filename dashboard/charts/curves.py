@@ -10,6 +10,7 @@ from typing import Any
 from dashboard.charts.runs import UNIT, many, spread
 from dashboard.charts.runs import episodes as chart_of_rewards
 from dashboard.charts.series import FORMS, Chart, Form, Series, Value, drawable, drawn
+from dashboard.templatetags.figures import figure
 from rl_training.models import TrainingRun
 
 
@@ -38,7 +39,7 @@ METRICS = {
     "policy_loss": Metric("Policy loss", "The clipped objective of the policy with its sign reversed."),
     "value_loss": Metric("Value loss", "The mean square error of the critic, in scaled rewards."),
 }
-EPISODES = "episodes"
+EPISODES, HELD_OUT = "episodes", "held-out"
 
 
 def charts_of(run: TrainingRun) -> dict[str, Chart]:
@@ -47,8 +48,10 @@ def charts_of(run: TrainingRun) -> dict[str, Chart]:
     if curve is None and run.finished_at is not None:
         # A run of an older release stored the rewards of its episodes alone.
         return {EPISODES: chart_of_rewards([run.episode_rewards])} if run.episode_rewards else {}
-    rewards, metrics = _part(curve, EPISODES), _part(curve, "iterations")
-    found = {EPISODES: _chart("Training reward of each episode", UNIT, "figure", rewards, "reward", "episode")}
+    rewards, metrics, measured = _part(curve, EPISODES), _part(curve, "iterations"), _part(curve, "held_out")
+    # A run of an older release, or one that trains on all bars, has none.
+    found = {HELD_OUT: _held_out(measured)} if measured["x"] or run.finished_at is None else {}
+    found |= {EPISODES: _chart("Training reward of each episode", UNIT, "figure", rewards, "reward", "episode")}
     for name, metric in METRICS.items():
         found[name] = _chart(metric.title, metric.meaning, metric.form, metrics, name, "iteration")
     return found
@@ -72,6 +75,24 @@ def _chart(title: str, meaning: str, form: Form, part: dict[str, Any], key: str,
     label = "Reward" if entry == "episode" else title
     series = (Series(label, values, key=key),)
     return Chart(title, summary, entry.capitalize(), places, series, form, x_form="count", x_key=entry)
+
+
+def _held_out(part: dict[str, Any]) -> Chart:
+    """Return the chart of the training and the held-out reward of the run's policy while it learns."""
+    places = part["x"]
+    training, held_out = (_values(part.get(name), len(places)) for name in ("training_reward", "held_out_reward"))
+    ends = [values[-1] for values in (training, held_out) if values]
+    newest = "Training {}, held-out {} at the end.".format(*map(figure, ends)) if ends else "Nothing is measured yet."
+    meaning = (
+        "Log returns of an episode, after costs: of drawn actions on training bars, of the most probable actions on "
+        "held-out bars. The curve selects nothing."
+    )
+    series = (
+        Series("Training", training, colour="third", spans=True, key="training_reward"),
+        Series("Held-out", held_out, spans=True, key="held_out_reward"),
+    )
+    title = "Training and held-out reward"
+    return Chart(title, f"{newest} {meaning}", "Iteration", places, series, x_form="count", x_key="iteration")
 
 
 def _part(curve: Any, name: str) -> dict[str, Any]:

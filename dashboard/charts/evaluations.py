@@ -51,7 +51,7 @@ def shown(evaluation: Any) -> ShownEvaluation | None:
     if not isinstance(evaluation, dict) or not evaluation:
         return None
     accounts = _accounts(evaluation)
-    rows = [(label, *(_text(account.get(key), form) for account in accounts)) for key, label, form in METRICS]
+    rows = [(label, *(metric_text(account.get(key), form) for account in accounts)) for key, label, form in METRICS]
     dates = [time[:10] for time in _list(evaluation.get("timestamps")) if isinstance(time, str)]
     bars = evaluation.get("bars")
     return ShownEvaluation(
@@ -66,8 +66,8 @@ def charts(evaluation: Any) -> dict[str, Chart]:
     """Return the charts of equity and drawdown; empty when the policy's own curve is missing."""
     if not isinstance(evaluation, dict):
         return {}
-    times = _times(evaluation.get("timestamps"))
-    curves = [_numbers(account.get("equity_curve")) for account in _accounts(evaluation)]
+    times = times_of(evaluation.get("timestamps"))
+    curves = [numbers_of(account.get("equity_curve")) for account in _accounts(evaluation)]
     shown = [
         (label, colour, curve)
         for (colour, label), curve in zip(ACCOUNTS, curves, strict=True)
@@ -120,7 +120,7 @@ def _accounts(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     return [_mapping(account) for account in (evaluation, evaluation.get("buy_and_hold"), evaluation.get("flat"))]
 
 
-def _times(stamps: Any) -> list[float]:
+def times_of(stamps: Any) -> list[float]:
     """Return the timestamps in seconds since 1970; empty when any of them is unreadable."""
     try:
         return [datetime.fromisoformat(stamp).timestamp() for stamp in _list(stamps)]
@@ -128,10 +128,11 @@ def _times(stamps: Any) -> list[float]:
         return []
 
 
-def _text(value: Any, form: Any) -> str:
+def metric_text(value: Any, form: Any) -> str:
+    """Return a metric as text; `form` is that in `METRICS`."""
     if form is not None:
         return str(form(value))
-    bounds = _numbers(value)
+    bounds = numbers_of(value)
     return f"{figure(bounds[0])} to {figure(bounds[1])}" if len(bounds) == 2 else MISSING
 
 
@@ -143,7 +144,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _numbers(value: Any) -> list[float]:
+def numbers_of(value: Any) -> list[float]:
     """Return the list; empty when a chart cannot show any of its values."""
     found = _list(value)
     return found if all(drawable(number) for number in found) else []

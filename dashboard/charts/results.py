@@ -1,5 +1,6 @@
 """The held-out results of policy versions: read, compared in words, and drawn over versions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +13,9 @@ from dashboard.charts.series import Chart, Colour, Value, drawn
 from dashboard.templatetags.figures import percent
 from rl_training.models import PolicyVersion
 
-# The chart and the table of a policy show so many of its newest versions.
-VERSIONS_CHARTED, VERSIONS_LISTED = 200, 6
+# The charts of a policy show so many of its newest versions.
+VERSIONS_CHARTED = 200
+EPISODE_LENGTH = "run__config__environment__episode_length"
 COLUMNS = (
     "number",
     "created_at",
@@ -96,6 +98,51 @@ def result_of(row: Mapping[str, Any]) -> Result:
         hold=drawn(row["buy_and_hold_return"]),
         flat=drawn(row["flat_return"]),
     )
+
+
+def result_of_version(version: PolicyVersion) -> Result:
+    """Return the result of a version, without the reward of its run."""
+    row = {name: getattr(version, name) for name in COLUMNS if "__" not in name}
+    return result_of(row | {"run__avg_reward": None})
+
+
+def rewards(policy: int) -> Chart:
+    """Return the chart of the training and the held-out rewards of the newest versions of the policy with this id.
+
+    Both are log returns in basis points per bar: the mean of the episodes of the run, and of the bars of the
+    evaluation. No line joins versions of different markets.
+    """
+    columns = ("number", "market", "held_out_bars", "held_out_return", "run__avg_reward", EPISODE_LENGTH)
+    newest = PolicyVersion.objects.filter(policy=policy).order_by("-number").values_list(*columns)[:VERSIONS_CHARTED]
+    rows = list(newest)[::-1]
+    markets = [market for _, market, *_ in rows]
+    training = [_per_bar(reward, length) for *_, reward, length in rows]
+    later = [_per_bar(_log(found), bars) for _, _, bars, found, *_ in rows]
+    lines: tuple[tuple[str, list[Value], tuple[Colour, ...]], ...] = (
+        ("Training", training, ("third", "fourth", "quiet")),
+        ("Held-out", later, ("policy", "reference")),
+    )
+    series = [one for label, values, colours in lines for one in by_market(label, values, markets, "line", colours)]
+    both = [pair for pair in zip(training, later, strict=True) if None not in pair]
+    summary = (
+        "Log return in basis points per bar, after costs: mean of the training episodes, mean of the held-out bars."
+    )
+    if both:
+        first, last = (f"{pair[0]:.3g} and {pair[1]:.3g}" for pair in (both[0], both[-1]))
+        summary = f"Training and held-out: {last} in the newest version, {first} in the oldest one shown. {summary}"
+    numbers = [number for number, *_ in rows]
+    title = "Training and held-out reward of each version, bp per bar"
+    return Chart(title, summary, "Version", numbers, tuple(series), x_form="count")
+
+
+def _per_bar(value: Value, bars: Any) -> Value:
+    """Return a log return over so many bars in basis points per bar; None when either is unknown."""
+    known = drawn(value) is not None and isinstance(bars, int) and bars > 0
+    return drawn(1e4 * value / bars) if known and value is not None else None
+
+
+def _log(total_return: Value) -> Value:
+    return math.log1p(total_return) if total_return is not None and total_return > -1 else None
 
 
 def held_out(results: Sequence[Result]) -> Chart:

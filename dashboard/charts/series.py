@@ -9,7 +9,19 @@ from dashboard.templatetags.figures import figure, is_number, percent, seconds
 
 Form = Literal["figure", "seconds", "percent", "count"]
 Style = Literal["line", "points", "bars", "marks"]
-Colour = Literal["policy", "reference", "third", "fourth", "quiet", "bad"]
+Colour = Literal[
+    "policy",
+    "reference",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "quiet",
+    "bad",
+]
 Value = float | None
 
 TABLE_ROWS = 100

@@ -8,11 +8,11 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
-from dashboard.charts import evaluations, results
+from dashboard.charts import comparisons, evaluations, results
 from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
-from rl_training.models import PolicyStore, PolicyVersion
+from rl_training.models import Comparison, PolicyStore, PolicyVersion
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -32,17 +32,19 @@ class PolicyChart(ChartData):
     permission_required = "rl_training.view_trainingrun"
 
     def chart(self, name: str = "", key: str = "", **_: Any) -> Chart:
-        if key == "held-out":
-            return self.held_out(name)
+        if key in ("held-out", "versions"):
+            return self.of_versions(name, key)
         runs = runs_of(name)
         if key not in CHARTS or not (runs or PolicyStore.objects.filter(name=name).exists()):
             raise Http404(f"There is no chart {key} of a policy {name}.")
         return CHARTS[key](runs)
 
-    def held_out(self, name: str) -> Chart:
+    def of_versions(self, name: str, key: str) -> Chart:
         policy = PolicyStore.objects.filter(name=name).values_list("pk", flat=True).first()
         if policy is None:
             raise Http404(f"There is no policy {name}.")
+        if key == "versions":
+            return results.rewards(policy)
         return results.held_out(results.newest_results([policy], results.VERSIONS_CHARTED).get(policy, []))
 
 
@@ -64,4 +66,15 @@ class VersionChart(ChartData):
         found = evaluations.charts(stored.values_list("evaluation", flat=True).first())
         if key not in found:
             raise Http404(f"There is no chart {key} of version {number} of a policy {name}.")
+        return found[key]
+
+
+class ComparisonChart(ChartData):
+    permission_required = "rl_training.view_comparison"
+
+    def chart(self, comparison_id: str = "", key: str = "", **_: Any) -> Chart:
+        stored = Comparison.objects.filter(comparison_id=comparison_id).values_list("result", flat=True).first()
+        found = comparisons.charts_of(stored)
+        if key not in found:
+            raise Http404(f"There is no chart {key} of a comparison {comparison_id}.")
         return found[key]

@@ -113,9 +113,16 @@ class Comparison(models.Model):
         return self.comparison_id
 
     def compared(self) -> models.QuerySet[PolicyVersion]:
-        """Select the compared versions in their order, with their policies and runs, without what is large."""
+        """Select the compared versions in their order, without what is large.
+
+        Adds `config` and `data`, the config of the run that made the version and the summary of its market.
+        """
         versions = PolicyVersion.objects.filter(comparedversion__comparison=self).order_by("comparedversion__place")
-        return versions.select_related("policy").defer("evaluation").annotate(config=F("run__config"))
+        return (
+            versions.select_related("policy")
+            .defer("evaluation")
+            .annotate(config=F("run__config"), data=F("run__market_summary"))
+        )
 
 
 class ComparedVersion(models.Model):

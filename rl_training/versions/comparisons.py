@@ -33,6 +33,7 @@ log = structlog.get_logger(__name__)
 TASK = "rl_training.tasks.compare_versions"
 # Each account is a line of one chart, and more are not told apart.
 FEWEST_VERSIONS, MOST_VERSIONS = 2, 8
+SELECT = f"Select {FEWEST_VERSIONS} to {MOST_VERSIONS} different versions."
 
 Status = Comparison.Status
 
@@ -47,16 +48,13 @@ def request(versions: Sequence[PolicyVersion], *, user: Any = None, send_message
     The first version is the one whose costs all others are given. Raises `CannotCompareError`.
     """
     ids = [version.pk for version in versions]
-    if not FEWEST_VERSIONS <= len(set(ids)) == len(ids) <= MOST_VERSIONS:
-        raise CannotCompareError(f"Select {FEWEST_VERSIONS} to {MOST_VERSIONS} different versions.")
+    if len(set(ids)) != len(ids):
+        raise CannotCompareError(SELECT)
     with transaction.atomic():
         # Locked, so that the weights of a version are not removed while it becomes a compared one.
         locked = PolicyVersion.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
-        found = {version.pk: version for version in locked.select_related("policy", "run").defer("evaluation")}
-        for version in found.values():
-            if version.weights_removed_at is not None:
-                raise CannotCompareError(f"The weights of {version} were removed.")
-        market = common_market([found[pk] for pk in ids])
+        check(list(locked.select_related("policy", "run").defer("evaluation")))
+        market = common_market(versions)
         active = Comparison.objects.of_versions(ids).active().first()
         if active is not None:
             return active
@@ -67,6 +65,16 @@ def request(versions: Sequence[PolicyVersion], *, user: Any = None, send_message
         if send_message:
             after_commit(lambda: _send([comparison]))
     return comparison
+
+
+def check(versions: Sequence[PolicyVersion]) -> None:
+    """Raise `CannotCompareError` unless these versions can be compared, as far as it is known before."""
+    if not FEWEST_VERSIONS <= len(versions) <= MOST_VERSIONS:
+        raise CannotCompareError(SELECT)
+    for version in versions:
+        if version.weights_removed_at is not None:
+            raise CannotCompareError(f"The weights of {version} were removed.")
+    common_market(versions)
 
 
 def common_market(versions: Sequence[PolicyVersion]) -> MarketConfig:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from django.db.models import Q
 
 from rl_training.models import PolicyVersion
+from rl_training.models.columns import large_run_columns
 from rl_training.runs.triggering import LAST_VERSION
 
+# Of a run, only the config is needed.
+LARGE = [name for name in large_run_columns("run") if name != "run__config"]
 FORM = "POLICY:NUMBER, such as rl_v3:12"
 
 
@@ -23,7 +26,7 @@ def parse(text: str) -> tuple[str, int]:
 
 
 def find_versions(names: Sequence[tuple[str, int]]) -> list[PolicyVersion]:
-    """Return the versions of these policies and numbers in this order, without their evaluations.
+    """Return the versions of these policies and numbers in this order with their runs, without what is large.
 
     Raises `UnknownVersionError` that names the first one that does not exist.
     """
@@ -31,7 +34,11 @@ def find_versions(names: Sequence[tuple[str, int]]) -> list[PolicyVersion]:
     for policy, number in names:
         if "\0" not in policy and 0 < number <= LAST_VERSION:
             wanted |= Q(policy__name=policy, number=number)
-    versions = PolicyVersion.objects.select_related("policy").defer("evaluation").filter(wanted) if wanted else []
+    versions = (
+        PolicyVersion.objects.select_related("policy", "run").defer("evaluation", *LARGE).filter(wanted)
+        if wanted
+        else []
+    )
     found = {(version.policy.name, version.number): version for version in versions}
     for policy, number in names:
         if (policy, number) not in found:

@@ -101,7 +101,7 @@ def _compare(comparison: Comparison, check: Callable[[], None]) -> dict[str, Any
     market = load_market(config, root=settings.MARKET_DATA_ROOT, until=comparison.started_at, on_page=check)
     # The computation must not hold a connection that it does not use.
     connection.close()
-    found = compare(policies, market, on_progress=check)
+    found = compare(policies, market, config, on_progress=check)
     first, last = found.span
     return {
         "result": found.as_dict(),

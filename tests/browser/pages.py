@@ -37,6 +37,8 @@ def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
     return {
         "overview": "/",
         "policy": f"/policies/{policy}/",
+        "policy-versions": f"/policies/{policy}/versions/",
+        "policy-runs": f"/policies/{policy}/runs/",
         "settings": f"/policies/{policy}/settings/",
         "train-question": f"/policies/{policy}/train/",
         "disable-question": f"/policies/{policy}/disable/",
@@ -46,6 +48,9 @@ def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
         "alerts": "/alerts/",
         "acknowledge-question": f"/alerts/{stored['alert']}/acknowledge/",
         "version": f"/policies/{policy}/versions/{stored['version']}/",
+        "comparisons": "/comparisons/",
+        "comparison": f"/comparisons/{stored['comparison']}/",
+        "compare-question": f"/comparisons/new/?version={policy}:2&version={policy}:1",
         "not-found": "/policies/nobody/",
         "api": "/api/docs/",
     }

@@ -22,6 +22,7 @@ from rest_framework.authtoken.models import Token  # noqa: E402
 from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
 from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
+from rl_training.versions import comparisons  # noqa: E402
 from tests.browser.names import (  # noqa: E402
     HOSTILE,
     LIVE,
@@ -32,11 +33,11 @@ from tests.browser.names import (  # noqa: E402
     ROLLED_BACK,
     UNTRAINED,
 )
+from tests.random_results import POINTS, curve, evaluation  # noqa: E402
 
 # An episode of a run with these settings takes some hundredths of a second.
 SMALL = EnvironmentConfig(episode_length=64)
 QUICK = PPOConfig(num_envs=4, rollout_length=16, minibatch_size=64, hidden_sizes=[8], epochs=1, device="cpu")
-POINTS = 250
 SINCE_LAST_SLOT = timedelta(minutes=10)
 ERROR = "prices.csv, row 7: close is above high"
 TRACEBACK = f"Traceback (most recent call last):\n  ...\nMarketDataError: {ERROR}"
@@ -64,6 +65,7 @@ def store(rows: str) -> dict[str, Any]:
         "version": version,
         "failed": failed,
         "alert": alert,
+        "comparison": store_comparison(history),
         "hostile": store_hostile() if rows == "hostile" else [],
     }
 
@@ -190,6 +192,24 @@ def store_alerts(history: PolicyStore, live: PolicyStore) -> int:
     return alert.pk
 
 
+def store_comparison(policy: PolicyStore) -> str:
+    """Store a comparison of the policy's first two versions with a result, and return its id."""
+    versions = list(policy.versions.order_by("number").select_related("run")[:2])
+    comparison = comparisons.request(versions, send_message=False)
+    claimed = comparisons.claim(comparison.comparison_id)
+    assert claimed is not None
+    found = evaluation(random.Random(7))
+    others = {"buy and hold": found["buy_and_hold"], "flat": found["flat"]}
+    accounts = [{"name": str(version), "reference": False} | found for version in versions]
+    accounts += [{"name": name, "reference": True} | account for name, account in others.items()]
+    difference = {"account": 0, "other": 1, "mean": 0.00012, "low": -0.00003, "high": 0.00027}
+    result = {"bars": POINTS - 1, "accounts": accounts, "differences": [difference], "costs": {"fee": 0.0005}}
+    result |= {"timestamps": found["timestamps"], "resamples": 10_000, "block_length": 3}
+    bars = {"bars": POINTS - 1, "bars_first": timezone.now(), "bars_last": timezone.now(), "bars_digest": "ef" * 32}
+    comparisons.succeed(claimed, {"result": result, **bars})
+    return str(comparison)
+
+
 def config(hour: int) -> dict[str, Any]:
     """Return the config of the run so many hours ago; one setting changed 20 hours ago."""
     gamma = 0.99 if hour > 20 else 0.995
@@ -199,53 +219,6 @@ def config(hour: int) -> dict[str, Any]:
         "market": {"source": "sp500"},
         "environment": SMALL.model_dump(mode="json"),
         "ppo": QUICK.model_dump(mode="json") | {"gamma": gamma},
-    }
-
-
-def curve(rewards: list[float], chance: random.Random) -> dict[str, Any]:
-    """Return the curve of a run with these episode rewards, of 20 iterations each."""
-    iterations = range(1, 20 * len(rewards) + 1)
-    return {
-        "episodes": {"x": [*range(1, len(rewards) + 1)], "reward": rewards, "width": 1},
-        "iterations": {
-            "x": [*iterations],
-            "entropy": [1.09 - 0.004 * number for number in iterations],
-            "approx_kl": [abs(chance.gauss(0.008, 0.002)) for _ in iterations],
-            "clip_fraction": [abs(chance.gauss(0.1, 0.02)) for _ in iterations],
-            "explained_variance": [1 - 1 / (1 + number / 10) for number in iterations],
-            "policy_loss": [chance.gauss(-0.003, 0.001) for _ in iterations],
-            "value_loss": [0.6 / (1 + number / 20) + abs(chance.gauss(0, 0.02)) for number in iterations],
-            "width": 1,
-        },
-    }
-
-
-def evaluation(chance: random.Random) -> dict[str, Any]:
-    def account(drift: float, deviation: float) -> dict[str, Any]:
-        curve = [1.0]
-        for _ in range(POINTS - 1):
-            curve.append(curve[-1] * (1 + chance.gauss(drift, deviation)))
-        return {
-            "total_return": curve[-1] - 1,
-            "sharpe": 0.8,
-            "sharpe_interval": [-0.4, 1.9],
-            "sortino": 1.1,
-            "max_drawdown": 0.12,
-            "turnover": 14.2,
-            "time_in_market": 0.7,
-            "costs_paid": 0.01,
-            "hit_rate": 0.53,
-            "equity_curve": curve,
-        }
-
-    start = timezone.now() - timedelta(days=POINTS)
-    flat = dict.fromkeys(("total_return", "max_drawdown", "turnover", "time_in_market", "costs_paid"), 0.0)
-    return account(0.0006, 0.006) | {
-        "bars": POINTS - 1,
-        "annualisation": 252.0,
-        "timestamps": [f"{start + timedelta(days=day):%Y-%m-%dT00:00:00Z}" for day in range(POINTS)],
-        "buy_and_hold": account(0.0003, 0.01),
-        "flat": flat | {"equity_curve": [1.0] * POINTS},
     }
 
 

@@ -52,10 +52,11 @@ def test_login_opens_the_page_that_required_it(open_page):
 
 
 def test_progress_of_a_run_is_shown_live_to_its_end(open_page, system):
-    page = open_page(POLICY)
-    before = page.locator("#charts figure.chart [data-summary]").first.inner_text()
+    page, runs = open_page(POLICY), open_page(f"{POLICY}runs/")
+    before = runs.locator("#charts figure.chart [data-summary]").first.inner_text()
     train_now(page)
     mark(page)
+    mark(runs)
     episode = page.locator("#state [data-episode]")
     expect(episode).not_to_have_text("0", timeout=AT_FIRST)
     first = int(episode.inner_text())
@@ -63,11 +64,12 @@ def test_progress_of_a_run_is_shown_live_to_its_end(open_page, system):
     assert 0 < first < LIVE_EPISODES
     expect(episode).to_have_count(0, timeout=SOON)
     expect(page.locator("#state")).to_contain_text("succeeded")
-    expect(page.locator("#charts figure.chart [data-summary]").first).not_to_have_text(before)
+    expect(runs.locator("#charts figure.chart [data-summary]").first).not_to_have_text(before)
     run = system.runs(LIVE)[-1]
     assert (run["status"], run["episodes_done"]) == ("succeeded", LIVE_EPISODES)
-    expect(page.locator("#runs")).to_contain_text(run["run_id"])
+    expect(runs.locator("#runs")).to_contain_text(run["run_id"])
     assert is_marked(page)
+    assert is_marked(runs)
 
 
 def test_charts_of_a_run_grow_while_it_trains(open_page, system):
@@ -77,14 +79,16 @@ def test_charts_of_a_run_grow_while_it_trains(open_page, system):
     run = system.runs(LIVE)[-1]["run_id"]
     page.goto(f"/runs/{run}/")
     mark(page)
-    expect(page.locator("figure.chart")).to_have_count(7)
+    expect(page.locator("figure.chart")).to_have_count(8)
     pictures = page.locator("figure.chart canvas")
-    expect(pictures).to_have_count(7, timeout=AT_FIRST)
+    expect(pictures).to_have_count(8, timeout=AT_FIRST)
     expect(page.locator("#run .outcome")).to_have_text("succeeded", timeout=SOON)
-    expect(page.locator("figure.chart [data-summary]").first).to_contain_text(f"{LIVE_EPISODES} episodes. Newest")
+    expect(page.locator("figure.chart [data-summary]").first).to_contain_text("at the end. Log returns of an episode")
+    rewards = page.locator("figure.chart").nth(1)
+    expect(rewards.locator("[data-summary]")).to_contain_text(f"{LIVE_EPISODES} episodes. Newest")
     # The tables are fetched again too.
-    page.locator("figure.chart").first.get_by_text("Table").click()
-    expect(page.locator("figure.chart details tbody th").first).to_have_text(str(LIVE_EPISODES))
+    rewards.get_by_text("Table").click()
+    expect(rewards.locator("details tbody th").first).to_have_text(str(LIVE_EPISODES))
     assert is_marked(page)
 
 

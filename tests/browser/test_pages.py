@@ -16,7 +16,10 @@ AXE = {
     "preload": False,
 }
 QUESTIONS = ("train-question", "disable-question", "acknowledge-question")
-PAGES = ("overview", "policy", "settings", "runs", "run", "failed-run", "alerts", "version", "not-found", "api")
+PAGES = (
+    *("overview", "policy", "policy-versions", "policy-runs", "settings", "runs", "run", "failed-run", "alerts"),
+    *("version", "comparisons", "comparison", "compare-question", "not-found", "api"),
+)
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 LIVE_PAGES = {
     "live-policy": f"/policies/{ROLLED_BACK}/",
@@ -77,19 +80,23 @@ def test_each_config_field_in_the_admin_has_a_label(open_page, system, complaint
 
 
 def test_charts_are_drawn_and_described(open_page):
-    page = open_page("/policies/trend_daily/")
+    page = open_page("/policies/trend_daily/versions/")
     wait_until_drawn(page)
     pictures = page.get_by_role("img").filter(has=page.locator("canvas"))
-    assert pictures.count() == 7
-    assert "Held-out return of each version. 2 versions" in pictures.first.get_attribute("aria-label")
-    assert "Training reward of each run. The last 60 finished runs" in pictures.nth(1).get_attribute("aria-label")
+    assert pictures.count() == 2
+    assert "Training and held-out reward of each version" in pictures.first.get_attribute("aria-label")
+    assert "Held-out return of each version. 2 versions" in pictures.nth(1).get_attribute("aria-label")
+    page.get_by_role("link", name="Runs").last.click()
+    wait_until_drawn(page)
+    assert pictures.count() == 6
+    assert "Training reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
     first = page.locator("#charts figure.chart").first
     first.get_by_text("Table").click()
     assert first.locator("details tr").count() == 61
 
 
 def test_chart_of_a_single_run_spans_two_hours(open_page):
-    page = open_page(f"/policies/{LONG}/")
+    page = open_page(f"/policies/{LONG}/runs/")
     wait_until_drawn(page)
     page.evaluate(KEEP_PLOTS)
     page.emulate_media(color_scheme="dark")
@@ -99,7 +106,7 @@ def test_chart_of_a_single_run_spans_two_hours(open_page):
 
 
 def test_page_without_javascript_shows_chart_tables(open_page):
-    page = open_page("/policies/trend_daily/", java_script_enabled=False)
+    page = open_page("/policies/trend_daily/runs/", java_script_enabled=False)
     first = page.locator("#charts figure.chart").first
     assert "The last 60 finished runs" in first.inner_text()
     first.get_by_text("Table").click()
@@ -116,7 +123,7 @@ def test_stored_markup_is_text_on_every_page(open_page, system, index):
     visited = [page.url]
     wait_until_drawn(page)
     assert text in page.locator("h1").inner_text()
-    for path in ("/", "/runs/", f"/runs/{run}/"):
+    for path in ("/", "/runs/", f"/runs/{run}/", visited[0] + "versions/"):
         page.goto(path)
         assert text in page.locator("main").inner_text()
     page.get_by_role("link", name="version 1").first.click()
@@ -128,7 +135,7 @@ def test_stored_markup_is_text_on_every_page(open_page, system, index):
     assert page.evaluate("window.hacked") is None
 
 
-@pytest.mark.parametrize("name", ["overview", "policy", "runs", "alerts"])
+@pytest.mark.parametrize("name", ["overview", "policy-runs", "comparisons", "runs", "alerts"])
 def test_row_of_a_list_is_a_short_card_on_a_phone(open_page, system, name):
     page = open_page(page_urls(system)[name], viewport=WIDTHS["phone"])
     rows = page.locator("table.stacks tbody tr")

@@ -5,6 +5,8 @@
 (() => {
   const REFRESH_WHILE_LIVE = 60000;
   const REFRESH_WHILE_NOT = 5000;
+  // While the page has an element marked data-waits. The page is loaded anew once the element is gone.
+  const REFRESH_WHILE_WAITING = 1500;
   // Milliseconds. A random delay keeps many browsers from sending requests at the same time.
   const SPREAD = 700;
   const NEW_STREAM_AFTER = 10000;
@@ -39,8 +41,10 @@
     refreshAt = Date.now();
     const found = sections();
     if (!found.length || document.hidden || !window.htmx) return;
+    const waited = document.querySelector("[data-waits]");
     const selectOOB = ["shown-at", ...found.map((section) => section.id)].map((id) => `#${CSS.escape(id)}:outerMorph`).join(",");
     await htmx.ajax("GET", location.pathname + location.search, { target: document.body, swap: "none", selectOOB });
+    if (waited && !document.querySelector("[data-waits]")) location.reload();
   }
 
   function refreshSoon() {
@@ -48,6 +52,7 @@
   }
 
   function refreshInterval() {
+    if (document.querySelector("[data-waits]")) return REFRESH_WHILE_WAITING;
     return stream?.readyState === EventSource.OPEN ? REFRESH_WHILE_LIVE : REFRESH_WHILE_NOT;
   }
 

@@ -10,10 +10,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.evaluation.backtest import POLICY, Backtest, Policy, run_backtest
+from rl_training.core.evaluation.backtest import Backtest, Policy, run_backtest
 from rl_training.core.evaluation.evaluation import Performance, curve_points, performances, stamps
 from rl_training.core.evaluation.paired import Differences, paired_differences
+from rl_training.core.evaluation.references import best_targets, rule_targets
 from rl_training.core.market.bars import MarketData
+from rl_training.core.market_config import MarketConfig
+from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics, longest_window
 from rl_training.core.trading.observation import Observer
 
@@ -21,8 +24,6 @@ from rl_training.core.trading.observation import Observer
 FEWEST_BARS = 50
 # The settings of the environment that all accounts of a comparison share.
 COSTS = ("fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
-# Names by the account in each policy's backtest.
-REFERENCES = {1: "buy and hold", 2: "flat"}
 
 
 class ComparisonError(ValueError):
@@ -86,35 +87,42 @@ class Comparison:
 def compare(
     policies: Sequence[ComparedPolicy],
     market: MarketData,
+    source: MarketConfig | None = None,
     *,
     seed: int = 0,
     on_progress: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Compare two or more policies, buy and hold, and flat, on the bars of `market` after all of them were trained.
+    """Compare two or more policies and reference rules on the bars of `market` after all of them were trained.
 
     Every account decides first at the same bar: after the last bar that any policy was trained on lies a gap of the
     longest feature window. Every account trades at the costs of the first policy; features and positions are each
-    policy's own. `on_progress` is called again and again. The result depends on the arguments alone.
+    policy's own. `source` is the config of the market, from which the best rule on a planted market follows.
+    `on_progress` is called again and again. The result depends on the arguments alone.
 
     Raises ComparisonError when too few bars are left, or when the positions of a policy cannot be traded at the costs.
     """
     first = _first_decision(policies, market)
     costs = {name: getattr(policies[0].environment, name) for name in COSTS}
+    rules = _rules(market, _with_costs(policies[0], costs), source, first)
     backtests = []
-    for compared in policies:
+    for number, compared in enumerate(policies):
         config = _with_costs(compared, costs)
-        bars = market[first - longest_window(config.features) :]
+        begin = first - longest_window(config.features)
+        bars = market[begin:]
         observer = Observer(bars, config, compared.statistics)
-        rules = [np.ones(len(bars)), np.zeros(len(bars))]
-        backtests.append(run_backtest(compared.policy, bars, config, observer, rules, on_progress))
+        # The rules trade beside the first policy alone: beside each, they would do the same.
+        targets = [target[begin:] for target in rules.values()] if number == 0 else []
+        backtests.append(run_backtest(compared.policy, bars, config, observer, targets, on_progress))
     joined = _joined(backtests)
+    if not np.isfinite(joined.equity).all():
+        raise ComparisonError("equity is more than a number can hold; compare versions with smaller positions")
     traded = market[first:]
     points = curve_points(joined.equity)
     accounts = range(joined.equity.shape[1])
     versions, references = accounts[: len(policies)], accounts[len(policies) :]
     pairs = [*combinations(versions, 2), *((version, other) for version in versions for other in references)]
     return Comparison(
-        names=(*(compared.name for compared in policies), *REFERENCES.values()),
+        names=(*(compared.name for compared in policies), *rules),
         policies=len(policies),
         performances=tuple(performances(joined, traded.bars_per_year, points, on_progress)),
         differences=paired_differences(joined.equity, pairs, seed=seed, on_progress=on_progress),
@@ -151,14 +159,23 @@ def _with_costs(compared: ComparedPolicy, costs: dict[str, float]) -> Environmen
         raise ComparisonError(f"{compared.name} cannot trade at the costs of the first version: {reason}") from error
 
 
+def _rules(
+    market: MarketData, config: EnvironmentConfig, source: MarketConfig | None, first: int
+) -> dict[str, FloatArray]:
+    """Return the target positions, [T], of each reference rule by its name."""
+    rules = rule_targets(market, config)
+    best = None if source is None else best_targets(source, market, config, first)
+    if best is not None:
+        rules["best_possible"] = best
+    return {name.replace("_", " "): targets for name, targets in rules.items()}
+
+
 def _joined(backtests: Sequence[Backtest]) -> Backtest:
-    """Return the policies' accounts of all backtests, and the references' accounts, which are the same in each."""
-    columns = [[POLICY]] * len(backtests)
-    columns[0] = [POLICY, *REFERENCES]
-    order = [0, *range(1 + len(REFERENCES), len(REFERENCES) + len(backtests)), *range(1, 1 + len(REFERENCES))]
+    """Return the policies' accounts of all backtests, then the references' accounts, which the first one has."""
+    first, *others = backtests
     fields = (
-        np.concatenate([field[:, chosen] for field, chosen in zip(of_field, columns, strict=True)], axis=1)[:, order]
-        for of_field in zip(*backtests, strict=True)
+        np.concatenate([own[:, :1], *(field[:, :1] for field in of_others), own[:, 1:]], axis=1)
+        for own, *of_others in zip(first, *others, strict=True)
     )
     return Backtest(*fields)
 

@@ -19,6 +19,11 @@ from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED
 from tests.api_clients import client_of, user_of
 from tests.stored import skip_slots
 
+RESULT = {
+    "accounts": [{"name": name, "reference": False, "equity_curve": [1.0, 1.1]} for name in ("a", "b")],
+    "timestamps": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"],
+}
+
 
 @pytest.fixture
 def operator(policy: PolicyStore) -> Client:
@@ -46,7 +51,7 @@ def rows(db: None, redis_server: None) -> None:
     version = PolicyVersion.objects.create(pk=KEY, policy=policy, number=1, run=run, sha256="ab", evaluation=evaluation)
     second = TrainingRun.objects.create(policy=policy, trigger="schedule", episodes=2, config={"market": {}}, **ended)
     promoted = PolicyVersion.objects.create(policy=policy, number=2, run=second, sha256="ab", evaluation=evaluation)
-    comparison = Comparison.objects.create(comparison_id=COMPARISON, size=2, market="sp500")
+    comparison = Comparison.objects.create(comparison_id=COMPARISON, size=2, market="sp500", result=RESULT)
     for place, one in enumerate((version, promoted)):
         ComparedVersion.objects.create(comparison=comparison, version=one, place=place)
     change = {"policy": policy, "action": "promote", "actor": "user", "reason": "It is better."}

@@ -35,6 +35,22 @@ def test_run_has_a_chart_of_its_episodes_and_of_each_metric():
     assert found["clip_fraction"].rows == [["4", "12.50 %"], ["2", "50.00 %"]]
 
 
+def test_training_and_held_out_rewards_are_charted_side_by_side():
+    measured = {"x": [3, 6], "training_reward": [0.5, 0.75], "held_out_reward": [0.25, None], "width": 1}
+    chart = charts_of(run(CURVE | {"held_out": measured}))["held-out"].as_json()
+    assert chart["data"] == [[3, 6], [0.5, 0.75], [0.25, None]]
+    keys = [(one["label"], one["key"]) for one in chart["series"]]
+    assert keys == [("Training", "training_reward"), ("Held-out", "held_out_reward")]
+    assert chart["x"]["key"] == "iteration"
+    assert chart["summary"].startswith("Training 0.75, held-out - at the end.")
+
+
+def test_run_that_measured_nothing_has_no_held_out_chart():
+    empty: dict[str, list[float]] = {"x": [], "training_reward": [], "held_out_reward": []}
+    for measured in (empty, "text"):
+        assert list(charts_of(run(CURVE | {"held_out": measured}))) == KEYS
+
+
 def test_keys_of_progress_events_are_those_of_the_series():
     data = {key: chart.as_json() for key, chart in charts_of(run(CURVE)).items()}
     assert (data["episodes"]["x"]["key"], data["episodes"]["series"][0]["key"]) == ("episode", "reward")
@@ -45,7 +61,8 @@ def test_keys_of_progress_events_are_those_of_the_series():
 def test_empty_curve_of_training_is_shown_as_empty_charts():
     for curve in (RunCurves().as_dict(), None):
         found = charts_of(run(curve, finished_at=None))
-        assert list(found) == KEYS
+        assert list(found) == ["held-out", *KEYS]
+        assert found.pop("held-out").summary.startswith("Nothing is measured yet.")
         assert all("nothing to show yet" in chart.summary for chart in found.values())
 
 

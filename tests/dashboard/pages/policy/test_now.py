@@ -7,7 +7,7 @@ from dashboard.charts.evaluations import shown
 from rl_training.models import PolicyStore
 from tests.dashboard.pages.page_rows import version_of
 from tests.dashboard.pages.page_text import words
-from tests.stored import MARKUP, finished_run, store_raw
+from tests.stored import MARKUP, deploy, finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
 PERFORMANCE = {"total_return": 0.25, "sharpe": 1.5, "sharpe_interval": [0.5, 2.5], "equity_curve": [1.0, 0.9, 1.25]}
@@ -42,32 +42,30 @@ def test_evaluation_is_compared_with_buy_and_hold_and_flat(page, policy):
     assert 'href="/policies/rl_v3/versions/1/"' in html
 
 
-def test_policy_page_starts_with_the_quality_of_its_versions(page, policy):
-    version_of(finished_run(policy, config={"market": {"source": "sp500"}}, avg_reward=0.5), evaluation=EVALUATION)
-    text = words(page("/policies/rl_v3/"))
-    answer = "Version 1 returned 25.00 % on 2 held-out bars of sp500: more than staying flat (0.00 %) and more than"
-    assert text.index(answer) < text.index("Next run")
-    assert re.search(r"version 1 \d+ s ago sp500 25.00 % 0.00 % -10.00 % . above flat and buy and hold 0.5", text)
-    assert "A reward is the mean log return of an episode on training bars" in text
+def test_page_starts_with_what_is_live_and_the_newest_result(page, policy):
+    run = finished_run(policy, config={"market": {"source": "sp500"}}, avg_reward=0.5)
+    version = version_of(run, evaluation=EVALUATION)
+    assert "Nothing is live: no version was ever promoted." in words(page("/policies/rl_v3/"))
     row = words(page("/"))
     found = r"rl_v3 nothing is live newest: version 1 \d+ s ago 25.00 % flat 0.00 %, buy and hold -10.00 % . above flat"
     assert re.search(found, row)
+    deploy(version)
+    text = words(page("/policies/rl_v3/"))
+    newest = "Version 1 returned 25.00 % on 2 held-out bars of sp500: more than staying flat (0.00 %) and more than"
+    assert text.index("Version 1 is live since") < text.index(newest) < text.index("Next run")
 
 
-def test_finished_runs_are_listed_and_charted(page, policy):
-    run = finished_run(policy, avg_reward=0.25, final_reward=-0.5, duration_seconds=75)
-    finished_run(policy, avg_reward=-0.1)
-    finished_run(policy, status="failed", error="no")
-    html = page("/policies/rl_v3/")
-    assert html.count('<figure class="chart"') == 6
-    assert "The last 3 finished runs" in html
-    assert f"{run.run_id} succeeded 2 1 min 15 s 0.25 -0.5" in words(html)
+def test_evaluation_is_that_of_the_live_version(page, policy):
+    live = version_of(finished_run(policy), evaluation=EVALUATION)
+    version_of(finished_run(policy), 2, evaluation=EVALUATION)
+    assert "Version 2 on held-out bars" in words(page("/policies/rl_v3/"))
+    deploy(live)
+    assert "Version 1 , live, on held-out bars" in words(page("/policies/rl_v3/"))
 
 
 def test_policy_without_runs_shows_its_settings(page, policy):
     text = words(page("/policies/rl_v3/"))
     assert "There is no version yet" in text
-    assert "No run has finished yet." in text
     assert "gamma 0.99" in text
     assert "interval_minutes 60" in text
 
@@ -89,6 +87,7 @@ def test_policy_without_runs_shows_its_settings(page, policy):
 def test_evaluation_with_other_keys_is_no_error(page, policy, evaluation):
     version_of(finished_run(policy, avg_reward=1e300), evaluation=evaluation)
     page("/policies/rl_v3/")
+    page("/policies/rl_v3/versions/")
 
 
 def test_evaluation_without_curves_has_a_table_and_no_charts():
@@ -114,7 +113,6 @@ def test_repeated_fetch_returns_only_the_sections_that_change(page, client, poli
     again = client.get("/policies/rl_v3/", headers={"HX-Request": "true"}).content.decode()
     assert 'id="state"' in again
     assert 'id="settings"' not in again
-    assert 'id="charts"' not in again
 
 
 def test_stored_markup_is_shown_as_text(page, policy):
@@ -122,7 +120,7 @@ def test_stored_markup_is_shown_as_text(page, policy):
     store_raw(policy, "market", {"source": MARKUP})
     PolicyStore.objects.update(schedule_error=MARKUP)
     version_of(run, evaluation=EVALUATION | {"timestamps": [MARKUP, MARKUP, MARKUP]})
-    for url in ("/", "/policies/rl_v3/"):
+    for url in ("/", "/policies/rl_v3/", "/policies/rl_v3/versions/", "/policies/rl_v3/runs/"):
         assert MARKUP not in page(url)
 
 
@@ -140,11 +138,11 @@ class Attributes(HTMLParser):
 
 def test_pages_have_no_inline_code_and_load_only_local_files(page, client, policy):
     version_of(finished_run(policy), evaluation=EVALUATION)
-    for url in ("/", "/policies/rl_v3/"):
+    for url in ("/", "/policies/rl_v3/", "/policies/rl_v3/versions/", "/policies/rl_v3/runs/"):
         html = page(url)
         assert "<style" not in html
         attributes = Attributes(html).found
         assert not [name for _, name, _ in attributes if name == "style" or name.startswith("on")]
-        assert all(value and value[0] in "/#" for _, name, value in attributes if name in ("href", "src"))
+        assert all(value and value[0] in "/#?" for _, name, value in attributes if name in ("href", "src"))
         policy_header = client.get(url).headers["Content-Security-Policy"]
         assert policy_header.startswith("default-src 'none'; script-src 'self'; style-src 'self';")

@@ -19,7 +19,7 @@ class VersionPage(Page):
     """A policy version and its evaluation on held-out bars."""
 
     permission_required = "rl_training.view_policyversion"
-    template_name = "dashboard/version.html"
+    template_name = "dashboard/policy/version.html"
 
     def get_context_data(self, name: str = "", number: int = 0, **kwargs: Any) -> dict[str, Any]:
         # Read first, so that the page receives every later event.

@@ -1,0 +1,1 @@
+"""The pages of a policy: its tabs, and the page of a version."""

@@ -1,0 +1,70 @@
+"""The tab *Now* of a policy: what is live and how it is doing, what runs, and what is configured."""
+
+from typing import Any
+
+from dashboard.charts.evaluations import ACCOUNTS, shown
+from dashboard.charts.results import result_of_version
+from dashboard.pages import system_state
+from dashboard.pages.deploying.history import TimeForm
+from dashboard.pages.deploying.shown import live_context
+from dashboard.pages.policy.tabs import PolicyTab
+from rl_training.core.base_config import Config
+from rl_training.core.config import SECTIONS
+from rl_training.models import InvalidConfig, PolicyStore, PolicyVersion
+from rl_training.models.columns import large_run_columns
+from rl_training.runs.next_start import next_start
+
+
+class PolicyPage(PolicyTab):
+    """What is live and why, the newest version's result, the state of training, and the settings."""
+
+    template_name = "dashboard/policy/now.html"
+    tab = "policy"
+
+    def content(self, policy: Any, again: bool) -> dict[str, Any]:
+        newest = policy.versions.order_by("-number").defer("evaluation").first()
+        live = live_context(policy, self.request.user)
+        always = {
+            **live,
+            "time_form": TimeForm(),
+            "result": result_of_version(newest) if newest else None,
+            "parts": system_state.parts(system_state.STATE.get()),
+        }
+        if again:
+            return always
+        deployed = live["live"].version_id if live["live"] else None
+        version = _evaluated(deployed or (newest.pk if newest else None))
+        return always | {
+            "version": version,
+            "evaluation": shown(version.evaluation) if version else None,
+            "accounts": ACCOUNTS,
+            "settings": settings_of(policy),
+            "start": next_start(policy),
+        }
+
+
+def _evaluated(version: int | None) -> PolicyVersion | None:
+    """Return the version with its evaluation and its run."""
+    if version is None:
+        return None
+    return PolicyVersion.objects.select_related("run").defer(*large_run_columns("run")).get(pk=version)
+
+
+def settings_of(policy: PolicyStore) -> list[dict[str, Any]]:
+    """Return the name of each config with its `settings`, or with its `problems` when it is stored invalid."""
+    return [{"name": name, **_settings(getattr(policy, name))} for name in SECTIONS]
+
+
+def _settings(config: Config | InvalidConfig) -> dict[str, Any]:
+    if isinstance(config, InvalidConfig):
+        return {"problems": [str(problem) for problem in config.problems]}
+    fields = type(config).model_fields.items()
+    return {"settings": [(name, _plain(getattr(config, name)), field.description) for name, field in fields]}
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
