@@ -1,6 +1,6 @@
 """Measurements of the whole system for `/metrics`, read from the database and Redis at each scrape.
 
-All processes store their results in the database or Redis, so any web process can report them. A scrape makes eleven
+All processes store their results in the database or Redis, so any web process can report them. A scrape makes twelve
 queries, whose cost does not grow with the number of runs. If the database or Redis is down, its metrics are omitted and
 `database_up` or `redis_up` is 0.
 """
@@ -21,6 +21,7 @@ from dashboard.monitoring.histograms import histogram
 from rl_training.alerts.models import Alert, AlertMessage, Round
 from rl_training.models import Measure, PolicyStore, RunTotal, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
+from rl_training.versions.live import live_of
 
 PREFIX = "quantum_trader_"
 
@@ -51,6 +52,7 @@ def database_metrics(now: datetime) -> Iterator[Metric]:
     yield from outbox(now)
     yield from alerts(now)
     yield from policies()
+    yield from live_versions(names, now)
 
 
 def runs_by_status(names: dict[int, str]) -> Metric:
@@ -124,6 +126,22 @@ def policies() -> Iterator[Metric]:
     for enabled in (True, False):
         shown.add_metric([str(enabled).lower()], counted.get(enabled, 0))
     yield shown
+
+
+def live_versions(names: dict[int, str], now: datetime) -> Iterator[Metric]:
+    number = family("live_version", "The number of a policy's live version; 0: nothing is live.", "policy")
+    age = family("live_version_age_seconds", "Time since the live version of a policy was made.", "policy")
+    since = family("deployment_age_seconds", "Time since what is live in a policy was changed last.", "policy")
+    found = live_of()
+    for policy, name in names.items():
+        deployment = found.get(policy)
+        version = deployment.version if deployment else None
+        number.add_metric([name], version.number if version else 0)
+        if version is not None:
+            age.add_metric([name], _age(version.created_at, now))
+        if deployment is not None:
+            since.add_metric([name], _age(deployment.at, now))
+    yield from (number, age, since)
 
 
 def redis_metrics() -> Iterator[Metric]:

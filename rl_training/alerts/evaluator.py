@@ -13,8 +13,11 @@ from rl_training.alerts import conditions, facts, state_changes, version_conditi
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
 from rl_training.alerts.facts import PolicyFacts
 from rl_training.alerts.kinds import SPECS, Kind
+from rl_training.alerts.live_conditions import LIVE_CONDITIONS
 from rl_training.alerts.models import Alert, AlertRule, Round
+from rl_training.models import Deployment
 from rl_training.presence import heartbeats
+from rl_training.versions.live import live_of
 
 EVERY_SECONDS = 10.0
 # Slightly shorter than the pause between two rounds, so that a second process finds the round claimed.
@@ -62,17 +65,22 @@ class Evaluator:
 
     def _verdicts(self, now: datetime) -> list[tuple[Rule, Verdict]]:
         rules, policies, lag = enabled_rules(), facts.policies(), facts.outbox_lag(now)
+        live = live_of() if any(rule.kind in LIVE_CONDITIONS for rule in rules) else {}
         known = [(rule, policies.get(rule.policy or 0)) for rule in rules]
         self._evaluate_runs((rule, policy) for rule, policy in known if policy and rule.kind in JUDGED_AFTER_RUNS)
-        return [(rule, self._verdict(rule, policy, lag, now)) for rule, policy in known]
+        return [(rule, self._verdict(rule, policy, live, lag, now)) for rule, policy in known]
 
-    def _verdict(self, rule: Rule, policy: PolicyFacts | None, lag: float, now: datetime) -> Verdict:
+    def _verdict(
+        self, rule: Rule, policy: PolicyFacts | None, live: dict[int, Deployment], lag: float, now: datetime
+    ) -> Verdict:
         if rule.kind == Kind.OUTBOX_LAG:
             return conditions.outbox_lag(rule, lag)
         if rule.kind in SILENT:
             return self._silence(rule)
         if policy is None:  # The policy was created after the policies were read.
             return State.UNKNOWN
+        if rule.kind in LIVE_CONDITIONS:
+            return LIVE_CONDITIONS[rule.kind](rule, policy, live.get(policy.pk), now)
         return conditions.overdue(rule, policy, now) if rule.kind == Kind.OVERDUE else self._known[rule.pk][1]
 
     def _evaluate_runs(self, rules: Iterable[tuple[Rule, PolicyFacts]]) -> None:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import Case, F, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Left
 
-from rl_training.models import PolicyStore, SlotRange, SlotReason, TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, PolicyVersion, SlotRange, SlotReason, TrainingEvent, TrainingRun
 
 # Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
 POLICIES_PER_QUERY = 100
@@ -47,6 +47,7 @@ class PolicyFacts:
     total_runs: int
     last_finished_at: datetime | None
     last_skipped: datetime | None
+    first_version_at: datetime | None
 
 
 def policies() -> dict[int, PolicyFacts]:
@@ -54,11 +55,14 @@ def policies() -> dict[int, PolicyFacts]:
     newest = TrainingRun.objects.filter(policy=OuterRef("pk")).finished().order_by("-finished_at")
     lacking = When(reason=SlotReason.TOO_FEW_NEW_BARS, then=F("last_slot"))
     ranges = SlotRange.objects.filter(policy=OuterRef("pk")).order_by("-pk").values(skipped=Case(lacking))
+    first = PolicyVersion.objects.filter(policy=OuterRef("pk")).order_by("number")
     rows = PolicyStore.objects.annotate(
         last_finished_at=Subquery(newest.values("finished_at")[:1]),
         last_skipped=Case(When(min_new_bars__gt=0, then=Subquery(ranges[:1]))),
+        first_version_at=Subquery(first.values("created_at")[:1]),
     ).values_list(
-        *("pk", "name", "enabled", "interval_minutes", "updated_at", "total_runs", "last_finished_at", "last_skipped")
+        *("pk", "name", "enabled", "interval_minutes", "updated_at", "total_runs", "last_finished_at", "last_skipped"),
+        "first_version_at",
     )
     return {
         pk: PolicyFacts(pk, name, enabled, timedelta(minutes=minutes), *rest)

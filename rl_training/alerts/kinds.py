@@ -20,6 +20,9 @@ class Kind(models.TextChoices):
     NEVER_TRADES = "never_trades", "the newest version never trades"
     SAME_POSITION = "same_position", "the newest version always holds the same position"
     OVERFITS = "overfits", "the reward rises while the held-out result falls"
+    LIVE_CHANGED = "live_changed", "what is live was changed"
+    NOTHING_LIVE = "nothing_live", "nothing is live"
+    LIVE_VERSION_OLD = "live_version_old", "the live version is old"
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
@@ -116,6 +119,22 @@ SPECS: dict[str, Spec] = {
         "held-out bars. Judged once there are so many versions.",
         threshold=Parameter(0.8, 0.5, 1.0, "the share of pairs"),
         window=Parameter(6, 3, 50, "the number of versions"),
+        severity="warning",
+    ),
+    Kind.LIVE_CHANGED: Spec(
+        "A user, a command or a guard changed what is live in the last minutes. Automatic promotions do not count.",
+        threshold=Parameter(60, 1, 10_080, "the number of minutes"),
+        severity="warning",
+    ),
+    Kind.NOTHING_LIVE: Spec(
+        "The policy is enabled and has a version, and nothing has been live for so many hours, counted from the "
+        "deployment that went flat, or from the first version.",
+        threshold=Parameter(24, 0.1, 8_760, "the number of hours"),
+        severity="warning",
+    ),
+    Kind.LIVE_VERSION_OLD: Spec(
+        "The live version was made more than so many days ago.",
+        threshold=Parameter(30, 0.01, 3_650, "the number of days"),
         severity="warning",
     ),
     Kind.BEAT_SILENT: Spec(

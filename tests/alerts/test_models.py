@@ -15,8 +15,8 @@ from rl_training.models import PolicyStore
 pytestmark = pytest.mark.django_db
 
 POLICY_RULES = [
-    *("duration", "never_trades", "overdue", "overfits", "reward", "run_failed", "same_position", "success_rate"),
-    *("worse_than_flat", "worse_than_holding"),
+    *("duration", "live_changed", "live_version_old", "never_trades", "nothing_live", "overdue", "overfits", "reward"),
+    *("run_failed", "same_position", "success_rate", "worse_than_flat", "worse_than_holding"),
 ]
 
 
@@ -24,7 +24,7 @@ def test_new_policy_gets_a_rule_of_each_kind():
     policy = PolicyStore.objects.create(name="other")
     assert sorted(policy.alert_rules.values_list("kind", flat=True)) == POLICY_RULES
     policy.save_settings()
-    assert policy.alert_rules.count() == 10
+    assert policy.alert_rules.count() == 13
 
 
 def test_rule_has_at_most_one_open_alert(policy):
@@ -103,4 +103,5 @@ def test_migration_gives_rules_about_results_to_existing_policies():
 def test_severity_is_warning_for_quality_and_critical_for_failure():
     warnings = {kind for kind in Kind if Alert(kind=kind).severity == "warning"}
     results = {"worse_than_flat", "worse_than_holding", "never_trades", "same_position", "overfits"}
-    assert warnings == results | {"duration", "reward"}
+    deployments = {"live_changed", "nothing_live", "live_version_old"}
+    assert warnings == results | deployments | {"duration", "reward"}

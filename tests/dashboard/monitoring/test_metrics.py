@@ -17,6 +17,7 @@ from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
 from tests.dashboard.monitoring.conftest import TOKEN
+from tests.stored import deploy
 
 pytestmark = pytest.mark.django_db
 
@@ -151,8 +152,8 @@ def test_user_needs_permission_to_see_metrics(client, django_user_model, streams
     assert client.post("/metrics").status_code in (403, 405)
 
 
-def test_scrape_makes_at_most_eleven_queries(history, scrape, django_assert_max_num_queries):
-    with django_assert_max_num_queries(11):
+def test_scrape_makes_at_most_twelve_queries(history, scrape, django_assert_max_num_queries):
+    with django_assert_max_num_queries(12):
         scrape()
 
 
@@ -166,3 +167,16 @@ def test_promtool_accepts_the_metrics(history, scrape):
         ["promtool", "check", "metrics"], input=scrape().content, capture_output=True, timeout=30, check=False
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_live_versions_are_reported_by_number_and_age(history, scrape):
+    PolicyStore.objects.create(name="other")
+    version = history.versions.get(number=2)
+    version.created_at = timezone.now() - timedelta(days=2)
+    version.save()
+    deploy(version, at=timezone.now() - timedelta(hours=1))
+    found = values(scrape())
+    assert (found["live_version{policy=rl_v3}"], found["live_version{policy=other}"]) == (2, 0)
+    assert found["live_version_age_seconds{policy=rl_v3}"] == pytest.approx(172_800, abs=60)
+    assert found["deployment_age_seconds{policy=rl_v3}"] == pytest.approx(3_600, abs=60)
+    assert "live_version_age_seconds{policy=other}" not in found

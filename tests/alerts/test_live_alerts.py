@@ -1,0 +1,74 @@
+"""Alerts about what is live."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from rl_training.alerts.kinds import Kind
+from rl_training.models import Deployment, PolicyStore, PolicyVersion
+from tests.stored import deploy
+
+pytestmark = pytest.mark.django_db
+
+
+def later(watched, **time):
+    watched.now += timedelta(**time)
+
+
+def flat(watched, actor="user"):
+    columns = {"action": "go_flat", "actor": actor, "actor_name": "anna", "reason": "It loses.", "at": watched.now}
+    Deployment.objects.create(policy=watched.policy, previous=watched.policy.deployments.first(), **columns)
+
+
+def test_change_by_a_user_opens_an_alert_for_an_hour(watched):
+    version = watched.make_version(0.1)
+    watched.rule(Kind.LIVE_CHANGED)
+    watched.opens_and_resolves(
+        "rl_v3: what is live was changed",
+        "Version 1 is live since",
+        lambda: deploy(version, at=watched.now),
+        lambda: later(watched, minutes=61),
+    )
+
+
+def test_automatic_promotion_opens_no_alert(watched):
+    watched.rule(Kind.LIVE_CHANGED)
+    flat(watched, actor="gate")
+    assert watched.round() == []
+
+
+def test_policy_that_is_flat_for_a_day_opens_an_alert(watched):
+    version = watched.make_version(0.1)
+    watched.rule(Kind.NOTHING_LIVE)
+    deploy(version, at=watched.now - timedelta(hours=1))
+    flat(watched)
+    watched.opens_and_resolves(
+        "rl_v3: nothing is live",
+        "Nothing is live for 25 hours, although the policy has versions. Promote one",
+        lambda: later(watched, hours=25),
+        lambda: deploy(version, at=watched.now),
+    )
+
+
+def test_policy_without_a_promotion_counts_from_its_first_version(watched):
+    watched.rule(Kind.NOTHING_LIVE)
+    later(watched, hours=100)
+    assert watched.round() == []
+    watched.make_version(0.1)
+    PolicyVersion.objects.update(created_at=watched.now - timedelta(hours=25))
+    assert watched.round() == ["open"]
+    PolicyStore.objects.update(enabled=False)
+    assert watched.round() == ["resolved"]
+
+
+def test_live_version_that_is_old_opens_an_alert(watched):
+    watched.rule(Kind.LIVE_VERSION_OLD, threshold=7)
+    version = watched.make_version(0.1)
+    deploy(version, at=timezone.now())
+    watched.opens_and_resolves(
+        "rl_v3: the live version is old",
+        "Version 1 is live and 8 days old; 7 days are allowed.",
+        lambda: PolicyVersion.objects.update(created_at=watched.now - timedelta(days=8)),
+        lambda: flat(watched),
+    )
