@@ -23,6 +23,7 @@ from rl_training.core.trading.accounting import (
     REWARD,
     TURNOVER,
     UNITS,
+    Accounts,
     FloatArray,
     Rates,
     cost_rates,
@@ -58,6 +59,38 @@ class Backtest(NamedTuple):
     turnover: FloatArray
     held: npt.NDArray[np.bool_]  # whether a position was held through the bar, or was ruined during it
 
+    def accounts(self, numbers: Sequence[int]) -> "Backtest":
+        """Return the accounts with these numbers."""
+        chosen = list(numbers)
+        others = self.cost[:, chosen], self.turnover[:, chosen], self.held[:, chosen]
+        return Backtest(self.equity[:, chosen], *others)
+
+    def bars(self, begin: int, end: int) -> "Backtest":
+        """Return the bars from `begin` to `end`."""
+        return Backtest(
+            self.equity[begin : end + 1], self.cost[begin:end], self.turnover[begin:end], self.held[begin:end]
+        )
+
+
+def side_by_side(backtests: Sequence[Backtest]) -> Backtest:
+    """Return the accounts of all backtests, which have the same bars."""
+    return Backtest(
+        np.concatenate([backtest.equity for backtest in backtests], axis=1),
+        np.concatenate([backtest.cost for backtest in backtests], axis=1),
+        np.concatenate([backtest.turnover for backtest in backtests], axis=1),
+        np.concatenate([backtest.held for backtest in backtests], axis=1),
+    )
+
+
+def one_after_another(backtests: Sequence[Backtest]) -> Backtest:
+    """Return the bars of all backtests, each of which continues the accounts of the one before it."""
+    return Backtest(
+        np.concatenate([backtests[0].equity[:1], *(backtest.equity[1:] for backtest in backtests)]),
+        np.concatenate([backtest.cost for backtest in backtests]),
+        np.concatenate([backtest.turnover for backtest in backtests]),
+        np.concatenate([backtest.held for backtest in backtests]),
+    )
+
 
 class TradedBars(NamedTuple):
     """A market and what is observed of it, for compiled code; the arrays are [T, ...]."""
@@ -83,26 +116,31 @@ def run_backtest(
     observer: Observer,
     rules: Sequence[FloatArray] = (),
     on_bars: Callable[[], None] = lambda: None,
+    accounts: Accounts | None = None,
 ) -> Backtest:
     """Trade from the first bar with a full feature window to the last bar.
 
     The first account follows the policy, each other one a rule: the target position after each bar, [T]. `observer`
     must have been made for the same market and config. The market needs at least one bar after the first decision.
     `on_bars` is called again and again, after BARS_PER_CALL bars at most.
+
+    `accounts` are new by default. Given ones continue with their positions, and then hold the state after the last bar.
     """
-    bars, accounts = len(market) - 1 - observer.first_bar, 1 + len(rules)
+    bars, count = len(market) - 1 - observer.first_bar, 1 + len(rules)
+    accounts = open_accounts(count) if accounts is None else accounts
     backtest = Backtest(
-        equity=np.ones((bars + 1, accounts)),
-        cost=np.empty((bars, accounts)),
-        turnover=np.empty((bars, accounts)),
-        held=np.empty((bars, accounts), np.bool_),
+        equity=np.empty((bars + 1, count)),
+        cost=np.empty((bars, count)),
+        turnover=np.empty((bars, count)),
+        held=np.empty((bars, count), np.bool_),
     )
+    backtest.equity[0] = accounts.equity
     # The policy's column is filled in as it decides.
     targets = np.stack([np.zeros(len(market)), *rules], axis=1)[observer.first_bar : -1]
     if isinstance(policy, trained.Policy | Ensemble) and can_compile(policy):
-        _follow_network(policy, market, config, observer, targets, backtest, on_bars)
+        _follow_network(policy, market, config, observer, targets, backtest, on_bars, accounts)
     else:
-        _follow(policy, market, config, observer, targets, backtest, on_bars)
+        _follow(policy, market, config, observer, targets, backtest, on_bars, accounts)
     return backtest
 
 
@@ -114,9 +152,9 @@ def _follow(
     targets: FloatArray,
     backtest: Backtest,
     on_bars: Callable[[], None],
+    state: Accounts,
 ) -> None:
-    count = targets.shape[1]
-    accounts = open_accounts(count)
+    count, accounts = targets.shape[1], state
     for index, target in enumerate(targets):
         bar = observer.first_bar + index
         observation = observer.observe(np.array([bar]), accounts)
@@ -128,6 +166,7 @@ def _follow(
         backtest.turnover[index] = outcome.turnover
         backtest.held[index] = (accounts.units != 0) | (outcome.ruined & (outcome.reward != 0))
         on_bars()
+    state.rows[:] = accounts.rows
 
 
 def _follow_network(
@@ -138,14 +177,15 @@ def _follow_network(
     targets: FloatArray,
     backtest: Backtest,
     on_bars: Callable[[], None],
+    state: Accounts,
 ) -> None:
     bars = traded_bars(observer, market)
     compiled_policy, positions = compile_policy(policy), np.array(config.positions)
-    rates, accounts = cost_rates(config), open_accounts(targets.shape[1]).rows
+    rates = cost_rates(config)
     bars_per_call = max(1, BARS_PER_CALL // len(policy.members))
     for begin in range(0, len(targets), bars_per_call):
         end = min(begin + bars_per_call, len(targets))
-        _follow_compiled(compiled_policy, positions, bars, targets, rates, backtest, begin, end, accounts)
+        _follow_compiled(compiled_policy, positions, bars, targets, rates, backtest, begin, end, state.rows)
         on_bars()
 
 

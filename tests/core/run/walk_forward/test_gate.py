@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+
+from rl_training.core.run.walk_forward.gate import (
+    Conduct,
+    Limits,
+    Outcome,
+    broken_guards,
+    ends_validation,
+    judge,
+    limits_for,
+    trial_level,
+)
+
+
+def verdict(flat, held, below=0.9, trial=1, **changes):
+    return judge({"flat": flat, "buy_and_hold": held, "trained_once": 0.7}, below, bars=1000, trial=trial, **changes)
+
+
+def test_levels_of_all_trials_sum_to_alpha():
+    assert [trial_level(trial) for trial in (1, 2, 10)] == pytest.approx([0.030396, 0.007599, 0.00030396], rel=1e-4)
+    assert sum(trial_level(trial, 0.1) for trial in range(1, 100_000)) == pytest.approx(0.1, abs=1e-6)
+    with pytest.raises(ValueError, match="trial: got 0"):
+        trial_level(0)
+
+
+def test_recipe_that_beats_every_reference_is_validated():
+    found = verdict(0.001, 0.03)
+    assert found.outcome == Outcome.VALIDATED
+    assert found.p_above == {"flat": 0.001, "buy_and_hold": 0.03}
+    assert found.sentence == (
+        "Validated: over 1,000 bars it beat flat (p = 0.001) and buy and hold (p = 0.03), each below 0.03, the level "
+        "of trial 1."
+    )
+
+
+def test_later_trial_needs_a_smaller_p_value():
+    assert verdict(0.001, 0.0075, trial=2).outcome == Outcome.VALIDATED
+    assert verdict(0.001, 0.0077, trial=2).outcome == Outcome.INCONCLUSIVE
+    assert verdict(0.001, 0.0077, trial=2, must_beat=["flat"]).outcome == Outcome.VALIDATED
+
+
+def test_recipe_behind_flat_is_refused():
+    found = verdict(0.99, 0.4, below=0.01)
+    assert found.outcome == Outcome.REFUSED
+    assert found.sentence == (
+        "Refused: over 1,000 bars it was behind flat (p = 0.01), below 0.03, the level of trial 1."
+    )
+
+
+def test_p_value_at_the_level_is_inconclusive():
+    level = trial_level(1)
+    assert verdict(level, level).outcome == verdict(0.9, 0.9, below=level).outcome == Outcome.INCONCLUSIVE
+
+
+def test_inconclusive_verdict_says_how_many_more_bars_would_validate():
+    # The quantiles of the level and of p = 0.1587 are 1.875 and 1: 1.875^2 = 3.516 times the bars are needed.
+    found = verdict(0.01, 0.158655)
+    assert found.further_bars == pytest.approx(2516, abs=2)
+    assert found.sentence.endswith(f"at the present estimate {found.further_bars:,} more bars would validate it.")
+
+
+def test_inconclusive_verdict_says_how_many_more_bars_would_refuse():
+    found = verdict(0.841345, 0.01, below=0.158655)
+    assert found.further_bars == pytest.approx(2516, abs=2)
+    assert found.sentence.endswith("more bars would refuse it.")
+
+
+def test_recipe_between_the_references_is_never_decided():
+    found = verdict(0.2, 0.6, below=0.8)
+    assert found.further_bars is None
+    assert found.sentence.endswith("at the present estimate no number of bars would decide.")
+
+
+def test_missing_references_are_refused():
+    with pytest.raises(ValueError, match="must_beat: other without a p-value"):
+        verdict(0.1, 0.1, must_beat=["flat", "other"])
+    with pytest.raises(ValueError, match="must_beat: nothing"):
+        verdict(0.1, 0.1, must_beat=[])
+
+
+def test_validation_ends_below_one_in_twenty():
+    assert [ends_validation(p) for p in (0.049, 0.05, 0.9)] == [True, False, False]
+
+
+LIMITS = Limits(bars=100, mean_log_return=-0.001, max_drawdown=0.3, turnover=0.2)
+
+
+def test_version_at_its_limits_may_go_live():
+    assert broken_guards(Conduct(100, -0.001, 0.3, 0.2), LIMITS) == []
+
+
+def test_version_beyond_its_limits_is_held_back_with_each_reason():
+    assert broken_guards(Conduct(100, -0.0011, 0.31, 0.25), LIMITS) == [
+        "mean log return of -11.00 bp per bar on 100 held-out bars is below -10.00 bp, the 1 % quantile of the "
+        "walk-forward",
+        "maximum drawdown of 31.0% is above 30.0%, 1.5 times that of the walk-forward's worst fold",
+        "turnover of 0.25 per bar is above 0.2, 2 times that of the walk-forward's worst fold",
+    ]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_figure_that_is_not_finite_holds_a_version_back(value):
+    assert broken_guards(Conduct(100, 0.1, value, 0.1), LIMITS) == [f"maximum drawdown is {value}, not a finite number"]
+
+
+def test_limits_come_from_the_walk_forward():
+    changes = np.random.default_rng(1).normal(0.0005, 0.01, 2000)
+    limits = limits_for(changes, [Conduct(1000, 0.0, 0.1, 0.3), Conduct(1000, 0.0, 0.2, 0.1)], 400)
+    assert limits.bars == 400
+    assert (limits.max_drawdown, limits.turnover) == pytest.approx((0.3, 0.6))
+    # The mean of 400 independent bars deviates by 0.01 / 20; its 1 % quantile is 2.33 deviations below.
+    assert limits.mean_log_return == pytest.approx(changes.mean() - 2.33 * 0.0005, abs=1e-4)
