@@ -22,7 +22,7 @@ def test_verdict_is_ok_only_if_the_target_is_reached(value, at_most, verdict):
 def test_table_is_markdown_with_aligned_columns():
     lines = table({"run": [Figure("wait", 0.5, "s", 1.0)], "memory": [Figure("web", 101.5, "MB")]}).splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert lines[2].startswith("| run    | wait     | 0.5 s  | <= 1 s   | ok")
+    assert lines[2].startswith("| run    | wait     | 0.5 s    | <= 1 s   | ok")
 
 
 def test_every_part_option_has_a_measurement():

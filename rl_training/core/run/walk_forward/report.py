@@ -103,15 +103,15 @@ def report_on(
         timestamps=stamps(stitched.timestamps[points]),
         performances=dict(zip(stitched.names, accounts, strict=True)),
         folds=tuple(_fold_results(stitched, on_progress)),
-        tests=tests_of(differences, resamples, seed, on_progress),
+        tests=difference_tests(differences, resamples, seed, on_progress),
         sharpe_per_bar=sharpe,
         deflated_sharpe=None if sharpe is None else deflated_sharpe(returns, [*other_sharpes, sharpe], trials),
         trials=trials,
     )
 
 
-def tests_of(
-    differences: Mapping[str, FloatArray], resamples: int, seed: int, on_progress: Callable[[], None]
+def difference_tests(
+    differences: Mapping[str, FloatArray], resamples: int, seed: int, on_progress: Callable[[], None] = lambda: None
 ) -> dict[str, MeanTest]:
     """Return the test of each difference, by its name."""
     return {
