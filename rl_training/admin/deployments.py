@@ -26,6 +26,10 @@ class ChangeAdmin(ReadOnlyAdmin):
     def target(self, row: Deployment | Proposal) -> str | SafeString:
         return version_link(row.version)
 
+    @admin.display(description="evidence")
+    def evidence(self, row: Deployment | Proposal) -> str:
+        return f"comparison {row.comparison}" if row.comparison else "none"
+
     @admin.display(description="reason")
     def shown_reason(self, row: Deployment | Proposal) -> str | SafeString:
         return preformatted(row.reason)
@@ -41,7 +45,7 @@ class DeploymentAdmin(ChangeAdmin):
     ordering = ("-at",)
     fields = (
         *("number", "policy_name", "action", "target", "pinned", "since", "decided", "shown_reason"),
-        *("before", "made_live", "proposed"),
+        *("evidence", "before", "made_live", "proposed"),
     )
 
     since = time_column("at", "in force since")
@@ -91,14 +95,16 @@ class ProposalAdmin(ChangeAdmin):
     ordering = ("-proposed_at",)
     fields = (
         *("number", "policy_name", "action", "target", "status", "proposed", "proposed_by", "supported_by"),
-        *("shown_reason", "for_deployment", "decided", "decided_by", "led_to"),
+        *("shown_reason", "evidence", "for_deployment", "decided", "decided_by", "led_to"),
     )
 
     proposed = time_column("proposed_at")
     decided = time_column("decided_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Proposal]:
-        return Proposal.objects.shown().select_related("previous", "deployment")
+        return (
+            Proposal.objects.shown().select_related("previous", "deployment", "comparison").defer("comparison__result")
+        )
 
     @admin.display(ordering="pk")
     def number(self, proposal: Proposal) -> str:

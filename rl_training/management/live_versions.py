@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, OutputWrapper
 from quantum_trader.logs import escape_control_characters
 from quantum_trader.timestamps import utc_text
 from rl_training import keys
-from rl_training.models import Deployment, PolicyStore, PolicyVersion, Proposal
+from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion, Proposal
 from rl_training.runs.triggering import LAST_VERSION
 from rl_training.versions import live, proposals
 from rl_training.versions.changes import Change, ChangeRefusedError, command_author
@@ -30,6 +30,14 @@ def find_version(policy: PolicyStore, text: str) -> PolicyVersion:
     found = policy.versions.filter(number=number).first() if 0 < number <= LAST_VERSION else None
     if found is None:
         raise CommandError(f"{policy.name} has no version {text!r}", returncode=WRONG_USAGE)
+    return found
+
+
+def find_comparison(text: str) -> Comparison:
+    """Return the comparison with this id."""
+    found = Comparison.objects.defer("result").filter(comparison_id=text).first()
+    if found is None:
+        raise CommandError(f"there is no comparison {text!r}", returncode=WRONG_USAGE)
     return found
 
 

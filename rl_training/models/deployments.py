@@ -67,6 +67,15 @@ class Deployment(models.Model):
         max_length=310, blank=True, help_text="The names of the users who approved the proposal; empty: there was none."
     )
     reason = models.TextField()
+    comparison = models.ForeignKey(
+        "rl_training.Comparison",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The comparison that is the evidence for it; none: there is none.",
+    )
     previous = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="following", help_text="The one before."
     )

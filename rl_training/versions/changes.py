@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantum_trader.text import storable
-from rl_training.models import Deployment, PolicyStore, PolicyVersion
+from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion
 
 Action, Actor = Deployment.Action, Deployment.Actor
 
@@ -28,6 +28,10 @@ class NothingChangesError(ChangeRefusedError):
 
 class NotDeployableError(ChangeRefusedError):
     """The version cannot be live."""
+
+
+class EvidenceError(ChangeRefusedError):
+    """The comparison is no evidence for the change."""
 
 
 class LiveChangedError(ChangeRefusedError):
@@ -59,9 +63,10 @@ def command_author() -> Author:
 class Change:
     """A wanted change of what is live.
 
-    version   promote: the version; pin: the version, by default the live one; roll back: a version that was live once
-    to        roll back: the deployment whose target is wanted; by default the last one with another target
-    seen      the newest deployment that the author knows; 0: there was none; None: the author does not mind
+    version     promote: the version; pin: the version, by default the live one; roll back: a version that was live once
+    to          roll back: the deployment whose target is wanted; by default the last one with another target
+    seen        the newest deployment that the author knows; 0: there was none; None: the author does not mind
+    comparison  the evidence for it
     """
 
     action: Deployment.Action
@@ -69,6 +74,7 @@ class Change:
     version: PolicyVersion | None = None
     to: Deployment | None = None
     seen: int | None = None
+    comparison: Comparison | None = None
 
     def checked_reason(self) -> str:
         """Return the reason as it is stored. Raises `ReasonError`."""
@@ -94,6 +100,17 @@ def check_deployable(policy: PolicyStore, version: PolicyVersion) -> None:
     # The caller may have read the version before the policy's row was locked.
     if not PolicyVersion.objects.with_weights().filter(pk=version.pk).exists():
         raise NotDeployableError(f"The weights of version {version.number} of {policy} were removed.")
+
+
+def check_evidence(change: Change, version: PolicyVersion | None) -> None:
+    """Raise `EvidenceError` if the change names a comparison without a result, or one of other versions."""
+    comparison = change.comparison
+    if comparison is None:
+        return
+    if comparison.status != Comparison.Status.SUCCEEDED:
+        raise EvidenceError(f"Comparison {comparison} has no result: it is {comparison.status}.")
+    if version is not None and not comparison.versions.filter(pk=version.pk).exists():
+        raise EvidenceError(f"Comparison {comparison} does not compare version {version.number} of {version.policy}.")
 
 
 def target(policy: PolicyStore, change: Change, current: Deployment | None) -> PolicyVersion | None:

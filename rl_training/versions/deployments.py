@@ -24,6 +24,7 @@ from rl_training.versions.changes import (
     Change,
     ChangeRefusedError,
     check_deployable,
+    check_evidence,
     check_seen,
     target,
 )
@@ -61,6 +62,7 @@ def deploy(policy: PolicyStore, change: Change, author: Author, *, approval: Pro
             wanted = approval.version
             if wanted is not None:
                 check_deployable(locked, wanted)
+        check_evidence(change, wanted)
         live = current.version_id if current else None
         deployment = Deployment.objects.create(
             policy=locked,
@@ -72,6 +74,7 @@ def deploy(policy: PolicyStore, change: Change, author: Author, *, approval: Pro
             actor_name=author.name,
             approved_by=" and ".join(filter(None, [approval.supported_by, approval.decided_by])) if approval else "",
             reason=reason,
+            comparison=change.comparison,
             previous=current,
             began=current.origin if current and live == (wanted.pk if wanted else None) else None,
         )
@@ -123,6 +126,7 @@ def payload(deployment: Deployment) -> dict[str, Any]:
         "actor_name": deployment.actor_name,
         "approved_by": deployment.approved_by,
         "reason": deployment.reason,
+        "comparison": deployment.comparison.comparison_id if deployment.comparison else None,
     }
 
 

@@ -32,8 +32,8 @@ SINCE = Coalesce("began__at", "at")
 
 def shown() -> DeploymentQuerySet:
     """Select deployments with what pages and programs show of them, but without the versions' evaluations."""
-    related = Deployment.objects.select_related("policy", "version", "began", "previous__version")
-    return related.defer("version__evaluation", "previous__version__evaluation")
+    related = Deployment.objects.select_related("policy", "version", "began", "previous__version", "comparison")
+    return related.defer("version__evaluation", "previous__version__evaluation", "comparison__result")
 
 
 def live_at(policy: int, time: datetime) -> Deployment | None:

@@ -20,6 +20,7 @@ from rl_training.versions.changes import (
     Change,
     ChangeRefusedError,
     LiveChangedError,
+    check_evidence,
     check_seen,
     target,
 )
@@ -82,6 +83,7 @@ def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
         current = deployments.newest(locked)
         check_seen(change, current)
         version = target(locked, change, current)
+        check_evidence(change, version)
         now = deployments.clock(locked, current)
         waiting = Proposal.objects.waiting().filter(policy=locked)
         if author.actor == Actor.GATE:
@@ -94,6 +96,7 @@ def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
             action=change.action,
             version=version,
             reason=reason,
+            comparison=change.comparison,
             actor=author.actor,
             proposer=author.user,
             proposer_name=author.name,
@@ -119,7 +122,8 @@ def approve(proposal: Proposal, user: Any) -> Deployment | Proposal:
                 return _support(found, user)
             if found.proposer_id == user.pk:
                 raise NotPermittedError("You stand behind this proposal: another user has to approve it.")
-        change = Change(Action(found.action), found.reason, seen=found.previous_id or 0)
+        seen = found.previous_id or 0
+        change = Change(Action(found.action), found.reason, seen=seen, comparison=found.comparison)
         found.decided_by = user.get_username()
         author = Author(Actor(found.actor), found.proposer_name, found.proposer)
         try:
@@ -155,7 +159,7 @@ def _locked(proposal: Proposal) -> Proposal:
     Proposals change under the lock of their policy only, so that a proposal is decided once.
     """
     deployments.lock(proposal.policy)
-    found = Proposal.objects.select_related("policy", "version", "proposer").get(pk=proposal.pk)
+    found = Proposal.objects.select_related("policy", "version", "proposer", "comparison").get(pk=proposal.pk)
     if found.status == Status.SUPERSEDED:
         raise AlreadyDecidedError("What is live has changed since this was proposed: propose it again.")
     if found.status != Status.WAITING:

@@ -5,8 +5,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from rl_training.models import Deployment, PolicyStore, TrainingEvent
-from rl_training.versions.changes import ChangeRefusedError, LiveChangedError, NotDeployableError, ReasonError
+from rl_training.models import ComparedVersion, Comparison, Deployment, PolicyStore, TrainingEvent
+from rl_training.versions.changes import (
+    ChangeRefusedError,
+    EvidenceError,
+    LiveChangedError,
+    NotDeployableError,
+    ReasonError,
+)
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import deploy as store_deployment
 from tests.stored import finished_run
@@ -44,7 +50,30 @@ def test_event_of_a_change_is_written_with_it(policy, versions, change):
         "actor_name": "admin",
         "approved_by": "",
         "reason": "Keep it.",
+        "comparison": None,
     }
+
+
+def compared(*versions, status="succeeded"):
+    comparison = Comparison.objects.create(size=len(versions), market="sp500", status=status)
+    for place, version in enumerate(versions):
+        ComparedVersion.objects.create(comparison=comparison, version=version, place=place)
+    return comparison
+
+
+def test_comparison_is_kept_as_the_evidence_of_a_change(policy, versions, change):
+    comparison = compared(*versions[:2])
+    deployment = change("promote", versions[1], comparison=comparison)
+    assert Deployment.objects.get(pk=deployment.pk).comparison == comparison
+    assert TrainingEvent.objects.get(deployment=deployment).payload["comparison"] == comparison.comparison_id
+
+
+def test_comparison_of_other_versions_or_without_a_result_is_no_evidence(policy, versions, change):
+    with pytest.raises(EvidenceError, match="does not compare version 3 of rl_v3"):
+        change("promote", versions[2], comparison=compared(*versions[:2]))
+    with pytest.raises(EvidenceError, match="has no result: it is running"):
+        change("promote", versions[0], comparison=compared(*versions[:2], status="running"))
+    assert not policy.deployments.exists()
 
 
 def test_unpin_keeps_the_live_version(policy, versions, change):

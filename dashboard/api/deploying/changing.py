@@ -19,7 +19,7 @@ from dashboard.api.protocol.problem_details import (
 from dashboard.api.protocol.views import check_policy_name, unknown_policy
 from rl_training.core.base_config import BrokenRule, Config
 from rl_training.core.config_problems import find_problems
-from rl_training.models import Deployment, PolicyStore
+from rl_training.models import Comparison, Deployment, PolicyStore
 from rl_training.runs.triggering import LAST_VERSION, UnknownVersionError, find_version
 from rl_training.versions import changes, proposals
 from rl_training.versions.changes import MAX_REASON, Action, Change
@@ -50,6 +50,10 @@ class ChangeRequest(Config):
         ge=0,
         le=LAST_KEY,
         description="The newest deployment that you know, 0 for none: 409 if there is a newer one.",
+    )
+
+    comparison: str | None = pydantic.Field(
+        default=None, pattern="^[0-9a-f]{12}$", description="The comparison that is the evidence for it."
     )
 
     def broken_rules(self) -> Iterator[BrokenRule]:
@@ -85,7 +89,7 @@ def find_policy(name: str) -> PolicyStore:
 
 
 def change_of(policy: PolicyStore, body: ChangeRequest) -> Change:
-    """Return the change that the body asks for. Raises `InvalidInput` for an unknown version or deployment."""
+    """Return the change that the body asks for. Raises `InvalidInput` if it names what does not exist."""
     try:
         version = find_version(policy, body.version)
     except UnknownVersionError as error:
@@ -95,7 +99,12 @@ def change_of(policy: PolicyStore, body: ChangeRequest) -> Change:
         to = Deployment.objects.filter(policy=policy, pk=body.deployment).first()
         if to is None:
             raise InvalidInput({"deployment": f"{policy.name} has no deployment {body.deployment}."})
-    return Change(Action(body.action), body.reason, version, to, body.previous)
+    comparison = None
+    if body.comparison is not None:
+        comparison = Comparison.objects.defer("result").filter(comparison_id=body.comparison).first()
+        if comparison is None:
+            raise InvalidInput({"comparison": f"There is no comparison {body.comparison}."})
+    return Change(Action(body.action), body.reason, version, to, body.previous, comparison)
 
 
 def decide(act: Callable[[], T]) -> T:
@@ -106,6 +115,8 @@ def decide(act: Callable[[], T]) -> T:
         raise PermissionDenied(str(error)) from None
     except changes.ReasonError as error:
         raise InvalidInput({"reason": str(error)}) from None
+    except changes.EvidenceError as error:
+        raise InvalidInput({"comparison": str(error)}) from None
     except changes.NothingChangesError as error:
         raise NothingChanges(str(error)) from None
     except changes.LiveChangedError as error:

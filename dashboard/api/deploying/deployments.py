@@ -23,7 +23,7 @@ from rl_training.versions.changes import Author
 
 COLUMNS = (
     *("pk", "policy__name", "action", "version__number", "version__sha256", "pinned", "at", "actor", "actor_name"),
-    *("approved_by", "reason", "previous", "live_since"),
+    *("approved_by", "reason", "comparison__comparison_id", "previous", "live_since"),
 )
 ACTIONS, ACTORS = DeploymentRow.Action.values, DeploymentRow.Actor.values
 
@@ -46,6 +46,9 @@ class Deployment(serializers.Serializer):  # type: ignore[type-arg]
     actor_name = serializers.CharField(help_text="The user, or the account of a command; empty for rules.")
     approved_by = serializers.CharField(help_text="Who approved the proposal; empty: there was none.")
     reason = serializers.CharField()
+    comparison = serializers.CharField(
+        source="comparison__comparison_id", allow_null=True, help_text="The evidence for it; null: none."
+    )
     previous = serializers.IntegerField(allow_null=True, help_text="The deployment before; null: the first one.")
     live_since = serializers.DateTimeField(
         help_text="Since when the same version, or nothing, is live without a break; earlier than `at` after a pin."

@@ -20,7 +20,8 @@ from rl_training.versions import proposals
 from rl_training.versions.changes import Author
 
 COLUMNS = (
-    *("pk", "policy__name", "action", "version__number", "reason", "actor", "proposer_name", "supported_by"),
+    *("pk", "policy__name", "action", "version__number", "reason", "comparison__comparison_id"),
+    *("actor", "proposer_name", "supported_by"),
     *("proposed_at", "previous", "status", "decided_by", "decided_at", "deployment"),
 )
 
@@ -35,6 +36,9 @@ class Proposal(serializers.Serializer):  # type: ignore[type-arg]
         source="version__number", allow_null=True, help_text="The version that would be live; null: flat."
     )
     reason = serializers.CharField()
+    comparison = serializers.CharField(
+        source="comparison__comparison_id", allow_null=True, help_text="The evidence for it; null: none."
+    )
     actor = serializers.ChoiceField(choices=DeploymentRow.Actor.values, help_text="Who or what proposed it.")
     proposer_name = serializers.CharField(help_text="The user, or the account of a command; empty for rules.")
     supported_by = serializers.CharField(help_text="The user who stands behind a command's proposal.")

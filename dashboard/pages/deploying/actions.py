@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from dashboard.access import VIEW
 from dashboard.pages.actions import Action
-from rl_training.models import Deployment, PolicyVersion, Promotion, Proposal
+from rl_training.models import Comparison, Deployment, PolicyVersion, Promotion, Proposal
 from rl_training.roles import PROPOSE
 from rl_training.versions import live, proposals
 from rl_training.versions.changes import MAX_REASON, Author, Change, ChangeRefusedError, rollback_target
@@ -33,10 +33,17 @@ class ChangeLive(Action):
     form: ReasonForm
     current: Deployment | None
     version: PolicyVersion | None = None
+    # The evidence that the page names from which the question is asked.
+    comparison: Comparison | None = None
 
     def find(self, name: str = "", number: int | None = None, **parts: Any) -> None:
         super().find(name)
         self.current = live.live_now(self.policy.pk)
+        evidence = self.request.POST.get("comparison") or self.request.GET.get("comparison") or ""
+        if evidence:
+            self.comparison = Comparison.objects.defer("result").filter(comparison_id=evidence).first()
+            if self.comparison is None:
+                raise Http404("There is no such comparison.")
         if number is not None:
             versions = self.policy.versions.defer("evaluation")
             self.version = versions.filter(number=number).first()
@@ -87,7 +94,9 @@ class ChangeLive(Action):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         initial = {"reason": self.reason(), "seen": self.current.pk if self.current else 0}
-        return super().get_context_data(form=kwargs.pop("form", None) or ReasonForm(initial=initial), **kwargs)
+        hidden = {"comparison": self.comparison.comparison_id} if self.comparison else {}
+        form = kwargs.pop("form", None) or ReasonForm(initial=initial)
+        return super().get_context_data(form=form, hidden=hidden, **kwargs)
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         self.form = ReasonForm(request.POST)
@@ -96,7 +105,7 @@ class ChangeLive(Action):
         return super().post(request, **kwargs)
 
     def change(self, reason: str, seen: int) -> Change:
-        return Change(self.action, reason, self.version, seen=seen)
+        return Change(self.action, reason, self.version, seen=seen, comparison=self.comparison)
 
     def act(self) -> None:
         try:

@@ -3,7 +3,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from rl_training.management.live_versions import EXIT_STATUS, WRONG_USAGE, find_policy, find_version, request
+from rl_training.management.live_versions import (
+    EXIT_STATUS,
+    WRONG_USAGE,
+    find_comparison,
+    find_policy,
+    find_version,
+    request,
+)
 from rl_training.versions.changes import Action, Change
 
 FLAT = "flat"
@@ -19,14 +26,17 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the policy")
         parser.add_argument("version", metavar="VERSION|flat", help="the version's number, or flat")
         parser.add_argument("--reason", required=True, help="kept with the change for good")
+        parser.add_argument("--comparison", metavar="ID", help="the comparison that is the evidence for it")
         parser.add_argument("--pin", action="store_true", help="let automatic promotions leave it live")
 
-    def handle(self, *, name: str, version: str, reason: str, pin: bool, **_: Any) -> None:
+    def handle(self, *, name: str, version: str, reason: str, pin: bool, comparison: str | None, **_: Any) -> None:
         policy = find_policy(name)
+        evidence = find_comparison(comparison) if comparison else None
         if version == FLAT:
             if pin:
                 raise CommandError("--pin goes with a version; flat stays by itself", returncode=WRONG_USAGE)
-            request(policy, Change(Action.GO_FLAT, reason), self.stdout)
+            request(policy, Change(Action.GO_FLAT, reason, comparison=evidence), self.stdout)
             return
         found = find_version(policy, version)
-        request(policy, Change(Action.PIN if pin else Action.PROMOTE, reason, found), self.stdout)
+        action = Action.PIN if pin else Action.PROMOTE
+        request(policy, Change(action, reason, found, comparison=evidence), self.stdout)
