@@ -1,0 +1,110 @@
+"""The live version after 50 slots on planted markets, under each start rule, as a share of the best possible result."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.learning_tasks.planted_markets import PlantedMarket, ar1, market_of_kind
+from benchmarks.results.figures import Figure
+from rl_training.core.config import PPOConfig, TrainingConfig
+from rl_training.core.market.planted import planted_market
+from rl_training.core.ppo.ensemble import AnyPolicy
+from rl_training.core.run.checkpoint import SavedPolicy, load_policy
+from rl_training.core.run.training import train
+
+TRAINING_BARS, FRESH_BARS = 5_000, 12_000
+SLOTS = 50
+
+
+@dataclass(frozen=True)
+class StartRule:
+    """What each slot's run starts from, and the members that it trains."""
+
+    name: str
+    seeds: int
+    continues: bool
+
+    def last_version(self, market: PlantedMarket, slots: int, seed: int) -> AnyPolicy:
+        """Return the version of the last of `slots` runs on the same bars.
+
+        A version that starts from scratch does not depend on the ones before it, so only the last one is trained.
+        """
+        bars = planted_market(market.market)
+        version: SavedPolicy | None = None
+        with tempfile.TemporaryDirectory() as folder:
+            for slot in range(slots) if self.continues else [slots - 1]:
+                config = TrainingConfig(
+                    market=market.market,
+                    environment=market.environment,
+                    ppo=PPOConfig(device="cpu"),
+                    seeds=self.seeds,
+                    seed=10_000 * seed + slot,
+                )
+                path = Path(folder) / str(slot)
+                train(config, bars, initial_policy=version).save(path)
+                version = load_policy(path)
+        assert version is not None
+        return version.policy
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of planted market, and the share of the best possible result that the default is to reach, in percent."""
+
+    name: str
+    market: PlantedMarket
+    at_least: float | None
+
+    def seeded(self, seed: int) -> PlantedMarket:
+        """Return the market with bars of this seed: the first to train on, the others fresh."""
+        bars = TRAINING_BARS + FRESH_BARS
+        changes = {"planted_seed": seed, "bars": bars, "train_fraction": TRAINING_BARS / bars}
+        market = self.market.market.model_copy(update=changes)
+        return PlantedMarket(market, self.market.cost, self.market.two_observations, bars)
+
+
+KINDS = (
+    Kind("AR(1) 0.2", ar1(0.2, 5, two_observations=False), 95.0),
+    Kind("hidden regime", market_of_kind("regime", two_observations=False), 86.0),
+    Kind("no structure", market_of_kind("independent", two_observations=False), None),
+)
+
+
+def start_rules(default_seeds: int) -> tuple[StartRule, ...]:
+    """Return the default, the same with warm starts, and what the program did before it had start rules."""
+    return (
+        StartRule(f"from scratch, {default_seeds} seeds (the default)", default_seeds, continues=False),
+        StartRule(f"from the newest, {default_seeds} seeds", default_seeds, continues=True),
+        StartRule("from the newest, 1 seed (the default before)", 1, continues=True),
+    )
+
+
+def measure(default_seeds: int, market_seeds: Sequence[int], continued: int) -> Iterator[Figure]:
+    """Yield the mean result on fresh bars over the markets of these seeds, for each kind and rule.
+
+    `continued` is the number of slots where each run continues from the one before.
+    """
+    for kind in KINDS:
+        markets = [kind.seeded(seed) for seed in market_seeds]
+        evaluations = [market.evaluation() for market in markets]
+        best = [bars.follow_best(market.best()) for market, bars in zip(markets, evaluations, strict=True)]
+        possible = float(np.mean([followed.rewards.mean() for followed in best]))
+        for number, rule in enumerate(start_rules(default_seeds)):
+            slots = continued if rule.continues else SLOTS
+            earned = float(
+                np.mean(
+                    [
+                        bars.follow_policy(rule.last_version(market, slots, seed).predict).rewards.mean()
+                        for market, bars, seed in zip(markets, evaluations, market_seeds, strict=True)
+                    ]
+                )
+            )
+            what = f"{kind.name}: version after {slots} slots, {rule.name}"
+            if kind.at_least is None:
+                yield Figure(f"{what}; the best possible is 0", earned, "bp a bar")
+            else:
+                target = kind.at_least if number == 0 else None
+                yield Figure(what, 100 * earned / possible, "% of the best possible", at_least=target)

@@ -1,0 +1,78 @@
+"""Versions, deployments and users for `benchmarks.versions`. Importing this module requires django.setup()."""
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection
+from django.utils import timezone
+from rest_framework.authtoken.models import Token
+
+from benchmarks.system.stored_rows import insert_runs, vacuum
+from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingRun
+
+INSERT_DEPLOYMENTS = """
+INSERT INTO rl_training_deployment (
+    id, policy_id, action, version_id, pinned, at, actor, actor_name, approved_by, reason, previous_id
+)
+SELECT
+    number, (%(policies)s::bigint[])[1 + number %% %(count)s], 'promote',
+    (%(versions)s::bigint[])[1 + number %% %(count)s], false,
+    timestamptz '2000-01-01 00:00:00+00' + number * interval '1 second', 'user', 'benchmark', '',
+    'It earns more.', CASE WHEN number >= %(count)s THEN number - %(count)s END
+FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS number
+"""
+AT_ONCE = 100_000
+
+
+def store_versions(policy: PolicyStore, versions: int) -> None:
+    """Store a finished run and a version of the policy for each number from 1 on."""
+    config = policy.training_config(episodes=2).model_dump_json()
+    first = TrainingRun.objects.count() * 2
+    insert_runs([policy.pk], config, range(first, first + versions), fails_every=10**9)
+    runs = policy.runs.filter(version=None).order_by("pk").values_list("pk", "finished_at")
+    PolicyVersion.objects.bulk_create(
+        (
+            PolicyVersion(
+                policy=policy,
+                number=number,
+                run_id=run,
+                created_at=finished_at or timezone.now(),
+                artifact=f"{policy.name}/{number}",
+                sha256=f"{number:064x}",
+                evaluation={},
+                market="sp500",
+                held_out_bars=1000,
+                held_out_return=number % 97 / 1000,
+                sharpe=number % 89 / 100,
+                max_drawdown=0.1,
+                turnover=12.0,
+                time_in_market=0.5,
+            )
+            for number, (run, finished_at) in enumerate(runs, start=1)
+        ),
+        batch_size=1000,
+    )
+
+
+def store_deployments(policies: list[PolicyStore], deployments: int) -> None:
+    """Store deployments of the policies' first versions, one each second from 2000 on, the policies in turn.
+
+    Rows in this number are inserted by SQL. `Deployment` itself can be written by `versions/deployments.py` alone.
+    """
+    versions = dict(PolicyVersion.objects.filter(number=1).values_list("policy", "pk"))
+    pks = [policy.pk for policy in policies]
+    for first in range(0, deployments, AT_ONCE):
+        last = min(first + AT_ONCE, deployments) - 1
+        values: dict[str, Any] = {"policies": pks, "versions": [versions[pk] for pk in pks], "count": len(pks)}
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT_DEPLOYMENTS, values | {"first": first, "last": last})
+    with connection.cursor() as cursor:
+        table = Deployment._meta.db_table
+        cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [table, deployments])
+    vacuum()
+
+
+def admin_tokens(users: int) -> list[str]:
+    """Return the API tokens of this many users who may change what is live."""
+    made = [User.objects.get_or_create(username=f"admin_{number}", is_superuser=True)[0] for number in range(users)]
+    return [str(Token.objects.get_or_create(user=user)[0].key) for user in made]
