@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OrderBy, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from rl_training.models.policies import PolicyStore
@@ -26,13 +26,31 @@ SORTABLE = (
 
 
 class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
-    def listed(self, policy: int) -> PolicyVersionQuerySet:
-        """Select the versions of the policy with this id for a list, without what is large.
+    def of_policy(self, policy: int) -> PolicyVersionQuerySet:
+        """Select the versions of the policy with this id."""
+        return self.filter(policy=policy)
 
-        Adds `run_name`, the id of the run that made the version, and `reward`, the run's mean reward on training bars.
+    def ordered(self, column: str, *, descending: bool) -> PolicyVersionQuerySet:
+        """Return the versions in the order of a column, those without a value last, the newer one of equal ones first.
+
+        `live` orders by the time at which a version went live last.
         """
-        versions = self.filter(policy=policy).defer("evaluation")
-        return versions.annotate(run_name=F("run__run_id"), reward=F("run__avg_reward"))
+        name, versions = column, self
+        if column == "live":
+            deployments = apps.get_model("rl_training", "Deployment")._default_manager.filter(version=OuterRef("pk"))
+            newest = Subquery(deployments.order_by("-at").values("at")[:1])
+            name, versions = "live_at", self.alias(live_at=newest)
+        # Where no value is missing, an index gives the order.
+        complete = column != "live" and not self.model._meta.get_field(column).null
+        order = OrderBy(F(name), descending=descending, nulls_last=None if complete else True)
+        return versions.order_by(order, *([] if column == "number" else ["-number"]))
+
+    def listed(self) -> PolicyVersionQuerySet:
+        """Select the versions for a list, without what is large.
+
+        Adds `reward`, the mean reward on training bars of the run that made the version.
+        """
+        return self.defer("evaluation").annotate(reward=F("run__avg_reward"))
 
     def with_weights(self) -> PolicyVersionQuerySet:
         """Select the versions whose weights were not removed."""

@@ -4,12 +4,11 @@ from typing import Any
 
 from django import forms
 from django.core.paginator import Paginator
-from django.db.models import F, Max, OrderBy
 
 from dashboard.charts.results import VERSIONS_CHARTED, held_out, newest_results, result_of_version, rewards
 from dashboard.pages.deploying.shown import live_context
 from dashboard.pages.policy.tabs import PolicyTab
-from rl_training.models import PolicyVersion, PolicyVersionQuerySet
+from rl_training.models import PolicyVersion
 from rl_training.models.versions import SORTABLE
 from rl_training.versions.comparisons import MOST_VERSIONS
 from rl_training.versions.live_periods import live_periods
@@ -59,14 +58,18 @@ class VersionListPage(PolicyTab):
     tab = "policy-versions"
 
     def content(self, policy: Any, again: bool) -> dict[str, Any]:
-        versions = PolicyVersion.objects.listed(policy.pk)
+        versions = PolicyVersion.objects.of_policy(policy.pk)
         markets = list(versions.order_by("market").values_list("market", flat=True).distinct())
         form = VersionFilter(self.request.GET, markets=markets)
         sort, descending, market = form.chosen()
         if market:
             versions = versions.filter(market=market)
-        page = Paginator(_ordered(versions, sort, descending), VERSIONS_PER_PAGE).get_page(self.request.GET.get("page"))
-        found: list[Any] = list(page.object_list)
+        ordered = versions.ordered(sort, descending=descending)
+        page = Paginator(ordered.values_list("pk", flat=True), VERSIONS_PER_PAGE).get_page(self.request.GET.get("page"))
+        # The rows of one page are read by their keys: the order of all versions needs none of their other columns.
+        keys = list(page)
+        rows = PolicyVersion.objects.listed().in_bulk(keys)
+        found: list[Any] = [rows[key] for key in keys]
         periods = live_periods([version.pk for version in found])
         for version in found:
             version.policy, version.live = policy, periods.get(version.pk, [])
@@ -95,15 +98,6 @@ class VersionListPage(PolicyTab):
             if value is not None:
                 query[name] = value
         return query.urlencode()
-
-
-def _ordered(versions: PolicyVersionQuerySet, sort: str, descending: bool) -> PolicyVersionQuerySet:
-    """Return the versions in the order of a column, those without a value last."""
-    if sort == "live":
-        versions = versions.annotate(live_at=Max("deployments__at"))
-    column = F("live_at" if sort == "live" else sort)
-    first = OrderBy(column, descending=descending, nulls_last=True)
-    return versions.order_by(first, "-number")
 
 
 def _heading(name: str, sort: str, descending: bool) -> dict[str, Any]:
