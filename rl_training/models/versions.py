@@ -30,7 +30,7 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         """Select the versions of the policy with this id."""
         return self.filter(policy=policy)
 
-    def ordered(self, column: str, *, descending: bool) -> PolicyVersionQuerySet:
+    def in_order(self, column: str, *, descending: bool) -> PolicyVersionQuerySet:
         """Return the versions in the order of a column, those without a value last, the newer one of equal ones first.
 
         `live` orders by the time at which a version went live last.

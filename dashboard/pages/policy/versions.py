@@ -64,7 +64,7 @@ class VersionListPage(PolicyTab):
         sort, descending, market = form.chosen()
         if market:
             versions = versions.filter(market=market)
-        ordered = versions.ordered(sort, descending=descending)
+        ordered = versions.in_order(sort, descending=descending)
         page = Paginator(ordered.values_list("pk", flat=True), VERSIONS_PER_PAGE).get_page(self.request.GET.get("page"))
         # The rows of one page are read by their keys: the order of all versions needs none of their other columns.
         keys = list(page)
