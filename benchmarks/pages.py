@@ -30,6 +30,8 @@ LISTS = (
     "/",
     "/?page=2",
     "/policies/rl_v3/",
+    "/policies/rl_v3/versions/",
+    "/policies/rl_v3/runs/",
     "/alerts/",
     "/runs/",
     "/runs/?policy=rl_v3",
