@@ -30,16 +30,25 @@ ACCOUNTS: tuple[tuple[Literal["policy", "reference", "quiet"], str], ...] = (
     ("reference", "Buy and hold"),
     ("quiet", "Flat"),
 )
+# Key of each further account of the table and the account's name. An older evaluation has none of them, and only one on
+# a planted market has the best possible result.
+RULES = (
+    ("last_return_followed", "Last return followed"),
+    ("last_return_opposed", "Last return opposed"),
+    ("last_20_bars_followed", "Last 20 bars followed"),
+    ("best_possible", "Best possible"),
+)
 
 
 @dataclass(frozen=True)
 class ShownEvaluation:
     """An evaluation as a page shows it.
 
-    A row holds a label and a text for each of `ACCOUNTS`; `charts` are by the key in their URL; `span` is the first and
-    the last date.
+    A row holds a label and a text for each of `accounts`, their names; `charts` are by the key in their URL; `span` is
+    the first and the last date.
     """
 
+    accounts: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     charts: dict[str, Chart]
     span: str
@@ -50,11 +59,13 @@ def shown(evaluation: Any) -> ShownEvaluation | None:
     """Return what a page shows of a stored evaluation, or None when it is empty."""
     if not isinstance(evaluation, dict) or not evaluation:
         return None
-    accounts = _accounts(evaluation)
+    rules = {label: _mapping(evaluation.get(key)) for key, label in RULES if evaluation.get(key)}
+    accounts = [*_accounts(evaluation), *rules.values()]
     rows = [(label, *(metric_text(account.get(key), form) for account in accounts)) for key, label, form in METRICS]
     dates = [time[:10] for time in _list(evaluation.get("timestamps")) if isinstance(time, str)]
     bars = evaluation.get("bars")
     return ShownEvaluation(
+        accounts=(*(label for _, label in ACCOUNTS), *rules),
         rows=tuple(row for row in rows if any(text != MISSING for text in row[1:])),
         charts=charts(evaluation),
         span=f"{dates[0]} to {dates[-1]}" if dates else "",

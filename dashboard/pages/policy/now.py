@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dashboard.charts.evaluations import ACCOUNTS, shown
+from dashboard.charts.evaluations import shown
 from dashboard.charts.results import result_of_version
 from dashboard.pages import system_state
 from dashboard.pages.deploying.history import TimeForm
@@ -37,7 +37,6 @@ class PolicyPage(PolicyTab):
         return always | {
             "version": version,
             "evaluation": shown(version.evaluation) if version else None,
-            "accounts": ACCOUNTS,
             "settings": settings_of(policy),
             "start": next_start(policy),
         }

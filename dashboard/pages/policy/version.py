@@ -5,7 +5,7 @@ from typing import Any
 from django.http import Http404
 
 from dashboard.access import Page
-from dashboard.charts.evaluations import ACCOUNTS, shown
+from dashboard.charts.evaluations import shown
 from dashboard.pages.active_runs import current_stream_id
 from rl_training.models import PolicyVersion
 from rl_training.models.columns import large_run_columns
@@ -39,7 +39,6 @@ class VersionPage(Page):
             periods=live_periods([version.pk]).get(version.pk, []),
             may_change=self.request.user.has_perm(PROPOSE),
             proposes=is_proposed(self.request.user),
-            accounts=ACCOUNTS,
             previous=number - 1,
             next=number + 1 if versions.filter(number=number + 1).exists() else None,
             **kwargs,

@@ -28,6 +28,14 @@ def test_drawdown_of_a_thinned_curve_is_that_of_the_table():
     )
 
 
+def test_table_has_a_column_for_each_stored_reference_rule():
+    rules = {"last_return_opposed": {"max_drawdown": 0.25}, "best_possible": None}
+    found = evaluations.shown(EVALUATION | {"max_drawdown": 0.125} | rules)
+    assert found is not None
+    assert found.accounts == ("Policy", "Buy and hold", "Flat", "Last return opposed")
+    assert ("Maximum drawdown", "12.50 %", "-", "-", "25.00 %") in found.rows
+
+
 @pytest.mark.parametrize(
     "evaluation",
     [
