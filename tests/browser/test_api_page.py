@@ -9,7 +9,9 @@ from tests.browser.test_pages import violations
 OPERATIONS = ("runs_list", "runs_create")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [("wide", "light"), ("phone", "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [("phone", "dark"), pytest.param("wide", "light", marks=pytest.mark.long)]
+)
 def test_opened_operations_have_no_accessibility_violation(open_page, width, scheme):
     page = open_page("/api/docs/", viewport=WIDTHS[width], color_scheme=scheme)
     page.set_default_timeout(60_000)
