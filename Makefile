@@ -44,7 +44,7 @@ quick: compiled
 	$(PYTEST) -n 2 --ignore tests/browser --ignore tests/faults -m "not process and not long" --durations=15
 
 sqlite:
-	$(PYTEST) -n 4 --durations=15
+	$(PYTEST) -n 3 --durations=15
 
 postgresql:
 	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 -m "(django_db or faults) and not long" --durations=15

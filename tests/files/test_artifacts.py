@@ -5,12 +5,16 @@ from django.conf import settings
 
 from rl_training.files import artifacts
 
+pytestmark = pytest.mark.usefixtures("artifact_root")
+
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "manifest.json").write_text("{}")
-    (tmp_path / "policy.safetensors").write_bytes(b"\x00weights")
-    return tmp_path
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    (folder / "policy.safetensors").write_bytes(b"\x00weights")
+    return folder
 
 
 def test_stored_files_are_fetched_unchanged(folder, tmp_path_factory):
