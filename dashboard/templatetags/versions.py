@@ -19,6 +19,7 @@ ROW = """
   <td><input type="checkbox" name="version" value="{}" aria-label="Version {}"></td>
   <th scope="row" class="nowrap"><a href="{}">version {}</a></th>
   <td class="nowrap"><time datetime="{}">{}</time></td>
+  <td class="nowrap">{}</td>
   <td class="text">{}</td>
   <td class="number">{}</td>
   <td class="number nowrap">{} <strong>{}</strong></td>
@@ -29,13 +30,12 @@ ROW = """
   <td class="number">{}</td>
   <td class="number">{}</td>
   <td class="number">{}</td>
-  <td class="nowrap">{}</td>
 </tr>"""
 # The name and the heading of each column after the checkbox; a name of "" is not sorted by.
 UNSORTED = {"market": "Market", "flat": "Flat", "hold": "Buy and hold", "reward": "Training reward"}
 ORDER = (
-    *("number", "created_at", "market", "held_out_bars", "held_out_return", "flat", "hold", "sharpe", "max_drawdown"),
-    *("turnover", "time_in_market", "reward", "live"),
+    *("number", "created_at", "live", "market", "held_out_bars", "held_out_return", "flat", "hold", "sharpe"),
+    *("max_drawdown", "turnover", "time_in_market", "reward"),
 )
 TEXTS = {"market"}
 
@@ -74,6 +74,7 @@ def _cells(version: Any) -> tuple[object, ...]:
         version.number,
         version.created_at.isoformat(),
         f"{version.created_at:%Y-%m-%d %H:%M}",
+        _live(version.live),
         version.market or MISSING,
         MISSING if version.held_out_bars is None else f"{version.held_out_bars:,}",
         _shape(version),
@@ -85,7 +86,6 @@ def _cells(version: Any) -> tuple[object, ...]:
         figure(version.turnover),
         percent(version.time_in_market),
         figure(version.reward),
-        _live(version.live),
     )
 
 
