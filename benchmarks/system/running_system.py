@@ -114,7 +114,7 @@ def throw_away() -> Iterator[RunningSystem]:
 
 
 class Process(Protocol):
-    """What a running process needs: `subprocess.Popen` has it."""
+    """A process that `running` can end, such as a `subprocess.Popen`."""
 
     pid: int
 

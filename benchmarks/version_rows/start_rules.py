@@ -21,7 +21,7 @@ SLOTS = 50
 
 @dataclass(frozen=True)
 class StartRule:
-    """What each slot's run starts from, and the members that it trains."""
+    """A rule by which the run of each slot starts, and the number of members that it trains."""
 
     name: str
     seeds: int

@@ -1,7 +1,6 @@
 """What the commands about what is live share."""
 
 import json
-from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 
@@ -57,19 +56,7 @@ def request(policy: PolicyStore, change: Change, out: OutputWrapper) -> None:
 
 def as_json(policy: PolicyStore, found: Deployment | None) -> str:
     """Return what is live as JSON, with null where nothing is."""
-    origin = found.origin if found else None
-    described: dict[str, Any] = {
-        "policy": policy.name,
-        "version": found.version.number if found and found.version else None,
-        "sha256": found.version.sha256 if found and found.version else None,
-        "artifact": found.version.artifact if found and found.version else None,
-        "since": utc_text(origin.at) if origin else None,
-        "pinned": found.pinned if found else False,
-        "action": origin.action if origin else None,
-        "actor": origin.actor if origin else None,
-        "actor_name": origin.actor_name if origin else "",
-        "approved_by": origin.approved_by if origin else "",
-        "reason": origin.reason if origin else "",
-        "deployment": found.pk if found else None,
-    }
-    return json.dumps(described)
+    described = live.describe(found)
+    if described["since"]:
+        described["since"] = utc_text(described["since"])
+    return json.dumps({"policy": policy.name, **described})

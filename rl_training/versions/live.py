@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce
@@ -58,6 +59,24 @@ def live_of(policies: Collection[int] | None = None) -> dict[int, Deployment]:
     wanted = PolicyStore.objects.order_by() if policies is None else PolicyStore.objects.filter(pk__in=policies)
     chosen = wanted.order_by().annotate(newest=Subquery(newest)).values("newest")
     return {deployment.policy_id: deployment for deployment in shown().filter(pk__in=chosen).order_by()}
+
+
+def describe(deployment: Deployment | None) -> dict[str, Any]:
+    """Return what is live by the deployment in force, for programs: since when, by whom and why; None: nothing is."""
+    origin, version = (deployment.origin, deployment.version) if deployment else (None, None)
+    return {
+        "version": version.number if version else None,
+        "sha256": version.sha256 if version else None,
+        "artifact": version.artifact if version else None,
+        "since": origin.at if origin else None,
+        "pinned": deployment.pinned if deployment else False,
+        "action": origin.action if origin else None,
+        "actor": origin.actor if origin else None,
+        "actor_name": origin.actor_name if origin else "",
+        "approved_by": origin.approved_by if origin else "",
+        "reason": origin.reason if origin else "",
+        "deployment": deployment.pk if deployment else None,
+    }
 
 
 def sentence(deployment: Deployment | None) -> str:

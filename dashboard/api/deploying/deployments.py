@@ -121,7 +121,7 @@ class LiveView(View):
         policy = policy_pk(name)
         time = read_time(request)
         found = live.live_at(policy, time) if time else live.live_now(policy)
-        return Response(Live(described(name, time or timezone.now(), found)).data)
+        return Response(Live({"policy": name, "at": time or timezone.now(), **live.describe(found)}).data)
 
 
 def rows() -> QuerySet[Any, dict[str, Any]]:
@@ -137,21 +137,3 @@ def read_time(request: Request) -> datetime | None:
         return parse_timestamp(text) if text is not None else None
     except ValueError as error:
         raise InvalidInput({"at": str(error)}) from None
-
-
-def described(policy: str, time: datetime, found: DeploymentRow | None) -> dict[str, Any]:
-    origin, version = found.origin if found else None, found.version if found else None
-    return {
-        "policy": policy,
-        "at": time,
-        "version": version.number if version else None,
-        "sha256": version.sha256 if version else None,
-        "since": origin.at if origin else None,
-        "pinned": found.pinned if found else False,
-        "action": origin.action if origin else None,
-        "actor": origin.actor if origin else None,
-        "actor_name": origin.actor_name if origin else "",
-        "approved_by": origin.approved_by if origin else "",
-        "reason": origin.reason if origin else "",
-        "deployment": found.pk if found else None,
-    }

@@ -1,4 +1,4 @@
-"""What the tabs of a policy share."""
+"""The base of the tabs of a policy."""
 
 from typing import Any, ClassVar
 
