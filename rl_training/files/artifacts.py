@@ -1,14 +1,19 @@
 """Policy files in the artifact storage, which Django's STORAGES setting names."""
 
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django.core.files import File
 from django.core.files.storage import storages
 
 from rl_training.core.atomic import sync
 from rl_training.models import TrainingRun
+
+if TYPE_CHECKING:
+    from rl_training.core.run.checkpoint import SavedPolicy
 
 
 def name_of(run: TrainingRun, attempt: int) -> str:
@@ -79,3 +84,16 @@ def fetch(name: str, folder: Path) -> None:
     for file_name in storages["artifacts"].listdir(name)[1]:
         with storages["artifacts"].open(f"{name}/{file_name}", "rb") as file:
             (folder / file_name).write_bytes(file.read())
+
+
+def load(name: str) -> "SavedPolicy":
+    """Return the policy stored under `name`.
+
+    Raises `CheckpointError` when a file is damaged, `FileNotFoundError` when none is there, and `OSError` when the
+    storage does not answer.
+    """
+    from rl_training.core.run.checkpoint import load_policy  # torch: web and beat import this module
+
+    with tempfile.TemporaryDirectory() as folder:
+        fetch(name, Path(folder))
+        return load_policy(Path(folder))

@@ -1,11 +1,9 @@
 """Replay: training a finished run again from what it stored, without writing a row, and comparing the results."""
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -172,14 +170,12 @@ def _bars_of(run: TrainingRun, config: TrainingConfig, notes: list[Difference]) 
 
 def _initial_policy(version: PolicyVersion | None) -> "SavedPolicy | None":
     """Return the policy that the run started from; None for scratch."""
-    from rl_training.core.run.checkpoint import CheckpointError, load_policy  # torch: see above
+    from rl_training.core.run.checkpoint import CheckpointError  # torch: see above
 
     if version is None:
         return None
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            artifacts.fetch(version.artifact, Path(folder))
-            policy = load_policy(Path(folder))
+        policy = artifacts.load(version.artifact)
     except (FileNotFoundError, CheckpointError) as error:
         text = f"version {version.number}, which the run started from, cannot be read: {error}"
         raise _CannotTrainError(Kind.INITIAL_WEIGHTS, text) from None

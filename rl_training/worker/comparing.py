@@ -1,9 +1,7 @@
 """The execution of a claimed comparison: read weights and bars, compare, write how it ended."""
 
-import tempfile
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -117,12 +115,10 @@ def _read(version: PolicyVersion) -> "ComparedPolicy":
     import numpy as np
 
     from rl_training.core.evaluation.comparison import ComparedPolicy
-    from rl_training.core.run.checkpoint import CheckpointError, load_policy  # torch: see execution.train()
+    from rl_training.core.run.checkpoint import CheckpointError  # torch: see execution.train()
 
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            artifacts.fetch(version.artifact, Path(folder))
-            saved = load_policy(Path(folder))
+        saved = artifacts.load(version.artifact)
     except (FileNotFoundError, CheckpointError) as error:
         raise WeightsMissingError(f"The weights of {version} cannot be read: {error}") from error
     # A policy of an older release has no note of its last training bar; its evaluation began after that bar.
