@@ -12,8 +12,7 @@ from django.db import connection
 from rl_training.core import fault_points
 from rl_training.models import Comparison, TrainingRun
 from rl_training.presence import heartbeats
-from rl_training.runs import lifecycle, task_messages
-from rl_training.versions import comparisons
+from rl_training.runs import lifecycle, task_messages, work_lifecycle
 from rl_training.worker import comparing, pool
 from rl_training.worker.execution import execute
 
@@ -36,10 +35,10 @@ def train_policy(run_id: str) -> None:
     execute(run, pool.stop_requested)
 
 
-@shared_task(name=comparisons.TASK, ignore_result=True)
+@shared_task(name=Comparison.TASK, ignore_result=True)
 def compare_versions(comparison_id: str) -> None:
     """Execute a queued comparison; a message for a comparison with another status does nothing."""
-    comparison = comparisons.claim(comparison_id)
+    comparison = work_lifecycle.claim(Comparison, comparison_id)
     if comparison is None:
         log.info("Nothing to do, the comparison is not queued", comparison_id=comparison_id)
         return
@@ -76,6 +75,6 @@ def cancel_revoked_run(request: Any, **_: Any) -> None:
         for run in runs.filter(run_id=request.id):
             lifecycle.cancel(run)
         for comparison in Comparison.objects.filter(comparison_id=request.id):
-            comparisons.cancel(comparison)
+            work_lifecycle.cancel(comparison)
     finally:
         connection.close()

@@ -1,8 +1,7 @@
 """Queued and running runs and comparisons for tests."""
 
 from rl_training.models import Comparison, PolicyStore, TrainingRun
-from rl_training.runs import lifecycle
-from rl_training.versions import comparisons
+from rl_training.runs import lifecycle, work_lifecycle
 
 
 def queued_run(policy: PolicyStore) -> TrainingRun:
@@ -24,6 +23,6 @@ def claimed_run(policy: PolicyStore) -> TrainingRun:
 
 def claim_comparison(comparison: Comparison) -> Comparison:
     """Claim a queued comparison as a worker does."""
-    claimed = comparisons.claim(comparison.comparison_id)
+    claimed = work_lifecycle.claim(Comparison, comparison.comparison_id)
     assert claimed is not None
     return claimed

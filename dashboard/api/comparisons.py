@@ -18,6 +18,7 @@ from rl_training.core.base_config import Config
 from rl_training.core.config_problems import find_problems
 from rl_training.models import ComparedVersion
 from rl_training.models import Comparison as ComparisonRow
+from rl_training.runs import work_lifecycle
 from rl_training.runs.triggering import LAST_VERSION
 from rl_training.versions import comparisons
 from rl_training.versions.comparison_reports import answer, pairs_of
@@ -169,7 +170,7 @@ class ComparisonCancel(View):
     def post(self, request: Request, comparison_id: str) -> Response:
         check_no_body(request)
         found = find(comparison_id)
-        if not comparisons.cancel(found):
+        if not work_lifecycle.cancel(found):
             found.refresh_from_db(fields=["status"])
             if found.status != ComparisonRow.Status.CANCELLED:
                 raise ComparisonHasEnded(f"Comparison {comparison_id} has ended: {found.status}.")

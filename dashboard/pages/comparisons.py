@@ -11,6 +11,7 @@ from dashboard.access import Page
 from dashboard.charts.comparisons import charts_of, metrics_of
 from dashboard.pages.run_configs import flat
 from rl_training.models import Comparison, PolicyVersion
+from rl_training.runs import work_lifecycle
 from rl_training.versions import comparisons
 from rl_training.versions.comparison_reports import answer, pairs_of
 from rl_training.versions.comparisons import FEWEST_VERSIONS, MOST_VERSIONS, CannotCompareError
@@ -174,7 +175,7 @@ class CancelComparison(Page):
         return ["dashboard/question_form.html" if "HX-Request" in self.request.headers else self.template_name]
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        if comparisons.cancel(self.comparison):
+        if work_lifecycle.cancel(self.comparison):
             messages.success(request, f"Comparison {self.comparison} is cancelled.")
         else:
             messages.warning(request, f"Nothing to cancel: comparison {self.comparison} has ended already.")

@@ -1,61 +1,24 @@
 """The execution of a claimed comparison: read weights and bars, compare, write how it ended."""
 
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from django.conf import settings
-from django.db import Error as DatabaseError
 from django.db import connection
 
 from rl_training.files import artifacts
 from rl_training.models import Comparison, PolicyVersion
+from rl_training.runs import work_lifecycle
 from rl_training.versions import comparisons
 from rl_training.worker.execution import explain
+from rl_training.worker.work_ownership import StoppedError, WorkOwner
 
 if TYPE_CHECKING:
     from rl_training.core.evaluation.comparison import ComparedPolicy
 
-log = structlog.get_logger(__name__)
-
 
 class WeightsMissingError(Exception):
     """The weights of a version cannot be read; the message names the version."""
-
-
-class _StoppedError(Exception):
-    """The worker stops, or this attempt does not own the comparison any more."""
-
-
-class Heartbeats(threading.Thread):
-    """A thread that writes the owner's heartbeat while a comparison is computed in the same process.
-
-    `lost` is set once another attempt owns the comparison or a user cancelled it.
-    """
-
-    def __init__(self, comparison: Comparison) -> None:
-        super().__init__(name=f"owner-{comparison.comparison_id}", daemon=True)
-        self._comparison = comparison
-        self.lost, self._done = threading.Event(), threading.Event()
-
-    def run(self) -> None:
-        while not self._done.wait(settings.OWNER_HEARTBEAT_SECONDS):
-            try:
-                if not comparisons.heartbeat(self._comparison):
-                    self.lost.set()
-            except DatabaseError as error:
-                log.warning("Heartbeat failed, trying again", error=str(error))
-            finally:
-                connection.close()
-
-    def __enter__(self) -> "Heartbeats":
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self.join()
 
 
 def execute(comparison: Comparison, should_stop: Callable[[], bool]) -> None:
@@ -63,27 +26,27 @@ def execute(comparison: Comparison, should_stop: Callable[[], bool]) -> None:
     from rl_training.core.evaluation.comparison import ComparisonError  # torch: see execution.train()
     from rl_training.core.market.bars import MarketDataError
 
-    with Heartbeats(comparison) as heartbeats:
+    with WorkOwner(comparison) as owner:
 
         def check() -> None:
-            if heartbeats.lost.is_set() or should_stop():
-                raise _StoppedError
+            if owner.stop.is_set() or should_stop():
+                raise StoppedError
 
         try:
             columns = _compare(comparison, check)
-        except (_StoppedError, SystemExit) as stop:
+        except (StoppedError, SystemExit) as stop:
             # Service managers send SIGTERM to all processes of a group, and Celery turns it into SystemExit.
             connection.close()
             comparisons.release(comparison)
             if isinstance(stop, SystemExit):
                 raise
         except (ComparisonError, WeightsMissingError, MarketDataError, comparisons.CannotCompareError) as error:
-            comparisons.fail(comparison, str(error))
+            work_lifecycle.fail(comparison, str(error))
         except Exception as error:
-            comparisons.fail(comparison, explain(error))
+            work_lifecycle.fail(comparison, explain(error))
             raise
         else:
-            comparisons.succeed(comparison, columns)
+            work_lifecycle.succeed(comparison, **columns)
 
 
 def _compare(comparison: Comparison, check: Callable[[], None]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from rest_framework.authtoken.models import Token  # noqa: E402
 
 from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
-from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
+from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
+from rl_training.runs import work_lifecycle  # noqa: E402
 from rl_training.versions import comparisons  # noqa: E402
 from tests.browser.names import (  # noqa: E402
     HOSTILE,
@@ -196,7 +197,7 @@ def store_comparison(policy: PolicyStore) -> str:
     """Store a comparison of the policy's first two versions with a result, and return its id."""
     versions = list(policy.versions.order_by("number").select_related("run")[:2])
     comparison = comparisons.request(versions, send_message=False)
-    claimed = comparisons.claim(comparison.comparison_id)
+    claimed = work_lifecycle.claim(Comparison, comparison.comparison_id)
     assert claimed is not None
     found = evaluation(random.Random(7))
     others = {"buy and hold": found["buy_and_hold"], "flat": found["flat"]}
@@ -206,7 +207,7 @@ def store_comparison(policy: PolicyStore) -> str:
     result = {"bars": POINTS - 1, "accounts": accounts, "differences": [difference], "costs": {"fee": 0.0005}}
     result |= {"timestamps": found["timestamps"], "resamples": 10_000, "block_length": 3}
     bars = {"bars": POINTS - 1, "bars_first": timezone.now(), "bars_last": timezone.now(), "bars_digest": "ef" * 32}
-    comparisons.succeed(claimed, {"result": result, **bars})
+    work_lifecycle.succeed(claimed, result=result, **bars)
     return str(comparison)
 
 

@@ -4,6 +4,7 @@ import pytest
 from django.utils import timezone
 
 from rl_training.models import Comparison, PolicyStore, PolicyVersion
+from rl_training.runs import work_lifecycle
 from rl_training.versions import comparisons
 from rl_training.versions.comparisons import CannotCompareError
 from tests.active_runs import claim_comparison
@@ -89,7 +90,7 @@ def test_request_of_the_same_versions_returns_the_active_comparison(versions):
     assert comparisons.request(versions[:2]) == first
     assert comparisons.request(versions[1::-1]) != first
     assert comparisons.request(versions) != first
-    comparisons.fail(claim_comparison(first), "no")
+    work_lifecycle.fail(claim_comparison(first), "no")
     assert comparisons.request(versions[:2]) != first
 
 
@@ -99,40 +100,40 @@ def test_newest_comparison_of_versions_is_found_unless_it_failed(versions):
     comparison = running(versions[:2])
     assert comparisons.newest_of(ids) == comparison
     assert comparisons.newest_of(ids[::-1]) is None
-    comparisons.fail(comparison, "no")
+    work_lifecycle.fail(comparison, "no")
     assert comparisons.newest_of(ids) is None
 
 
 def test_comparison_is_claimed_once(versions):
     comparison = comparisons.request(versions)
     assert claim_comparison(comparison).attempt == 1
-    assert comparisons.claim(comparison.comparison_id) is None
+    assert work_lifecycle.claim(Comparison, comparison.comparison_id) is None
 
 
 def test_worker_that_lost_its_comparison_changes_nothing(versions):
     lost = running(versions)
     comparisons.release(Comparison.objects.get())
     again = claim_comparison(lost)
-    assert not comparisons.heartbeat(lost)
-    assert not comparisons.succeed(lost, {"bars": 1})
-    assert comparisons.succeed(again, {"bars": 2})
+    assert not work_lifecycle.heartbeat(lost)
+    assert not work_lifecycle.succeed(lost, bars=1)
+    assert work_lifecycle.succeed(again, bars=2)
     assert Comparison.objects.get().bars == 2
 
 
 def test_ended_comparison_never_changes(versions):
     comparison = running(versions)
-    comparisons.succeed(comparison, {"bars": 2})
-    assert not comparisons.fail(comparison, "no")
+    work_lifecycle.succeed(comparison, bars=2)
+    assert not work_lifecycle.fail(comparison, "no")
     assert not comparisons.release(comparison)
-    assert not comparisons.cancel(comparison)
+    assert not work_lifecycle.cancel(comparison)
     assert status(comparison) == "succeeded"
 
 
 @pytest.mark.parametrize("claimed", [True, False])
 def test_cancelled_comparison_gets_no_result(versions, claimed):
     comparison = running(versions) if claimed else comparisons.request(versions)
-    assert comparisons.cancel(comparison)
-    assert not comparisons.succeed(comparison, {"bars": 2})
+    assert work_lifecycle.cancel(comparison)
+    assert not work_lifecycle.succeed(comparison, bars=2)
     assert status(comparison) == "cancelled"
 
 

@@ -1,6 +1,7 @@
 import pytest
 
 from rl_training.models import Comparison, PolicyStore
+from rl_training.runs import work_lifecycle
 from rl_training.versions import comparisons
 from tests.active_runs import claim_comparison
 from tests.api_clients import problem
@@ -39,7 +40,7 @@ def test_result_is_answered_in_words_and_numbers(operator):
     difference = {"account": 0, "other": 1, "mean": -0.0001, "low": -0.0003, "high": 0.0002}
     result = {"accounts": accounts, "differences": [difference]}
     claimed = claim_comparison(Comparison.objects.get())
-    comparisons.succeed(claimed, {"result": result, "bars": 812, "bars_digest": "ab"})
+    work_lifecycle.succeed(claimed, result=result, bars=812, bars_digest="ab")
     found = operator.get(f"{COMPARISONS}{comparison_id}/").json()
     sentence = "b earned more than a by 1 bp per bar (95 %: -2 to 3): not distinguishable on these 812 bars."
     assert found["answer"] == sentence
@@ -76,7 +77,7 @@ def test_cancelled_comparison_can_be_cancelled_again_but_an_ended_one_cannot(ope
     url = f"{COMPARISONS}{request(operator).json()['comparison_id']}/cancel/"
     for _ in range(2):
         assert operator.post(url, content_type="application/json").json()["status"] == "cancelled"
-    comparisons.fail(claim_comparison(comparisons.request(versions)), "no")
+    work_lifecycle.fail(claim_comparison(comparisons.request(versions)), "no")
     ended = Comparison.objects.get(status="failed")
     found = problem(operator.post(f"{COMPARISONS}{ended}/cancel/", content_type="application/json"), 409)
     assert found["type"] == "urn:quantum-trader:problem:comparison-has-ended"

@@ -1,6 +1,7 @@
 import pytest
 
 from rl_training.models import Comparison, PolicyStore
+from rl_training.runs import work_lifecycle
 from rl_training.versions import comparisons
 from tests.active_runs import claim_comparison
 from tests.dashboard.pages.page_rows import version_of
@@ -39,7 +40,7 @@ def versions(policy):
 
 def succeeded(versions, result=RESULT):
     comparison = claim_comparison(comparisons.request(versions))
-    comparisons.succeed(comparison, {"result": result, "bars": 812, "bars_digest": "cd"})
+    work_lifecycle.succeed(comparison, result=result, bars=812, bars_digest="cd")
     return f"/comparisons/{comparison}/"
 
 
@@ -131,7 +132,7 @@ def test_active_comparison_waits_for_its_result_on_the_page(page, versions):
 
 def test_failed_comparison_says_why_and_can_be_requested_again(page, versions):
     comparison = claim_comparison(comparisons.request(versions))
-    comparisons.fail(comparison, f"no bars {MARKUP}")
+    work_lifecycle.fail(comparison, f"no bars {MARKUP}")
     html = page(f"/comparisons/{comparison}/")
     assert MARKUP not in html
     assert "The comparison failed: no bars" in words(html)
