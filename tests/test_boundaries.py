@@ -39,6 +39,7 @@ ROOMS = (
     "rl_training.presence",
     "rl_training",
     "rl_training.core.run",
+    "rl_training.core.deciding",
     "rl_training.core.evaluation",
     "rl_training.core.ppo",
     "rl_training.core.trading",
@@ -210,6 +211,11 @@ def test_core_loads_no_framework():
     core = [name for name in modules() if name.startswith("rl_training.core.")]
     forbidden = {"django", "celery", "kombu", "redis", "rest_framework", "dashboard", "quantum_trader"}
     assert not packages_loaded_by("\n".join(f"import {name}" for name in core)) & forbidden
+
+
+@pytest.mark.process
+def test_decisions_load_no_torch():
+    assert "torch" not in packages_loaded_by("import rl_training.core.deciding.decision")
 
 
 @pytest.mark.process

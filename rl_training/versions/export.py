@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rl_training.core.atomic import write_folder
+from rl_training.core.sealed import TENSORS_FILE, CheckpointError
 from rl_training.files import artifacts
 from rl_training.models import PolicyStore, PolicyVersion
 
@@ -54,7 +55,7 @@ def find_version(policy: PolicyStore, number: int | None) -> tuple[PolicyVersion
 
 def _files(policy: PolicyStore, version: PolicyVersion) -> dict[str, bytes]:
     # torch is imported here: web and beat import other modules of this room.
-    from rl_training.core.run.checkpoint import TENSORS_FILE, CheckpointError, load_policy
+    from rl_training.core.run.checkpoint import load_policy
     from rl_training.core.run.export import exported_files
 
     about = {"policy": policy.name, "version": version.number, "run_id": version.run.run_id, "sha256": version.sha256}

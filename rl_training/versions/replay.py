@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
+from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, bars
 from rl_training.flat_settings import differences, flatten
 from rl_training.models import PolicyVersion, TrainingRun
@@ -170,8 +171,6 @@ def _bars_of(run: TrainingRun, config: TrainingConfig, notes: list[Difference]) 
 
 def _initial_policy(version: PolicyVersion | None) -> "SavedPolicy | None":
     """Return the policy that the run started from; None for scratch."""
-    from rl_training.core.run.checkpoint import CheckpointError  # torch: see above
-
     if version is None:
         return None
     try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import connection
 
+from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts
 from rl_training.models import Comparison, PolicyVersion
 from rl_training.runs import work_lifecycle
@@ -78,7 +79,6 @@ def _read(version: PolicyVersion) -> "ComparedPolicy":
     import numpy as np
 
     from rl_training.core.evaluation.comparison import ComparedPolicy
-    from rl_training.core.run.checkpoint import CheckpointError  # torch: see execution.train()
 
     try:
         saved = artifacts.load(version.artifact)

@@ -7,6 +7,7 @@ import structlog
 from django.conf import settings
 
 from rl_training.core.config import TrainingConfig
+from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.worker.run_progress import RunStart
@@ -44,7 +45,7 @@ def load_initial_version(
         except requirements.PolicyMismatchError as error:
             log.warning("Starting from scratch", version=version.number, reason=str(error))
             return RunStart(None, f"version {version.number} cannot be continued: {error}"), None
-        except (FileNotFoundError, checkpoint.CheckpointError) as error:
+        except (FileNotFoundError, CheckpointError) as error:
             log.error("Version cannot be read, trying its parent", version=version.number, error=str(error))
             version = version.parent
     if run.initial_version is not None:

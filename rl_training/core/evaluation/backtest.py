@@ -15,7 +15,8 @@ from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.ppo import policy as trained
 from rl_training.core.ppo.compiled_networks import Floats
-from rl_training.core.ppo.compiled_policy import CompiledPolicy, allocate_decisions, can_compile, compile_policy, decide
+from rl_training.core.ppo.compiled_policy import CompiledPolicy, allocate_decisions, decide
+from rl_training.core.ppo.compiling import can_compile, compile_policy
 from rl_training.core.ppo.ensemble import AnyPolicy, Ensemble
 from rl_training.core.trading.accounting import (
     COST,

@@ -11,7 +11,8 @@ from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.evaluation.backtest import TradedBars, traded_bars
 from rl_training.core.market.bars import MarketData
-from rl_training.core.ppo.compiled_policy import CompiledPolicy, allocate_decisions, can_compile, compile_policy, decide
+from rl_training.core.ppo.compiled_policy import CompiledPolicy, allocate_decisions, decide
+from rl_training.core.ppo.compiling import can_compile, compile_policy
 from rl_training.core.ppo.ensemble import AnyPolicy
 from rl_training.core.trading.accounting import (
     EQUITY,

@@ -1,6 +1,7 @@
 """The most probable actions of a policy, compiled, for loops in which calls of Policy.predict() would take most time.
 
-The actions are those of predict(), which is easier to read. All members of an ensemble decide in one call.
+The actions are those of predict(), which is easier to read. All members of an ensemble decide in one call. Nothing here
+needs torch, so that a process without torch decides by the same code as an evaluation.
 """
 
 import math
@@ -11,13 +12,13 @@ import numpy.typing as npt
 
 from rl_training.core.compiled import compiled
 from rl_training.core.ppo.compiled_networks import FlatNetwork, Floats, Integers, forward
-from rl_training.core.ppo.compute import MOST_COMPILED_PARAMETERS
-from rl_training.core.ppo.ensemble import AnyPolicy
-from rl_training.core.ppo.normalisation import OBSERVATION_CLIP
+
+OBSERVATION_CLIP = 10.0
+"""Observations that a policy standardises are clipped to plus or minus this number of deviations."""
 
 
 class CompiledPolicy(NamedTuple):
-    """The actors of M members, and how each reads observations of D numbers."""
+    """The actors, or the critics, of M members, and how each reads observations of D numbers."""
 
     parameters: Floats  # [M, parameters], each as in FlatNetwork
     sizes: Integers  # int64, the same for all members; see FlatNetwork
@@ -36,30 +37,10 @@ class Decisions(NamedTuple):
     probabilities: npt.NDArray[np.float64]  # [n, actions], the sum over members
 
 
-def can_compile(policy: AnyPolicy) -> bool:
-    """Return whether compiled code is as fast as torch for networks of this size."""
-    return policy.members[0].actor_parameters <= MOST_COMPILED_PARAMETERS
-
-
-def compile_policy(policy: AnyPolicy) -> CompiledPolicy:
-    """Return a copy of the policy's actors for compiled code."""
-    size, members = policy.shape.observation_size, policy.members
-    means, scales = np.zeros((len(members), size), np.float32), np.ones((len(members), size), np.float32)
-    for number, member in enumerate(members):
-        if member.observations is not None:
-            means[number], scales[number] = member.observations.mean.numpy(), member.observations.scale.numpy()
-    parameters = [
-        np.concatenate([part.detach().cpu().numpy().ravel() for part in member.network.actor.parameters()])
-        for member in members
-    ]
-    return CompiledPolicy(
-        parameters=np.stack(parameters),
-        sizes=np.array(members[0].network.actor.sizes),
-        means=means,
-        scales=scales,
-        clip=OBSERVATION_CLIP if policy.shape.normalises_observations else np.inf,
-        first_action=policy.shape.first_action,
-    )
+def observation_scale(variance: npt.NDArray[np.float64]) -> Floats:
+    """Return the factors that standardise observations of this running variance."""
+    factors: Floats = (1.0 / np.sqrt(variance + 1e-8)).astype(np.float32)
+    return factors
 
 
 @compiled
@@ -85,12 +66,7 @@ def decide(policy: CompiledPolicy, observations: Floats, memory: Decisions, acti
     logits = memory.logits[: policy.sizes[-1] * rows].reshape(policy.sizes[-1], rows)
     probabilities[:] = 0.0
     for member in range(members):
-        mean, scale = policy.means[member], policy.scales[member]
-        for row in range(rows):
-            for number in range(inputs.shape[1]):
-                value = (observations[row, number] - mean[number]) * scale[number]
-                inputs[row, number] = min(max(value, -policy.clip), policy.clip)
-        forward(FlatNetwork(policy.parameters[member], policy.sizes), inputs, memory.hidden, logits)
+        _evaluate(policy, member, observations, inputs, memory.hidden, logits)
         for row in range(rows):
             if members == 1:
                 actions[row] = logits[:, row].argmax() + policy.first_action
@@ -99,6 +75,47 @@ def decide(policy: CompiledPolicy, observations: Floats, memory: Decisions, acti
     if members > 1:
         for row in range(rows):
             actions[row] = (probabilities[row] / members).argmax() + policy.first_action
+
+
+@compiled
+def weigh(
+    policy: CompiledPolicy,
+    observations: Floats,
+    memory: Decisions,
+    actions: Integers,
+    probabilities: npt.NDArray[np.float64],
+) -> None:
+    """Do what decide() does, and write the members' mean action probabilities, [n, actions]; see Ensemble."""
+    decide(policy, observations, memory, actions)
+    rows, members = len(observations), len(policy.parameters)
+    probabilities[:] = memory.probabilities[:rows] / members
+    if members == 1:
+        logits = memory.logits[: policy.sizes[-1] * rows].reshape(policy.sizes[-1], rows)
+        for row in range(rows):
+            _add_probabilities(logits[:, row], probabilities[row])
+
+
+@compiled
+def mean_value(critic: CompiledPolicy, observations: Floats, memory: Decisions) -> float:
+    """Return the mean over members of the value of one observation, [1, D]. `memory` must be the critic's."""
+    total, value = 0.0, memory.logits[:1].reshape(1, 1)
+    for member in range(len(critic.parameters)):
+        _evaluate(critic, member, observations, memory.inputs[:1], memory.hidden, value)
+        total += np.float64(value[0, 0])
+    return total / len(critic.parameters)
+
+
+@compiled
+def _evaluate(
+    policy: CompiledPolicy, member: int, observations: Floats, inputs: Floats, hidden: Floats, outputs: Floats
+) -> None:
+    """Write the outputs of one member's network, [outputs, n], for `observations`, [n, D]."""
+    mean, scale = policy.means[member], policy.scales[member]
+    for row in range(len(observations)):
+        for number in range(inputs.shape[1]):
+            value = (observations[row, number] - mean[number]) * scale[number]
+            inputs[row, number] = min(max(value, -policy.clip), policy.clip)
+    forward(FlatNetwork(policy.parameters[member], policy.sizes), inputs, hidden, outputs)
 
 
 @compiled

@@ -7,8 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rl_training.core.ppo.compiled_policy import OBSERVATION_CLIP, observation_scale
+
 Array = npt.NDArray[np.float64]
-OBSERVATION_CLIP = 10.0
 REWARD_CLIP = 10.0
 
 
@@ -62,7 +63,7 @@ class ObservationNormaliser:
 
     def _refresh(self) -> None:
         self.mean = torch.from_numpy(self.statistics.mean.astype(np.float32))
-        self.scale = torch.from_numpy((1.0 / np.sqrt(self.statistics.variance + 1e-8)).astype(np.float32))
+        self.scale = torch.from_numpy(observation_scale(self.statistics.variance))
 
     def __call__(self, observations: torch.Tensor) -> torch.Tensor:
         """Return `observations`, float32 [n, size] on the CPU, standardised and clipped."""

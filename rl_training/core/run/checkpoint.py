@@ -5,9 +5,8 @@ one file, with JSON in the metadata of the safetensors format. Both contain SHA-
 pickled, so loading a file runs no code from it.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,21 +22,23 @@ from rl_training.core.atomic import write_file, write_folder
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.ppo.ensemble import AnyPolicy, load_members
 from rl_training.core.ppo.policy import PolicyShape
+from rl_training.core.sealed import (
+    ENSEMBLE_FORMAT,
+    MANIFEST_FILE,
+    POLICY_FORMAT,
+    TENSORS_FILE,
+    TRAINED_UNTIL,
+    CheckpointError,
+    digest_of_tensors,
+    sealed,
+    unsealed,
+)
 from rl_training.core.trading.features import FeatureStatistics
 
-# A policy of several members has another format than a single policy, which older releases can read.
-POLICY_FORMAT, ENSEMBLE_FORMAT = 1, 2
 CHECKPOINT_FORMAT = 4
 # Formats 2 and 3 hold one member; format 2 holds the episode rewards as JSON. See progress.restore().
 READABLE_CHECKPOINT_FORMATS = (2, 3, CHECKPOINT_FORMAT)
-TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
-# A key in the metadata of a policy; see SavedPolicy.trained_until.
-TRAINED_UNTIL = "trained_until"
 METADATA_KEY = "checkpoint"
-
-
-class CheckpointError(RuntimeError):
-    """A policy or checkpoint cannot be written or read. The message names the file and the problem."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,11 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
 
     The digest is of the tensors, because a file's header lists them in no fixed order.
     """
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode() + b"\n")
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    found = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    return digest_of_tensors(
+        (name, str(tensor.dtype), list(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        for name, tensor in found.items()
+    )
 
 
 def save_policy(
@@ -93,7 +93,7 @@ def save_policy(
     """
     tensors, members = policy.tensors(), len(policy.members)
     digest = tensor_digest(tensors)
-    manifest = _sealed(
+    manifest = sealed(
         path,
         POLICY_FORMAT if members == 1 else ENSEMBLE_FORMAT,
         {
@@ -119,7 +119,7 @@ def save_policy(
 def load_policy(path: Path) -> SavedPolicy:
     """Return the policy of save_policy(). Raises CheckpointError if it is missing, damaged or of another format."""
     formats = (POLICY_FORMAT, ENSEMBLE_FORMAT)
-    manifest = _unsealed(path / MANIFEST_FILE, formats, _read(path / MANIFEST_FILE))
+    manifest = unsealed(path / MANIFEST_FILE, formats, _read(path / MANIFEST_FILE))
     tensors, _ = _tensors(path / TENSORS_FILE)
     if tensor_digest(tensors) != manifest["digest"]:
         raise CheckpointError(f"{path / TENSORS_FILE}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
@@ -139,7 +139,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 
     Raises CheckpointError if the file cannot be written; the former one then stays at one of the two paths.
     """
-    content = _sealed(path, CHECKPOINT_FORMAT, {"digest": tensor_digest(tensors), "state": dict(state)})
+    content = sealed(path, CHECKPOINT_FORMAT, {"digest": tensor_digest(tensors), "state": dict(state)})
     data = safetensors.torch.save(dict(tensors), metadata={METADATA_KEY: json.dumps(content)})
     try:
         write_file(path, data, keep_previous=True)
@@ -150,36 +150,10 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and state of save_checkpoint(). Raises CheckpointError if missing or damaged."""
     tensors, metadata = _tensors(path)
-    content = _unsealed(path, READABLE_CHECKPOINT_FORMATS, metadata.get(METADATA_KEY, "").encode())
+    content = unsealed(path, READABLE_CHECKPOINT_FORMATS, metadata.get(METADATA_KEY, "").encode())
     if tensor_digest(tensors) != content["digest"]:
         raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
     return tensors, content["state"]
-
-
-def _sealed(path: Path, number: int, content: dict[str, Any]) -> dict[str, Any]:
-    content = {"format": number, **content}
-    try:
-        return {"sha256": _json_digest(content), **content}
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be written: not what JSON holds: {error}") from error
-
-
-def _unsealed(path: Path, readable: Sequence[int], text: bytes) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: damaged: not JSON: {error}") from error
-    if not isinstance(content, dict) or content.get("format") not in readable:
-        found = content.get("format") if isinstance(content, dict) else None
-        numbers = ", ".join(map(str, readable[:-1])) + f" and {readable[-1]}"
-        raise CheckpointError(f"{path}: format {found!r}; this program reads format {numbers}")
-    if content.pop("sha256", None) != _json_digest(content):
-        raise CheckpointError(f"{path}: damaged: SHA-256 of its content is not the one that was saved with it")
-    return content
-
-
-def _json_digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _read(path: Path) -> bytes:

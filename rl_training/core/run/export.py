@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from rl_training.core.config import EnvironmentConfig
+from rl_training.core.ppo.compiled_policy import OBSERVATION_CLIP
 from rl_training.core.ppo.ensemble import PREFIX
-from rl_training.core.ppo.normalisation import OBSERVATION_CLIP
-from rl_training.core.run.checkpoint import TENSORS_FILE, SavedPolicy
+from rl_training.core.run.checkpoint import SavedPolicy
+from rl_training.core.sealed import TENSORS_FILE
 from rl_training.core.trading.features import CLIP, FloatArray, feature_names, formula_of, longest_window
 from rl_training.core.trading.observation import ACCOUNT_OBSERVATIONS
 

@@ -8,7 +8,7 @@ from typing import Any
 from rl_training.core.config import TrainingConfig
 from rl_training.core.evaluation.held_out import HeldOutEpisodes
 from rl_training.core.market.bars import MarketData
-from rl_training.core.ppo.compiled_policy import can_compile
+from rl_training.core.ppo.compiling import can_compile
 from rl_training.core.ppo.ensemble import AnyPolicy
 from rl_training.core.ppo.policy import Policy
 from rl_training.core.ppo.ppo import Iteration

@@ -9,8 +9,9 @@ import numpy as np
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.evaluation.evaluation import Evaluation
 from rl_training.core.ppo.ensemble import AnyPolicy
-from rl_training.core.run.checkpoint import TRAINED_UNTIL, save_policy
+from rl_training.core.run.checkpoint import save_policy
 from rl_training.core.run.curves import RunCurves
+from rl_training.core.sealed import TRAINED_UNTIL
 from rl_training.core.trading.features import FeatureStatistics
 
 

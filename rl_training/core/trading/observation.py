@@ -60,6 +60,14 @@ class Observer:
 
 
 @compiled
+def observe_account(
+    position: float, unrealised: float, drawdown: float, largest_position: float
+) -> tuple[float, float, float]:
+    """Return the account's entries of an observation, in the order of ACCOUNT_OBSERVATIONS."""
+    return min(max(position, -largest_position), largest_position), min(max(unrealised, -CLIP), CLIP), drawdown
+
+
+@compiled
 def fill_in(
     observation: npt.NDArray[np.float32],
     width: int,
@@ -75,6 +83,6 @@ def fill_in(
         equity = accounts[EQUITY, i]
         position = accounts[UNITS, i] * close[i] / equity
         unrealised = math.log(equity / accounts[ENTRY_EQUITY, i])
-        observation[i, width] = min(max(position, -largest_position), largest_position)
-        observation[i, width + 1] = min(max(unrealised, -CLIP), CLIP)
-        observation[i, width + 2] = 1.0 - equity / accounts[PEAK, i]
+        drawdown = 1.0 - equity / accounts[PEAK, i]
+        entries = observe_account(position, unrealised, drawdown, largest_position)
+        observation[i, width], observation[i, width + 1], observation[i, width + 2] = entries

@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.run.checkpoint import (
-    CheckpointError,
     load_checkpoint,
     load_policy,
     save_checkpoint,
     save_policy,
     tensor_digest,
 )
+from rl_training.core.sealed import CheckpointError
 from rl_training.core.trading.features import FeatureStatistics
 
 SHAPE = PolicyShape(

@@ -9,10 +9,11 @@ import numpy as np
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.ppo.ensemble import AnyPolicy
-from rl_training.core.run.checkpoint import CheckpointError, SavedPolicy, load_policy
+from rl_training.core.run.checkpoint import SavedPolicy, load_policy
 from rl_training.core.run.result import TrainingResult
 from rl_training.core.run.training import train
 from rl_training.core.run.walk_forward.folds import Fold
+from rl_training.core.sealed import CheckpointError
 from rl_training.core.trading.features import FeatureStatistics
 
 FOLD = "fold"

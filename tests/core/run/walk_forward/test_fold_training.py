@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from rl_training.core.run.checkpoint import CheckpointError, load_policy
+from rl_training.core.run.checkpoint import load_policy
 from rl_training.core.run.walk_forward.fold_training import (
     continues,
     fold_config,
@@ -14,6 +14,7 @@ from rl_training.core.run.walk_forward.fold_training import (
     train_fold,
 )
 from rl_training.core.run.walk_forward.leaks import scrambled
+from rl_training.core.sealed import CheckpointError
 from tests.core.run.small_run import stop_after
 from tests.core.run.walk_forward.cases import FOLDS, MARKET, RECIPE, policies, result
 

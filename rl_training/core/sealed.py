@@ -1,0 +1,54 @@
+"""Files with digests: JSON that holds the SHA-256 of its content, and the digest of a policy's tensors."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+# A policy of several members has another format than a single policy, which older releases can read.
+POLICY_FORMAT, ENSEMBLE_FORMAT = 1, 2
+TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
+# A key in the metadata of a policy; see SavedPolicy.trained_until.
+TRAINED_UNTIL = "trained_until"
+
+
+class CheckpointError(RuntimeError):
+    """A policy or checkpoint cannot be written or read. The message names the file and the problem."""
+
+
+def sealed(path: Path, number: int, content: dict[str, Any]) -> dict[str, Any]:
+    """Return `content` with its format's number and its digest. Raises CheckpointError if JSON cannot hold it."""
+    content = {"format": number, **content}
+    try:
+        return {"sha256": _json_digest(content), **content}
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be written: not what JSON holds: {error}") from error
+
+
+def unsealed(path: Path, readable: Sequence[int], text: bytes) -> dict[str, Any]:
+    """Return the content of sealed JSON of a readable format. Raises CheckpointError."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: damaged: not JSON: {error}") from error
+    if not isinstance(content, dict) or content.get("format") not in readable:
+        found = content.get("format") if isinstance(content, dict) else None
+        numbers = ", ".join(map(str, readable[:-1])) + f" and {readable[-1]}"
+        raise CheckpointError(f"{path}: format {found!r}; this program reads format {numbers}")
+    if content.pop("sha256", None) != _json_digest(content):
+        raise CheckpointError(f"{path}: damaged: SHA-256 of its content is not the one that was saved with it")
+    return content
+
+
+def digest_of_tensors(tensors: Iterable[tuple[str, str, Sequence[int], bytes]]) -> str:
+    """Return the SHA-256, in hex, of the names, types, shapes and values of tensors, which come in name order."""
+    digest = hashlib.sha256()
+    for name, dtype, shape, values in tensors:
+        digest.update(json.dumps([name, dtype, list(shape)]).encode() + b"\n")
+        digest.update(values)
+    return digest.hexdigest()
+
+
+def _json_digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
