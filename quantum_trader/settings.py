@@ -187,6 +187,13 @@ EVENT_RETENTION_DAYS = values.whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500
 BARS_RETENTION_DAYS = values.whole_number("BARS_RETENTION_DAYS", 30, 1, 36_500)
 # With 1, what is live changes only after a second user has approved it.
 PROMOTION_NEEDS_TWO = values.boolean("PROMOTION_NEEDS_TWO")
+# All trials on a market together validate a recipe without merit with at most this probability.
+PROMOTION_ALPHA = values.probability("PROMOTION_ALPHA", 0.05)
+# Steps of validations that workers have, or that wait in their queue, at the same time: a run that becomes due waits
+# behind at most so many.
+VALIDATION_STEPS_AT_ONCE = values.whole_number("VALIDATION_STEPS_AT_ONCE", 2, 1, 1024)
+# A fold that was trained for so long in one go is laid aside while a run waits for a worker.
+VALIDATION_TURN_SECONDS = values.seconds("VALIDATION_TURN_SECONDS", 60)
 # Versions that keep their weights: the newest of each policy, and one a day. Live and compared ones keep them too.
 VERSIONS_KEPT = values.whole_number("VERSIONS_KEPT", 100, 1, 1_000_000)
 VERSIONS_KEPT_DAILY_DAYS = values.whole_number("VERSIONS_KEPT_DAILY_DAYS", 365, 0, 36_500)

@@ -23,6 +23,8 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_deployment",
         "rl_training.view_proposal",
         "rl_training.view_comparison",
+        "rl_training.view_validation",
+        "rl_training.view_trial",
         "alerts.view_alert",
     }
 )
@@ -33,6 +35,8 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
     PROPOSE,
     "rl_training.add_comparison",  # compare versions
     "rl_training.change_comparison",  # cancel a comparison
+    "rl_training.add_validation",  # walk a recipe forward, which is a trial
+    "rl_training.change_validation",  # cancel a validation
     "alerts.change_alert",  # acknowledge
 }
 

@@ -59,7 +59,7 @@ def create(name: Any, changes: Mapping[str, Any], like: PolicyStore | None = Non
             setattr(policy, setting, getattr(like, setting))
         policy.enabled = False
     if not may_change_promotion(user):
-        policy.promotion = Promotion.MANUAL
+        policy.promotion = Promotion.VALIDATED
     promotion = policy.promotion
     assign(policy, changes)
     check_promotion(policy, promotion, user)

@@ -1,4 +1,4 @@
-"""Celery's entry points: the tasks that train a run and compare versions, and the signals of their worker."""
+"""Celery's entry points: the tasks that train, compare and validate, and the signals of their worker."""
 
 import time
 from typing import Any
@@ -10,10 +10,11 @@ from celery.signals import heartbeat_sent, task_revoked, worker_process_init, wo
 from django.db import connection
 
 from rl_training.core import fault_points
-from rl_training.models import Comparison, TrainingRun
+from rl_training.models import Comparison, TrainingRun, Validation, ValidationStep
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, task_messages, work_lifecycle
-from rl_training.worker import comparing, pool
+from rl_training.validation import steps
+from rl_training.worker import comparing, pool, validating
 from rl_training.worker.execution import execute
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,16 @@ def compare_versions(comparison_id: str) -> None:
     comparing.execute(comparison, pool.stop_requested)
 
 
+@shared_task(name=ValidationStep.TASK, ignore_result=True)
+def validate(step_id: str) -> None:
+    """Do a queued step of a validation; a message for a step with another status does nothing."""
+    step = steps.claim(step_id)
+    if step is None:
+        log.info("Nothing to do, the step is not queued", step_id=step_id)
+        return
+    validating.execute(step, pool.stop_requested)
+
+
 @worker_process_init.connect
 def prepare_process(**_: Any) -> None:
     """Prepare a process of the pool for its first run: it ends with its worker, and its compiled code is loaded."""
@@ -66,7 +77,7 @@ def stop_runs(**_: Any) -> None:
 
 @task_revoked.connect
 def cancel_revoked_run(request: Any, **_: Any) -> None:
-    """Cancel a run or a comparison whose task was revoked or terminated in Flower.
+    """Cancel a run, a comparison or a validation whose task was revoked or terminated in Flower.
 
     Workers remember a revoked task id for hours and would drop every later message for it.
     """
@@ -76,5 +87,7 @@ def cancel_revoked_run(request: Any, **_: Any) -> None:
             lifecycle.cancel(run)
         for comparison in Comparison.objects.filter(comparison_id=request.id):
             work_lifecycle.cancel(comparison)
+        for validation in Validation.objects.filter(steps__step_id=request.id):
+            steps.cancel(validation)
     finally:
         connection.close()

@@ -8,9 +8,9 @@ from rl_training.core.evaluation.mean_test import resamples_for
 from rl_training.core.market.bars import MarketData
 from rl_training.core.run.walk_forward.fold_training import fold_policy, train_fold
 from rl_training.core.run.walk_forward.folds import plan_folds
-from rl_training.core.run.walk_forward.gate import BUY_AND_HOLD, FLAT, Outcome, judge, trial_level
 from rl_training.core.run.walk_forward.report import difference_tests
-from rl_training.core.run.walk_forward.stitching import WALK_FORWARD, stitch
+from rl_training.core.run.walk_forward.stitching import stitch
+from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, WALK_FORWARD, Outcome, judge, trial_level
 
 # As PolicyStore has it.
 DEFAULT_SEEDS = 3

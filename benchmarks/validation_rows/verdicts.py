@@ -7,7 +7,7 @@ from benchmarks.results.figures import Figure
 from benchmarks.validation_rows.markets import NOISE, ar1_market, noise_market
 from benchmarks.validation_rows.recipes import default_recipe, noise_recipes, outcome_of
 from rl_training.core.run.walk_forward.folds import FOLDS
-from rl_training.core.run.walk_forward.gate import ALPHA, Outcome
+from rl_training.core.run.walk_forward.verdict import ALPHA, Outcome
 
 FEE = 0.0005
 

@@ -55,6 +55,17 @@ def seconds(name: str, default: float) -> float:
     return value
 
 
+def probability(name: str, default: float) -> float:
+    """Return the variable as a probability, above 0 and below 1."""
+    try:
+        value = float(text(name, str(default)))
+    except ValueError:
+        value = math.nan
+    if not 0 < value < 1:
+        raise refused(name, "a number above 0 and below 1, such as 0.05")
+    return value
+
+
 def folder(name: str, default: Path, base: Path) -> Path:
     """Return the folder that the variable names, absolute: `~` is the home folder, other paths start in `base`."""
     written = text(name, str(default)).strip()

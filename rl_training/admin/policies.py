@@ -102,7 +102,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
         if not may_change_promotion(request.user):
             # The form leaves it out, but an entry of the history and a policy to copy bring their own.
             stored = PolicyStore.objects.filter(pk=obj.pk).values_list("promotion", flat=True).first()
-            obj.promotion = stored or Promotion.MANUAL
+            obj.promotion = stored or Promotion.VALIDATED
         if change:
             obj.save_settings()
             start = next_start(obj)

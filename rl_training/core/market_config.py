@@ -1,7 +1,10 @@
 """Settings of the market: which bars to train and evaluate on."""
 
+import json
+import posixpath
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from hashlib import sha256
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,6 +21,18 @@ SOURCE_FIELDS = {
     "exchange": ("exchange", "symbol", "timeframe", "bars"),
     "planted": ("bars", "planted_kind", "planted_phi", "planted_drift", "planted_switching", "planted_seed"),
 }
+# The settings that name a market in the ledger of trials. How its bars are read plays no part.
+LEDGER_FIELDS = (
+    "path",
+    "exchange",
+    "symbol",
+    "timeframe",
+    "planted_kind",
+    "planted_phi",
+    "planted_drift",
+    "planted_switching",
+    "planted_seed",
+)
 
 
 class MarketConfig(Config):
@@ -138,6 +153,21 @@ class MarketConfig(Config):
             case "planted":
                 return f"synthetic: {self._planted_label}"
         return self.source
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What decides which bars the market has. An exchange's number of bars only decides how far back they go."""
+        names = [name for name in SOURCE_FIELDS[self.source] if (self.source, name) != ("exchange", "bars")]
+        return (self.source, *(getattr(self, name) for name in names))
+
+    @property
+    def ledger_key(self) -> str:
+        """The SHA-256 of what names the market in the ledger of trials, whatever its number of bars."""
+        names = [name for name in LEDGER_FIELDS if name in SOURCE_FIELDS[self.source]]
+        values = {name: getattr(self, name) for name in names}
+        if self.source == "file":
+            values["path"] = posixpath.normpath(self.path)
+        return sha256(json.dumps([self.source, values], sort_keys=True).encode()).hexdigest()
 
     @property
     def _planted_label(self) -> str:

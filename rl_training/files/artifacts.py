@@ -86,6 +86,15 @@ def fetch(name: str, folder: Path) -> None:
             (folder / file_name).write_bytes(file.read())
 
 
+def read(name: str, file_name: str) -> bytes:
+    """Return a file that is stored under `name`. Raises `FileNotFoundError`, and other `OSError`s for the storage."""
+    if not name:
+        raise FileNotFoundError("an artifact without a name has no files")
+    with storages["artifacts"].open(f"{name}/{file_name}", "rb") as file:
+        data: bytes = file.read()
+    return data
+
+
 def load(name: str) -> "SavedPolicy":
     """Return the policy stored under `name`.
 

@@ -10,49 +10,52 @@ from pathlib import Path
 from django.conf import settings
 
 from rl_training.core.atomic import previous, remove_file
-from rl_training.models import TrainingRun
+from rl_training.models import TrainingRun, ValidationStep
 
 TEMPORARY = ".tmp"
+# What is trained: a run, or a fold of a walk-forward.
+Trained = TrainingRun | ValidationStep
 
 
-def checkpoint_paths(run: TrainingRun) -> list[Path]:
+def checkpoint_paths(work: Trained) -> list[Path]:
     """Return the checkpoint's path of the current attempt, then of earlier attempts, the latest first.
 
     Each attempt writes its own file, because a worker that lost its run without noticing may still write.
     """
     root = Path(settings.CHECKPOINT_ROOT)
-    return [root / f"{run.run_id}-{attempt}.safetensors" for attempt in range(run.attempt, 0, -1)]
+    return [root / f"{work.checkpoint_id}-{attempt}.safetensors" for attempt in range(work.attempt, 0, -1)]
 
 
-def log_path(run: TrainingRun) -> Path:
-    """Return the folder of the run's metrics, which all attempts of the run write."""
-    return Path(settings.CHECKPOINT_ROOT) / f"{run.run_id}.events"
+def log_path(work: Trained) -> Path:
+    """Return the folder of the work's metrics, which all of its attempts write."""
+    return Path(settings.CHECKPOINT_ROOT) / f"{work.checkpoint_id}.events"
 
 
 @contextmanager
-def temporary_folder(run: TrainingRun) -> Iterator[Path]:
+def temporary_folder(work: Trained) -> Iterator[Path]:
     """Make a folder for the current attempt and delete it afterwards.
 
-    The folder of a killed process has the run's id in its name, so it is deleted with the run's other files.
+    The folder of a killed process has the work's id in its name, so it is deleted with its other files.
     """
     root = Path(settings.CHECKPOINT_ROOT)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{run.run_id}-{run.attempt}.", suffix=TEMPORARY, dir=root) as folder:
+    prefix = f"{work.checkpoint_id}-{work.attempt}."
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=TEMPORARY, dir=root) as folder:
         yield Path(folder)
 
 
-def remove(run: TrainingRun) -> None:
-    """Delete the checkpoints, metrics and temporary folders of all attempts of a run."""
-    for folder in Path(settings.CHECKPOINT_ROOT).glob(f"{run.run_id}-*{TEMPORARY}"):
+def remove(work: Trained) -> None:
+    """Delete the checkpoints, metrics and temporary folders of all attempts."""
+    for folder in Path(settings.CHECKPOINT_ROOT).glob(f"{work.checkpoint_id}-*{TEMPORARY}"):
         shutil.rmtree(folder, ignore_errors=True)
-    for path in checkpoint_paths(run):
+    for path in checkpoint_paths(work):
         remove_file(path)
         remove_file(previous(path))
-    shutil.rmtree(log_path(run), ignore_errors=True)
+    shutil.rmtree(log_path(work), ignore_errors=True)
 
 
 def remove_old(before: datetime, kept: Collection[str]) -> int:
-    """Delete files and folders that were last changed before `before`, except those of the runs with the ids `kept`.
+    """Delete files and folders that were last changed before `before`, except those of the work with the ids `kept`.
 
     Returns their number. Cancelled runs keep their last checkpoint until then, and a worker that was killed at the end
     of a run leaves files too. Raises `OSError`.

@@ -13,6 +13,7 @@ from rl_training.models.policy_settings import (
     MAX_RUN_MINUTES,
     MAX_STALL_MINUTES,
     RANGES,
+    MustBeat,
     Promotion,
     StartFrom,
 )
@@ -20,6 +21,8 @@ from rl_training.models.proposals import Proposal, ProposalQuerySet
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
 from rl_training.models.slots import SlotOutcome, SlotRange, SlotRangeQuerySet, SlotReason
 from rl_training.models.totals import Measure, RunTotal
+from rl_training.models.trials import Trial, TrialMarket
+from rl_training.models.validations import Validation, ValidationStep
 from rl_training.models.versions import PolicyVersion, PolicyVersionQuerySet
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "InvalidConfig",
     "InvalidConfigError",
     "Measure",
+    "MustBeat",
     "PolicyStore",
     "PolicyStoreQuerySet",
     "PolicyVersion",
@@ -53,5 +57,9 @@ __all__ = [
     "TrainingEventQuerySet",
     "TrainingRun",
     "TrainingRunQuerySet",
+    "Trial",
+    "TrialMarket",
+    "Validation",
+    "ValidationStep",
     "new_run_id",
 ]

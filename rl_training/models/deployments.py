@@ -76,6 +76,15 @@ class Deployment(models.Model):
         db_index=False,
         help_text="The comparison that is the evidence for it; none: there is none.",
     )
+    validation = models.ForeignKey(
+        "rl_training.Validation",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The validation that is the evidence for it; none: there is none.",
+    )
     previous = models.OneToOneField(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="following", help_text="The one before."
     )

@@ -1,4 +1,4 @@
-"""Events of training runs and deployments, as the outbox stores them before they are published."""
+"""Events of training runs, validations and deployments, as the outbox stores them before they are published."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from django.utils import timezone
 
 from rl_training.models.deployments import Deployment
 from rl_training.models.runs import TrainingRun
+from rl_training.models.validations import Validation
 
 # The clocks of two machines differ by less. A time further in the future was written before a clock was set back.
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
+
+
+def _exactly_one(*names: str) -> Q:
+    """Return the condition that exactly one of these columns has a value."""
+    cases = Q()
+    for name in names:
+        cases |= Q(**{f"{other}__isnull": other != name for other in names})
+    return cases
 
 
 class TrainingEventQuerySet(models.QuerySet["TrainingEvent"]):
@@ -34,6 +43,7 @@ class TrainingEvent(models.Model):
     event_type = models.CharField(max_length=80, help_text="Also the name of the stream.")
     run = models.ForeignKey(TrainingRun, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
     deployment = models.OneToOneField(Deployment, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
+    validation = models.ForeignKey(Validation, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
     timestamp = models.DateTimeField(default=timezone.now)
     payload = models.JSONField()
     published_at = models.DateTimeField(null=True, blank=True)
@@ -49,9 +59,9 @@ class TrainingEvent(models.Model):
         )
         constraints = (
             models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),
+            models.UniqueConstraint(fields=["validation", "event_type"], name="event_once_per_validation"),
             models.CheckConstraint(
-                condition=Q(run__isnull=False, deployment__isnull=True) | Q(run__isnull=True, deployment__isnull=False),
-                name="event_of_run_or_deployment",
+                condition=_exactly_one("run", "deployment", "validation"), name="event_of_one_subject"
             ),
         )
 
@@ -60,5 +70,7 @@ class TrainingEvent(models.Model):
 
     @property
     def trace_id(self) -> str:
-        """The run's id, or `deployment-` with the deployment's number; all events of one change have the same."""
+        """The id of the run or of the validation, or `deployment-` with the deployment's number."""
+        if self.validation:
+            return self.validation.validation_id
         return self.run.run_id if self.run else f"deployment-{self.deployment_id}"

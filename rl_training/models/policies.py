@@ -22,10 +22,12 @@ from rl_training.models.policy_settings import (
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,
     MAX_NEW_BARS,
+    MAX_REVALIDATE_DAYS,
     MAX_RUN_MINUTES,
     MAX_SEEDS,
     MAX_STALL_MINUTES,
     RANGES,
+    MustBeat,
     Promotion,
     StartFrom,
     choice_constraint,
@@ -171,8 +173,20 @@ class PolicyStore(models.Model):
     promotion = models.CharField(
         max_length=10,
         choices=Promotion,
-        default=Promotion.MANUAL,
+        default=Promotion.VALIDATED,
         help_text="What makes a new version live.",
+    )
+    must_beat = models.CharField(
+        max_length=15,
+        choices=MustBeat,
+        default=MustBeat.BUY_AND_HOLD,
+        help_text="What the account of a walk-forward must beat, so that the recipe counts as validated.",
+    )
+    revalidate_days = models.PositiveIntegerField(
+        default=30,
+        validators=range_validators("revalidate_days"),
+        help_text="Days after which a validated recipe is walked forward again, which can only end the validation. "
+        f"1 to {MAX_REVALIDATE_DAYS:,}.",
     )
     stall_limit_minutes = models.PositiveIntegerField(
         default=10,

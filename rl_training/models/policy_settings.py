@@ -10,12 +10,14 @@ MAX_STALL_MINUTES = 24 * 60
 MAX_RUN_MINUTES = 31 * 24 * 60
 MAX_SEEDS = 32
 MAX_NEW_BARS = 10_000_000
+MAX_REVALIDATE_DAYS = 3_650
 # The settings that are whole numbers, with the least and the largest value of each.
 RANGES = {
     "interval_minutes": (1, MAX_INTERVAL_MINUTES),
     "episodes_per_run": (1, MAX_EPISODES),
     "seeds": (1, MAX_SEEDS),
     "min_new_bars": (0, MAX_NEW_BARS),
+    "revalidate_days": (1, MAX_REVALIDATE_DAYS),
     "stall_limit_minutes": (1, MAX_STALL_MINUTES),
     "run_limit_minutes": (1, MAX_RUN_MINUTES),
 }
@@ -32,12 +34,25 @@ class StartFrom(models.TextChoices):
 class Promotion(models.TextChoices):
     """What makes a new version of a policy live."""
 
+    VALIDATED = "validated", "validated: the gate, if the recipe is validated and the version passes the guards"
     MANUAL = "manual", "manual: a person"
     NEWEST = "newest", "newest: the run that makes it"
 
 
+class MustBeat(models.TextChoices):
+    """Which references the account of a walk-forward has to beat."""
+
+    FLAT = "flat", "flat: a flat account"
+    BUY_AND_HOLD = "buy_and_hold", "buy_and_hold: a flat account, and buy and hold"
+    ALL = "all", "all: these, the version that was trained once, and the sign rules"
+
+
 # The settings that are one of a few words.
-CHOICES: dict[str, type[models.TextChoices]] = {"start_from": StartFrom, "promotion": Promotion}
+CHOICES: dict[str, type[models.TextChoices]] = {
+    "start_from": StartFrom,
+    "promotion": Promotion,
+    "must_beat": MustBeat,
+}
 
 
 def range_validators(field: str) -> list[MinValueValidator | MaxValueValidator]:

@@ -53,6 +53,15 @@ class Proposal(models.Model):
         db_index=False,
         help_text="The comparison that is the evidence for it; none: there is none.",
     )
+    validation = models.ForeignKey(
+        "rl_training.Validation",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The validation that is the evidence for it; none: there is none.",
+    )
     actor = models.CharField(max_length=10, choices=Deployment.Actor, help_text="Who or what proposed it.")
     proposer = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -224,6 +224,9 @@ class TrainingRun(models.Model):
     # A run of an older release may have settings that the present models refuse. The snapshot stays readable, because
     # it is validated only when the run starts.
     config = models.JSONField()
+    recipe = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Digest of the recipe; see core/run/recipe.py."
+    )
     market_summary = models.JSONField(null=True, blank=True)
     # The value in `market_summary` has no index. Retention looks bars up by this column.
     bars_digest = models.CharField(
@@ -277,4 +280,9 @@ class TrainingRun(models.Model):
         )
 
     def __str__(self) -> str:
+        return self.run_id
+
+    @property
+    def checkpoint_id(self) -> str:
+        """The name of the run's files while it is not finished."""
         return self.run_id

@@ -98,6 +98,12 @@ class PolicyVersion(models.Model):
     )
     sha256 = models.CharField(max_length=64, help_text="Digest of the weights.")
     evaluation = models.JSONField()
+    held_back = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why the gate holds it back; empty: it does not.",
+    )
     market = models.CharField(max_length=MARKET_LENGTH, blank=True, db_default="", help_text="The market's label.")
     held_out_bars = models.PositiveIntegerField(null=True, blank=True, help_text="Decisions on held-out bars.")
     held_out_return = models.FloatField(null=True, blank=True, help_text="Total return on held-out bars.")

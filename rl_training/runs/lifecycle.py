@@ -22,13 +22,16 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from quantum_trader.text import storable
-from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
+from rl_training.core.run.recipe import recipe_digest
+from rl_training.models import PolicyStore, PolicyVersion, StartFrom, TrainingRun
 from rl_training.runs import consequences
 from rl_training.runs.consequences import Ending
 
 log = structlog.get_logger(__name__)
 
 CANCELLED = "cancelled"
+# The start rule of a run whose initial version a user chose: it is of no policy's recipe.
+OTHER_VERSION = "version"
 
 Status = TrainingRun.Status
 
@@ -71,7 +74,8 @@ def enqueue(
     one is drawn and stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`,
     `WeightsRemovedError`, and `InvalidConfigError` when the config is invalid.
     """
-    run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed)
+    start = OTHER_VERSION if initial_version else StartFrom.SCRATCH if from_scratch else policy.start_from
+    run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed, start_from=start)
     run.initial_version, run.triggered_by = initial_version, triggered_by
     with transaction.atomic():
         insert([run])
@@ -100,10 +104,12 @@ def unsaved(
     scheduled_for: datetime | None,
     episodes: int | None = None,
     seed: int | None = None,
+    start_from: str | None = None,
 ) -> TrainingRun:
     """Return a run that is not stored yet, with a snapshot of the policy's config.
 
-    Raises `InvalidConfigError` when the config is stored invalid.
+    `start_from` is its start rule, by default the policy's. Raises `InvalidConfigError` when the config is stored
+    invalid.
     """
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     config = policy.training_config(episodes=episodes, seed=seed)
@@ -113,6 +119,7 @@ def unsaved(
         scheduled_for=scheduled_for,
         episodes=config.episodes,
         config=config.model_dump(mode="json"),
+        recipe=recipe_digest(config, start_from or policy.start_from),
     )
 
 

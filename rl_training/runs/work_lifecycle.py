@@ -97,8 +97,16 @@ def release(work: QueuedWork, *, workers_lost: int | None = None) -> bool:
     return bool(_held(work).update(sent_at=None, **columns))
 
 
-def reap(kind: type[Work], release: Callable[[Work, int], object], fail: Callable[[Work, str], object]) -> None:
-    """Release work with a lost worker with `release(work, lost workers)`, or end it with `fail(work, error)`."""
+def reap(
+    kind: type[Work],
+    release: Callable[[Work, int], object],
+    fail: Callable[[Work, str], object],
+    lock: Callable[[Work], object] = lambda work: None,
+) -> None:
+    """Release work with a lost worker with `release(work, lost workers)`, or end it with `fail(work, error)`.
+
+    `lock` locks what `fail` changes besides, before the work itself is locked.
+    """
     began = time.monotonic()
     lost = list(_rows(kind).lost(lost_after()))
     if time.monotonic() - began > settings.OWNER_HEARTBEAT_SECONDS:
@@ -106,6 +114,7 @@ def reap(kind: type[Work], release: Callable[[Work, int], object], fail: Callabl
         return
     for work in lost:
         with transaction.atomic():
+            lock(work)
             # The owner may have written a heartbeat since the work was listed.
             if not _rows(kind).lost(lost_after()).filter(pk=work.pk).select_for_update().values_list("pk"):
                 continue

@@ -18,6 +18,7 @@ from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import new_bars, slots
 from rl_training.streams import relay, retention
+from rl_training.validation import monitoring, steps
 from rl_training.versions import comparisons, housekeeping
 
 log = structlog.get_logger(__name__)
@@ -110,6 +111,8 @@ class PolicyStoreScheduler(Scheduler):
         self._relayed_to = relay.relay_unpublished(written_before, after=self._relayed_to)
         task_messages.resend_undelivered(now)
         comparisons.maintain(now, may_reap=may_reap)
+        steps.maintain(now, may_reap=may_reap)
+        monitoring.request_due(now)
         retention.maintain(now)
         housekeeping.maintain(now)
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 STARTED, PROGRESS, COMPLETED = "training.started", "training.progress", "training.completed"
 CHANGED = "deployment.changed"
+VALIDATION_STARTED, VALIDATION_COMPLETED = "validation.started", "validation.completed"
 # The kinds of the outbox, which consumers read. Progress is published besides, at best effort.
-EVENT_KINDS = (STARTED, COMPLETED, CHANGED)
+EVENT_KINDS = (STARTED, COMPLETED, CHANGED, VALIDATION_STARTED, VALIDATION_COMPLETED)
 
 
 def stream(policy: str, kind: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from django.utils import timezone
 
 from quantum_trader.timestamps import utc_text
-from rl_training.models import Deployment, TrainingEvent, TrainingRun
+from rl_training.models import Deployment, TrainingEvent, TrainingRun, Validation
 from rl_training.streams import names, relay
 from rl_training.transactions import after_commit
 
@@ -21,6 +21,11 @@ def write(run: TrainingRun, kind: str, payload: dict[str, Any]) -> TrainingEvent
 def write_deployment(deployment: Deployment, payload: dict[str, Any]) -> TrainingEvent:
     """Add the event `<policy>.deployment.changed` to the current transaction, and relay it like an event of a run."""
     return _write(names.stream(deployment.policy.name, names.CHANGED), payload, deployment=deployment)
+
+
+def write_validation(validation: Validation, kind: str, payload: dict[str, Any]) -> TrainingEvent:
+    """Add the event `<policy>.<kind>` to the current transaction, and relay it like an event of a run."""
+    return _write(names.stream(validation.policy.name, kind), payload, validation=validation)
 
 
 def _write(event_type: str, payload: dict[str, Any], **subject: Any) -> TrainingEvent:

@@ -81,7 +81,7 @@ def relay_unpublished(before: datetime, after: int = 0, limit: int = 1000) -> in
     events waiting.
     """
     for _ in range(0, limit, BATCH):
-        unpublished = TrainingEvent.objects.unpublished(before).filter(pk__gt=after).select_related("run")
+        unpublished = TrainingEvent.objects.unpublished(before).filter(pk__gt=after).select_related("run", "validation")
         batch = list(unpublished[:BATCH])
         if not batch or _relay(batch) is None or len(batch) < BATCH:
             return 0
@@ -141,6 +141,8 @@ def entries_key(stream: str) -> str:
 
 def context(event: TrainingEvent) -> dict[str, Any]:
     """Return what a log line says about the event's subject."""
+    if event.validation:
+        return {"validation_id": event.validation.validation_id}
     return {"run_id": event.run.run_id} if event.run else {"deployment": event.deployment_id}
 
 

@@ -21,7 +21,7 @@ from django.db.models import Min, Q, QuerySet
 
 from quantum_trader.redis_clients import redis_client
 from rl_training.files import artifacts, checkpoints
-from rl_training.models import TrainingEvent, TrainingRun
+from rl_training.models import TrainingEvent, TrainingRun, ValidationStep
 from rl_training.streams import relay
 
 log = structlog.get_logger(__name__)
@@ -142,7 +142,8 @@ def _offer(batch: list[TrainingEvent]) -> None:
 
 def _events_from(first: int) -> QuerySet[TrainingEvent]:
     entry = ("event_id", "event_type", "timestamp", "payload", "deployment", "run__run_id")
-    return TrainingEvent.objects.filter(pk__gte=first).order_by("pk").select_related("run").only(*entry)
+    events = TrainingEvent.objects.filter(pk__gte=first).order_by("pk").select_related("run", "validation")
+    return events.only(*entry, "validation__validation_id")
 
 
 def purge(now: datetime) -> int:
@@ -161,7 +162,9 @@ def purge(now: datetime) -> int:
         TrainingEvent.objects.filter(pk__in=[event.pk for event in old]).delete()
         log.info("Deleted old events", number=len(old), older_than=cutoff.isoformat())
     try:
-        files = checkpoints.remove_old(cutoff, set(TrainingRun.objects.active().values_list("run_id", flat=True)))
+        active = {*TrainingRun.objects.active().values_list("run_id", flat=True)}
+        active |= {*ValidationStep.objects.active().values_list("step_id", flat=True)}
+        files = checkpoints.remove_old(cutoff, active)
     except OSError as error:
         log.error("Old files of runs cannot be deleted", error=str(error))
     else:

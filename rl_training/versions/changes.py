@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantum_trader.text import storable
-from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion
+from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion, Validation
 
 Action, Actor = Deployment.Action, Deployment.Actor
 
@@ -66,7 +66,8 @@ class Change:
     version     promote: the version; pin: the version, by default the live one; roll back: a version that was live once
     to          roll back: the deployment whose target is wanted; by default the last one with another target
     seen        the newest deployment that the author knows; 0: there was none; None: the author does not mind
-    comparison  the evidence for it
+    comparison  the evidence for it, or
+    validation
     """
 
     action: Deployment.Action
@@ -75,6 +76,7 @@ class Change:
     to: Deployment | None = None
     seen: int | None = None
     comparison: Comparison | None = None
+    validation: Validation | None = None
 
     def checked_reason(self) -> str:
         """Return the reason as it is stored. Raises `ReasonError`."""

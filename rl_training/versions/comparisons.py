@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 from pydantic import ValidationError
 
-from rl_training.core.market_config import SOURCE_FIELDS, MarketConfig
+from rl_training.core.market_config import MarketConfig
 from rl_training.models import ComparedVersion, Comparison, PolicyVersion
 from rl_training.runs import work_lifecycle
 
@@ -68,19 +68,13 @@ def common_market(versions: Sequence[PolicyVersion]) -> MarketConfig:
             configs.append(MarketConfig.model_validate(version.run.config["market"]))
         except (ValidationError, KeyError, TypeError):
             raise CannotCompareError(f"The market of {version} is stored unreadable.") from None
-        if _identity(configs[-1]) != _identity(configs[0]):
+        if configs[-1].identity != configs[0].identity:
             first, other = (configs[0].label, configs[-1].label)
             also = "" if first != other else ", with other settings"
             raise CannotCompareError(
                 f"They are of different markets: {versions[0]} of {first}, {version} of {other}{also}."
             )
     return max(configs, key=lambda config: config.bars)
-
-
-def _identity(config: MarketConfig) -> tuple[Any, ...]:
-    """Return what decides which bars a market has. An exchange's number of bars only decides how far back they go."""
-    names = [name for name in SOURCE_FIELDS[config.source] if (config.source, name) != ("exchange", "bars")]
-    return (config.source, *(getattr(config, name) for name in names))
 
 
 def find(comparison_id: str) -> Comparison | None:

@@ -75,6 +75,7 @@ def deploy(policy: PolicyStore, change: Change, author: Author, *, approval: Pro
             approved_by=" and ".join(filter(None, [approval.supported_by, approval.decided_by])) if approval else "",
             reason=reason,
             comparison=change.comparison,
+            validation=change.validation,
             previous=current,
             began=current.origin if current and live == (wanted.pk if wanted else None) else None,
         )
@@ -127,6 +128,7 @@ def payload(deployment: Deployment) -> dict[str, Any]:
         "approved_by": deployment.approved_by,
         "reason": deployment.reason,
         "comparison": deployment.comparison.comparison_id if deployment.comparison else None,
+        "validation": deployment.validation.validation_id if deployment.validation else None,
     }
 
 

@@ -97,6 +97,7 @@ def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
             version=version,
             reason=reason,
             comparison=change.comparison,
+            validation=change.validation,
             actor=author.actor,
             proposer=author.user,
             proposer_name=author.name,
@@ -123,7 +124,13 @@ def approve(proposal: Proposal, user: Any) -> Deployment | Proposal:
             if found.proposer_id == user.pk:
                 raise NotPermittedError("You stand behind this proposal: another user has to approve it.")
         seen = found.previous_id or 0
-        change = Change(Action(found.action), found.reason, seen=seen, comparison=found.comparison)
+        change = Change(
+            Action(found.action),
+            found.reason,
+            seen=seen,
+            comparison=found.comparison,
+            validation=found.validation,
+        )
         found.decided_by = user.get_username()
         author = Author(Actor(found.actor), found.proposer_name, found.proposer)
         try:
@@ -159,7 +166,9 @@ def _locked(proposal: Proposal) -> Proposal:
     Proposals change under the lock of their policy only, so that a proposal is decided once.
     """
     deployments.lock(proposal.policy)
-    found = Proposal.objects.select_related("policy", "version", "proposer", "comparison").get(pk=proposal.pk)
+    found = Proposal.objects.select_related("policy", "version", "proposer", "comparison", "validation").get(
+        pk=proposal.pk
+    )
     if found.status == Status.SUPERSEDED:
         raise AlreadyDecidedError("What is live has changed since this was proposed: propose it again.")
     if found.status != Status.WAITING:

@@ -14,7 +14,7 @@ from rl_training.files import bars, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.models.columns import RESULT_COLUMNS
 from rl_training.runs import lifecycle
-from rl_training.versions.automatic import promote_new_version
+from rl_training.validation import gate
 from rl_training.worker.announcing import Announcer
 from rl_training.worker.database_retry import write_end
 from rl_training.worker.ownership import Owner
@@ -44,11 +44,12 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
 def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]) -> None:
     try:
         result, parent = train(run, owner, should_stop)
-        outcome = None
+        outcome, findings = None, gate.Findings(None)
         # A short run ends before the owner has written any progress.
         results = owner.progress.columns() | columns(result)
         if not result.stopped:
             outcome = lifecycle.Outcome(results, store_version(run, parent, result))
+            findings = gate.examine(run, result.stored_evaluation)
         fault_points.reach("artifact_stored")
     except Exception as error:
         fault_points.reach("before_failure")
@@ -57,7 +58,13 @@ def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], 
         write_end(lifecycle.fail, run, *found, while_waiting=owner.note_activity)
         raise
     if outcome is not None:
-        write_end(lifecycle.succeed, run, outcome, promote_new_version, while_waiting=owner.note_activity)
+        write_end(
+            lifecycle.succeed,
+            run,
+            outcome,
+            lambda version: gate.decide(version, findings),
+            while_waiting=owner.note_activity,
+        )
         return
     owner.write_progress()
     if owner.cancelled.is_set():

@@ -4,7 +4,7 @@ import pytest
 
 from rl_training.models import Deployment, Proposal, TrainingRun
 from rl_training.runs import lifecycle
-from rl_training.versions.automatic import promote_new_version
+from rl_training.versions.automatic import promote_newest
 from tests.active_runs import claimed_run
 from tests.test_totals import VERSION
 
@@ -18,7 +18,7 @@ def newest(policy):
     return policy
 
 
-def succeed(policy, on_version=promote_new_version):
+def succeed(policy, on_version=promote_newest):
     run = claimed_run(policy)
     version = lifecycle.succeed(run, lifecycle.Outcome({}, VERSION | {"artifact": run.run_id}), on_version)
     assert version is not None
@@ -47,7 +47,7 @@ def test_setting_at_the_end_of_the_run_decides(newest, streams):
     run = claimed_run(newest)
     newest.promotion = "manual"
     newest.save_settings()
-    lifecycle.succeed(run, lifecycle.Outcome({}, VERSION), promote_new_version)
+    lifecycle.succeed(run, lifecycle.Outcome({}, VERSION), promote_newest)
     assert live(newest) == []
 
 

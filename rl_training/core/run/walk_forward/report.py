@@ -10,8 +10,9 @@ from rl_training.core.evaluation.block_length import NO_DEVIATION
 from rl_training.core.evaluation.deflated_sharpe import deflated_sharpe
 from rl_training.core.evaluation.evaluation import Performance, curve_points, performances, stamps
 from rl_training.core.evaluation.mean_test import MeanTest, mean_test, resamples_for
-from rl_training.core.run.walk_forward.gate import ALPHA, FLAT, MUST_BEAT, Conduct, Verdict, judge, trial_level
-from rl_training.core.run.walk_forward.stitching import WALK_FORWARD, Stitched
+from rl_training.core.run.walk_forward.guards import Conduct
+from rl_training.core.run.walk_forward.stitching import Stitched
+from rl_training.core.run.walk_forward.verdict import ALPHA, FLAT, MUST_BEAT, WALK_FORWARD, Verdict, judge, trial_level
 from rl_training.core.trading.accounting import FloatArray
 
 

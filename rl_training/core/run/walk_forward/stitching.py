@@ -14,11 +14,10 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.run.walk_forward.fold_training import FoldPolicy
 from rl_training.core.run.walk_forward.folds import Fold, check_consecutive
 from rl_training.core.run.walk_forward.leaks import check_fold
+from rl_training.core.run.walk_forward.verdict import TRAINED_ONCE, WALK_FORWARD
 from rl_training.core.trading.accounting import FloatArray, open_accounts
 from rl_training.core.trading.features import longest_window
 from rl_training.core.trading.observation import Observer
-
-WALK_FORWARD, TRAINED_ONCE = "walk_forward", "trained_once"
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rl_training.core.evaluation.mean_test import MeanTest, mean_test
-from rl_training.core.run.walk_forward.gate import judge
 from rl_training.core.run.walk_forward.report import report_on
+from rl_training.core.run.walk_forward.verdict import judge
 from tests.core.run.walk_forward.cases import FOLDS, stitched
 
 

@@ -1,0 +1,217 @@
+"""The gate: whether the recipe of a policy is validated, and which of its new versions go live."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import structlog
+from django.db import transaction
+
+from rl_training.core.run.recipe import recipe_digest
+from rl_training.core.run.walk_forward.verdict import WALK_FORWARD
+from rl_training.models import InvalidConfigError, PolicyStore, PolicyVersion, Promotion, TrainingRun, Validation
+from rl_training.validation import accounts
+from rl_training.validation.requesting import REFERENCES
+from rl_training.versions import automatic, deployments
+
+log = structlog.get_logger(__name__)
+
+
+class State(StrEnum):
+    """What is known of a recipe."""
+
+    NOT_TRIED = "not tried"
+    VALIDATED = "validated"
+    REFUSED = "refused"
+    INCONCLUSIVE = "inconclusive"
+    ENDED = "ended"  # it was validated, and monitoring ended that
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of the present recipe of a policy.
+
+    validation  the newest trial that ended with a verdict; None: there is none
+    active      the walk-forward that is under way; None: there is none
+    expired     whether an earlier recipe of the policy is validated, and the present one is not: the recipe changed
+    """
+
+    state: State
+    validation: Validation | None = None
+    active: Validation | None = None
+    expired: Validation | None = None
+
+
+def recipe_of(policy: PolicyStore) -> str:
+    """Return the digest of the policy's recipe; empty while its config is stored invalid."""
+    try:
+        return recipe_digest(policy.training_config(), policy.start_from)
+    except InvalidConfigError:
+        return ""
+
+
+def standings(policies: list[PolicyStore]) -> dict[int, Standing]:
+    """Return what is known of the recipe of each policy, by the policy's id, in three queries."""
+    recipes = {policy.pk: recipe_of(policy) for policy in policies}
+    small = Validation.objects.select_related("trial").defer("result", "config").order_by("requested_at", "pk")
+    wanted = set(recipes.values()) - {""}
+    judged = {row.recipe: row for row in small.filter(recipe__in=wanted).exclude(verdict="")}
+    active = {row.recipe: row for row in small.filter(recipe__in=wanted).active()}
+    others = small.in_force().filter(policy__in=recipes).exclude(recipe__in=wanted)
+    expired = {row.policy_id: row for row in others}
+    return {
+        policy.pk: _standing(policy, judged.get(recipe), active.get(recipe), expired.get(policy.pk))
+        for policy, recipe in ((policy, recipes[policy.pk]) for policy in policies)
+    }
+
+
+def standing_of(policy: PolicyStore) -> Standing:
+    """Return what is known of the policy's recipe."""
+    return standings([policy])[policy.pk]
+
+
+def _standing(
+    policy: PolicyStore, judged: Validation | None, active: Validation | None, expired: Validation | None
+) -> Standing:
+    if judged is None:
+        return Standing(State.NOT_TRIED, None, active, expired)
+    state = State(judged.verdict)
+    if state == State.VALIDATED and judged.ended_at is not None:
+        state = State.ENDED
+    elif state == State.VALIDATED and not _beats_enough(judged, policy):
+        state = State.INCONCLUSIVE
+    return Standing(state, judged, active)
+
+
+def _beats_enough(validation: Validation, policy: PolicyStore) -> bool:
+    """Return whether the validation had to beat every reference that the policy asks for now."""
+    return set(REFERENCES[policy.must_beat]) <= set(validation.must_beat)  # type: ignore[index]
+
+
+def in_force(recipe: str, policy: PolicyStore) -> Validation | None:
+    """Return the validation of the recipe that is in force and strict enough for the policy."""
+    found = Validation.objects.in_force().of_recipe(recipe) if recipe else Validation.objects.none()
+    return next((validation for validation in found if _beats_enough(validation, policy)), None)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the guards found about a new version, of the validation that they refer to; None: there was none."""
+
+    validation: Validation | None
+    reasons: tuple[str, ...] = ()
+
+
+def examine(run: TrainingRun, evaluation: Mapping[str, Any]) -> Findings:
+    """Return what the guards find about the version with this evaluation that the run made.
+
+    It takes a tenth of a second, so it is done before the transaction that stores the version. Raises `OSError` when
+    the storage does not answer.
+    """
+    if run.policy.promotion != Promotion.VALIDATED or (validation := in_force(run.recipe, run.policy)) is None:
+        return Findings(None)
+    return Findings(validation, tuple(broken(validation, evaluation)))
+
+
+def broken(validation: Validation, evaluation: Mapping[str, Any]) -> list[str]:
+    """Return why a version with this evaluation is held back, in sentences without a full stop; none if it is not.
+
+    A version that was trained on all bars has no evaluation. Then the last fold of the newest walk-forward of its
+    recipe stands for it: what retraining made last, on bars that it had not seen.
+    """
+    from rl_training.core.run.walk_forward.guards import Conduct, broken_guards, limits_for  # compiled code
+
+    folds = [Conduct(**fold) for fold in conducts(validation.result or {})]
+    if evaluation:
+        version = conduct_of(evaluation, int(evaluation["bars"]))
+    else:
+        newest = Validation.objects.filter(recipe=validation.recipe, status="succeeded").order_by("-finished_at")
+        version = conducts((newest.first() or validation).result or {})[-1]
+    if not all(math.isfinite(value) for value in version.values()):
+        wrong = [name for name, value in version.items() if not math.isfinite(value)]
+        return [f"{name.replace('_', ' ')} is not a finite number" for name in wrong]
+    try:
+        changes = accounts.read(validation).change(WALK_FORWARD)
+    except accounts.AccountsUnreadableError as error:
+        return [f"the guards cannot be computed: {error}"]
+    found = Conduct(**version)
+    return broken_guards(found, limits_for(changes, folds, found.bars))
+
+
+def conduct_of(results: Mapping[str, Any], bars: int) -> dict[str, Any]:
+    """Return the arguments of Conduct for results over so many bars, as Performance has them."""
+    final = 1 + float(results["total_return"])
+    return {
+        "bars": bars,
+        "mean_log_return": math.log(final) / bars if final > 0 else -math.inf,
+        "max_drawdown": float(results["max_drawdown"]),
+        "turnover": float(results["turnover"]) / bars,
+    }
+
+
+def conducts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the arguments of Conduct of the walk-forward's account in each fold of a stored result."""
+    return [
+        conduct_of(fold["performance"], fold["fold"]["end"] - fold["fold"]["begin"])
+        | {"mean_log_return": fold["log_returns"][WALK_FORWARD] / (fold["fold"]["end"] - fold["fold"]["begin"])}
+        for fold in result["folds"]
+    ]
+
+
+def decide(version: PolicyVersion, findings: Findings) -> None:
+    """Make a new version live, propose it, or hold it back, by the rule of its policy's `promotion`.
+
+    A worker calls this in the transaction that stores the version.
+    """
+    with transaction.atomic():
+        # The settings, or the validation, may have changed since the run started.
+        policy = deployments.lock(version.policy)
+        if policy.promotion == Promotion.NEWEST:
+            automatic.promote_newest(version)
+        if policy.promotion != Promotion.VALIDATED:
+            return
+        validation = in_force(version.run.recipe, policy)
+        if validation is None:
+            hold_back(version, _why_not(version))
+        elif validation != findings.validation:
+            hold_back(version, "the recipe was validated after its run had ended; the next version is examined")
+        elif findings.reasons:
+            hold_back(version, "; ".join(findings.reasons))
+        else:
+            automatic.promote(policy, version, _reason(version, validation), validation)
+
+
+def _reason(version: PolicyVersion, validation: Validation) -> str:
+    highest = max((validation.judgement or {}).get("p_above", {"": math.nan}).values())
+    return (
+        f"validation {validation} validated the recipe (p = {highest:.2g}), and version {version.number} passes the "
+        "guards"
+    )
+
+
+def _why_not(version: PolicyVersion) -> str:
+    """Return why a version of a recipe that is not validated is held back; empty where the recipe was never tried."""
+    tried = Validation.objects.of_recipe(version.run.recipe).exclude(verdict="").first()
+    if tried is None:
+        other = Validation.objects.in_force().filter(policy=version.policy).exclude(recipe=version.run.recipe).first()
+        return f"its recipe is not the validated one of validation {other}" if other else ""
+    if tried.ended_at is not None:
+        return f"the validation of its recipe, {tried}, has ended: {tried.ended_because}"
+    return f"its recipe is {tried.verdict}, by validation {tried}"
+
+
+def hold_back(version: PolicyVersion, reason: str) -> None:
+    """Store why the version does not go live."""
+    if reason:
+        PolicyVersion.objects.filter(pk=version.pk).update(held_back=reason)
+        version.held_back = reason
+        log.warning("New version is held back", policy=version.policy.name, version=version.number, reason=reason)
+
+
+def newest_version(validation: Validation) -> PolicyVersion | None:
+    """Return the newest version of the validation's policy if its recipe is the validation's."""
+    newest = validation.policy.versions.select_related("run", "policy").order_by("-number").first()
+    fits = newest is not None and newest.run.recipe == validation.recipe and newest.weights_removed_at is None
+    return newest if fits else None

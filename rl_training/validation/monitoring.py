@@ -1,0 +1,51 @@
+"""Monitoring: a validated recipe is walked forward again from time to time, which can only end its validation."""
+
+from datetime import datetime, timedelta
+
+import structlog
+from django.db.models import Max
+
+from rl_training.models import PolicyStore, Promotion, TrainingRun, Validation
+from rl_training.validation import gate
+from rl_training.validation.requesting import AlreadyValidatingError, Options, request
+
+log = structlog.get_logger(__name__)
+
+# A validation is repeated once the market has this many times its bars.
+GROWTH = 1.2
+
+
+def request_due(now: datetime) -> int:
+    """Request a walk-forward of each validated recipe that is due for one; return their number.
+
+    A recipe is due `revalidate_days` after its last walk-forward, or when the bars of the policy's last successful run
+    are a fifth more than those of that walk-forward. One that failed is tried again after a day.
+    """
+    policies = PolicyStore.objects.filter(
+        promotion=Promotion.VALIDATED, enabled=True, pk__in=Validation.objects.in_force().values("policy")
+    )
+    requested = 0
+    for policy in policies:
+        validation = gate.in_force(gate.recipe_of(policy), policy)
+        if validation is None or not _is_due(policy, validation, now):
+            continue
+        try:
+            request(policy, Options(folds=validation.folds))
+        except AlreadyValidatingError:
+            continue
+        log.info("Validated recipe is walked forward again", policy=policy.name, validation_id=validation.validation_id)
+        requested += 1
+    return requested
+
+
+def _is_due(policy: PolicyStore, validation: Validation, now: datetime) -> bool:
+    walks = Validation.objects.filter(recipe=validation.recipe)
+    tried = walks.aggregate(at=Max("requested_at"))["at"]
+    if now - tried < timedelta(days=1):
+        return False
+    newest = walks.filter(status="succeeded").order_by("-finished_at").only("bars", "finished_at").first() or validation
+    if newest.finished_at is None or now - newest.finished_at >= timedelta(days=policy.revalidate_days):
+        return True
+    run = TrainingRun.objects.last_succeeded([policy.pk]).first()
+    bars = run.market_summary.get("bars") if run is not None and isinstance(run.market_summary, dict) else None
+    return isinstance(bars, int) and newest.bars is not None and bars >= GROWTH * newest.bars

@@ -1,0 +1,159 @@
+"""Requesting a validation: which recipe is walked forward, and whether that is a trial."""
+
+import copy
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from rl_training import settings_change
+from rl_training.core.config import SECTIONS, TrainingConfig
+from rl_training.core.run.recipe import recipe_digest
+from rl_training.core.run.walk_forward.folds import FOLDS
+from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, SIGN_RULES, TRAINED_ONCE
+from rl_training.models import MustBeat, PolicyStore, Trial, Validation, ValidationStep
+from rl_training.models.version_results import MARKET_LENGTH
+from rl_training.validation import steps, trials
+
+MOST_FOLDS = 100
+LAST_SEED = 2**32 - 1
+REFERENCES = {
+    MustBeat.FLAT: [FLAT],
+    MustBeat.BUY_AND_HOLD: [FLAT, BUY_AND_HOLD],
+    MustBeat.ALL: [FLAT, BUY_AND_HOLD, TRAINED_ONCE, *SIGN_RULES],
+}
+
+
+class AlreadyValidatingError(Exception):
+    """The recipe has a validation that has not ended: `validation`."""
+
+    def __init__(self, validation: Validation) -> None:
+        super().__init__(f"This recipe is being walked forward already: validation {validation}.")
+        self.validation = validation
+
+
+class OptionsError(Exception):
+    """An option is out of range; the message says what would be right."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user chose for one validation; the policy's settings decide the rest.
+
+    window   the last bars that each fold trains on; None: all before it
+    changes  settings that differ from the policy's, as `settings_change.assign` takes them: another recipe is tried
+    """
+
+    folds: int = FOLDS
+    window: int | None = None
+    seed: int | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise `OptionsError` if an option is out of range."""
+        if not 1 <= self.folds <= MOST_FOLDS:
+            raise OptionsError(f"folds: {self.folds}; it is a number from 1 to {MOST_FOLDS}.")
+        if self.window is not None and not 1 <= self.window < 2**31:
+            raise OptionsError(f"window: {self.window}; it is a number of bars, at least 1.")
+
+
+AS_CONFIGURED = Options()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe with its digest: the settings of a run, the start rule and the window."""
+
+    config: TrainingConfig
+    start_from: str
+    window: int | None
+    must_beat: list[str]
+
+    @property
+    def digest(self) -> str:
+        return recipe_digest(self.config, self.start_from, self.window)
+
+
+def recipe_of(policy: PolicyStore, options: Options = AS_CONFIGURED) -> Recipe:
+    """Return the recipe of the policy, changed by the options.
+
+    Raises `InvalidConfigError` when a config is stored invalid, and `SettingsRefusedError` for refused changes.
+    """
+    changed = copy.copy(policy)
+    if options.changes:
+        settings_change.assign(changed, options.changes)
+    seed = random.SystemRandom().randint(0, LAST_SEED) if options.seed is None else options.seed
+    must_beat = REFERENCES[MustBeat(changed.must_beat)]
+    return Recipe(changed.training_config(seed=seed), changed.start_from, options.window, must_beat)
+
+
+def request(
+    policy: PolicyStore, options: Options = AS_CONFIGURED, *, user: Any = None, send_message: bool = True
+) -> Validation:
+    """Queue a walk-forward of the policy's recipe, and notify a worker after the commit.
+
+    It is a trial unless the recipe is validated: then it monitors that validation. Raises `AlreadyValidatingError`,
+    `OptionsError`, `InvalidConfigError` and `SettingsRefusedError`.
+    """
+    options.check()
+    recipe = recipe_of(policy, options)
+    try:
+        with transaction.atomic():
+            validation = _create(policy, recipe, options.folds, user)
+            if send_message:
+                steps.notify()
+    except IntegrityError:
+        active = _active(recipe.digest)
+        if active is None:
+            raise
+        raise AlreadyValidatingError(active) from None
+    return validation
+
+
+def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Validation:
+    active = _active(recipe.digest)
+    if active is not None:
+        raise AlreadyValidatingError(active)
+    market, monitored = recipe.config.market, Validation.objects.in_force().of_recipe(recipe.digest).first()
+    trial = None
+    if monitored is None:
+        trial = trials.begin(market, Trial.Kind.WALK_FORWARD, recipe=recipe.digest, policy=policy.name)
+    validation = Validation.objects.create(
+        policy=policy,
+        trial=trial,
+        monitored=monitored,
+        config=recipe.config.model_dump(mode="json"),
+        start_from=recipe.start_from,
+        window=recipe.window,
+        folds=monitored.folds if monitored else folds,
+        must_beat=recipe.must_beat,
+        recipe=recipe.digest,
+        market_key=market.ledger_key,
+        market=market.label[:MARKET_LENGTH],
+        requested_by=user,
+    )
+    ValidationStep.objects.create(validation=validation, kind=ValidationStep.Kind.PREPARE)
+    return validation
+
+
+def _active(recipe: str) -> Validation | None:
+    return Validation.objects.active().of_recipe(recipe).select_related("policy").first()
+
+
+def changes_of(texts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by path, such as `ppo.gamma` and `seeds`, as `settings_change.assign` takes them.
+
+    `training.` may precede the settings that are in no section. Raises `SettingsRefusedError` for an unknown path.
+    """
+    found: dict[str, Any] = {}
+    for path, value in texts.items():
+        section, _, name = path.removeprefix("training.").partition(".")
+        if name and section not in SECTIONS:
+            raise settings_change.SettingsRefusedError({path: f"There is no section {section}."})
+        if name:
+            found.setdefault(section, {})[name] = value
+        else:
+            found[section] = value
+    return found
