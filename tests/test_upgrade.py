@@ -23,9 +23,11 @@ from tests import databases, first_release
 RUNS = tuple(letter * 12 for letter in "abcde")
 POLICIES = ("btc_hourly", "rl_v3")
 # The models that the first release did not have, or whose rows no upgrade makes.
-NEW_AND_EMPTY = {"ComparedVersion", "Comparison", "IdempotencyKey", "Proposal", "Round", "SlotRange"} | {
-    *("Alert", "AlertChannel", "AlertDelivery", "AlertMessage", "AlertRule_channels")
-}
+NEW_AND_EMPTY = (
+    {"ComparedVersion", "Comparison", "IdempotencyKey", "Proposal", "Round", "SlotRange", "Trial", "TrialMarket"}
+    | {"Validation", "ValidationStep"}
+    | {*("Alert", "AlertChannel", "AlertDelivery", "AlertMessage", "AlertRule_channels")}
+)
 API = (
     *("policies/", "policies/btc_hourly/versions/", "policies/btc_hourly/versions/1/", "runs/", "events/", "alerts/"),
     *(f"policies/{name}/" for name in POLICIES),

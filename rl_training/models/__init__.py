@@ -1,6 +1,5 @@
 """The tables of the domain: policies, their training runs, versions, deployments and events."""
 
-from rl_training.models.comparisons import ComparedVersion, Comparison
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError
 from rl_training.models.deployments import Deployment
 from rl_training.models.events import TrainingEvent, TrainingEventQuerySet
@@ -21,9 +20,10 @@ from rl_training.models.proposals import Proposal, ProposalQuerySet
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
 from rl_training.models.slots import SlotOutcome, SlotRange, SlotRangeQuerySet, SlotReason
 from rl_training.models.totals import Measure, RunTotal
-from rl_training.models.trials import Trial, TrialMarket
-from rl_training.models.validations import Validation, ValidationStep
 from rl_training.models.versions import PolicyVersion, PolicyVersionQuerySet
+from rl_training.models.work.comparisons import ComparedVersion, Comparison
+from rl_training.models.work.trials import Trial, TrialMarket
+from rl_training.models.work.validations import Validation, ValidationStep
 
 __all__ = [
     "CHOICES",

@@ -74,7 +74,7 @@ def enqueue(
     one is drawn and stored. `triggered_by` is the user who triggered the run. Raises `AlreadyActiveError`,
     `WeightsRemovedError`, and `InvalidConfigError` when the config is invalid.
     """
-    start = OTHER_VERSION if initial_version else StartFrom.SCRATCH if from_scratch else policy.start_from
+    start = OTHER_VERSION if initial_version else StartFrom.SCRATCH if from_scratch else None
     run = unsaved(policy, trigger, scheduled_for=scheduled_for, episodes=episodes, seed=seed, start_from=start)
     run.initial_version, run.triggered_by = initial_version, triggered_by
     with transaction.atomic():
@@ -108,19 +108,13 @@ def unsaved(
 ) -> TrainingRun:
     """Return a run that is not stored yet, with a snapshot of the policy's config.
 
-    `start_from` is its start rule, by default the policy's. Raises `InvalidConfigError` when the config is stored
-    invalid.
+    `start_from` is by default the policy's. Raises `InvalidConfigError` when the config is stored invalid.
     """
     seed = random.SystemRandom().getrandbits(32) if seed is None else seed
     config = policy.training_config(episodes=episodes, seed=seed)
-    return TrainingRun(
-        policy=policy,
-        trigger=trigger,
-        scheduled_for=scheduled_for,
-        episodes=config.episodes,
-        config=config.model_dump(mode="json"),
-        recipe=recipe_digest(config, start_from or policy.start_from),
-    )
+    recipe = recipe_digest(config, start_from or policy.start_from)
+    columns = {"episodes": config.episodes, "config": config.model_dump(mode="json"), "recipe": recipe}
+    return TrainingRun(policy=policy, trigger=trigger, scheduled_for=scheduled_for, **columns)
 
 
 def insert(runs: Sequence[TrainingRun]) -> None:

@@ -23,7 +23,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
 from quantum_trader.text import storable
-from rl_training.models.queued_work import QueuedWork, QueuedWorkQuerySet
+from rl_training.models.work.queued_work import QueuedWork, QueuedWorkQuerySet
 from rl_training.runs.reaping import MAX_LOST_WORKERS, lost_after
 from rl_training.runs.task_messages import waiting_ids
 from rl_training.transactions import after_commit

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from rl_training.models import TrainingRun
-from rl_training.models.queued_work import QueuedWork
+from rl_training.models.work.queued_work import QueuedWork
 
 log = structlog.get_logger(__name__)
 

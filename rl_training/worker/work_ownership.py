@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from rl_training.models.queued_work import QueuedWork
+from rl_training.models.work.queued_work import QueuedWork
 from rl_training.runs import work_lifecycle
 
 log = structlog.get_logger(__name__)

@@ -210,7 +210,7 @@ def test_new_settings_are_set_exported_and_imported(policy, tmp_path):
     ("pair", "message"),
     [
         ("start_from=best", "Value 'best' is not a valid choice."),
-        ("promotion=1", "one of manual, newest"),
+        ("promotion=1", "one of validated, manual, newest"),
         ("seeds=33", "32"),
         ("min_new_bars=-1", "0"),
     ],

@@ -51,6 +51,7 @@ def test_event_of_a_change_is_written_with_it(policy, versions, change):
         "approved_by": "",
         "reason": "Keep it.",
         "comparison": None,
+        "validation": None,
     }
 
 

@@ -37,19 +37,19 @@ def test_operator_cannot_change_it_by_the_api(policy):
         "field": "promotion",
         "detail": "Changing it needs the permission rl_training.add_deployment.",
     }
-    assert promotion() == "manual"
-    assert patch(client_of("operator"), {"promotion": "manual", "seeds": 2}).status_code == 200
+    assert promotion() == "validated"
+    assert patch(client_of("operator"), {"promotion": "validated", "seeds": 2}).status_code == 200
     assert patch(client_of("admin"), wanted).status_code == 200
     assert promotion() == "newest"
 
 
-def test_new_policy_of_a_user_who_may_not_deploy_is_manual(policy, editor):
+def test_new_policy_of_a_user_who_may_not_deploy_is_gated(policy, editor):
     PolicyStore.objects.update(promotion="newest")
     url = "/api/v1/policies/"
     assert problem(editor.post(url, {"name": "b", "promotion": "newest"}, content_type=JSON), 400)["errors"][0]["field"]
     assert editor.post(url, {"name": "a", "like": "rl_v3"}, content_type=JSON).status_code == 201
     assert editor.post("/policies/rl_v3/duplicate/", {"name": "c"}).status_code == 302
-    assert (promotion("a"), promotion("c")) == ("manual", "manual")
+    assert (promotion("a"), promotion("c")) == ("validated", "validated")
     assert (
         client_of("admin").post(url, {"name": "d", "like": "rl_v3"}, content_type=JSON).json()["promotion"] == "newest"
     )
@@ -61,9 +61,9 @@ def test_operator_cannot_change_it_in_the_admin(policy, editor):
     data = form_data(response) | {"promotion": "newest", "seeds": "2"}
     assert editor.post(change_url(policy), data).status_code == 302
     policy.refresh_from_db()
-    assert (policy.promotion, policy.seeds) == ("manual", 2)
+    assert (policy.promotion, policy.seeds) == ("validated", 2)
     assert editor.post(f"{LIST}add/", data | {"name": "b", "enabled": ""}).status_code == 302
-    assert promotion("b") == "manual"
+    assert promotion("b") == "validated"
 
 
 def test_revert_by_an_operator_leaves_it_as_it_is(policy, editor):

@@ -118,7 +118,7 @@ def test_end_of_a_run_is_written_once_the_database_is_back(claimed, monkeypatch)
 def test_end_of_a_run_that_another_attempt_owns_is_logged(claimed, caplog):
     TrainingRun.objects.update(attempt=2)
     write_end(lifecycle.fail, claimed, "no bars", while_waiting=lambda: None)
-    assert "The run is another's by now" in caplog.text
+    assert "The work is another's by now" in caplog.text
 
 
 def test_run_that_exceeds_the_run_limit_fails(claimed):

@@ -49,9 +49,7 @@ class Command(BaseCommand):
         )
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--wait", action="store_true", help="wait until workers have finished it")
-        where.add_argument(
-            "--local", action="store_true", help="compute it in this process; a worker that runs shares it"
-        )
+        where.add_argument("--local", action="store_true", help="compute it in this process")
         parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *, name: str, wait: bool, local: bool, **options: Any) -> None:

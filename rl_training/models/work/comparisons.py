@@ -9,10 +9,10 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from rl_training.models.queued_work import QueuedWork, QueuedWorkQuerySet, active_index, work_constraints
 from rl_training.models.runs import new_run_id
 from rl_training.models.version_results import MARKET_LENGTH
 from rl_training.models.versions import PolicyVersion
+from rl_training.models.work.queued_work import QueuedWork, QueuedWorkQuerySet, active_index, work_constraints
 
 
 class ComparisonQuerySet(QueuedWorkQuerySet["Comparison"]):

@@ -8,10 +8,10 @@ from django.db.models import OuterRef, Q, Subquery
 from django.utils import timezone
 
 from rl_training.models.policies import PolicyStore
-from rl_training.models.queued_work import QueuedWork, QueuedWorkQuerySet, active_index, work_constraints
 from rl_training.models.runs import new_run_id
-from rl_training.models.trials import Trial
 from rl_training.models.version_results import MARKET_LENGTH
+from rl_training.models.work.queued_work import QueuedWork, QueuedWorkQuerySet, active_index, work_constraints
+from rl_training.models.work.trials import Trial
 
 
 class ValidationQuerySet(models.QuerySet["Validation"]):
