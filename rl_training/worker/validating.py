@@ -11,6 +11,7 @@ from django.db import connection
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
 from rl_training.core.run.walk_forward.folds import Fold, plan_folds
+from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, bars, checkpoints
 from rl_training.models import TrainingRun, Validation, ValidationStep
 from rl_training.validation import accounts, gate, judging, steps
@@ -31,8 +32,7 @@ Kind = ValidationStep.Kind
 def execute(step: ValidationStep, should_stop: Callable[[], bool]) -> None:
     """Do a claimed step and write how it ended. An unexpected error is written, then raised again."""
     from rl_training.core.market.bars import MarketDataError
-    from rl_training.core.run.checkpoint import CheckpointError  # torch: see execution.train()
-    from rl_training.core.run.requirements import PolicyMismatchError
+    from rl_training.core.run.requirements import PolicyMismatchError  # torch: see execution.train()
     from rl_training.core.run.walk_forward.leaks import LeakError
 
     policy, is_fold = step.validation.policy, step.kind == Kind.FOLD

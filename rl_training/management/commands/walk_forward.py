@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
+from rl_training.core.run.walk_forward.folds import FOLDS
 from rl_training.management.commands.train_policy import whole_number
 from rl_training.models import RANGES, InvalidConfigError, PolicyStore, Validation, ValidationStep
 from rl_training.settings_change import SettingsRefusedError
@@ -33,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--folds",
             type=whole_number(1, requesting.MOST_FOLDS),
-            default=requesting.FOLDS,
+            default=FOLDS,
             help="retrainings, 8 by default",
         )
         parser.add_argument("--window", type=whole_number(1, 2**31 - 1), help="train on the last so many bars only")
