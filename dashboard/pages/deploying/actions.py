@@ -14,6 +14,11 @@ from rl_training.versions import live, proposals
 from rl_training.versions.changes import MAX_REASON, Author, Change, ChangeRefusedError, rollback_target
 
 MAX_KEY = 2**63 - 1
+UNTIL = {
+    Promotion.VALIDATED: "until the gate promotes a new version",
+    Promotion.MANUAL: "until somebody changes that",
+    Promotion.NEWEST: "until the next new version replaces it",
+}
 
 
 class ReasonForm(forms.Form):
@@ -89,8 +94,9 @@ class ChangeLive(Action):
         return f"Version {self.live_number} is live now." if self.live_number else "Nothing is live now."
 
     @property
-    def is_automatic(self) -> bool:
-        return self.policy.promotion != Promotion.MANUAL
+    def until(self) -> str:
+        """How long what is live after this change stays live."""
+        return UNTIL[Promotion(self.policy.promotion)]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         initial = {"reason": self.reason(), "seen": self.current.pk if self.current else 0}
@@ -127,8 +133,7 @@ class Promote(ChangeLive):
 
     def effect(self) -> str:
         number = self.version.number if self.version else None
-        until = "until the next new version replaces it" if self.is_automatic else "until somebody changes that"
-        return f"{self.now()} Version {number} decides from then on, {until}."
+        return f"{self.now()} Version {number} decides from then on, {self.until}."
 
 
 class Pin(ChangeLive):
@@ -144,8 +149,7 @@ class Unpin(ChangeLive):
 
     def effect(self) -> str:
         stays = f"{self.now().removesuffix(' now.')}, and stays so"
-        then = "until the next new version replaces it" if self.is_automatic else "until somebody changes that"
-        return f"{stays} {then}."
+        return f"{stays} {self.until}."
 
 
 class GoFlat(ChangeLive):

@@ -62,8 +62,8 @@ def test_promotion_names_its_consequence_and_needs_a_reason(admin):
     url = f"{POLICY}versions/2/promote/"
     text, fields = question(admin, url)
     assert text == (
-        "Promote version 2 of rl_v3? Nothing is live now. Version 2 decides from then on, until somebody changes that. "
-        "[Promote]"
+        "Promote version 2 of rl_v3? Nothing is live now. Version 2 decides from then on, until the gate promotes a "
+        "new version. [Promote]"
     )
     response = admin.post(url, fields)
     assert response.context["form"].errors == {"reason": ["This field is required."]}
