@@ -197,7 +197,10 @@ VALIDATION_TURN_SECONDS = values.seconds("VALIDATION_TURN_SECONDS", 60)
 # Versions that keep their weights: the newest of each policy, and one a day. Live and compared ones keep them too.
 VERSIONS_KEPT = values.whole_number("VERSIONS_KEPT", 100, 1, 1_000_000)
 VERSIONS_KEPT_DAILY_DAYS = values.whole_number("VERSIONS_KEPT_DAILY_DAYS", 365, 0, 36_500)
+# A decision is not to be used, and is answered no longer, so many bars after the close of its bar.
+MAX_BAR_AGE = values.whole_number("MAX_BAR_AGE", 2, 1, 1_000)
 TRAINING_QUEUE = "training"
+DECISIONS_QUEUE = "decisions"
 ALERTS_QUEUE = "alerts"
 CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -25,6 +25,8 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_comparison",
         "rl_training.view_validation",
         "rl_training.view_trial",
+        "rl_training.view_arm",
+        "rl_training.view_decision",
         "alerts.view_alert",
     }
 )

@@ -15,8 +15,10 @@ KINDS = {
     names.PROGRESS: "progress",
     names.COMPLETED: "completed",
     names.CHANGED: "deployment",
+    names.DECIDED: "decision",
 }
 ORDER = list(KINDS)
+OF_RUNS = {"started", "progress", "completed"}
 # The largest second part of an entry's id.
 LAST = 2**64 - 1
 ENTRIES_AT_ONCE = 500
@@ -94,7 +96,7 @@ def event(entry: Entry, cursor: Id) -> bytes:
     fields, kind = entry.fields, KINDS[kind_of(entry.stream)]
     data = {
         "policy": policy_of(entry.stream),
-        "run_id": None if kind == KINDS[names.CHANGED] else fields.get("run_id", fields.get("trace_id")),
+        "run_id": fields.get("run_id", fields.get("trace_id")) if kind in OF_RUNS else None,
         "entry": formatted(entry.id),
         "payload": payload(fields.get("payload", "")),
     }

@@ -5,7 +5,7 @@ from typing import Any, cast
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from rl_training.admin.checked_list import CheckedList
@@ -212,6 +212,10 @@ class TrainingEventAdmin(ReadOnlyAdmin):
     def about(self, event: TrainingEvent) -> SafeString:
         if event.run is not None:
             return run_link(event.run)
+        if event.decision_id is not None:
+            return format_html("decision {}", event.decision_id)
+        if event.validation_id is not None:
+            return format_html("validation {}", event.validation_id)
         return admin_link("deployment", cast(int, event.deployment_id), f"deployment {event.deployment_id}")
 
     @admin.display(description="payload")

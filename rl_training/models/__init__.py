@@ -1,6 +1,9 @@
 """The tables of the domain: policies, their training runs, versions, deployments and events."""
 
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError
+from rl_training.models.decisions.arms import Arm
+from rl_training.models.decisions.decided import Decision
+from rl_training.models.decisions.markets import FollowedMarket, MarketBar
 from rl_training.models.deployments import Deployment
 from rl_training.models.events import TrainingEvent, TrainingEventQuerySet
 from rl_training.models.idempotency_keys import IdempotencyKey
@@ -32,12 +35,16 @@ __all__ = [
     "MAX_RUN_MINUTES",
     "MAX_STALL_MINUTES",
     "RANGES",
+    "Arm",
     "ComparedVersion",
     "Comparison",
+    "Decision",
     "Deployment",
+    "FollowedMarket",
     "IdempotencyKey",
     "InvalidConfig",
     "InvalidConfigError",
+    "MarketBar",
     "Measure",
     "MustBeat",
     "PolicyStore",

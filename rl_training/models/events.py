@@ -1,4 +1,4 @@
-"""Events of training runs, validations and deployments, as the outbox stores them before they are published."""
+"""Events of training runs, validations, deployments and decisions, as the outbox stores them before publication."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from rl_training.models.decisions.decided import Decision
 from rl_training.models.deployments import Deployment
 from rl_training.models.runs import TrainingRun
 from rl_training.models.work.validations import Validation
@@ -44,6 +45,7 @@ class TrainingEvent(models.Model):
     run = models.ForeignKey(TrainingRun, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
     deployment = models.OneToOneField(Deployment, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
     validation = models.ForeignKey(Validation, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
+    decision = models.OneToOneField(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
     timestamp = models.DateTimeField(default=timezone.now)
     payload = models.JSONField()
     published_at = models.DateTimeField(null=True, blank=True)
@@ -61,7 +63,8 @@ class TrainingEvent(models.Model):
             models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),
             models.UniqueConstraint(fields=["validation", "event_type"], name="event_once_per_validation"),
             models.CheckConstraint(
-                condition=_exactly_one("run", "deployment", "validation"), name="event_of_one_subject"
+                condition=_exactly_one("run", "deployment", "validation", "decision"),
+                name="event_of_one_subject",
             ),
         )
 
@@ -70,7 +73,9 @@ class TrainingEvent(models.Model):
 
     @property
     def trace_id(self) -> str:
-        """The id of the run or of the validation, or `deployment-` with the deployment's number."""
+        """The id of the run or of the validation, or `deployment-` or `decision-` with its number."""
         if self.validation:
             return self.validation.validation_id
-        return self.run.run_id if self.run else f"deployment-{self.deployment_id}"
+        if self.run:
+            return self.run.run_id
+        return f"deployment-{self.deployment_id}" if self.deployment_id else f"decision-{self.decision_id}"

@@ -1,11 +1,12 @@
 """The outbox: an event is a row, written in the transaction of the change that it announces."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
 
 from quantum_trader.timestamps import utc_text
-from rl_training.models import Deployment, TrainingEvent, TrainingRun, Validation
+from rl_training.models import Decision, Deployment, TrainingEvent, TrainingRun, Validation
 from rl_training.streams import names, relay
 from rl_training.transactions import after_commit
 
@@ -26,6 +27,22 @@ def write_deployment(deployment: Deployment, payload: dict[str, Any]) -> Trainin
 def write_validation(validation: Validation, kind: str, payload: dict[str, Any]) -> TrainingEvent:
     """Add the event `<policy>.<kind>` to the current transaction, and relay it like an event of a run."""
     return _write(names.stream(validation.policy.name, kind), payload, validation=validation)
+
+
+def write_decisions(decisions: Sequence[Decision], payloads: Sequence[dict[str, Any]]) -> list[TrainingEvent]:
+    """Add an event `<policy>.decision.made` for each decision to the transaction, and relay all together."""
+    now = timezone.now()
+    events = TrainingEvent.objects.bulk_create(
+        TrainingEvent(
+            event_type=names.stream(decision.policy.name, names.DECIDED),
+            timestamp=now,
+            payload=payload | {"timestamp": utc_text(now)},
+            decision=decision,
+        )
+        for decision, payload in zip(decisions, payloads, strict=True)
+    )
+    after_commit(lambda: relay.relay_all(events))
+    return events
 
 
 def _write(event_type: str, payload: dict[str, Any], **subject: Any) -> TrainingEvent:

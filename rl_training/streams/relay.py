@@ -73,6 +73,12 @@ def relay(event: TrainingEvent) -> bool:
     return bool(_relay([event]))
 
 
+def relay_all(events: Sequence[TrainingEvent]) -> None:
+    """Add the events to their streams and store them as published, as far as Redis takes them now."""
+    for first in range(0, len(events), BATCH):
+        _relay(events[first : first + BATCH])
+
+
 def relay_unpublished(before: datetime, after: int = 0, limit: int = 1000) -> int:
     """Relay up to `limit` events that were written before `before` and are not published, oldest first.
 
@@ -143,7 +149,9 @@ def context(event: TrainingEvent) -> dict[str, Any]:
     """Return what a log line says about the event's subject."""
     if event.validation:
         return {"validation_id": event.validation.validation_id}
-    return {"run_id": event.run.run_id} if event.run else {"deployment": event.deployment_id}
+    if event.run:
+        return {"run_id": event.run.run_id}
+    return {"deployment": event.deployment_id} if event.deployment_id else {"decision": event.decision_id}
 
 
 def _fields(event: TrainingEvent) -> list[str]:

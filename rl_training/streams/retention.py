@@ -141,7 +141,7 @@ def _offer(batch: list[TrainingEvent]) -> None:
 
 
 def _events_from(first: int) -> QuerySet[TrainingEvent]:
-    entry = ("event_id", "event_type", "timestamp", "payload", "deployment", "run__run_id")
+    entry = ("event_id", "event_type", "timestamp", "payload", "deployment", "decision", "run__run_id")
     events = TrainingEvent.objects.filter(pk__gte=first).order_by("pk").select_related("run", "validation")
     return events.only(*entry, "validation__validation_id")
 

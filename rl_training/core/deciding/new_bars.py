@@ -1,0 +1,123 @@
+"""The newest closed bars of a market that grows, read from its source without its history.
+
+A growing file is a CSV file at whose end complete lines are appended. A last line without a line break is still being
+written, and is left out. A Parquet or compressed file is read as a whole.
+"""
+
+import os
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from rl_training.core.config import FeatureName
+from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
+from rl_training.core.market.exchange import SETTLING_SECONDS
+from rl_training.core.market.exchange_series import ExchangeUnavailable, SeriesPages
+from rl_training.core.market.file_access import open_under
+from rl_training.core.market.sources import load_market
+from rl_training.core.market_config import MarketConfig
+from rl_training.core.trading.features import longest_window
+
+# Every policy can decide from so many bars.
+TAIL = longest_window(get_args(FeatureName)) + 1
+# A file of this size is read as a whole in some ten milliseconds; of a larger one its end, which holds over TAIL bars.
+WHOLE_FILE_BYTES, END_BYTES = 2**20, 2**16
+# Clocks of machines differ by less.
+CLOCK_DIFFERENCE_SECONDS = 5
+# Pages of an exchange that one reading asks for at most.
+MOST_PAGES = 50
+
+
+class ClockError(MarketDataError):
+    """All bars of the source end in the future of this machine's clock."""
+
+
+def tail_of_file(config: MarketConfig, root: Path, newest: int | None, now: datetime) -> MarketData:
+    """Return the last bars of a file that have closed, TAIL or more if it has so many. Raises MarketDataError.
+
+    They reach back to the bar that opened at `newest`, in seconds since 1970, if the file has it.
+    """
+    try:
+        market = _read_end(config, root)
+        if newest is not None and _first(market) > newest:
+            market = load_market(config, root=root)
+    except MarketDataError as error:
+        error.file = config.path
+        raise
+    closed_before = int(now.timestamp()) + CLOCK_DIFFERENCE_SECONDS - market.spacing
+    closed = int(np.searchsorted(market.timestamp.view(np.int64), closed_before, side="right"))
+    if not closed:
+        ahead = int(market.timestamp[0].view(np.int64)) - closed_before
+        raise ClockError(f"its bars end {ahead} s or more after this machine's clock", file=config.path)
+    return market[:closed]
+
+
+def _read_end(config: MarketConfig, root: Path) -> MarketData:
+    with open_under(root, config.path) as file:
+        size = os.fstat(file.fileno()).st_size
+        head = file.readline(END_BYTES)
+        is_text = b"\0" not in head and head.endswith(b"\n")
+        plain = config.model_copy(update={"path": "", "train_fraction": 0.8})
+        shortened = size > WHOLE_FILE_BYTES and plain == MarketConfig.model_construct(source="file")
+        if not is_text or (size > WHOLE_FILE_BYTES and not shortened):
+            return load_market(config, root=root)
+        if shortened:
+            file.seek(size - END_BYTES)
+            file.readline()
+        lines = file.read().rpartition(b"\n")
+    with tempfile.TemporaryDirectory() as folder:
+        name = Path(config.path).name
+        (Path(folder) / name).write_bytes(head + lines[0] + lines[1])
+        return load_market(config.model_copy(update={"path": name}), root=Path(folder))
+
+
+def tail_of_exchange(pages: SeriesPages, newest: int | None, now: datetime) -> MarketData | None:
+    """Return bars of an exchange that have closed a minute ago or more, None if it answers none.
+
+    They begin some bars before the bar that opened at `newest`, in seconds since 1970, so that changes of known bars
+    show; without `newest` they are TAIL or more. Raises ExchangeUnavailable and other MarketDataErrors.
+    """
+    spacing = pages.series.spacing
+    last = int(now.timestamp()) - SETTLING_SECONDS - spacing
+    overlap = min(TAIL, max(pages.limit // 2, 1))
+    since = last - last % spacing - (TAIL + overlap) * spacing if newest is None else newest - overlap * spacing
+    found: list[MarketData] = []
+    for _ in range(MOST_PAGES):
+        page = pages.page(since)
+        if page is None:
+            break
+        reached = int(page.timestamp[-1].astype(np.int64))
+        fresh = page if not found else _after(page, int(found[-1].timestamp[-1].astype(np.int64)))
+        if fresh is not None:
+            found.append(fresh)
+        if reached <= since or reached + spacing > last:
+            break
+        since = reached
+    if newest is not None and (not found or _first(found[0]) > newest):
+        raise ExchangeUnavailable("the exchange answers no bars up to the newest known one", file=str(pages.series))
+    if not found:
+        return None
+    columns = [np.concatenate([getattr(part, name) for part in found]) for name in COLUMNS]
+    market = MarketData(*columns)
+    closed = int(np.searchsorted(market.timestamp.view(np.int64), last, side="right"))
+    return market[:closed] if closed else None
+
+
+def recent(market: MarketData, newest: int | None) -> MarketData:
+    """Return the last TAIL bars, and those after the bar that opened at `newest` with TAIL bars before them."""
+    end = len(market)
+    if newest is not None:
+        end = int(np.searchsorted(market.timestamp.view(np.int64), newest, side="right"))
+    return market[max(0, min(end, len(market)) - TAIL) :]
+
+
+def _first(market: MarketData) -> int:
+    return int(market.timestamp[0].astype(np.int64))
+
+
+def _after(page: MarketData, last: int) -> MarketData | None:
+    first = int(np.searchsorted(page.timestamp.astype(np.int64), last, side="right"))
+    return page[first:] if first < len(page) else None

@@ -1,0 +1,107 @@
+"""Which arms each policy has: the live version and its references, on the policy's market under its trading costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from rl_training.core.config import EnvironmentConfig
+from rl_training.decisions.markets import follow, grows, identity
+from rl_training.models import Arm, Deployment, FollowedMarket, PolicyStore
+
+# The settings of an environment that an account depends on.
+RULES = ("positions", "fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
+KINDS = tuple(Arm.Kind)
+
+
+def rules_of(environment: EnvironmentConfig) -> dict[str, Any]:
+    """Return the settings that an account depends on, as JSON."""
+    return environment.model_dump(mode="json", include=set(RULES))
+
+
+@dataclass
+class Roster:
+    """What is known of the policies: the market that each follows, and its rules. Only changed rows are read again."""
+
+    _seen: dict[int, datetime] = field(default_factory=dict)
+    _wanted: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    _deployed: frozenset[int] = frozenset()
+
+    def refresh(self) -> bool:
+        """Read what has changed; return whether anything has."""
+        stamps = dict(PolicyStore.objects.order_by().values_list("pk", "updated_at"))
+        changed = [pk for pk, stamp in stamps.items() if self._seen.get(pk) != stamp]
+        gone = self._seen.keys() - stamps.keys()
+        first = Deployment.objects.filter(previous__isnull=True).order_by()
+        deployed = frozenset(first.values_list("policy_id", flat=True))
+        if not changed and not gone and deployed == self._deployed:
+            return False
+        for pk in [*gone, *changed]:
+            self._wanted.pop(pk, None)
+        # A market is followed once something is live for the first time.
+        added = {*changed, *(deployed - self._deployed)} & deployed
+        for policy in PolicyStore.objects.filter(pk__in=added).order_by("pk"):
+            self._add(policy)
+        self._seen, self._deployed = stamps, deployed
+        return True
+
+    def _add(self, policy: PolicyStore) -> None:
+        market = follow(policy) if grows(policy.market) else None
+        if market is not None and isinstance(policy.environment, EnvironmentConfig):
+            self._wanted[policy.pk] = market.pk, rules_of(policy.environment)
+
+    @property
+    def wanted(self) -> Mapping[int, tuple[int, dict[str, Any]]]:
+        """By the policy's id: the id of its market and its rules."""
+        return self._wanted
+
+
+def settle(wanted: Mapping[int, tuple[int, dict[str, Any]]], now: datetime) -> int:
+    """End the arms that no longer fit their policies, open those that are missing, and return how many changed."""
+    with transaction.atomic():
+        open_arms = list(Arm.objects.filter(ended_at__isnull=True).select_related("market", "policy"))
+        changed, endings = 0, dict[int, str]()
+        for arm in open_arms:
+            ending = _ending(arm, wanted.get(arm.policy_id))
+            if ending:
+                Arm.objects.filter(pk=arm.pk).update(ended_at=now, ending=ending)
+                endings[arm.policy_id] = ending
+                changed += 1
+        kept = {(arm.policy_id, arm.kind) for arm in open_arms if arm.policy_id not in endings}
+        missing = [
+            Arm(
+                policy_id=policy,
+                kind=kind,
+                market_id=market,
+                rules=rules,
+                opened_at=now,
+                opening=endings.get(policy, "Something is live for the first time on this market."),
+            )
+            for policy, (market, rules) in wanted.items()
+            for kind in KINDS
+            if (policy, kind) not in kept
+        ]
+        Arm.objects.bulk_create(missing, batch_size=500)
+    return changed + len(missing)
+
+
+def _ending(arm: Arm, wanted: tuple[int, dict[str, Any]] | None) -> str:
+    """Return why the arm ends; empty: it goes on."""
+    if wanted is None:
+        return f"The policy no longer follows the market {arm.market}."
+    market, rules = wanted
+    if market != arm.market_id:
+        other = FollowedMarket.objects.get(pk=market)
+        return f"The policy's market changed from {arm.market} to {other}."
+    if rules != arm.rules:
+        names = ", ".join(name for name in RULES if rules.get(name) != arm.rules.get(name))
+        return f"The policy's {names} changed."
+    return ""
+
+
+def is_of(arm: Arm, policy: PolicyStore) -> bool:
+    """Return whether the arm is on the policy's present market."""
+    market: Any = policy.market
+    return grows(market) and arm.market.identity == identity(market)

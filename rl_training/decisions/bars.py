@@ -1,0 +1,104 @@
+"""The bars of a followed market as they came: storing new ones, noticing changed ones, and what was known when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from rl_training.core.deciding.new_bars import TAIL
+from rl_training.core.market.bars import COLUMNS, MarketData
+from rl_training.models import FollowedMarket, MarketBar
+
+VALUES = COLUMNS[1:]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a reading of the source brought: new bars in the order of time, and rows for known bars that changed."""
+
+    new: list[MarketBar]
+    revised: list[MarketBar]
+
+
+def take_in(market: FollowedMarket, tail: MarketData, now: datetime) -> Taken:
+    """Store the bars of `tail` that are not known as they are. The caller holds the lock of the market's row.
+
+    `tail` are all bars of the source from its first bar on. A changed or late bar and one that the source has no longer
+    become further revisions; they are stored before the new bars, so that a decision on a new bar knows them.
+    """
+    rows = _rows_from(market, _time(tail, 0))
+    known = latest(rows)
+    numbers = {row.opened_at: row.revision for row in rows}
+    new, revised = [], []
+    for number in range(len(tail)):
+        opened_at = _time(tail, number)
+        values = {name: float(getattr(tail, name)[number]) for name in VALUES}
+        bar = known.get(opened_at)
+        if bar is None and (market.newest_at is None or opened_at > market.newest_at):
+            new.append(MarketBar(market=market, opened_at=opened_at, seen_at=now, **values))
+        elif bar is None or any(getattr(bar, name) != value for name, value in values.items()):
+            revision = numbers.get(opened_at, 0) + 1
+            revised.append(MarketBar(market=market, opened_at=opened_at, revision=revision, seen_at=now, **values))
+    there = {_time(tail, number) for number in range(len(tail))}
+    for opened_at, bar in known.items():
+        if opened_at not in there:
+            values = {name: getattr(bar, name) for name in VALUES}
+            revised.append(
+                MarketBar(
+                    market=market,
+                    opened_at=opened_at,
+                    revision=numbers[opened_at] + 1,
+                    seen_at=now,
+                    removed=True,
+                    **values,
+                )
+            )
+    MarketBar.objects.bulk_create(revised)
+    MarketBar.objects.bulk_create(new)
+    return Taken(new, revised)
+
+
+def latest(rows: Sequence[MarketBar], until: int | None = None) -> dict[datetime, MarketBar]:
+    """Return the bars by their time, as they were known with the row whose id is `until`, by default now."""
+    found: dict[datetime, MarketBar] = {}
+    for row in rows:
+        if until is None or row.pk <= until:
+            found[row.opened_at] = row
+    return {opened_at: row for opened_at, row in found.items() if not row.removed}
+
+
+def rows_up_to(market: int, last: datetime, decided: int = 1) -> list[MarketBar]:
+    """Return the rows of the bars that `decided` decisions up to the bar that opened at `last` see, in time order."""
+    newest = MarketBar.objects.filter(market=market, opened_at__lte=last).order_by("-opened_at", "-revision")
+    first = newest.filter(revision=0).values_list("opened_at", flat=True)[TAIL + decided - 1 : TAIL + decided].first()
+    if first is not None:
+        newest = newest.filter(opened_at__gte=first)
+    return list(newest)[::-1]
+
+
+def as_market(bars: Sequence[MarketBar]) -> MarketData:
+    """Return the bars, at least one, in time order."""
+    seconds = np.array([int(bar.opened_at.timestamp()) for bar in bars])
+    columns = (np.array([getattr(bar, name) for bar in bars]) for name in VALUES)
+    return MarketData(seconds.astype("datetime64[s]"), *columns)
+
+
+def closes(market: FollowedMarket, opened_at: datetime) -> datetime:
+    """Return when the bar that opened at this time closed."""
+    return opened_at + market.bar_length
+
+
+def missing_between(market: FollowedMarket, earlier: datetime, later: datetime) -> int:
+    """Return how many bars fit between two bars."""
+    if not market.spacing:
+        return 0
+    return max(0, round((later - earlier) / timedelta(seconds=market.spacing)) - 1)
+
+
+def _rows_from(market: FollowedMarket, first: datetime) -> list[MarketBar]:
+    return list(market.bars.filter(opened_at__gte=first).order_by("opened_at", "revision"))
+
+
+def _time(market: MarketData, number: int) -> datetime:
+    return datetime.fromtimestamp(int(market.timestamp[number].astype(np.int64)), UTC)

@@ -1,0 +1,103 @@
+"""What an arm chooses on a bar: by the network of a version, or by a rule. Replays choose by the same functions."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.deciding import decision as core
+from rl_training.core.deciding.network import Network
+from rl_training.core.market.bars import MarketData
+from rl_training.decisions.bars import as_market, latest
+from rl_training.decisions.networks import network_of
+from rl_training.models import Arm, Decision, Deployment, MarketBar, PolicyVersion
+
+# Of the latest bars, so many are seen where no network says how many it needs.
+RULE_BARS = 21
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A target position and what it was chosen from; a rule has no network."""
+
+    target: float
+    bars_digest: str
+    version: PolicyVersion | None = None
+    network: Network | None = None
+    choice: core.Choice | None = None
+
+    @property
+    def probabilities(self) -> list[float] | None:
+        """The probabilities; None where one is not finite, which JSON does not hold."""
+        if self.choice is None or not all(map(math.isfinite, self.choice.probabilities)):
+            return None
+        return list(self.choice.probabilities)
+
+    @property
+    def value(self) -> float | None:
+        return self.choice.value if self.choice and math.isfinite(self.choice.value) else None
+
+    @property
+    def observation(self) -> bytes:
+        return b"" if self.choice is None else self.choice.observation.astype("<f4").tobytes()
+
+    @property
+    def observation_sha256(self) -> str:
+        return hashlib.sha256(self.observation).hexdigest() if self.choice else ""
+
+
+@dataclass
+class Window:
+    """The bars that were known when a bar came, up to that bar, in time order."""
+
+    rows: list[MarketBar]
+    _made: dict[int, tuple[MarketData, str]] = field(default_factory=dict)
+
+    def last(self, count: int) -> tuple[MarketData, str]:
+        """Return the last `count` bars, or all if there are fewer, and their digest."""
+        if count not in self._made:
+            market = as_market(self.rows[-count:])
+            self._made[count] = market, market.digest
+        return self._made[count]
+
+
+class Seen:
+    """What was known of the bars at each of several bars; `rows` are in the order of time and revision."""
+
+    def __init__(self, rows: Sequence[MarketBar]) -> None:
+        self._rows = rows
+        self._windows: dict[int, Window] = {}
+
+    def by(self, bar: MarketBar) -> Window:
+        if bar.pk not in self._windows:
+            known = latest(self._rows, until=bar.pk)
+            self._windows[bar.pk] = Window([row for row in known.values() if row.opened_at <= bar.opened_at])
+        return self._windows[bar.pk]
+
+    def revised_before(self, bar: MarketBar, last: Decision | None) -> int:
+        """Return how many rows for changed bars were stored between the bar of the last decision and this bar."""
+        if last is None:
+            return 0
+        return sum(1 for row in self._rows if row.revision and last.bar_id < row.pk < bar.pk)
+
+
+def choose(
+    arm: Arm, deployment: Deployment | None, window: Window, state: core.AccountState, costs: EnvironmentConfig
+) -> Chosen:
+    """Return what the arm chooses at the close of the window's last bar.
+
+    A network whose probabilities are not finite chooses flat. Raises `NetworkError` if the version cannot be read, and
+    `MarketDataError` if there are too few bars.
+    """
+    if arm.kind != Arm.Kind.LIVE:
+        market, digest = window.last(RULE_BARS)
+        return Chosen(core.follow_rule(arm.kind, market, costs), digest)
+    version = deployment.version if deployment else None
+    if version is None:
+        return Chosen(0.0, window.last(RULE_BARS)[1])
+    network = network_of(version)
+    market, digest = window.last(core.bars_needed(network.environment))
+    choice = core.choose(network, market, state)
+    finite = all(map(math.isfinite, choice.probabilities))
+    return Chosen(choice.target if finite else 0.0, digest, version, network, choice)

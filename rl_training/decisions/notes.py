@@ -1,0 +1,48 @@
+"""What happened between two decisions of an arm, in words: the note of the later one."""
+
+from collections.abc import Iterator
+
+from rl_training.decisions import bars
+from rl_training.models import Arm, Decision, Deployment, FollowedMarket
+from rl_training.versions.live import decided
+
+
+def note(decision: Decision, last: Decision | None, market: FollowedMarket, revised: int) -> str:
+    """Return what happened since the decision `last` of the same arm; empty: nothing."""
+    return " ".join(_sentences(decision, last, market, revised))
+
+
+def _sentences(decision: Decision, last: Decision | None, market: FollowedMarket, revised: int) -> Iterator[str]:
+    arm = decision.arm
+    if last is None:
+        yield f"The account opens. {arm.opening}"
+    elif missing := bars.missing_between(market, last.bar_opened_at, decision.bar_opened_at):
+        yield f"{missing} {'bar is' if missing == 1 else 'bars are'} missing before this one."
+    if revised:
+        yield f"{revised} earlier {'bar' if revised == 1 else 'bars'} changed at the source."
+    late = (decision.decided_at - decision.bar_closed_at).total_seconds()
+    if late >= market.spacing:
+        yield f"Decided {late:,.0f} s after the close of the bar, by what was live at its close."
+    elif late < 0:
+        yield f"This machine's clock is {-late:,.0f} s behind the close of the bar."
+    if arm.kind == Arm.Kind.LIVE:
+        yield from _of_live(decision, last)
+    if last is not None and decision.equity <= float(arm.rules["ruin_fraction"]):
+        yield "The account is ruined."
+
+
+def _of_live(decision: Decision, last: Decision | None) -> Iterator[str]:
+    if last is None or last.deployment_id != decision.deployment_id:
+        yield _live(decision.deployment)
+    if decision.version_id is not None and decision.probabilities is None:
+        yield "A probability is not finite: flat."
+    if not decision.policy.enabled:
+        yield "The policy is disabled: it is not trained."
+
+
+def _live(deployment: Deployment | None) -> str:
+    if deployment is None:
+        return "Nothing is live: flat."
+    version = deployment.version
+    what = f"Version {version.number} is live" if version else "Nothing is live: flat"
+    return f"{what}, {decided(deployment)}: {deployment.reason.rstrip('.')}."

@@ -1,0 +1,1 @@
+"""The tables of decisions: followed markets and their bars, arms, and what each arm decided at each bar."""

@@ -1,0 +1,72 @@
+"""The markets whose new bars are decided on, and these bars as they came."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import models
+from django.utils import timezone
+
+from rl_training.models.version_results import MARKET_LENGTH
+
+
+class FollowedMarketQuerySet(models.QuerySet["FollowedMarket"]):
+    def due(self, now: datetime) -> FollowedMarketQuerySet:
+        """Select the markets of which a new bar is expected, or that are to be asked again after a failure."""
+        return self.filter(due_at__lte=now)
+
+
+class FollowedMarket(models.Model):
+    """A market that grows. All policies with its settings share it. Only `decisions/` writes it."""
+
+    identity = models.CharField(max_length=64, unique=True, help_text="Digest of the settings that decide its bars.")
+    config = models.JSONField(help_text="The market settings of the first policy that followed it.")
+    label = models.CharField(max_length=MARKET_LENGTH, help_text="The market's label.")
+    spacing = models.PositiveIntegerField(default=0, help_text="Seconds from a bar to the next; 0: no bars are known.")
+    newest_at = models.DateTimeField(null=True, blank=True, help_text="When the newest known bar opened.")
+    grew_at = models.DateTimeField(null=True, blank=True, help_text="When a new bar was seen last.")
+    revised_at = models.DateTimeField(null=True, blank=True, help_text="When a bar was seen last that had changed.")
+    read_at = models.DateTimeField(null=True, blank=True, help_text="When the source answered last.")
+    due_at = models.DateTimeField(default=timezone.now, help_text="When the source is read next.")
+    failures = models.PositiveIntegerField(default=0, help_text="Readings that failed since the last that succeeded.")
+    failing_since = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True, help_text="Why the last reading failed; empty when it did not.")
+
+    objects = FollowedMarketQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("label", "pk")
+        indexes = (models.Index(fields=["due_at"], name="market_due"),)
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def bar_length(self) -> timedelta:
+        return timedelta(seconds=self.spacing)
+
+
+class MarketBar(models.Model):
+    """A bar of a followed market as it came.
+
+    Revision 0 came in the order of time, and is decided on. A bar that changed, came late or disappeared gets a further
+    row. The ids of a market's rows follow the order in which they were seen.
+    """
+
+    market = models.ForeignKey(FollowedMarket, on_delete=models.PROTECT, related_name="bars", db_index=False)
+    opened_at = models.DateTimeField()
+    revision = models.PositiveSmallIntegerField(default=0)
+    open = models.FloatField()
+    high = models.FloatField()
+    low = models.FloatField()
+    close = models.FloatField()
+    volume = models.FloatField()
+    removed = models.BooleanField(default=False, help_text="Whether the source has this bar no longer.")
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("opened_at", "revision")
+        constraints = (models.UniqueConstraint(fields=["market", "opened_at", "revision"], name="bar_revision_once"),)
+
+    def __str__(self) -> str:
+        return f"{self.market} {self.opened_at:%Y-%m-%d %H:%M:%S}, revision {self.revision}"
