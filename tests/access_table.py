@@ -23,6 +23,7 @@ EVENT = "11111111-2222-3333-4444-555555555555"
 KEY = 9999
 FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 COMPARISON = "cccccccccccc"
+VALIDATION = "dddddddddddd"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,18 @@ TABLE: dict[str, Row] = {
     "api/v1/comparisons/<str:comparison_id>/cancel/": api(
         f"/api/v1/comparisons/{COMPARISON}/cancel/", POST="401 403 200 200"
     ),
+    "api/v1/validations/": api(
+        "/api/v1/validations/",
+        GET="401 200 200 200",
+        POST="401 403 201 201",
+        body={"policy": "rl_v3", "changes": {"seeds": 1}},
+    ),
+    "api/v1/validations/<str:validation_id>/": api(f"/api/v1/validations/{VALIDATION}/", GET="401 200 200 200"),
+    "api/v1/validations/<str:validation_id>/cancel/": api(
+        f"/api/v1/validations/{VALIDATION}/cancel/", POST="401 403 200 200"
+    ),
+    "api/v1/policies/<str:name>/validation": api("/api/v1/policies/rl_v3/validation", GET="401 200 200 200"),
+    "api/v1/trials/": api("/api/v1/trials/", GET="401 200 200 200"),
     "api/v1/events/": api("/api/v1/events/", GET="401 200 200 200"),
     "api/v1/events/<uuid:event_id>/": api(f"/api/v1/events/{EVENT}/", GET="401 200 200 200"),
     "api/v1/alerts/": api("/api/v1/alerts/", GET="401 200 200 200"),

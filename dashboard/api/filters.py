@@ -16,7 +16,16 @@ from dashboard.api.protocol.views import policy_pk
 from dashboard.timestamps import WANTED, parse_timestamp
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert
-from rl_training.models import Proposal, SlotOutcome, SlotRange, SlotReason, TrainingEvent, TrainingRun
+from rl_training.models import (
+    Proposal,
+    SlotOutcome,
+    SlotRange,
+    SlotReason,
+    TrainingEvent,
+    TrainingRun,
+    Trial,
+    Validation,
+)
 
 
 class TimestampField(forms.CharField):
@@ -115,6 +124,26 @@ class StrictBooleanFilter(filters.TypedChoiceFilter):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
         super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **kwargs)
+
+
+class ValidationFilters(filters.FilterSet):
+    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
+    status = filters.ChoiceFilter(choices=Validation.Status.choices)
+    verdict = filters.ChoiceFilter(choices=Validation.Verdict.choices)
+    recipe = filters.CharFilter(max_length=64, help_text="SHA-256 of the recipe.")
+
+    class Meta:
+        model = Validation
+        fields = ()
+
+
+class TrialFilters(filters.FilterSet):
+    market_key = filters.CharFilter("market__key", max_length=64, help_text="SHA-256 of what names the market.")
+    recipe = filters.CharFilter(max_length=64, help_text="SHA-256 of the recipe.")
+
+    class Meta:
+        model = Trial
+        fields = ()
 
 
 class SlotFilters(filters.FilterSet):

@@ -2,7 +2,6 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 
 from dashboard.api.alerts import AlertAcknowledge, AlertList, AlertView
-from dashboard.api.comparisons import ComparisonCancel, ComparisonList, ComparisonView
 from dashboard.api.deploying.deployments import DeploymentList, LiveView
 from dashboard.api.deploying.proposals import (
     ProposalApprove,
@@ -14,6 +13,14 @@ from dashboard.api.deploying.proposals import (
 from dashboard.api.documentation import DocumentationPage, SchemaView
 from dashboard.api.errors import unknown_path
 from dashboard.api.events import EventList, EventView
+from dashboard.api.evidence.comparisons import ComparisonCancel, ComparisonList, ComparisonView
+from dashboard.api.evidence.validations import (
+    StandingView,
+    TrialList,
+    ValidationCancel,
+    ValidationList,
+    ValidationView,
+)
 from dashboard.api.policies import PolicyList, PolicyView
 from dashboard.api.runs import RunCancel, RunList, RunView
 from dashboard.api.slots import SlotList
@@ -28,6 +35,7 @@ urlpatterns = [
     path("v1/policies/<str:name>/versions/", VersionList.as_view(), name="versions"),
     path("v1/policies/<str:name>/versions/<int:number>/", VersionView.as_view(), name="version"),
     path("v1/policies/<str:name>/deployments/", DeploymentList.as_view(), name="deployments"),
+    path("v1/policies/<str:name>/validation", StandingView.as_view(), name="standing"),
     path("v1/policies/<str:name>/live", LiveView.as_view(), name="live"),
     path("v1/proposals/", ProposalList.as_view(), name="proposals"),
     path("v1/proposals/<int:proposal_id>/", ProposalView.as_view(), name="proposal"),
@@ -37,6 +45,10 @@ urlpatterns = [
     path("v1/comparisons/", ComparisonList.as_view(), name="comparisons"),
     path("v1/comparisons/<str:comparison_id>/", ComparisonView.as_view(), name="comparison"),
     path("v1/comparisons/<str:comparison_id>/cancel/", ComparisonCancel.as_view(), name="comparison-cancel"),
+    path("v1/validations/", ValidationList.as_view(), name="validations"),
+    path("v1/validations/<str:validation_id>/", ValidationView.as_view(), name="validation"),
+    path("v1/validations/<str:validation_id>/cancel/", ValidationCancel.as_view(), name="validation-cancel"),
+    path("v1/trials/", TrialList.as_view(), name="trials"),
     path("v1/runs/", RunList.as_view(), name="runs"),
     path("v1/runs/<str:run_id>/", RunView.as_view(), name="run"),
     path("v1/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),

@@ -62,6 +62,14 @@ class ComparisonHasEnded(Conflict):
     type = f"{URN}comparison-has-ended"
 
 
+class AlreadyValidating(Conflict):
+    type = f"{URN}already-validating"
+
+
+class ValidationHasEnded(Conflict):
+    type = f"{URN}validation-has-ended"
+
+
 class AlertIsOver(Conflict):
     type = f"{URN}alert-is-over"
 

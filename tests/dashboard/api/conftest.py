@@ -15,9 +15,10 @@ from rl_training.models import (
     TrainingEvent,
     TrainingRun,
 )
-from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED
+from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION
 from tests.api_clients import client_of, user_of
 from tests.stored import skip_slots
+from tests.validations import store_validation
 
 RESULT = {
     "accounts": [{"name": name, "reference": False, "equity_curve": [1.0, 1.1]} for name in ("a", "b")],
@@ -54,6 +55,7 @@ def rows(db: None, redis_server: None) -> None:
     comparison = Comparison.objects.create(comparison_id=COMPARISON, size=2, market="sp500", result=RESULT)
     for place, one in enumerate((version, promoted)):
         ComparedVersion.objects.create(comparison=comparison, version=one, place=place)
+    store_validation(policy, validation_id=VALIDATION)
     change = {"policy": policy, "action": "promote", "actor": "user", "reason": "It is better."}
     live = Deployment.objects.create(pk=KEY, version=version, at=timezone.now(), **change)
     proposer = user_of("operator")
