@@ -5,9 +5,9 @@ from typing import Any
 PASSWORD = "for-tests"
 # Each sets `hacked` where a page interprets it as markup. A name has at most 50 characters.
 HOSTILE = ('<img src=x onerror="window.hacked=1">', "</script><script>window.hacked=1</script>")
-# The policy that tests train, and the episodes of its runs, which take some seconds.
+# The policy that tests train, and the seeds and episodes of its runs, which take some seconds.
 LIVE = "momentum"
-LIVE_EPISODES = 120
+LIVE_SEEDS, LIVE_EPISODES = 2, 60
 # Policies with versions 1 and 2: of PROMOTED, version 1 is live; of ROLLED_BACK, version 2, for three days.
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
 # The longest possible name.

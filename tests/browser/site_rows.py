@@ -28,6 +28,7 @@ from tests.browser.names import (  # noqa: E402
     HOSTILE,
     LIVE,
     LIVE_EPISODES,
+    LIVE_SEEDS,
     LONG,
     PASSWORD,
     PROMOTED,
@@ -53,7 +54,9 @@ def store(rows: str) -> dict[str, Any]:
     PolicyStore.objects.update(enabled=False, environment=SMALL, ppo=QUICK)
     history = PolicyStore.objects.create(name="trend_daily", environment=SMALL, ppo=QUICK)
     version, failed = store_history(history, 60, versions=3)
-    live = PolicyStore.objects.create(name=LIVE, environment=SMALL, ppo=QUICK, episodes_per_run=LIVE_EPISODES)
+    live = PolicyStore.objects.create(
+        name=LIVE, environment=SMALL, ppo=QUICK, seeds=LIVE_SEEDS, episodes_per_run=LIVE_EPISODES
+    )
     store_history(live, 12)
     long = PolicyStore.objects.create(
         name=LONG, environment=SMALL, ppo=QUICK, interval_minutes=1440, episodes_per_run=1000

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.browser.names import LONG
 from tests.browser.pages import WIDTHS, wait_until_drawn
 from tests.browser.test_pages import violations
 
@@ -21,6 +22,8 @@ def test_opened_operations_have_no_accessibility_violation(open_page, width, sch
         operation.locator(".opblock-summary-control").click()
         operation.get_by_role("button", name="Try it out").click()
     page.locator(".responses-table").last.get_by_role("tab", name="Schema").first.click()
+    # An answer with many runs is not different, but axe looks at each of its words for a long time.
+    page.locator("[id$=runs_list]").get_by_placeholder("policy", exact=True).fill(LONG)
     page.locator("[id$=runs_list]").get_by_role("button", name="Execute").click()
     page.locator(".live-responses-table").wait_for()
     assert violations(page) == []
