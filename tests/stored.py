@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
-from rl_training.models import Deployment, PolicyVersion, SlotRange, TrainingRun
+from rl_training.models import Deployment, PolicyVersion, SlotRange, TrainingRun, Trial, Validation
+from rl_training.validation import gate, trials
 
 MARKUP = "<script>alert('x')</script>"
 
@@ -48,3 +49,26 @@ def skip_slots(policy, first_slot=datetime(2026, 1, 1, tzinfo=UTC), slots=1, **c
     last = first_slot + (slots - 1) * timedelta(hours=1)
     columns = {"outcome": "skipped", "reason": "disabled", "last_slot": last, "next_slot": last} | columns
     return SlotRange.objects.create(policy=policy, first_slot=first_slot, slots=slots, interval_minutes=60, **columns)
+
+
+def walked_forward(policy, verdict="validated", *, monitors=None, **columns):
+    """Store a walk-forward of the policy's recipe: a trial, by default ended with the verdict, or one that monitors."""
+    recipe, market = gate.recipe_of(policy), policy.market
+    trial = None
+    if monitors is None:
+        trial = trials.begin(market, Trial.Kind.WALK_FORWARD, recipe=recipe, policy=policy.name)
+    ended = {"status": "succeeded" if verdict or monitors else "failed", "finished_at": timezone.now()}
+    columns = {
+        "config": {},
+        "start_from": policy.start_from,
+        "folds": 2,
+        "must_beat": ["flat", "buy_and_hold"],
+        "recipe": recipe,
+        "market_key": market.ledger_key,
+        "market": market.label,
+        "verdict": "" if monitors else verdict,
+        "started_at": timezone.now(),
+        **ended,
+        **columns,
+    }
+    return Validation.objects.create(policy=policy, trial=trial, monitored=monitors, **columns)

@@ -1,6 +1,6 @@
 """The alert resources: list, read and acknowledge."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import structlog
 from drf_spectacular.utils import extend_schema
@@ -13,7 +13,7 @@ from dashboard.api.filters import AlertFilters
 from dashboard.api.protocol.problem_details import AlertIsOver
 from dashboard.api.protocol.views import ListView, View, check_no_body
 from rl_training.alerts import state_changes
-from rl_training.alerts.kinds import SPECS, Kind
+from rl_training.alerts.kinds import SPECS, Kind, Severity
 from rl_training.alerts.models import Alert as AlertRow
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,8 @@ class Alert(serializers.Serializer):  # type: ignore[type-arg]
     id = serializers.IntegerField(source="pk")
     kind = serializers.ChoiceField(choices=Kind.values)
     severity = serializers.SerializerMethodField(
-        help_text="`critical`: the system or its runs fail. `warning`: about the quality of training."
+        help_text="`critical`: the system or its runs fail. `warning`: about the quality of training. `info`: nothing "
+        "has to be done."
     )
     policy = serializers.CharField(source="policy__name", allow_null=True, help_text="Null: of the whole system.")
     run_id = serializers.CharField(
@@ -49,7 +50,7 @@ class Alert(serializers.Serializer):  # type: ignore[type-arg]
     acknowledged_by = serializers.CharField(source="acknowledged_by__username", allow_null=True)
     resolved_at = serializers.DateTimeField(allow_null=True, help_text="When the condition was gone; null: it holds.")
 
-    def get_severity(self, alert: dict[str, Any]) -> Literal["critical", "warning"]:
+    def get_severity(self, alert: dict[str, Any]) -> Severity:
         return SPECS[alert["kind"]].severity
 
 

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from dashboard.monitoring import readiness
 from dashboard.pages.alerts import CHANGE_ALERT, VIEW_ALERT, described
 from dashboard.templatetags.cells import age
+from rl_training.alerts.kinds import INFO_KINDS
 from rl_training.alerts.models import Alert
 from rl_training.models import PolicyStore, Proposal
 from rl_training.roles import DEPLOY
@@ -73,7 +74,8 @@ class Part:
 class Problem:
     """A problem, its remedy, and the URL of the remedy.
 
-    `is_question` says that the URL is a question page, which the browser opens in a dialog.
+    `is_question` says that the URL is a question page, which the browser opens in a dialog. A `notice` is listed like
+    a problem, but needs nothing to be done.
     """
 
     text: str
@@ -81,6 +83,11 @@ class Problem:
     url: str = ""
     is_question: bool = False
     stops_training: bool = False
+    notice: bool = False
+
+    @property
+    def kind(self) -> str:
+        return "bad" if self.stops_training else "notice" if self.notice else "warn"
 
 
 class Shared(Generic[T]):
@@ -175,15 +182,18 @@ def alerts(user: Any) -> list[Problem]:
         return []
     found = list(Alert.objects.unacknowledged().listed()[: NAMED + 1])
     shown = [unacknowledged(alert, user.has_perm(CHANGE_ALERT)) for alert in found[:NAMED]]
-    more = Problem("There are more alerts.", "See all alerts.", reverse("dashboard:alerts"))
-    return [*shown, more] if len(found) > NAMED else shown
+    if len(found) <= NAMED:
+        return shown
+    notice = not Alert.objects.unacknowledged().exclude(kind__in=INFO_KINDS).exists()
+    return [*shown, Problem("There are more alerts.", "See all alerts.", reverse("dashboard:alerts"), notice=notice)]
 
 
 def unacknowledged(alert: Alert, may_acknowledge: bool) -> Problem:
+    notice = alert.severity == "info"
     if not may_acknowledge:
-        return Problem(described(alert))
+        return Problem(described(alert), notice=notice)
     url = reverse("dashboard:acknowledge-alert", args=[alert.pk])
-    return Problem(described(alert), "Acknowledge it.", url, is_question=True)
+    return Problem(described(alert), "Acknowledge it.", url, is_question=True, notice=notice)
 
 
 def open_alerts(user: Any) -> tuple[int, int]:
@@ -196,7 +206,8 @@ def open_alerts(user: Any) -> tuple[int, int]:
 
 def verdict(found: list[Problem], open_alerts: tuple[int, int] = (0, 0)) -> tuple[str, str]:
     """Return the kind of state (good, warn, bad) and a sentence that says it and how many alerts are open."""
-    kind, sentence = ("warn", "Training needs attention") if found else ("good", "Training is healthy")
+    needs = any(not problem.notice for problem in found)
+    kind, sentence = ("warn", "Training needs attention") if needs else ("good", "Training is healthy")
     if any(problem.stops_training for problem in found):
         kind, sentence = "bad", "Training is held up"
     unacknowledged, acknowledged = open_alerts

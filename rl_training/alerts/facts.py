@@ -9,7 +9,16 @@ from django.db import connection
 from django.db.models import Case, F, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Left
 
-from rl_training.models import PolicyStore, PolicyVersion, SlotRange, SlotReason, TrainingEvent, TrainingRun
+from rl_training.models import (
+    PolicyStore,
+    PolicyVersion,
+    Promotion,
+    SlotRange,
+    SlotReason,
+    TrainingEvent,
+    TrainingRun,
+    Validation,
+)
 
 # Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
 POLICIES_PER_QUERY = 100
@@ -36,9 +45,13 @@ class PolicyFacts:
     """The columns of a policy that conditions use.
 
     `total_runs` is the number of finished runs: while it stays the same, verdicts about runs stay the same.
-    `last_skipped` is the last slot, if it was skipped for want of new bars.
+    `last_skipped` is the last slot, if it was skipped for want of new bars. `newest_version` is the number of the
+    newest version, and `held_back` why the gate holds it back; empty where the gate does not, or does not decide.
+    `validation` is the newest walk-forward, `judged` the newest one with a verdict.
     """
 
+    validation: Validation | None
+    judged: Validation | None
     pk: int
     name: str
     enabled: bool
@@ -48,6 +61,8 @@ class PolicyFacts:
     last_finished_at: datetime | None
     last_skipped: datetime | None
     first_version_at: datetime | None
+    newest_version: int | None
+    held_back: str | None
 
 
 def policies() -> dict[int, PolicyFacts]:
@@ -55,19 +70,35 @@ def policies() -> dict[int, PolicyFacts]:
     newest = TrainingRun.objects.filter(policy=OuterRef("pk")).finished().order_by("-finished_at")
     lacking = When(reason=SlotReason.TOO_FEW_NEW_BARS, then=F("last_slot"))
     ranges = SlotRange.objects.filter(policy=OuterRef("pk")).order_by("-pk").values(skipped=Case(lacking))
-    first = PolicyVersion.objects.filter(policy=OuterRef("pk")).order_by("number")
+    versions = PolicyVersion.objects.filter(policy=OuterRef("pk"))
+    first, last = versions.order_by("number"), versions.order_by("-number")
+    gated = When(promotion=Promotion.VALIDATED, then=Subquery(last.values("held_back")[:1]))
     rows = PolicyStore.objects.annotate(
         last_finished_at=Subquery(newest.values("finished_at")[:1]),
         last_skipped=Case(When(min_new_bars__gt=0, then=Subquery(ranges[:1]))),
         first_version_at=Subquery(first.values("created_at")[:1]),
+        newest_version=Subquery(last.values("number")[:1]),
+        held_back=Case(gated),
     ).values_list(
         *("pk", "name", "enabled", "interval_minutes", "updated_at", "total_runs", "last_finished_at", "last_skipped"),
-        "first_version_at",
+        *("first_version_at", "newest_version", "held_back"),
+    )
+    validations, judged = (
+        _newest_walk_forwards(Validation.objects.all()),
+        _newest_walk_forwards(Validation.objects.judged()),
     )
     return {
-        pk: PolicyFacts(pk, name, enabled, timedelta(minutes=minutes), *rest)
+        pk: PolicyFacts(validations.get(pk), judged.get(pk), pk, name, enabled, timedelta(minutes=minutes), *rest)
         for pk, name, enabled, minutes, *rest in rows
     }
+
+
+def _newest_walk_forwards(selected: QuerySet[Validation]) -> dict[int, Validation]:
+    """Return the newest of the selected validations of each policy, by the policy's id."""
+    newest = selected.filter(policy=OuterRef("pk")).order_by("-requested_at", "-pk").values("pk")[:1]
+    wanted = PolicyStore.objects.order_by().values(newest=Subquery(newest))
+    found = Validation.objects.filter(pk__in=wanted).defer("config", "result", "judgement").order_by()
+    return {validation.policy_id: validation for validation in found}
 
 
 def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[FinishedRun]]]:

@@ -5,6 +5,7 @@ from typing import Literal
 
 from django.db import models
 
+Severity = Literal["critical", "warning", "info"]
 # With fewer earlier runs, a z-score depends more on chance than on the run.
 DURATION_RUNS = 10
 
@@ -23,6 +24,9 @@ class Kind(models.TextChoices):
     LIVE_CHANGED = "live_changed", "what is live was changed"
     NOTHING_LIVE = "nothing_live", "nothing is live"
     LIVE_VERSION_OLD = "live_version_old", "the live version is old"
+    VERSION_HELD_BACK = "version_held_back", "the newest version is held back"
+    VALIDATION_ENDED = "validation_ended", "a validation ended"
+    VALIDATION_FAILED = "validation_failed", "a validation failed"
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
@@ -49,14 +53,15 @@ class Spec:
     """A kind's condition in words and its parameters.
 
     `threshold` and `window` are None where the kind has no such parameter. `of_policy` is False for a kind that
-    concerns the whole system. A `warning` is about quality: the system works, and trains on.
+    concerns the whole system. A `warning` is about quality: the system works, and trains on. An `info` needs nothing to
+    be done.
     """
 
     condition: str
     threshold: Parameter | None = None
     window: Parameter | None = None
     of_policy: bool = True
-    severity: Literal["critical", "warning"] = "critical"
+    severity: Severity = "critical"
 
     def effective_threshold(self, value: float | None) -> float:
         """Return the rule's threshold, or the default where it has none."""
@@ -124,7 +129,7 @@ SPECS: dict[str, Spec] = {
     Kind.LIVE_CHANGED: Spec(
         "A user, a command or a guard changed what is live in the last minutes. Automatic promotions do not count.",
         threshold=Parameter(60, 1, 10_080, "the number of minutes"),
-        severity="warning",
+        severity="info",
     ),
     Kind.NOTHING_LIVE: Spec(
         "The policy is enabled and has a version, and nothing has been live for so many hours, counted from the "
@@ -137,6 +142,15 @@ SPECS: dict[str, Spec] = {
         threshold=Parameter(30, 0.01, 3_650, "the number of days"),
         severity="warning",
     ),
+    Kind.VERSION_HELD_BACK: Spec(
+        "The policy's promotion is validated, and the gate holds the newest version back.", severity="warning"
+    ),
+    Kind.VALIDATION_ENDED: Spec(
+        "Monitoring ended the validation of the policy's recipe. Holds until a later trial has a verdict, or until "
+        "what is live was changed since.",
+        severity="warning",
+    ),
+    Kind.VALIDATION_FAILED: Spec("The policy's newest walk-forward failed.", severity="warning"),
     Kind.BEAT_SILENT: Spec(
         "No beat process wrote a heartbeat; beat writes one every second.",
         threshold=Parameter(60, 15, 3600, "seconds of silence"),
@@ -154,4 +168,5 @@ SPECS: dict[str, Spec] = {
     ),
 }
 POLICY_KINDS = tuple(kind for kind, spec in SPECS.items() if spec.of_policy)
+INFO_KINDS = tuple(kind for kind, spec in SPECS.items() if spec.severity == "info")
 SYSTEM_KINDS = tuple(kind for kind, spec in SPECS.items() if not spec.of_policy)

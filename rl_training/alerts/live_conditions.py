@@ -1,4 +1,4 @@
-"""The conditions about what is live: pure functions from a policy and its newest deployment to a verdict."""
+"""The conditions about what is live and about validations: pure functions from facts of a policy to a verdict."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
 from rl_training.alerts.facts import PolicyFacts
 from rl_training.alerts.kinds import Kind
-from rl_training.models import Deployment
+from rl_training.models import Deployment, Validation
 from rl_training.versions.live import sentence
 
 # What the policy's own rule or an upgrade changes needs nobody's attention.
@@ -40,8 +40,41 @@ def live_version_old(rule: Rule, policy: PolicyFacts, live: Deployment | None, n
     return Holds(f"{found} Compare it with a newer version, and promote that if it is better.")
 
 
+def version_held_back(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
+    is_live = live is not None and live.version is not None and live.version.number == policy.newest_version
+    if not policy.held_back or is_live:
+        return State.GONE
+    found = f"Version {policy.newest_version} is held back: {policy.held_back.rstrip('.')}."
+    return Holds(f"{found} Promote it all the same, or change the recipe and walk it forward: see the tab Validation.")
+
+
+def validation_ended(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
+    judged = policy.judged
+    if judged is None or judged.ended_at is None or (live is not None and live.at > judged.ended_at):
+        return State.GONE
+    stays = f"Version {live.version.number} stays live" if live is not None and live.version else "Nothing is live"
+    found = f"Validation {judged} ended on {judged.ended_at:%Y-%m-%d}: {judged.ended_because.rstrip('.')}."
+    return Holds(
+        f"{found} {stays}, and no new version goes live by itself. Go flat, or change the recipe and walk it forward."
+    )
+
+
+def validation_failed(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
+    newest = policy.validation
+    if newest is None or newest.status != Validation.Status.FAILED:
+        return State.GONE
+    found = f"Validation {newest} failed: {newest.error or 'no reason is known'}"
+    remedy = "Start another one when the cause is gone; it is a further trial."
+    if newest.trial_id is None:
+        remedy = "The validation that it monitors still stands. It is repeated after a day."
+    return Holds(f"{found.rstrip('.')}. {remedy}")
+
+
 LIVE_CONDITIONS: dict[str, Callable[[Rule, PolicyFacts, Deployment | None, datetime], Verdict]] = {
     Kind.LIVE_CHANGED.value: live_changed,
     Kind.NOTHING_LIVE.value: nothing_live,
     Kind.LIVE_VERSION_OLD.value: live_version_old,
+    Kind.VERSION_HELD_BACK.value: version_held_back,
+    Kind.VALIDATION_ENDED.value: validation_ended,
+    Kind.VALIDATION_FAILED.value: validation_failed,
 }

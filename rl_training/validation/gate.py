@@ -57,7 +57,7 @@ def standings(policies: list[PolicyStore]) -> dict[int, Standing]:
     recipes = {policy.pk: recipe_of(policy) for policy in policies}
     small = Validation.objects.select_related("trial").defer("result", "config").order_by("requested_at", "pk")
     wanted = set(recipes.values()) - {""}
-    judged = {row.recipe: row for row in small.filter(recipe__in=wanted).exclude(verdict="")}
+    judged = {row.recipe: row for row in small.filter(recipe__in=wanted).judged()}
     active = {row.recipe: row for row in small.filter(recipe__in=wanted).active()}
     others = small.in_force().filter(policy__in=recipes).exclude(recipe__in=wanted)
     expired = {row.policy_id: row for row in others}
@@ -193,7 +193,7 @@ def _reason(version: PolicyVersion, validation: Validation) -> str:
 
 def _why_not(version: PolicyVersion) -> str:
     """Return why a version of a recipe that is not validated is held back; empty where the recipe was never tried."""
-    tried = Validation.objects.of_recipe(version.run.recipe).exclude(verdict="").first()
+    tried = Validation.objects.of_recipe(version.run.recipe).judged().first()
     if tried is None:
         other = Validation.objects.in_force().filter(policy=version.policy).exclude(recipe=version.run.recipe).first()
         return f"its recipe is not the validated one of validation {other}" if other else ""

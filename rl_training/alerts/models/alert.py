@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from rl_training.alerts.kinds import SPECS, Kind
+from rl_training.alerts.kinds import SPECS, Kind, Severity
 from rl_training.alerts.models.rule import AlertRule
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import large_run_columns
@@ -73,6 +73,6 @@ class Alert(models.Model):
         return "acknowledged" if self.acknowledged_at else "open"
 
     @property
-    def severity(self) -> str:
-        """Return `critical` or `warning`."""
+    def severity(self) -> Severity:
+        """Return `critical`, `warning` or `info`."""
         return SPECS[self.kind].severity

@@ -27,6 +27,10 @@ class ValidationQuerySet(models.QuerySet["Validation"]):
         """Select the trials that validated their recipe, where nothing has ended the validation since."""
         return self.filter(verdict=Validation.Verdict.VALIDATED, ended_at=None, trial__isnull=False)
 
+    def judged(self) -> ValidationQuerySet:
+        """Select the trials that ended with a verdict."""
+        return self.exclude(verdict="")
+
     def newest_of_recipes(self, market: str) -> ValidationQuerySet:
         """Select the newest successful validation of each recipe that was tried on the market with this key."""
         succeeded = self.filter(market_key=market, status="succeeded")

@@ -103,3 +103,11 @@ def test_status_sentence_counts_open_alerts(page, policy):
 def test_waiting_time_counts_from_the_start_of_waiting(page, policy, state):
     state |= {"at": datetime(2026, 1, 1, 12, tzinfo=UTC), "oldest_queued_seconds": 400.0}
     assert 'data-since="2026-01-01T11:53:20+00:00"' in page("/")
+
+
+def test_notice_is_listed_and_needs_no_attention(page, policy):
+    rule = AlertRule.objects.get_or_create(policy=policy, kind="live_changed")[0]
+    Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message="Version 2 is live.")
+    html = page("/")
+    assert "Training is healthy; 1 alert is open" in words(html)
+    assert '<li class="notice">Alert of rl_v3: Version 2 is live.' in html
