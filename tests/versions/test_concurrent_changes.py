@@ -1,13 +1,9 @@
 """Changes of one policy from many threads at once, each with its own connection. PostgreSQL alone has them."""
 
 import itertools
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from rl_training.models import (
@@ -23,6 +19,7 @@ from rl_training.versions.changes import Action, Author, Change, NotDeployableEr
 from rl_training.versions.deployments import deploy
 from tests import databases
 from tests.api_clients import user_of
+from tests.clients_at_once import CLIENTS, in_threads
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import finished_run
 
@@ -30,27 +27,11 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(not databases.SERVER, reason="SQLite has one writer, and no threads share its test database"),
 ]
-CLIENTS = 8
 
 
 @pytest.fixture
 def many_versions(policy: PolicyStore, streams: object) -> list[PolicyVersion]:
     return [version_of(finished_run(policy), number) for number in range(1, CLIENTS + 1)]
-
-
-def in_threads(work: Callable[[int], object]) -> None:
-    """Call `work` with the number of each client, all at once."""
-    together = threading.Barrier(CLIENTS)
-
-    def run(client: int) -> None:
-        try:
-            together.wait()
-            work(client)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        list(pool.map(run, range(CLIENTS)))
 
 
 def check_chain(number: int) -> list[Deployment]:

@@ -149,7 +149,7 @@ class Validation(models.Model):
 class ValidationStepQuerySet(QueuedWorkQuerySet["ValidationStep"]):
     def in_order(self) -> ValidationStepQuerySet:
         """Select the steps with their validations and policies, those of the earliest validation first."""
-        return self.select_related("validation__policy").order_by("validation", "pk")
+        return self.select_related("validation__policy").order_by("validation_id", "pk")
 
     def sent(self) -> ValidationStepQuerySet:
         """Select the steps that a worker has or that wait in the workers' queue."""
