@@ -33,7 +33,7 @@ def file_problems(market: Any, saved: Any = None) -> list[ConfigProblem]:
     except MarketDataError as error:
         files = list_files(root, FILES_IN_MESSAGE + 1)
         named = ", ".join(files[:FILES_IN_MESSAGE]) + (" ..." if len(files) > FILES_IN_MESSAGE else "")
-        there = f"files in {root}: {named}" if files else f"{root} has no CSV or Parquet file yet; put the file there"
+        there = f"files in {root}: {named}" if files else f"{root} has no market file yet; put the file there"
         return [ConfigProblem("path", f"{error.rule}, got {market.path[:LONGEST_INPUT]}; {there}")]
     return []
 

@@ -11,9 +11,11 @@ import torch
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.market.bars import MarketData, split_market
+from rl_training.core.market.files.price_file import load_file
 from rl_training.core.market.planted import planted_market
-from rl_training.core.market.price_file import load_file
-from rl_training.core.market_config import MarketConfig
+from rl_training.core.market.reading import WORDS
+from rl_training.core.market_config import FILE_FIELDS, MarketConfig
+from rl_training.core.market_layouts import layout_table
 from rl_training.core.ppo.ensemble import combined
 from rl_training.core.ppo.policy import Policy, PolicyShape
 from rl_training.core.run.checkpoint import load_policy, save_policy
@@ -141,7 +143,7 @@ def test_features_in_document_are_those_of_the_code():
 def test_file_in_document_is_read_as_a_market(tmp_path):
     text = re.findall(r"```\n(date,.*?)```", (ROOT / "docs" / "data.md").read_text(), re.DOTALL)[0]
     (tmp_path / "prices.csv").write_text(text)
-    market = load_file("prices.csv", tmp_path)
+    market = load_file(MarketConfig(source="file", path="prices.csv"), tmp_path)
     assert [str(day)[:10] for day in market.timestamp] == ["2020-01-02", "2020-01-03", "2020-01-06"]
     assert market.close.tolist() == [3257.85, 3234.85, 3246.28]
 
@@ -158,3 +160,12 @@ def test_numbers_of_split_and_episodes_in_document_are_right():
     assert config.total_timesteps == 262_144
     text = (ROOT / "docs" / "data.md").read_text()
     assert all(number in text for number in ("4,000", "gap 103", "896 decisions", "262,144", "2 x 256 x 512"))
+
+
+def test_table_of_layouts_in_document_is_that_of_the_code():
+    assert layout_table() in (ROOT / "docs" / "prices.md").read_text()
+
+
+def test_settings_and_kinds_in_document_are_those_of_the_code():
+    text = (ROOT / "docs" / "prices.md").read_text()
+    assert [name for name in (*FILE_FIELDS, *WORDS) if f"`{name}`" not in text] == []

@@ -17,7 +17,7 @@ ABSENT = {"source": "file", "path": "absent.csv"}
 @pytest.fixture
 def root(tmp_path, settings):
     settings.MARKET_DATA_ROOT = tmp_path
-    for name in ("a.csv", "b.PARQUET", "deep/c.csv", "notes.txt", ".hidden.csv", "exchange/kraken/x.parquet"):
+    for name in ("a.csv", "b.PARQUET", "deep/c.csv", "notes.md", ".hidden.csv", "exchange/kraken/x.parquet"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     (tmp_path / "outside.csv").symlink_to("/etc/hostname")

@@ -6,18 +6,25 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rl_training.core.base_config import BrokenRule, Config, TextForm
+from rl_training.core.market_layouts import FORMATS
+from rl_training.core.market_values import ColumnNames, DayFirst, FormatName, ZoneName
 
 # 28 years of hourly bars from 1990 on. A random walk of 1% per bar over many more bars leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
 
+# How a file is read.
+READING_FIELDS = (
+    *("format", "columns", "timezone", "day_first", "decimal", "skip_rows", "adjust", "bad_rows", "suspicious"),
+)
+FILE_FIELDS = ("symbol", *READING_FIELDS)
 # The settings that have an effect with each source only; all other settings have an effect with every source.
 SOURCE_FIELDS = {
     "sp500": (),
     "nasdaq": (),
-    "file": ("path",),
+    "file": ("path", *FILE_FIELDS),
     "exchange": ("exchange", "symbol", "timeframe", "bars"),
     "planted": ("bars", "planted_kind", "planted_phi", "planted_drift", "planted_switching", "planted_seed"),
 }
@@ -33,6 +40,10 @@ LEDGER_FIELDS = (
     "planted_switching",
     "planted_seed",
 )
+# Every release has stored these settings of a market.
+FIRST_FIELDS = frozenset(("source", "path", "exchange", "symbol", "timeframe", "bars", "train_fraction"))
+# What a market means that was stored before there were settings about how a file is read.
+AS_BEFORE = {"format": "plain", "adjust": "none", "suspicious": "warn"}
 
 
 class MarketConfig(Config):
@@ -41,8 +52,8 @@ class MarketConfig(Config):
     source: Literal["sp500", "nasdaq", "file", "exchange", "planted"] = Field(
         default="sp500",
         description=(
-            "sp500 and nasdaq: daily bars of 1999-2018. file: a CSV or Parquet file. exchange: public bars of a crypto "
-            "exchange. planted: a synthetic market whose best policy is known."
+            "sp500 and nasdaq: daily bars of 1999-2018. file: a file with prices, such as CSV or Parquet. exchange: "
+            "public bars of a crypto exchange. planted: a synthetic market whose best policy is known."
         ),
     )
     path: Annotated[
@@ -68,7 +79,10 @@ class MarketConfig(Config):
     ] = Field(
         default="",
         max_length=64,
-        description="For source=exchange: what is traded there, as ccxt writes it, such as BTC/USD.",
+        description=(
+            "For source=exchange: what is traded there, as ccxt writes it, such as BTC/USD. For source=file: the "
+            "instrument to read of a file that has several."
+        ),
     )
     timeframe: Annotated[
         str,
@@ -86,15 +100,15 @@ class MarketConfig(Config):
         ge=1,
         le=10_000_000,
         description=(
-            "For source=exchange: how many of the latest bars to use, 1 to 10,000,000. For source=planted: how many to "
-            "make, 1 to 250,000."
+            "For source=exchange: how many of the latest bars to use, 1 to 10,000,000. For source=planted: how many "
+            "to make, 1 to 250,000."
         ),
     )
     planted_kind: Literal["ar1", "regime", "independent"] = Field(
         default="ar1",
         description=(
-            "For source=planted, returns that deviate by 1% a bar. ar1: each depends on the one before. regime: around "
-            "a hidden drift, up or down. independent: no structure."
+            "For source=planted, returns that deviate by 1% a bar. ar1: each depends on the one before. regime: "
+            "around a hidden drift, up or down. independent: no structure."
         ),
     )
     planted_phi: float = Field(
@@ -118,6 +132,57 @@ class MarketConfig(Config):
     planted_seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="For source=planted: seed of the bars. 0 to 4,294,967,295."
     )
+    format: FormatName = Field(
+        default="auto",
+        description="For source=file: its layout. auto: recognised by the first rows. plain: as in older releases.",
+        json_schema_extra={"enum": list(FORMATS)},
+    )
+    columns: ColumnNames = Field(
+        default={},
+        description=(
+            "For source=file: the name or the index, from 0, of the column with a role: timestamp, time, open, high, "
+            "low, close, volume, adjusted_close, symbol. Roles that are not listed are found by their names."
+        ),
+    )
+    timezone: ZoneName = Field(
+        default="",
+        max_length=64,
+        description=(
+            "For source=file: the time zone of times without offset, such as America/New_York. Empty: that of the "
+            "layout, or UTC. Dates without a time are not shifted."
+        ),
+    )
+    day_first: DayFirst = Field(
+        default="auto",
+        description="For source=file: whether 1/2/2024 is 1 February. auto: as the dates of the file decide.",
+    )
+    decimal: Literal["auto", ".", ","] = Field(
+        default="auto", description="For source=file: the decimal sign. auto: as the prices of the file decide."
+    )
+    skip_rows: int = Field(
+        default=0,
+        ge=0,
+        le=300,
+        description="For source=file: lines to leave out at the begin of a text file. 0 to 300.",
+    )
+    adjust: Literal["auto", "none"] = Field(
+        default="auto",
+        description=(
+            "For source=file. auto: an adjusted close, if there is one, replaces the close, and the other prices are "
+            "scaled alike. none: prices are used as they are."
+        ),
+    )
+    bad_rows: Literal["refuse", "drop"] = Field(
+        default="refuse",
+        description="For source=file: what to do with invalid rows and bad ticks. drop: they are left out and counted.",
+    )
+    suspicious: Literal["refuse", "warn"] = Field(
+        default="refuse",
+        description=(
+            "For source=file. refuse: a file with an unadjusted split or a bad tick is refused. warn: they are "
+            "reported, as other suspicions always are."
+        ),
+    )
     train_fraction: float = Field(
         default=0.8,
         ge=0.1,
@@ -125,6 +190,18 @@ class MarketConfig(Config):
         description="Share of the bars, from the first on, to train on; the rest is held out for evaluation. 0.1 to 1; "
         "with 1 there is no evaluation.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def keep_meaning(cls, value: Any) -> Any:
+        """Give a file that was stored before the settings of READING_FIELDS the values with their earlier meaning.
+
+        Such a market has every setting of that time and none of these.
+        """
+        if not isinstance(value, dict) or value.get("source") != "file":
+            return value
+        stored_before = value.keys() >= FIRST_FIELDS and not value.keys() & set(READING_FIELDS)
+        return {**value, **AS_BEFORE} if stored_before else value
 
     def broken_rules(self) -> Iterator[BrokenRule]:
         if self.source == "file" and not self.path:
@@ -156,9 +233,14 @@ class MarketConfig(Config):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What decides which bars the market has. An exchange's number of bars only decides how far back they go."""
-        names = [name for name in SOURCE_FIELDS[self.source] if (self.source, name) != ("exchange", "bars")]
-        return (self.source, *(getattr(self, name) for name in names))
+        """What decides which bars the market has.
+
+        An exchange's number of bars only decides how far back they go, and `suspicious` whether bars are used at all.
+        """
+        without = {("exchange", "bars"), ("file", "suspicious")}
+        names = [name for name in SOURCE_FIELDS[self.source] if (self.source, name) not in without]
+        values = (getattr(self, name) for name in names)
+        return (self.source, *(tuple(sorted(value.items())) if isinstance(value, dict) else value for value in values))
 
     @property
     def ledger_key(self) -> str:
@@ -167,6 +249,9 @@ class MarketConfig(Config):
         values = {name: getattr(self, name) for name in names}
         if self.source == "file":
             values["path"] = posixpath.normpath(self.path)
+            # A file has had no instrument to name in older releases.
+            if not self.symbol or self.format == "plain":
+                del values["symbol"]
         return sha256(json.dumps([self.source, values], sort_keys=True).encode()).hexdigest()
 
     @property

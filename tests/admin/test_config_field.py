@@ -52,5 +52,5 @@ def test_unparseable_value_is_shown_as_default():
 @pytest.mark.parametrize("config", [MarketConfig, EnvironmentConfig, PPOConfig])
 def test_every_setting_has_known_type_and_help_text(config):
     for setting in form_schema(config)["properties"].values():
-        assert setting["type"] in {"string", "number", "integer", "boolean", "array"}
+        assert setting["type"] in {"string", "number", "integer", "boolean", "array", "object"}
         assert setting.get("help_text") or setting.get("description") or setting["items"]["help_text"]

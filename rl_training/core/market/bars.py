@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rl_training.core.market.reading import MarketReading
 
 PRICES = ("open", "high", "low", "close")
 COLUMNS = ("timestamp", *PRICES, "volume")
@@ -46,7 +49,8 @@ class MarketData:
 
     timestamp                datetime64[s], UTC, [T]; a daily bar has the date at midnight
     open, high, low, close   prices, float64, [T]
-    volume                   float64, [T], in the unit of the source
+    volume                   float64, [T], in the unit of the source; all NaN if the source has no volume
+    reading                  how the bars were read, if a file or an exchange has them; not part of the digest
 
     Writable arrays are copied. `market[a:b]` is a MarketData of views on at least one bar.
 
@@ -60,6 +64,7 @@ class MarketData:
     low: NDArray[np.float64]
     close: NDArray[np.float64]
     volume: NDArray[np.float64]
+    reading: MarketReading | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timestamp", _whole_seconds(self.timestamp))
@@ -81,6 +86,12 @@ class MarketData:
             raise TypeError(f"MarketData takes slices of consecutive bars, market[a:b], got {bars!r}")
         return MarketData(*(getattr(self, name)[bars] for name in COLUMNS))
 
+    def read_as(self, reading: MarketReading) -> "MarketData":
+        """Return the same bars with a description of how they were read."""
+        market = copy(self)
+        object.__setattr__(market, "reading", reading)
+        return market
+
     def __repr__(self) -> str:
         return f"MarketData({len(self)} bars, {self.timestamp[0]} to {self.timestamp[-1]})"
 
@@ -91,6 +102,11 @@ class MarketData:
         for name in COLUMNS[1:]:
             sha256.update(getattr(self, name).astype("<f8", copy=False).data)
         return sha256.hexdigest()
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the source has volumes."""
+        return not np.isnan(self.volume[0])
 
     @property
     def span(self) -> tuple[datetime, datetime]:
@@ -221,10 +237,11 @@ def _check_values(market: MarketData) -> None:
         _check_price(name, getattr(market, name))
     volume = market.volume
     # The negated comparison also refuses NaN, for which every comparison is false.
-    _refuse(
-        ~((volume >= 0) & (volume <= MAX_VOLUME)),
-        lambda row: f"volume is {volume[row]}; it is a finite number from 0 to {MAX_VOLUME:g}",
-    )
+    if not np.isnan(volume).all():
+        _refuse(
+            ~((volume >= 0) & (volume <= MAX_VOLUME)),
+            lambda row: f"volume is {volume[row]}; it is a finite number from 0 to {MAX_VOLUME:g}",
+        )
     for inner in ("low", "open", "close"):
         _check_encloses(market, inner)
 

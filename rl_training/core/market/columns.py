@@ -54,9 +54,9 @@ def locate_columns(names: Sequence[str]) -> dict[str, int]:
 def to_numbers(column: pa.Array, field: str, first_row: int) -> NDArray[np.float64]:
     """Return the cells as float64, [cells]. `first_row` is the row of the first cell in the file, for the error."""
     column = _plain(column, field, first_row)
-    if not (pa.types.is_string(column.type) or _is_number(column.type)):
+    if not (pa.types.is_string(column.type) or is_number(column.type)):
         raise MarketDataError(f"column {field} holds {column.type}; numbers are needed")
-    return _numpy(_cast(column, pa.float64(), field, first_row))
+    return as_numpy(_cast(column, pa.float64(), field, first_row))
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class TimestampFormat:
     @classmethod
     def of(cls, column: pa.Array) -> "TimestampFormat":
         """Return the format of a column's first cell."""
-        text = _text(_plain(column, "timestamp", 1), 0)
+        text = cell_text(_plain(column, "timestamp", 1), 0)
         offset = OFFSET.search(text)
         return cls(epoch=EPOCH.fullmatch(text) is not None, offset=offset.group(1) if offset else "")
 
@@ -83,24 +83,24 @@ class TimestampFormat:
         column = _plain(column, "timestamp", first_row)
         kind = column.type
         if pa.types.is_date(kind):
-            return _whole_seconds(column.cast(pa.timestamp("s")), "s", first_row)
+            return whole_seconds(column.cast(pa.timestamp("s")), "s", first_row)
         if pa.types.is_timestamp(kind):
-            return _whole_seconds(column, kind.unit, first_row)
-        if _is_number(kind) or (self.epoch and pa.types.is_string(kind)):
-            return _epoch_seconds(column, first_row)
+            return whole_seconds(column, kind.unit, first_row)
+        if is_number(kind) or (self.epoch and pa.types.is_string(kind)):
+            return epoch_seconds(column, first_row)
         if not pa.types.is_string(kind):
             raise MarketDataError(f"column timestamp holds {kind}; an epoch or a date is needed")
         if self.offset:
             self._refuse_other_offsets(column, first_row)
         # For a format without offset, the cast refuses cells that have one.
         instants = _cast(column, pa.timestamp("us", "UTC" if self.offset else None), "timestamp", first_row)
-        return _whole_seconds(instants, "us", first_row)
+        return whole_seconds(instants, "us", first_row)
 
     def _refuse_other_offsets(self, column: pa.Array, first_row: int) -> None:
-        other = ~_numpy(pc.ends_with(column, pattern=self.offset))
+        other = ~as_numpy(pc.ends_with(column, pattern=self.offset))
         if other.any():
             cell = int(other.argmax())
-            rule = f"timestamp {shown(_text(column, cell))} is not at offset {self.offset} like the first row's"
+            rule = f"timestamp {shown(cell_text(column, cell))} is not at offset {self.offset} like the first row's"
             raise MarketDataError(f"{rule}; write all of them in UTC", row=first_row + cell)
 
 
@@ -111,17 +111,24 @@ def shown(text: str) -> str:
 
 def _plain(column: pa.Array, field: str, first_row: int) -> pa.Array:
     """Return the column without dictionary encoding and without blanks around text. Refuses nulls."""
+    column = trimmed(column)
+    if column.null_count:
+        empty = as_numpy(column.is_null())
+        raise MarketDataError(f"{field} is empty", row=first_row + int(empty.argmax()))
+    return column
+
+
+def trimmed(column: pa.Array) -> pa.Array:
+    """Return the column without dictionary encoding and without blanks around text."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if column.null_count:
-        empty = _numpy(column.is_null())
-        raise MarketDataError(f"{field} is empty", row=first_row + int(empty.argmax()))
     if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
         column = column.cast(pa.string())
     return pc.ascii_trim_whitespace(column) if pa.types.is_string(column.type) else column
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Return whether cells of this type are numbers."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
@@ -131,7 +138,7 @@ def _cast(column: pa.Array, target: pa.DataType, field: str, first_row: int) -> 
         return column.cast(target, safe=False)
     except pa.ArrowInvalid as error:
         cell = bisect_left(range(1, len(column)), True, key=lambda cells: not _can_cast(column[:cells], target))
-        raise MarketDataError(_cell_rule(field, _text(column, cell), target), row=first_row + cell) from error
+        raise MarketDataError(_cell_rule(field, cell_text(column, cell), target), row=first_row + cell) from error
 
 
 def _can_cast(column: pa.Array, target: pa.DataType) -> bool:
@@ -155,11 +162,12 @@ def _cell_rule(field: str, text: str, target: pa.DataType) -> str:
     return f"timestamp {shown(text)} is not an ISO 8601 date, such as 2020-01-31 or 2020-01-31 12:00"
 
 
-def _epoch_seconds(column: pa.Array, first_row: int) -> NDArray[np.int64]:
+def epoch_seconds(column: pa.Array, first_row: int) -> NDArray[np.int64]:
+    """Return epochs, each in the unit that its size shows, as whole seconds."""
     if pa.types.is_integer(column.type) or (pa.types.is_string(column.type) and _can_cast(column, pa.int64())):
-        epoch = _numpy(column.cast(pa.int64(), safe=False))
+        epoch = as_numpy(column.cast(pa.int64(), safe=False))
     else:
-        written = _numpy(_cast(column, pa.float64(), "timestamp", first_row))
+        written = as_numpy(_cast(column, pa.float64(), "timestamp", first_row))
         _refuse(~(np.abs(written) < 2**53) | (written != np.rint(written)), written, "is not a whole number", first_row)
         epoch = written.astype(np.int64)
     units = (MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM)
@@ -170,9 +178,9 @@ def _epoch_seconds(column: pa.Array, first_row: int) -> NDArray[np.int64]:
     return seconds
 
 
-def _whole_seconds(instants: pa.Array, unit: str, first_row: int) -> NDArray[np.int64]:
+def whole_seconds(instants: pa.Array, unit: str, first_row: int) -> NDArray[np.int64]:
     """Return timestamps in `unit` as whole seconds. Arrow counts them from 1970 UTC, with or without a timezone."""
-    ticks = _numpy(instants.cast(pa.int64()))
+    ticks = as_numpy(instants.cast(pa.int64()))
     seconds, rest = np.divmod(ticks, PER_SECOND[unit])
     _refuse(rest != 0, ticks.astype(f"datetime64[{unit}]"), "is not a whole second", first_row)
     return seconds
@@ -184,7 +192,8 @@ def _refuse(broken: NDArray[np.bool_], values: NDArray[Any], rule: str, first_ro
         raise MarketDataError(f"timestamp {values[cell]} {rule}", row=first_row + cell)
 
 
-def _text(column: pa.Array, cell: int) -> str:
+def cell_text(column: pa.Array, cell: int) -> str:
+    """Return a cell as text."""
     value = column[cell]
     if pa.types.is_string(column.type):
         # The CSV reader does not check that cells are UTF-8.
@@ -193,8 +202,22 @@ def _text(column: pa.Array, cell: int) -> str:
     return str(value)
 
 
-def _numpy(column: pa.Array) -> NDArray[Any]:
+def as_numpy(column: pa.Array) -> NDArray[Any]:
+    """Return a column without nulls as an array, without a copy where there can be none."""
     # column.to_numpy() would import pandas.
     if pa.types.is_boolean(column.type):
         return np.from_dlpack(column.cast(pa.uint8())).astype(np.bool_)
     return np.from_dlpack(column)
+
+
+def as_mask(mask: NDArray[np.bool_]) -> pa.Array:
+    """Return a boolean array for Arrow."""
+    # pa.array() would import pandas.
+    return pa.Array.from_buffers(pa.bool_(), len(mask), [None, pa.py_buffer(np.packbits(mask, bitorder="little"))])
+
+
+def as_text(cells: Sequence[str]) -> pa.Array:
+    """Return texts as a column."""
+    data = [cell.encode() for cell in cells]
+    offsets = np.cumsum([0, *map(len, data)], dtype=np.int32)
+    return pa.Array.from_buffers(pa.string(), len(data), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(data))])

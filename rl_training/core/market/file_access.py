@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from rl_training.core.market.bars import MarketDataError
 
 # Files of other kinds in the folder are notes and caches; they can be named but are not offered.
-ENDINGS = (".csv", ".parquet")
+TABLES = (".csv", ".txt", ".tsv", ".prn", ".parquet", ".feather", ".arrow")
+ENDINGS = (*TABLES, ".gz", ".zip", ".zst", ".bz2", ".xz", ".lz4")
 # The folder in which `exchange_cache.py` keeps the bars of exchanges.
 EXCHANGE_CACHE = "exchange"
 
@@ -35,6 +37,26 @@ def open_under(root: Path, path: str) -> BufferedReader:
         os.close(descriptor)
         raise MarketDataError("is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
     return os.fdopen(descriptor, "rb")
+
+
+@contextmanager
+def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
+    """Raise MarketDataError if the file changes inside the block, in place of any error that the change caused."""
+
+    def state() -> tuple[int, int]:
+        now = os.fstat(file.fileno())
+        return now.st_size, now.st_mtime_ns
+
+    before = state()
+    changed = MarketDataError("changed while it was read; load it again once it is complete")
+    try:
+        yield
+    except MarketDataError as error:
+        if state() != before:
+            raise changed from error
+        raise
+    if state() != before:
+        raise changed
 
 
 def check_file(root: Path, path: str) -> None:

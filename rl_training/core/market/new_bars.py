@@ -27,8 +27,8 @@ def count_new_bars(config: MarketConfig, last: datetime, now: datetime, root: Pa
             return max(0, int(((now - last).total_seconds() - SETTLING_SECONDS) // spacing) - 1)
         case "file":
             # pyarrow takes 40 MB, which only a beat with such a policy needs.
-            from rl_training.core.market.file_ends import count_rows_after
+            from rl_training.core.market.files.ends import count_rows_after
 
-            return count_rows_after(int(last.timestamp()), config.path, root)
+            return count_rows_after(int(last.timestamp()), config, root)
         case _:
             assert_never(config.source)

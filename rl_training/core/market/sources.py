@@ -17,8 +17,8 @@ import structlog
 
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market.exchange import load_exchange
+from rl_training.core.market.files.price_file import load_file
 from rl_training.core.market.planted import planted_market
-from rl_training.core.market.price_file import load_file
 from rl_training.core.market_config import MarketConfig
 
 logger = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ def load_market(
         case "sp500" | "nasdaq":
             market = _load_shipped(config.source)
         case "file":
-            market = load_file(config.path, root or _data_root(config))
+            market = load_file(config, root or _data_root(config))
         case "exchange":
             market = load_exchange(config, root or _data_root(config), until=until, on_page=on_page)
         case "planted":
@@ -53,15 +53,27 @@ def load_market(
             assert_never(config.source)
     first, last = (when.isoformat() for when in market.span)
     where = {} if config.label == config.source else {"market": config.label}
+    read = market.reading.summary() if market.reading else {}
     logger.info(
-        "Market data loaded", source=config.source, **where, bars=len(market), gaps=market.gaps, first=first, last=last
+        "Market data loaded",
+        source=config.source,
+        **where,
+        bars=len(market),
+        gaps=market.gaps,
+        first=first,
+        last=last,
+        **read,
     )
     return market
 
 
 def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:
-    """Return the description of the bars that a run stores: name, digest, first and last timestamp, bars and gaps."""
+    """Return the description of the bars that a run stores: name, digest, first and last timestamp, bars and gaps.
+
+    `reading` has the counts of what was repaired, dropped and suspicious, of a market that was read from a file.
+    """
     first, last = (when.isoformat() for when in market.span)
+    read = {"reading": market.reading.summary()} if market.reading else {}
     return {
         "name": config.label,
         "digest": market.digest,
@@ -69,7 +81,7 @@ def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:
         "last": last,
         "bars": len(market),
         "gaps": market.gaps,
-    }
+    } | read
 
 
 def _data_root(config: MarketConfig) -> Path:

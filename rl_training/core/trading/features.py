@@ -141,6 +141,8 @@ _FEATURES: dict[FeatureName, _Feature] = {
     "time_of_week": _Feature(0, partial(_time, period=_WEEK, origin=_MONDAY), ("_sin", "_cos")),
 }
 
+VOLUME_FEATURES: frozenset[FeatureName] = frozenset({"volume_zscore_20"})
+
 
 def formula_of(feature: FeatureName) -> tuple[str, dict[str, Any]]:
     """Return the name of a feature's formula and its parameters, such as `log_return` and {"horizon": 5}."""
@@ -161,7 +163,14 @@ def longest_window(features: Sequence[FeatureName]) -> int:
 
 
 def market_features(market: MarketData, features: Sequence[FeatureName]) -> FloatArray:
-    """Return the features of every bar, [T, F], in columns as `feature_names`; NaN if earlier bars are missing."""
+    """Return the features of every bar, [T, F], in columns as `feature_names`; NaN if earlier bars are missing.
+
+    Raises MarketDataError if a feature needs volume and the market has none.
+    """
+    if needing := [name for name in features if name in VOLUME_FEATURES and not market.has_volume]:
+        raise MarketDataError(
+            f"feature {', '.join(needing)} needs volume, and the market has none; remove it from environment.features"
+        )
     window = longest_window(features)
     values = np.full((len(market), len(feature_names(features))), np.nan)
     for first in range(0, len(market), _CHUNK):

@@ -5,7 +5,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from rl_training.core.market.exchange import load_exchange
-from rl_training.core.market.price_file import load_file
+from rl_training.core.market.files.price_file import load_file
 from rl_training.core.market_config import MarketConfig
 from tests.exchange_server import HOUR, NEWEST, exchange_server
 
@@ -33,15 +33,15 @@ def load_bars(exchange, tmp_path):
 
 @pytest.fixture
 def load(tmp_path):
-    """Return a function that writes a file (CSV text, bytes, or columns for Parquet) and loads it."""
+    """Return a function that writes a file (CSV text, bytes, or columns for Parquet) and loads it with settings."""
 
-    def load(content, name="m.csv"):
+    def load(content, name="m.csv", **settings):
         if isinstance(content, dict):
             content = pa.table(content)
         if isinstance(content, pa.Table):
             parquet.write_table(content, tmp_path / name)
         else:
             (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
-        return load_file(name, tmp_path)
+        return load_file(MarketConfig(source="file", path=name, **settings), tmp_path)
 
     return load

@@ -24,7 +24,7 @@ def columns(**changes):
     } | changes
 
 
-def refusal(load, content):
+def refusal(load, content, **settings):
     with pytest.raises(MarketDataError) as error:
-        load(content)
+        load(content, **settings)
     return str(error.value)

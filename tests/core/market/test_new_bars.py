@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from rl_training.core.market import file_ends
 from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.files import ends as file_ends
 from rl_training.core.market.new_bars import count_new_bars
 from rl_training.core.market_config import MarketConfig
 from tests.core.market.price_files import HEADER
@@ -73,7 +73,8 @@ def test_changed_file_is_read_again_and_an_unchanged_one_is_not(count, tmp_path)
     file_ends.read_ends.cache_clear()
     assert [count([row(0)]), count([row(0), row(1)])] == [0, 1]
     os.utime(tmp_path / "m.csv", ns=(0, 0))
-    counts = [file_ends.count_rows_after(int(NOON.timestamp()), "m.csv", tmp_path) for _ in range(3)]
+    config = MarketConfig(source="file", path="m.csv")
+    counts = [file_ends.count_rows_after(int(NOON.timestamp()), config, tmp_path) for _ in range(3)]
     assert counts == [1, 1, 1]
     assert file_ends.read_ends.cache_info().misses == 3
 
@@ -96,6 +97,12 @@ def test_file_that_cannot_be_read_is_named(tmp_path, content):
     (tmp_path / "m.csv").write_text(content)
     with pytest.raises(MarketDataError, match=r"m\.csv"):
         count_new_bars(MarketConfig(source="file", path="m.csv"), NOON, NOON, tmp_path)
+
+
+def test_later_rows_of_a_file_in_another_layout_are_counted(tmp_path):
+    rows = [f"{NOON + hours * HOUR:%d.%m.%Y;%H:%M};10,5;12;9;{10 + hours % 2},5" for hours in range(-400, 4)]
+    (tmp_path / "m.csv").write_text("Datum;Zeit;Eröffnung;Hoch;Tief;Schluss\n" + "\n".join(rows))
+    assert count_new_bars(MarketConfig(source="file", path="m.csv"), NOON, NOON, tmp_path) == 3
 
 
 def test_file_with_a_header_alone_has_no_new_rows(count):

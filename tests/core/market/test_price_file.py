@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,12 @@ from structlog.testing import capture_logs
 from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
 from tests.core.market.price_files import HEADER, ROWS, columns
+
+
+@pytest.fixture(params=["auto", "plain"])
+def load(load, request):
+    return partial(load, format=request.param)
+
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 
@@ -107,9 +114,13 @@ def test_a_hole_is_counted_and_not_filled(load):
 @pytest.mark.skipif(
     not (SHARED / "BTC_USD-Hourly.csv").exists(), reason="the shared market data is not beside the checkout"
 )
-def test_the_hourly_bitcoin_file_loads_unchanged():
+@pytest.mark.parametrize("layout", ["auto", "plain"])
+def test_the_hourly_bitcoin_file_loads_unchanged(layout):
     with capture_logs() as logs:
-        market = load_market(MarketConfig(source="file", path="BTC_USD-Hourly.csv"), root=SHARED)
+        market = load_market(MarketConfig(source="file", path="BTC_USD-Hourly.csv", format=layout), root=SHARED)
+    assert market.digest == "c7cf1e0ca4eee3a4fe3bd0ed51beb8ae40f0454d071ebed67bca62a1c7b68250"
+    assert market.reading is not None
+    assert market.reading.suspicions == {}
     assert len(market) == 33_259
     assert [time.isoformat() for time in market.span] == ["2018-05-15T06:00:00+00:00", "2022-03-01T00:00:00+00:00"]
     assert (market.open[0], market.volume[0]) == (8733.86, 4906603.14)

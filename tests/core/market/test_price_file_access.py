@@ -5,9 +5,11 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from rl_training.core.market import price_file
 from rl_training.core.market.bars import MarketDataError
-from rl_training.core.market.price_file import load_file, unchanged_while_read
+from rl_training.core.market.file_access import unchanged_while_read
+from rl_training.core.market.files import plain, rows
+from rl_training.core.market.files.price_file import load_file
+from rl_training.core.market_config import MarketConfig
 from tests.core.market.price_files import HEADER, ROWS, refusal
 
 
@@ -39,14 +41,14 @@ def test_paths_that_are_not_regular_files_under_the_root_are_refused(tmp_path, p
     (root / "circle").symlink_to("circle")
     os.mkfifo(root / "pipe")
     with pytest.raises(MarketDataError) as error:
-        load_file(path, root)
+        load_file(MarketConfig(source="file", path=path), root)
     assert str(error.value).startswith(message)
 
 
 def test_a_link_to_a_file_under_the_root_is_followed(tmp_path):
     (tmp_path / "m.csv").write_text(HEADER + ROWS[0])
     (tmp_path / "newest.csv").symlink_to("m.csv")
-    assert len(load_file("newest.csv", tmp_path)) == 1
+    assert len(load_file(MarketConfig(source="file", path="newest.csv"), tmp_path)) == 1
 
 
 def test_a_write_while_the_file_is_open_is_refused(tmp_path):
@@ -63,8 +65,8 @@ def test_a_write_while_the_file_is_open_is_refused(tmp_path):
 
 
 def test_a_file_that_is_still_being_written_is_refused(tmp_path):
-    rows = (f"{1_500_000_000 + 60 * i},10,12,9,{10 + i % 2},5\n" for i in range(200_000))
-    (tmp_path / "m.csv").write_text(HEADER + "".join(rows))
+    lines = (f"{1_500_000_000 + 60 * i},10,12,9,{10 + i % 2},5\n" for i in range(200_000))
+    (tmp_path / "m.csv").write_text(HEADER + "".join(lines))
     started, stop = threading.Event(), threading.Event()
 
     def write():
@@ -79,7 +81,7 @@ def test_a_file_that_is_still_being_written_is_refused(tmp_path):
     started.wait()
     try:
         with pytest.raises(MarketDataError, match=r"^m.csv: changed while it was read"):
-            load_file("m.csv", tmp_path)
+            load_file(MarketConfig(source="file", path="m.csv"), tmp_path)
     finally:
         stop.set()
         writer.join()
@@ -92,11 +94,12 @@ def test_too_many_parquet_rows_are_refused_before_reading(tmp_path):
         for _ in range(100):
             writer.write_batch(million, row_group_size=1_000_000)
     with pytest.raises(MarketDataError, match=r"m.parquet: has 100000000 rows; at most 10000000 are read"):
-        load_file("m.parquet", tmp_path)
+        load_file(MarketConfig(source="file", path="m.parquet"), tmp_path)
 
 
-def test_a_csv_file_is_not_read_beyond_the_row_limit(load, monkeypatch):
-    monkeypatch.setattr(price_file, "MAX_BARS", 2)
-    assert refusal(load, HEADER + "".join(ROWS)) == (
+@pytest.mark.parametrize(("module", "layout"), [(plain, "plain"), (rows, "auto")])
+def test_a_csv_file_is_not_read_beyond_the_row_limit(load, monkeypatch, module, layout):
+    monkeypatch.setattr(module, "MAX_BARS", 2)
+    assert refusal(load, HEADER + "".join(ROWS), format=layout) == (
         "m.csv, row 3 (header not counted): has more than 2 rows, the most that are read"
     )

@@ -2,7 +2,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.core.market.price_files import HEADER, ROWS, columns, refusal
+from tests.core.market.price_files import HEADER, ROWS, columns
+from tests.core.market.price_files import refusal as refusal_of
+
+
+def refusal(load, content):
+    return refusal_of(load, content, format="plain")
 
 
 @pytest.mark.parametrize(

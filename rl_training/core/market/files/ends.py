@@ -1,5 +1,6 @@
 """The timestamps at both ends of a market file, read without prices: they show which rows are new."""
 
+import json
 import os
 from functools import lru_cache
 from io import BufferedReader
@@ -14,8 +15,15 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import TimestampFormat, locate_columns
-from rl_training.core.market.file_access import open_under
-from rl_training.core.market.price_file import PARQUET_MAGIC, ROWS_PER_BATCH, csv_header, unchanged_while_read
+from rl_training.core.market.file_access import open_under, unchanged_while_read
+from rl_training.core.market.files.containers import content_of
+from rl_training.core.market.files.head import read_head
+from rl_training.core.market.files.plain import PARQUET_MAGIC, csv_header
+from rl_training.core.market.files.price_file import load_file
+from rl_training.core.market.files.recognition import plan_text
+from rl_training.core.market.files.tables import ROWS_PER_BATCH
+from rl_training.core.market_config import FILE_FIELDS, MarketConfig
+from rl_training.core.market_layouts import PLAIN
 
 # About 70,000 rows, which take some 10 ms.
 BYTES_AT_END = 4 * 2**20
@@ -34,15 +42,16 @@ class FileEnds(NamedTuple):
     whole: bool
 
 
-def count_rows_after(time: int, path: str, root: Path) -> int | None:
+def count_rows_after(time: int, config: MarketConfig, root: Path) -> int | None:
     """Return how many rows of the file have a timestamp after `time`, in seconds since 1970; None if too many to count.
 
-    At most 4 MiB at each end of a CSV file are read: its rows are in time order, the newest at either end. A file that
-    is unchanged since it was last read is not read again. Raises MarketDataError for a file that cannot be read.
+    At most 4 MiB at each end of a plain CSV file are read: its rows are in time order, the newest at either end. A file
+    in another layout is read as a whole. A file that is unchanged since it was last read is not read again. Raises
+    MarketDataError for a file that cannot be read.
     """
-    with open_under(root, path) as file:
+    with open_under(root, config.path) as file:
         state = os.fstat(file.fileno())
-    ends = read_ends(path, root, state.st_size, state.st_mtime_ns)
+    ends = read_ends(config.model_dump_json(include={"path", *FILE_FIELDS}), root, state.st_size, state.st_mtime_ns)
     if not ends.whole and ((ends.first > time).all() or (ends.last > time).all()):
         return None
     times = np.union1d(ends.first, ends.last)
@@ -50,17 +59,45 @@ def count_rows_after(time: int, path: str, root: Path) -> int | None:
 
 
 @lru_cache(FILES_KEPT)
-def read_ends(path: str, root: Path, size: int, changed_at: int) -> FileEnds:
-    """Return the timestamps at the ends of the file of this size and time of change. Raises MarketDataError."""
+def read_ends(settings: str, root: Path, size: int, changed_at: int) -> FileEnds:
+    """Return the timestamps at the ends of the file of this size and time of change. Raises MarketDataError.
+
+    `settings` are those of a MarketConfig about its file, as JSON.
+    """
+    config = MarketConfig(source="file", **json.loads(settings))
     try:
-        with open_under(root, path) as file, unchanged_while_read(file):
-            is_parquet = file.peek(len(PARQUET_MAGIC)).startswith(PARQUET_MAGIC)
-            return _of_parquet(file) if is_parquet else _of_csv(file, size)
-    except MarketDataError as error:
-        error.file = path
-        raise
+        with open_under(root, config.path) as file, unchanged_while_read(file):
+            if _is_plain(file, config, size):
+                file.seek(0)
+                is_parquet = file.peek(len(PARQUET_MAGIC)).startswith(PARQUET_MAGIC)
+                return _of_parquet(file) if is_parquet else _of_csv(file, size)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise MarketDataError(f"its timestamps cannot be read: {error}", file=path) from error
+        if config.format == PLAIN.name:
+            rule = error.rule if isinstance(error, MarketDataError) else f"its timestamps cannot be read: {error}"
+            raise MarketDataError(rule, row=getattr(error, "row", None), file=config.path) from error
+    times = load_file(config, root).timestamp.astype(np.int64)
+    newest = times[-MOST_KEPT:]
+    return FileEnds(newest, newest, len(newest) == len(times))
+
+
+def _is_plain(file: BufferedReader, config: MarketConfig, size: int) -> bool:
+    """Return whether the timestamps are one column of a file in the plain layout, whose ends can be read alone."""
+    if config.format == PLAIN.name:
+        return True
+    if config.format != "auto" or config.timezone or config.symbol or config.columns or config.skip_rows:
+        return False
+    content = content_of(file, size)
+    if content.compression or content.kind == "arrow":
+        return False
+    if content.kind == "parquet":
+        return True
+    plan = plan_text(read_head(content.open(), 0), config)
+    if plan.layout.timezone or "time" in plan.roles or plan.separator != "," or not plan.header:
+        return False
+    try:
+        return locate_columns(plan.names)["timestamp"] == plan.roles["timestamp"]
+    except MarketDataError:
+        return False
 
 
 def _of_parquet(file: BufferedReader) -> FileEnds:

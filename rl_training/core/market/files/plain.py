@@ -1,13 +1,8 @@
-"""Bars from a CSV or Parquet file of any origin."""
+"""Bars from a CSV or Parquet file in the plain layout, read as all releases have read it. Nothing is repaired."""
 
 import csv
-import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from io import BufferedReader
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,22 +14,12 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.columns import TimestampFormat, locate_columns, shown, to_numbers
-from rl_training.core.market.file_access import open_under
+from rl_training.core.market.files.tables import BYTES_PER_BLOCK, MAX_BARS, RAGGED_ROW, ROWS_PER_BATCH
+from rl_training.core.market.files.times import refuse_impossible_times
 
-# 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
-MAX_BARS = 10_000_000
 # A first line that is longer is not a header.
 MAX_HEADER_BYTES = 65_536
-# A batch of this size takes a few MB, and is large enough for the cost of a call not to matter.
-ROWS_PER_BATCH = 65_536
-BYTES_PER_BLOCK = 4 * 2**20
-# Arrow's message for a row that has more or fewer columns than the header.
-RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 PARQUET_MAGIC = b"PAR1"
-# Many programs write "no date" as the year 1 or similar. No exchange has prices older than this.
-EARLIEST = np.datetime64("1800-01-01", "s")
-# A time without a timezone may be local time, which is at most 14 hours ahead of UTC.
-LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
 
 logger = structlog.get_logger(__name__)
 
@@ -42,43 +27,15 @@ Batch = dict[str, pa.Array]
 Columns = dict[str, NDArray[Any]]
 
 
-def load_file(path: str, root: Path) -> MarketData:
-    """Return the bars of the CSV or Parquet file `path`, relative to `root`. The file must be inside `root`.
+def read_plain(file: BufferedReader, path: str) -> MarketData:
+    """Return the bars of an open CSV or Parquet file in the plain layout; `path` is its name for the log.
 
     The first bytes show whether the file is Parquet. CSV must be UTF-8, separated by commas, with one header row.
     locate_columns finds the columns by name, and TimestampFormat specifies the timestamps. Rows that are not in time
-    order are sorted, which is logged. Raises MarketDataError with the file, the rule and the row; rows count from 1
-    after the header, without blank lines.
-
-    To add a file format: write a generator of batches like `_csv_batches`, and choose it in `_batches`.
+    order are sorted, which is logged. Raises MarketDataError with the rule and the row; rows count from 1 after the
+    header, without blank lines.
     """
-    try:
-        with open_under(root, path) as file, unchanged_while_read(file):
-            columns = _read_columns(_batches(file))
-        return _in_time_order(columns, path)
-    except MarketDataError as error:
-        error.file = path
-        raise
-
-
-@contextmanager
-def unchanged_while_read(file: BufferedReader) -> Iterator[None]:
-    """Raise MarketDataError if the file changes inside the block, in place of any error that the change caused."""
-
-    def state() -> tuple[int, int]:
-        now = os.fstat(file.fileno())
-        return now.st_size, now.st_mtime_ns
-
-    before = state()
-    changed = MarketDataError("changed while it was read; load it again once it is complete")
-    try:
-        yield
-    except MarketDataError as error:
-        if state() != before:
-            raise changed from error
-        raise
-    if state() != before:
-        raise changed
+    return _in_time_order(_read_columns(_batches(file)), path)
 
 
 def _batches(file: BufferedReader) -> Iterator[Batch]:
@@ -171,7 +128,7 @@ def _read_columns(batches: Iterator[Batch]) -> Columns:
 
 def _in_time_order(columns: Columns, path: str) -> MarketData:
     time = columns["timestamp"] = columns["timestamp"].view("datetime64[s]")
-    _refuse_impossible_times(time)
+    refuse_impossible_times(time)
     order = np.arange(len(time))
     if (time[1:] < time[:-1]).any():
         order = np.argsort(time, kind="stable")
@@ -191,11 +148,3 @@ def _in_time_order(columns: Columns, path: str) -> MarketData:
             f"close is {market.close[0]} in every row: there is nothing to learn from a constant price"
         )
     return market
-
-
-def _refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
-    latest = np.datetime64((datetime.now(UTC) + LOCAL_AHEAD_OF_UTC).replace(tzinfo=None), "s")
-    for impossible, rule in ((time > latest, "is in the future"), (time < EARLIEST, f"is before {EARLIEST}")):
-        if impossible.any():
-            row = int(impossible.argmax())
-            raise MarketDataError(f"timestamp {time[row]} {rule}", row=row + 1)

@@ -1,0 +1,166 @@
+"""Opens what is inside a market file: unpacks gzip, zip, zstd and others within bounds."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from rl_training.core.market.bars import MarketDataError
+
+# Ten million rows of 200 bytes.
+MAX_UNPACKED = 2_000_000_000
+# Text of prices shrinks to a third or a tenth. What unpacks to more than this many times its size holds no prices.
+MAX_RATIO = 200
+# A small file may be anything, because unpacking it is quick.
+ALWAYS_UNPACKED = 50_000_000
+
+PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
+# Other files that users choose by mistake, by their first bytes.
+FOREIGN = {
+    b"\xd0\xcf\x11\xe0": "an Excel workbook; save the sheet as CSV",
+    b"%PDF": "a PDF",
+    b"SQLite format 3": "an SQLite database; export the table as CSV",
+    b"\x89HDF": "an HDF5 file; export the table as CSV or Parquet",
+    b"\x80\x04\x95": "a pickle of Python; write the table with to_csv or to_parquet",
+    b"\x80\x05\x95": "a pickle of Python; write the table with to_csv or to_parquet",
+    b"7z\xbc\xaf": "a 7-Zip archive; unpack it",
+    b"Rar!": "a RAR archive; unpack it",
+    b"<!DOCTYPE": "a web page; download the file itself",
+    b"<html": "a web page; download the file itself",
+    OLD_FEATHER: "Feather of version 1; write it with version 2",
+}
+LONGEST_MAGIC = 16
+
+
+@dataclass(frozen=True)
+class Content:
+    """The table in a file. `open` returns its bytes from the start, and may be called again."""
+
+    kind: Literal["text", "parquet", "arrow"]
+    compression: str
+    open: Callable[[], BufferedReader]
+
+
+def content_of(file: BufferedReader, size: int) -> Content:
+    """Return what the open file of `size` bytes holds. Raises MarketDataError that names what cannot be read."""
+    head = _head(file)
+    if not head:
+        raise MarketDataError("is empty")
+    compression = next((name for name, magic in MAGIC.items() if head.startswith(magic)), "")
+    if not compression:
+        return Content(_kind(head), "", lambda: _rewound(file))
+
+    def unpacked() -> BufferedReader:
+        with unpacking(compression):
+            stream = OPENERS[compression](_rewound(file))
+        limit = min(MAX_UNPACKED, max(ALWAYS_UNPACKED, MAX_RATIO * size))
+        return io.BufferedReader(_Bounded(stream, compression, limit), 2**20)
+
+    inner = unpacked().read(LONGEST_MAGIC)
+    if not inner:
+        raise MarketDataError(f"is empty inside its {compression} compression")
+    if next((name for name, magic in MAGIC.items() if inner.startswith(magic)), ""):
+        raise MarketDataError(f"is compressed twice, with {compression} outside; unpack it once")
+    kind = _kind(inner)
+    if kind != "text":
+        raise MarketDataError(
+            f"is a {kind.capitalize()} file inside {compression}; unpack it, because it is compressed itself"
+        )
+    return Content(kind, compression, unpacked)
+
+
+@contextmanager
+def unpacking(compression: str) -> Iterator[None]:
+    """Turn the errors of the compression libraries into MarketDataError."""
+    try:
+        yield
+    except MarketDataError:
+        raise
+    except (
+        *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError, IndexError),
+        *(zipfile.BadZipFile, lzma.LZMAError, pa.ArrowException),
+    ) as error:
+        raise MarketDataError(f"cannot be unpacked as {compression}: {error}") from error
+
+
+def _head(file: BufferedReader) -> bytes:
+    file.seek(0)
+    return file.read(LONGEST_MAGIC)
+
+
+def _rewound(file: BufferedReader) -> BufferedReader:
+    file.seek(0)
+    return file
+
+
+def _kind(head: bytes) -> Literal["text", "parquet", "arrow"]:
+    if head.startswith(PARQUET):
+        return "parquet"
+    if head.startswith(ARROW):
+        return "arrow"
+    if foreign := next((words for magic, words in FOREIGN.items() if head.startswith(magic)), ""):
+        raise MarketDataError(f"is {foreign}")
+    return "text"
+
+
+def _open_zip(file: BufferedReader) -> Any:
+    archive = zipfile.ZipFile(file)
+    members = [member for member in archive.infolist() if not member.is_dir() and "__MACOSX" not in member.filename]
+    if any(member.filename == "xl/workbook.xml" for member in members):
+        raise MarketDataError("is an Excel workbook; save the sheet as CSV")
+    if len(members) != 1:
+        raise MarketDataError(f"is a zip archive of {len(members)} files; one with a single file is read")
+    if members[0].flag_bits & 1:
+        raise MarketDataError("is a zip archive with a password; unpack it")
+    return archive.open(members[0])
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that ends with MarketDataError after `limit` bytes."""
+
+    def __init__(self, stream: Any, compression: str, limit: int) -> None:
+        self._stream, self._compression, self._left, self._limit = stream, compression, limit, limit
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with unpacking(self._compression):
+            data = self._stream.read(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise MarketDataError(
+                f"unpacks from {self._compression} to more than {self._limit:,} bytes, which no prices of its size do"
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _arrow_stream(compression: str) -> Callable[[BufferedReader], Any]:
+    return lambda file: pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
+
+
+MAGIC = {
+    "gzip": b"\x1f\x8b",
+    "zip": b"PK\x03\x04",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+    "lz4": b"\x04\x22\x4d\x18",
+}
+OPENERS: dict[str, Callable[[BufferedReader], Any]] = {
+    "gzip": lambda file: gzip.GzipFile(fileobj=file),
+    "zip": _open_zip,
+    "zstd": _arrow_stream("zstd"),
+    "bzip2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+    "lz4": _arrow_stream("lz4"),
+}

@@ -1,0 +1,78 @@
+"""Dates such as 1/2/2024: finds out from all dates of a file whether the day or the month is first."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.columns import shown, trimmed
+from rl_training.core.market.files.times import TimeFormat
+
+DAY_MONTH = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d\d)(?!\d)(.*)")
+
+
+def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> TimeFormat:
+    """Return the format with the order of day and month, as the setting or the dates of the file decide it.
+
+    Raises MarketDataError with both readings of the first dates if both orders fit all of them.
+    """
+    if not parts.examples or known.epoch or known.month_names:
+        return known
+    day_first, month_first = parts.second <= 12, parts.first <= 12
+    if setting != "auto":
+        day_first, month_first = setting == "yes" and day_first, setting == "no" and month_first
+    if day_first and month_first and parts.first <= 12:
+        either = [_both_readings(text) for text in parts.examples]
+        raise MarketDataError(
+            f"its first dates {', '.join(shown(text) for text in parts.examples)} are "
+            f"{', '.join(one for one, _ in either)} with the day first, or {', '.join(other for _, other in either)} "
+            "with the month first, and no date of the file settles it: set day_first to yes or no"
+        )
+    if not (day_first or month_first):
+        kept = "" if setting == "auto" else f", and day_first is {setting}"
+        raise MarketDataError(
+            f"its dates, such as {shown(parts.examples[0])}, have numbers above 12 as day and as month{kept}; set "
+            f"day_first to {'no' if parts.second > 12 else 'yes'}, or correct them"
+        )
+    return replace(known, day_first=day_first)
+
+
+@dataclass
+class DateParts:
+    """The largest first and second numbers of the dates of a file that begin with day or month, and its first dates."""
+
+    first: int = 0
+    second: int = 0
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, cells: Sequence[str]) -> "DateParts":
+        parts = cls()
+        for cell in cells:
+            if found := DAY_MONTH.fullmatch(cell.strip()):
+                parts.first = max(parts.first, int(found.group(1)))
+                parts.second = max(parts.second, int(found.group(2)))
+                if len(parts.examples) < 3 and cell.strip() not in parts.examples:
+                    parts.examples = (*parts.examples, cell.strip())
+        return parts
+
+    @property
+    def settled(self) -> bool:
+        return not self.examples or self.first > 12 or self.second > 12
+
+    def add(self, column: pa.Array) -> None:
+        """Take the dates of a column into account."""
+        for cell in pc.unique(pc.utf8_slice_codeunits(trimmed(column).fill_null(""), 0, 10)).to_pylist():
+            if found := re.match(r"(\d{1,2})[./-](\d{1,2})[./-]\d", cell):
+                self.first = max(self.first, int(found.group(1)))
+                self.second = max(self.second, int(found.group(2)))
+
+
+def _both_readings(text: str) -> tuple[str, str]:
+    first, second, year = (int(number) for number in re.split(r"[^0-9]", text)[:3])
+    year += 0 if year > 99 else 2000 if year < 70 else 1900
+    return str(date(year, second, first)), str(date(year, first, second))

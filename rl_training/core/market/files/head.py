@@ -1,0 +1,137 @@
+"""The first lines of a text file: its encoding, its separator, and where its header and its rows begin."""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+
+from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.columns import shown
+
+# Several hundred rows. A first line that is longer is not a header.
+HEAD_BYTES = 262_144
+MOST_LINES = 400
+# Of these, a row has a timestamp and four prices.
+FEWEST_COLUMNS = 5
+MOST_COLUMNS = 2_000
+# A semicolon comes before a comma, which may be the decimal sign, and a comma before a blank, which may be in a date.
+SEPARATORS = ("\t", ";", "|", ",", " ")
+NUMBER = re.compile(r"[$€£¥₹]?\s?[+-]?[$€£¥₹]?[\d.,'\u2019\s]*\d[\d.,'\u2019\s]*([eE][+-]?\d+)?\s?[KMBTkmbt%$€£¥₹]?")
+TIME_LIKE = re.compile(
+    r"\d{9,19}(\.\d+)?|\d{8}([ T]?\d{4,6})?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T,;_].*|Z|[+-]\d\d:?\d\d)?"
+    r"|\w{3,9}\.? \d{1,2},? \d{4}.*|\d{1,2}[ -]\w{3,9}\.?[ -]\d{2,4}.*"
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first lines of a text file.
+
+    separator  what is between the cells of a line
+    lines      the cells of each line, without those before `skip_rows` and without a `sep=` line
+    offsets    the number of bytes before each line
+    first_row  the index of the first line that holds numbers; the number of lines if none does
+    """
+
+    separator: str
+    encoding: str
+    lines: tuple[tuple[str, ...], ...]
+    offsets: tuple[int, ...]
+    first_row: int
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """The lines from the first row on that have as many cells as it."""
+        rows = self.lines[self.first_row :]
+        return [row for row in rows if len(row) == len(rows[0])]
+
+
+def read_head(file: BufferedReader, skip_rows: int) -> Head:
+    """Read the first lines of a file. Raises MarketDataError if they hold no table."""
+    data = file.read(HEAD_BYTES)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data:
+        raise MarketDataError("is not text in UTF-8, but UTF-16 or binary; save it as CSV in UTF-8, or as Parquet")
+    whole = len(data) < HEAD_BYTES
+    raw = data.splitlines(keepends=True)
+    if not whole:
+        raw = raw[:-1]
+    if not raw:
+        raise MarketDataError(f"has a first line of more than {HEAD_BYTES:,} bytes, which is no header of prices")
+    if len(raw) < 3 and data.count(b"\r") > 3:
+        raise MarketDataError(
+            "has lines that end with a carriage return alone; save it with the line ends of Windows or Unix"
+        )
+    offsets, position = [], 0
+    for line in raw:
+        offsets.append(position)
+        position += len(line)
+    encoding, texts = _decode(raw[:MOST_LINES])
+    texts, offsets = texts[skip_rows:], offsets[skip_rows:]
+    separator = ""
+    if texts and (found := re.fullmatch(r'"?sep=(.)"?\s*', texts[0])):
+        separator, texts, offsets = found.group(1), texts[1:], offsets[1:]
+    # Arrow ignores empty lines too.
+    kept = [(text, offset) for text, offset in zip(texts, offsets, strict=False) if text.strip()]
+    if not kept:
+        raise MarketDataError("has no line that is not empty")
+    texts = [text for text, _ in kept]
+    separator = separator or _separator(texts)
+    lines = _cells(texts, separator)
+    if (most := max(len(line) for line in lines)) > MOST_COLUMNS:
+        raise MarketDataError(f"has {most:,} columns; at most {MOST_COLUMNS:,} are read")
+    first_row = next((number for number, line in enumerate(lines) if _is_row(line)), len(lines))
+    return Head(separator, encoding, tuple(lines), tuple(offset for _, offset in kept), first_row)
+
+
+def is_time_like(cell: str) -> bool:
+    """Return whether a cell may be a timestamp."""
+    return TIME_LIKE.fullmatch(cell.strip()) is not None
+
+
+def _decode(lines: Sequence[bytes]) -> tuple[str, list[str]]:
+    data = b"".join(lines)
+    try:
+        return "UTF-8", _split(data.decode("utf-8-sig"), len(lines))
+    except UnicodeDecodeError:
+        pass
+    # What German and French programs write on Windows. Bytes that it does not know are of no header.
+    try:
+        return "Windows-1252", _split(data.decode("cp1252"), len(lines))
+    except UnicodeDecodeError as error:
+        raise MarketDataError("is not text in UTF-8; save it as CSV in UTF-8, or as Parquet") from error
+
+
+def _split(text: str, count: int) -> list[str]:
+    lines = re.split(r"\r\n|\n|\r", text)
+    return lines[:count]
+
+
+def _separator(texts: Sequence[str]) -> str:
+    """Return the separator that cuts most lines into equally many cells, at least five."""
+    for separator in SEPARATORS:
+        if separator == " " and any("  " in text.strip() for text in texts):
+            continue
+        counts = Counter(len(cells) for cells in _cells(texts, separator))
+        columns, lines = max(counts.items(), key=lambda found: (found[0] >= FEWEST_COLUMNS, found[1]))
+        if columns >= FEWEST_COLUMNS and lines * 2 > len(texts):
+            return separator
+    for separator in SEPARATORS:
+        if len(_cells(texts[-1:], separator)[0]) >= FEWEST_COLUMNS:
+            return separator
+    raise MarketDataError(
+        f"is no table of prices: no separator gives {FEWEST_COLUMNS} columns; its first line is "
+        f"{shown(texts[0].strip())}"
+    )
+
+
+def _cells(texts: Sequence[str], separator: str) -> list[tuple[str, ...]]:
+    try:
+        return [tuple(cell.strip() for cell in row) for row in csv.reader(texts, delimiter=separator)]
+    except (csv.Error, TypeError) as error:
+        raise MarketDataError(f"has no readable lines: {error}") from error
+
+
+def _is_row(cells: Sequence[str]) -> bool:
+    return sum(NUMBER.fullmatch(cell) is not None for cell in cells) >= FEWEST_COLUMNS - 1

@@ -1,0 +1,130 @@
+"""Names of columns: brings them into one form, and finds out which role each column has."""
+
+import re
+from collections.abc import Sequence
+
+from rl_training.core.market.bars import PRICES, MarketDataError
+from rl_training.core.market.columns import TIMESTAMP_NAMES, shown
+
+
+def _listed(*lines: str) -> tuple[str, ...]:
+    return tuple(name for line in lines for name in line.split(", "))
+
+
+# Names in the form of `simple_name`, in order of preference.
+DATES = (
+    *(name.replace("_", " ") for name in TIMESTAMP_NAMES if name != "time"),
+    *_listed(
+        "ts, start, start time, start at, window start, time open, time period start, period start, begins at, mts, dt",
+        "gmt time, local time, bar time, trade date, trading date, exchange date, trading day, dtyyyymmdd, snapped at",
+        "date gmt, date utc, time utc, time gmt, datum, datum uhrzeit, zeitpunkt, zeitstempel, fecha, data, 日期, 时间",
+    ),
+)
+TIMES = _listed("time, zeit, uhrzeit, hora, heure, ora, t")
+# A column with one of these names may hold the date alone, with the time of day in another column.
+DATES_ALONE = _listed("date, datum, fecha, data, 日期, dtyyyymmdd, trade date")
+NAMES: dict[str, tuple[str, ...]] = {
+    "open": _listed(
+        "open, o, opening, open price, opening price, price open, px open, openp, eröffnung, eroeffnung, eroffnung",
+        "erster, ouverture, ouv, apertura, abertura, 开盘, 开盘价, mid o, mid open, bid o, bid open, open bid",
+        "ask open",
+    ),
+    "high": _listed(
+        "high, h, high price, price high, px high, highp, hoch, höchst, hoechst, höchstkurs, tageshoch, haut, plus "
+        "haut",
+        "max, maximum, máximo, maximo, máxima, massimo, alto, 最高, 最高价, mid h, mid high, bid h, bid high, high bid",
+        "ask high",
+    ),
+    "low": _listed(
+        "low, l, low price, price low, px low, lowp, tief, tiefst, tiefstkurs, tagestief, bas, plus bas, min, minimum",
+        "mínimo, minimo, mínima, baixo, bajo, 最低, 最低价, mid l, mid low, bid l, bid low, low bid, ask low",
+    ),
+    "close": _listed(
+        "close, c, close last, last, close price, closing price, price close, px last, closep, settle, settlement",
+        "last price, price, schluss, schlusskurs, schlußkurs, letzter, zuletzt, clôture, cloture, dernier, cierre",
+        "chiusura, fechamento, último, ultimo, 收盘, 收盘价, mid c, mid close, bid c, bid close, close bid, ask close",
+    ),
+    "volume": _listed(
+        "volume, v, vol, volumes, base volume, volumefrom, volume traded, px volume, total volume, tickvol, tick "
+        "volume",
+        "volumen, stück, stücke, umsatz, quantité, volume base, trade volume, shares traded, no of shares",
+        "total trade quantity, 成交量",
+    ),
+    "adjusted_open": _listed("adj open, adjusted open"),
+    "adjusted_high": _listed("adj high, adjusted high"),
+    "adjusted_low": _listed("adj low, adjusted low"),
+    "adjusted_close": _listed(
+        "adj close, adjclose, adjusted close, adjusted closing price, close adj, close adjusted",
+    ),
+    "symbol": _listed(
+        "symbol, ticker, tic, instrument, pair, sym, ric, isin, asset, security, ts code, underlying symbol, secid, "
+        "代码",
+    ),
+}
+
+
+def simple_name(name: str) -> str:
+    """Return a column's name in lower case, as words with single spaces, without brackets, units and numbering."""
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip().strip("\ufeff\"'"))
+    name = re.sub(r"\([^)]*\)|^\d+[.:)]\s*", " ", name.casefold())
+    return " ".join(re.sub(r"[^\w%]+|_", " ", name).split())
+
+
+def find_roles(names: Sequence[str]) -> dict[str, int]:
+    """Return the positions of the columns that have a role, by the names of a header.
+
+    Raises MarketDataError if two columns have the name that decides a role.
+    """
+    simple = [simple_name(name) for name in names]
+    found = {role: position for role, known in NAMES.items() if (position := _first(simple, known)) is not None}
+    _add_prefixed_prices(simple, found)
+    if "volume" not in found:
+        # Such as `Volume BTC` and `Volume USD`: the first is in units of what is traded.
+        of_unit = (number for number, name in enumerate(simple) if name.startswith(("volume ", "vol ")))
+        if (position := next(of_unit, None)) is not None:
+            found["volume"] = position
+    date, time = _first(simple, DATES), _first(simple, TIMES)
+    if date is not None:
+        found["timestamp"] = date
+        # An epoch, or a name that says both, needs no second column.
+        if time is not None and simple[date] in DATES_ALONE:
+            found["time"] = time
+    elif time is not None:
+        found["timestamp"] = time
+    plain = [name.strip().casefold() for name in names]
+    for role, position in found.items():
+        if plain.count(plain[position]) > 1 and role != "symbol":
+            raise MarketDataError(
+                f"{plain.count(plain[position])} columns are named {shown(names[position])}; the header has "
+                f"{listed(names)}; choose one by its index, as in columns: {{{role!r}: '{position}'}}"
+            )
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the names of a header for a message."""
+    return ", ".join(shown(name) for name in names[:20]) or "no columns"
+
+
+def _first(simple: Sequence[str], known: Sequence[str]) -> int | None:
+    return next((simple.index(name) for name in known if name in simple), None)
+
+
+def _add_prefixed_prices(simple: Sequence[str], found: dict[str, int]) -> None:
+    """Add prices whose names have one prefix in common, such as `AAPL.Open` and `AAPL.Close`."""
+    missing = [field for field in PRICES if field not in found]
+    if not missing:
+        return
+    by_prefix: dict[str, dict[str, int]] = {}
+    for position, name in enumerate(simple):
+        prefix, _, last = name.rpartition(" ")
+        if prefix and last in (*PRICES, "volume"):
+            by_prefix.setdefault(prefix, {}).setdefault(last, position)
+    whole = {prefix: columns for prefix, columns in by_prefix.items() if not set(PRICES) - columns.keys()}
+    if len(whole) > 1:
+        raise MarketDataError(
+            f"has columns of {len(whole)} instruments: {', '.join(list(whole)[:10])}; choose the columns of one by "
+            "their names with the setting columns"
+        )
+    for columns in whole.values():
+        found.update({field: position for field, position in columns.items() if field not in found})

@@ -1,0 +1,118 @@
+"""Numbers as people write them: decimal commas, thousands separators, currency signs, and K, M and B."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.columns import as_mask, as_numpy, as_text, cell_text, is_number, shown, trimmed
+
+EMPTY = r"(?i)^(null|nan|nat|n/?a|none|nil|<na>|#n/?a( n/a)?|--?|\?|\\n)?$"
+# Signs around a number that do not change it: currencies, blanks, and the apostrophe of Swiss thousands.
+SIGNS = r"[\s$€£¥₹₿'\x{2019}\x{00a0}\x{202f}\x{2009}]"
+UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
+WITH_POINT = r"^[+-]?(\d*|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?([eE][+-]?\d+)?[KMBTkmbt]?$"
+WITH_COMMA = r"^[+-]?(\d*|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+)?[KMBTkmbt]?$"
+
+
+def decimal_of(cells: Sequence[str], separator: str) -> str:
+    """Return the decimal sign that the prices in the cells are written with.
+
+    Raises MarketDataError with both readings if either sign fits.
+    """
+    bare = [re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell) for cell in cells]
+    comma = any(
+        re.fullmatch(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),(\d{1,2}|\d{4,})|[+-]?0,\d+|[+-]?\d{4,},\d{3}", cell)
+        for cell in bare
+    )
+    comma |= any(re.fullmatch(r"[+-]?\d{1,3}(\.\d{3}){2,}(,\d*)?|[+-]?\d{1,3}(\.\d{3})+,\d+", cell) for cell in bare)
+    point = any(re.fullmatch(r"[+-]?\d*\.(\d{1,2}|\d{4,})|[+-]?0?\.\d+|[+-]?\d{4,}\.\d{3}", cell) for cell in bare)
+    point |= any(re.fullmatch(r"[+-]?\d{1,3}(,\d{2,3})+\.\d*|[+-]?\d{1,3}(,\d{2,3}){2,}", cell) for cell in bare)
+    if comma != point:
+        return "," if comma else "."
+    if comma and point:
+        raise MarketDataError("some prices have a decimal comma and some a decimal point; write all in one way")
+    grouped = [cell for cell in bare if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})", cell)]
+    # With other separators, a price such as 1.234 is read with a decimal point without asking.
+    grouped += [cell for cell in bare if separator == ";" and re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})", cell)]
+    if grouped:
+        sign = "," if "," in grouped[0] else "."
+        whole = ", ".join(cell.replace(sign, "") for cell in grouped[:3])
+        broken = ", ".join(cell.replace(sign, ".") for cell in grouped[:3])
+        other = "." if sign == "," else ","
+        raise MarketDataError(
+            f"its first prices {', '.join(shown(cell) for cell in grouped[:3])} are {whole} or {broken}: set decimal "
+            f"to {other!r} for the first reading or to {sign!r} for the second"
+        )
+    return "."
+
+
+def to_floats(
+    column: pa.Array, field: str, decimal: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the cells as float64, which of them are empty, and which are no numbers, each [cells].
+
+    Empty cells, and cells that are no numbers, are NaN.
+    """
+    column = trimmed(column)
+    if is_number(column.type):
+        return _of_numbers(column)
+    if not pa.types.is_string(column.type):
+        raise MarketDataError(f"column {field} holds {column.type}; numbers are needed")
+    if decimal == ".":
+        try:
+            values = as_numpy(column.cast(pa.float64()))
+        except (pa.ArrowInvalid, ValueError):
+            pass
+        else:
+            return values, np.isnan(values), np.zeros(len(values), np.bool_)
+    return _of_text(column.fill_null(""), decimal)
+
+
+def refuse_number(column: pa.Array, field: str, cell: int, row: int, decimal: str) -> None:
+    """Raise MarketDataError for a cell that is empty or no number, at `row` of the file."""
+    text = cell_text(trimmed(column).fill_null(""), cell)
+    if not text:
+        raise MarketDataError(f"{field} is empty", row=row)
+    hint = ""
+    if "," in text and decimal == ".":
+        hint = "; decimals are written with a point; a decimal comma needs the setting decimal"
+    raise MarketDataError(f"{field} {shown(text)} is not a number{hint}", row=row)
+
+
+def _of_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    values = as_numpy(column.cast(pa.float64(), safe=False).fill_null(np.nan))
+    return values, np.isnan(values), np.zeros(len(values), np.bool_)
+
+
+def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    # The CSV reader does not check that cells are UTF-8, and the functions for text need it.
+    column = _valid_text(column)
+    empty = as_numpy(pc.match_substring_regex(column, EMPTY))
+    bare = pc.replace_substring_regex(column, SIGNS, "")
+    numbers = as_numpy(pc.match_substring_regex(bare, WITH_COMMA if decimal == "," else WITH_POINT))
+    numbers &= as_numpy(pc.match_substring_regex(bare, r"\d"))
+    thousands = "." if decimal == "," else ","
+    bare = pc.replace_substring(bare, thousands, "")
+    if decimal == ",":
+        bare = pc.replace_substring(bare, ",", ".")
+    if as_numpy(pc.match_substring_regex(bare, "[KMBTkmbt]$")).any():
+        for unit, power in UNITS.items():
+            bare = pc.replace_substring_regex(bare, f"(?i){unit}$", power)
+    # Infinity and the like are numbers of float64, which the rules of MarketData refuse by name.
+    infinite = as_numpy(pc.match_substring_regex(bare, r"(?i)^[+-]?inf(inity)?$"))
+    usable = numbers | infinite
+    bare = pc.if_else(as_mask(usable), bare, "nan")
+    return as_numpy(bare.cast(pa.float64())), empty, ~(usable | empty)
+
+
+def _valid_text(column: pa.Array) -> pa.Array:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return as_text([cell_text(column, number) for number in range(len(column))])
+    return column

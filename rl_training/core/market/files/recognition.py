@@ -1,0 +1,248 @@
+"""Finds out how a table is to be read: its layout, and which columns, signs and timestamps it has."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rl_training.core.market.bars import PRICES, MarketDataError
+from rl_training.core.market.columns import shown
+from rl_training.core.market.files.head import Head, is_time_like
+from rl_training.core.market.files.names import NAMES, find_roles, listed, simple_name
+from rl_training.core.market.files.numbers import decimal_of
+from rl_training.core.market.files.times import TimeFormat
+from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_layouts import BY_NAME, LAYOUTS, Layout, layout_named
+
+# Enough rows to tell the order of the columns of a file without a header.
+ROWS_TRIED = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a table is read.
+
+    names      of its columns, as they are written; of a file without a header, those of the layout
+    roles      the position of the column of each role
+    start      of a text: the number of bytes before its first row
+    header     whether the names are a line of the text
+    """
+
+    layout: Layout
+    names: tuple[str, ...]
+    roles: dict[str, int]
+    separator: str = ""
+    encoding: str = ""
+    start: int = 0
+    header: bool = False
+    decimal: str = "."
+    times: TimeFormat = field(default_factory=TimeFormat)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The name of the column of each role."""
+        return {role: self.names[position] for role, position in self.roles.items()}
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The names of the columns without a role."""
+        used = set(self.roles.values())
+        return tuple(name for position, name in enumerate(self.names) if position not in used and name)
+
+
+def plan_text(head: Head, config: MarketConfig) -> Plan:
+    """Return how a text file is read. Raises MarketDataError that names what is missing or ambiguous."""
+    layout = layout_named(config.format)
+    names, start, notes = _header(head, config.symbol)
+    if names is None:
+        if head.first_row == len(head.lines):
+            raise MarketDataError(f"no row of numbers follows; its first line has {listed(head.lines[0])}")
+        plan = _without_header(head, layout, config)
+    else:
+        layout = layout or _layout_of(names, head.rows)
+        roles = _roles(names, layout, config.columns, head.rows)
+        plan = Plan(layout, names, roles, header=True, start=start, notes=notes)
+    if head.encoding != "UTF-8":
+        plan = replace(plan, notes=(*plan.notes, f"the text is read as {head.encoding}"))
+    rows = head.rows
+    cells = [row[plan.roles[price]] for row in rows for price in PRICES if plan.roles[price] < len(row)]
+    decimal = config.decimal if config.decimal != "auto" else decimal_of(cells, head.separator)
+    return replace(plan, separator=head.separator, encoding=head.encoding, decimal=decimal)
+
+
+def plan_table(names: Sequence[str], config: MarketConfig) -> Plan:
+    """Return how a table with typed columns is read. Raises MarketDataError."""
+    layout = layout_named(config.format) or _layout_of(names, [])
+    roles = _roles(names, layout, config.columns, [])
+    decimal = "." if config.decimal == "auto" else config.decimal
+    return Plan(layout, tuple(names), roles, decimal=decimal)
+
+
+def _header(head: Head, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple[str, ...]]:
+    """Return the names of the columns, or None; the number of bytes before the first row; and notes."""
+    above = head.lines[: head.first_row]
+    scores = [_score(line) for line in above]
+    if max(scores, default=0) < 1:
+        return None, 0, ()
+    best = scores.index(max(scores))
+    names = list(above[best])
+    notes: tuple[str, ...] = ()
+    tickers = next((line for line in above if line and line[0].casefold() in ("ticker", "symbol", "tickers")), None)
+    if tickers is not None and tickers is not above[best]:
+        names, notes = _of_one_ticker(names, tickers, symbol)
+    start = best + 1
+    while start < head.first_row and not any(is_time_like(cell) for cell in head.lines[start]):
+        start += 1
+    width = len(head.lines[start]) if start < len(head.lines) else len(names)
+    if len(names) == width - 1:
+        # R writes the names of rows without a header of their own; other programs end each row with a separator.
+        names = [*names, ""] if head.lines[start][-1] == "" else ["", *names]
+    offset = head.offsets[start] if start < len(head.lines) else -1
+    return tuple(names), offset, notes
+
+
+def _score(line: Sequence[str]) -> int:
+    simple = {simple_name(cell) for cell in line}
+    return sum(
+        any(name in simple or any(cell.endswith(f" {name}") for cell in simple) for name in NAMES[price])
+        for price in PRICES
+    )
+
+
+def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tuple[list[str], tuple[str, ...]]:
+    found = list(dict.fromkeys(ticker for ticker in tickers[1:] if ticker))
+    chosen = choose_symbol(found, symbol)
+    kept = [
+        name if ticker in (chosen, "") or not number else ""
+        for number, (name, ticker) in enumerate(zip(names, tickers, strict=False))
+    ]
+    return kept, (f"the instrument is {chosen}",)
+
+
+def choose_symbol(found: Sequence[str], symbol: str) -> str:
+    """Return the instrument to read of those that a file has. Raises MarketDataError with their names."""
+    named = f"{', '.join(shown(name) for name in found[:10])}{' ...' if len(found) > 10 else ''}"
+    if symbol:
+        same = [name for name in found if name.casefold() == symbol.casefold()]
+        if not same:
+            raise MarketDataError(f"has no instrument {symbol!r}, the setting symbol; it has {named}")
+        return same[0]
+    if len(found) > 1:
+        raise MarketDataError(f"has {len(found)} instruments, {named}: set symbol to one of them")
+    return found[0]
+
+
+def _layout_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Layout:
+    simple = [simple_name(name) for name in names]
+    for layout in LAYOUTS:
+        required = {simple_name(name) if "*" not in name else name for name in layout.required}
+        if layout.first:
+            exact = [simple_name(name) for name in layout.names] == simple
+            if exact and not (layout.timezone or layout.general) and rows and _begins(layout, rows[0]):
+                return layout
+        elif all(any(_fits(name, wanted) for name in simple) for wanted in required):
+            return layout
+    return BY_NAME
+
+
+def _fits(name: str, wanted: str) -> bool:
+    return name.startswith(wanted.removesuffix("*")) if wanted.endswith("*") else name == wanted
+
+
+def _begins(layout: Layout, row: Sequence[str]) -> bool:
+    return all(re.fullmatch(pattern, cell) for pattern, cell in zip(layout.first, row, strict=False))
+
+
+def _roles(
+    names: Sequence[str], layout: Layout, chosen: Mapping[Any, str], rows: Sequence[Sequence[str]]
+) -> dict[str, int]:
+    roles = find_roles([name if role_free(name, chosen) else "" for name in names])
+    simple = [simple_name(name) for name in names]
+    roles |= {role: simple.index(name) for role, name in layout.roles.items() if name in simple}
+    roles |= {role: position_of(role, name, names) for role, name in chosen.items()}
+    if "timestamp" not in roles:
+        taken = set(roles.values())
+        for position in range(len(names)):
+            cells = [row[position] for row in rows[:ROWS_TRIED] if position < len(row)]
+            if position not in taken and cells and all(is_time_like(cell) for cell in cells):
+                roles["timestamp"] = position
+                break
+    missing = [role for role in ("timestamp", *PRICES) if role not in roles]
+    if missing:
+        raise MarketDataError(
+            f"no column is named {', '.join(missing)}; the header has {listed(names)}; name them with the setting "
+            "columns"
+        )
+    return roles
+
+
+def role_free(name: str, chosen: Mapping[Any, str]) -> bool:
+    """Return whether the user has not named the column for a role, so that its name may give it one."""
+    return name not in chosen.values()
+
+
+def position_of(role: str, wanted: str, names: Sequence[str]) -> int:
+    """Return the position of the column that the user has named for a role, by its name or its index."""
+    if wanted in names:
+        return list(names).index(wanted)
+    simple = [simple_name(name) for name in names]
+    if simple_name(wanted) in simple:
+        return simple.index(simple_name(wanted))
+    if re.fullmatch(r"\d{1,4}", wanted) and int(wanted) < len(names):
+        return int(wanted)
+    raise MarketDataError(f"columns names {wanted!r} for {role}, which the file does not have; it has {listed(names)}")
+
+
+def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> Plan:
+    rows, start = head.rows[:ROWS_TRIED], head.offsets[head.first_row]
+    width = len(rows[0])
+    if config.columns:
+        names = layout.names if layout and len(layout.names) == width else tuple(str(number) for number in range(width))
+        return Plan(layout or BY_NAME, names, _roles(names, BY_NAME, config.columns, rows), start=start)
+    candidates = [
+        known
+        for known in ([layout] if layout else LAYOUTS)
+        if known.first and len(known.names) == width and _begins(known, rows[0])
+    ]
+    plans = [Plan(known, known.names, find_roles(known.names), start=start) for known in candidates]
+    fitting = [plan for plan in plans if _bars_fit(rows, plan.roles, head.separator, config.decimal)]
+    if not fitting:
+        why = (
+            "no order of columns that is known puts open and close between low and high"
+            if plans
+            else "none that is known"
+        )
+        raise MarketDataError(
+            f"has no header, and {width} columns in {why}: {listed(rows[0])}; name them with the setting columns, "
+            "such as "
+            "{'timestamp': '0', 'open': '1', 'high': '2', 'low': '3', 'close': '4'}"
+        )
+    other = next((plan for plan in fitting if plan.roles != fitting[0].roles), None)
+    if other:
+        raise MarketDataError(
+            f"has no header, and its columns {listed(rows[0])} may be {', '.join(fitting[0].names)} or "
+            f"{', '.join(other.names)}: set format to {fitting[0].layout.name} or {other.layout.name}"
+        )
+    return fitting[0]
+
+
+def _bars_fit(rows: Sequence[Sequence[str]], roles: dict[str, int], separator: str, decimal: str) -> bool:
+    """Return whether open and close are between low and high in nearly all rows."""
+    cells = [row[roles[price]] for row in rows for price in PRICES]
+    if decimal == "auto":
+        decimal = decimal_of(cells, separator)
+    fits = tried = 0
+    for row in rows:
+        try:
+            opened, high, low, close = (_number(row[roles[price]], decimal) for price in PRICES)
+        except ValueError:
+            continue
+        tried += 1
+        fits += low <= min(opened, close) * (1 + 1e-6) and high >= max(opened, close) * (1 - 1e-6)
+    return tried > 0 and fits >= 0.9 * tried
+
+
+def _number(text: str, decimal: str) -> float:
+    text = re.sub(r"[^\d.,eE+-]", "", text)
+    return float(text.replace(".", "").replace(",", ".") if decimal == "," else text.replace(",", ""))

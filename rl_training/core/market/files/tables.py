@@ -1,0 +1,156 @@
+"""The rows of text, Parquet and Arrow files, in batches of a few MB, with the columns that have a role."""
+
+import re
+from collections.abc import Iterator
+from io import BufferedReader
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+
+from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.columns import shown
+from rl_training.core.market.files.head import MOST_COLUMNS
+from rl_training.core.market.files.recognition import Plan
+
+# 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
+MAX_BARS = 10_000_000
+# A batch of this size takes a few MB, and is large enough for the cost of a call not to matter.
+ROWS_PER_BATCH = 65_536
+BYTES_PER_BLOCK = 4 * 2**20
+# Arrow's message for a row that has more or fewer columns than the header.
+RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+# A cell of a number or a timestamp is shorter.
+LONGEST_CELL = 1_000
+
+Batch = dict[str, pa.Array]
+
+
+def text_batches(file: BufferedReader, plan: Plan, skipped: list[int] | None) -> Iterator[Batch]:
+    """Yield the columns of a text file by role. The numbers of rows with too few or too many cells go to `skipped`.
+
+    Without `skipped` such a row raises MarketDataError.
+    """
+    if plan.start < 0:
+        return
+    skip_bytes(file, plan.start)
+    if not file.peek(1):
+        return
+    # Columns that are not used may have equal names in the file, so each column is named by its position.
+    names = [str(position) for position in range(len(plan.names))]
+    wanted = [names[position] for position in plan.roles.values()]
+
+    def skip(row: Any) -> str:
+        if skipped is None:
+            return "error"
+        skipped.append(row.number)
+        return "skip"
+
+    try:
+        reader = arrow_csv.open_csv(
+            pa.PythonFile(file, mode="r"),
+            # With several threads, Arrow does not report row numbers.
+            read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
+            parse_options=arrow_csv.ParseOptions(delimiter=plan.separator, invalid_row_handler=skip),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=list(dict.fromkeys(wanted)),
+                column_types=dict.fromkeys(wanted, pa.string()),
+                check_utf8=False,
+            ),
+        )
+        for batch in reader:
+            yield {role: batch.column(names[position]) for role, position in plan.roles.items()}
+    except (pa.ArrowException, OSError) as error:
+        ragged = RAGGED_ROW.search(str(error))
+        if not ragged:
+            raise MarketDataError(f"cannot be read as CSV: {error}") from error
+        row, expected, actual, text = ragged.groups()
+        rule = f"has {actual} columns, the header has {expected}: {shown(text)}; bad_rows: drop leaves such rows out"
+        raise MarketDataError(rule, row=int(row)) from error
+
+
+def skip_bytes(file: BufferedReader, count: int) -> None:
+    """Read and forget the first bytes of a stream, which may not be able to seek."""
+    while count > 0:
+        data = file.read(min(count, BYTES_PER_BLOCK))
+        if not data:
+            return
+        count -= len(data)
+
+
+class ParquetTable:
+    """The columns of a Parquet file."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        try:
+            # Without pre_buffer, memory holds only the pages in use.
+            self._reader = parquet.ParquetFile(file, pre_buffer=False)
+            _check_size(self._reader.metadata.num_rows, self._reader.metadata.num_columns)
+            self.names = tuple(self._reader.schema_arrow.names)
+            texts = [field.name for field in self._reader.schema_arrow if _is_text(field.type)]
+            if texts:
+                # Repeated cells of any length take no memory as long as they are entries of a dictionary.
+                self._reader = parquet.ParquetFile(file, pre_buffer=False, read_dictionary=texts)
+        # Column names that are not UTF-8 raise UnicodeDecodeError.
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise MarketDataError(f"cannot be read as Parquet: {error}") from error
+
+    def batches(self, plan: Plan) -> Iterator[Batch]:
+        """Yield the columns by role."""
+        columns = plan.columns
+        try:
+            for batch in self._reader.iter_batches(ROWS_PER_BATCH, columns=list(columns.values()), use_threads=False):
+                yield {role: checked(batch.column(name), role) for role, name in columns.items()}
+        except (pa.ArrowException, OSError) as error:
+            raise MarketDataError(f"cannot be read as Parquet: {error}") from error
+
+
+class ArrowTable:
+    """The columns of an Arrow IPC file, which Feather files are."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        try:
+            self._reader = pa.ipc.open_file(file)
+            self.names = tuple(self._reader.schema.names)
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise MarketDataError(f"cannot be read as Arrow: {error}") from error
+        _check_size(0, len(self.names))
+        self._file = file
+
+    def batches(self, plan: Plan) -> Iterator[Batch]:
+        """Yield the columns by role."""
+        options = pa.ipc.IpcReadOptions(included_fields=sorted(set(plan.roles.values())), use_threads=False)
+        columns, rows = plan.columns, 0
+        try:
+            reader = pa.ipc.open_file(self._file, options=options)
+            for number in range(reader.num_record_batches):
+                batch = reader.get_batch(number)
+                batch.validate(full=True)
+                rows += len(batch)
+                _check_size(rows, 0)
+                for first in range(0, len(batch), ROWS_PER_BATCH):
+                    part = batch.slice(first, ROWS_PER_BATCH)
+                    yield {role: checked(part.column(name), role) for role, name in columns.items()}
+        except (pa.ArrowException, OSError, MemoryError, KeyError) as error:
+            raise MarketDataError(f"cannot be read as Arrow: {error}") from error
+
+
+def checked(column: pa.Array, role: str) -> pa.Array:
+    """Return the column. Raises MarketDataError if a cell is too long for a number or a timestamp."""
+    texts = column.dictionary if pa.types.is_dictionary(column.type) else column
+    if _is_text(texts.type) and len(texts) and (pc.max(pc.binary_length(texts)).as_py() or 0) > LONGEST_CELL:
+        raise MarketDataError(f"column {role} has a cell of more than {LONGEST_CELL:,} bytes")
+    return column
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _check_size(rows: int, columns: int) -> None:
+    if rows > MAX_BARS:
+        raise MarketDataError(f"has {rows} rows; at most {MAX_BARS} are read")
+    if columns > MOST_COLUMNS:
+        raise MarketDataError(f"has {columns:,} columns; at most {MOST_COLUMNS:,} are read")

@@ -1,0 +1,259 @@
+"""Timestamps as people write them: epochs of any unit, ISO 8601, compact dates, day or month first, names of months."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.columns import (
+    EARLIEST_EPOCH,
+    EPOCH,
+    as_mask,
+    as_numpy,
+    cell_text,
+    epoch_seconds,
+    is_number,
+    shown,
+    trimmed,
+    whole_seconds,
+)
+
+# Many programs write "no date" as the year 1 or similar. No exchange has prices older than this.
+EARLIEST = np.datetime64("1800-01-01", "s")
+# A time without a timezone may be local time, which is at most 14 hours ahead of UTC.
+LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
+
+Convert = Callable[[pa.Array], NDArray[np.int64]]
+
+# A batch with more invalid timestamps than this is in another layout than its first row.
+MOST_INVALID = 200
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T]?(\d{4}(\d\d)?|\d\d:\d\d(:\d\d)?))?")
+ZONE = re.compile(r" ([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+)$")
+OFFSET = re.compile(r":\d\d.*?(Z|[+-]\d\d(:?\d\d)?)$")
+HALF_DAY = re.compile(r"(?i)\d[ -]?[ap]\.?m\.?$")
+# In order. Each brings one thing nearer to ISO 8601; a cell that already is passes all of them unchanged.
+TO_ISO = (
+    (r"[\x{00a0}\x{202f}]", " "),
+    (r"\s*,\s*", " "),
+    (r"\s+", " "),
+    (r"^\w{3,9}day |^(?i:mon|tue|wed|thu|fri|sat|sun) ", ""),
+    (r"^((?:1[89]|20|21)\d\d)(\d\d)(\d\d)[ T]?(\d\d):?(\d\d):?(\d\d)$", r"\1-\2-\3 \4:\5:\6"),
+    (r"^((?:1[89]|20|21)\d\d)(\d\d)(\d\d)[ T]?(\d\d):?(\d\d)$", r"\1-\2-\3 \4:\5"),
+    (r"^((?:1[89]|20|21)\d\d)(\d\d)(\d\d)$", r"\1-\2-\3"),
+    (r"^(\d{4})[./](\d{1,2})[./](\d{1,2})", r"\1-\2-\3"),
+    (r"\b(\d)\b", r"0\1"),
+    (r"^(\d{4}-\d\d-\d\d|\d\d[./-]\d\d[./-]\d{2,4})[T;_](\d)", r"\1 \2"),
+    (r"^(\d{4}-\d\d-\d\d|\d\d[./-]\d\d[./-]\d{2,4}) (\d\d)(\d\d)(\d\d)$", r"\1 \2:\3:\4"),
+    (r"^(\d{4}-\d\d-\d\d|\d\d[./-]\d\d[./-]\d{2,4}) (\d\d)(\d\d)$", r"\1 \2:\3"),
+    (r" ?(?:GMT|UTC)?([+-]\d\d:?\d\d)$", r"\1"),
+    (r"(\d) ?(?:UTC|GMT)$", r"\1Z"),
+    (r"(\.\d{6})\d+", r"\1"),
+)
+
+
+@dataclass(frozen=True)
+class TimeFormat:
+    """How the timestamps of a file are written.
+
+    epoch      true: the time since 1970, in a unit that its size shows
+    offset     true: each timestamp has its offset from UTC
+    zone       the name of a zone that each timestamp ends with, such as US/Eastern
+    day_first  of dates such as 1/2/2024; None for others
+    """
+
+    epoch: bool = False
+    offset: bool = False
+    zone: str = ""
+    day_first: bool | None = None
+    month_names: bool = False
+    half_days: bool = False
+
+    @property
+    def naive(self) -> bool:
+        """Whether the timestamps do not say how far they are from UTC."""
+        return not (self.epoch or self.offset)
+
+    @classmethod
+    def of(cls, text: str) -> "TimeFormat":
+        """Return the format of a cell; of dates such as 1/2/2024, whether the day is first is not known yet."""
+        text = text.strip()
+        if EPOCH.fullmatch(text) and not COMPACT.fullmatch(text):
+            return cls(epoch=True)
+        zone = ZONE.search(text)
+        iso = _plain_iso(text.removesuffix(zone.group()) if zone else text)
+        offset = OFFSET.search(iso)
+        names = re.search(r"(?i)[a-z]{3}", iso) is not None
+        return cls(
+            offset=offset is not None,
+            zone=zone.group(1) if zone else "",
+            day_first=None,
+            month_names=names,
+            half_days=HALF_DAY.search(text) is not None,
+        )
+
+    def seconds(self, column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the cells as seconds since 1970, in UTC or in their unknown zone, and which cells are no timestamps.
+
+        Raises MarketDataError if the column cannot hold timestamps.
+        """
+        column, convert = self._conversion(trimmed(column))
+        if not column.null_count:
+            try:
+                return convert(column), np.zeros(len(column), np.bool_)
+            except (pa.ArrowInvalid, ValueError):
+                pass
+        valid = ~as_numpy(column.is_null())
+        valid[np.flatnonzero(valid)] = _convertible(column.filter(as_mask(valid)), convert)
+        seconds = np.zeros(len(column), np.int64)
+        if valid.any():
+            seconds[valid] = convert(column.filter(as_mask(valid)))
+        return seconds, ~valid
+
+    def refuse(self, column: pa.Array, cell: int, row: int) -> None:
+        """Raise MarketDataError for a cell that is no timestamp, at `row` of the file."""
+        column, convert = self._conversion(trimmed(column))
+        if not column[cell].is_valid or not (text := cell_text(column, cell)):
+            raise MarketDataError("timestamp is empty", row=row)
+        try:
+            convert(column[cell : cell + 1])
+        except MarketDataError as error:
+            error.row = row
+            raise
+        except (pa.ArrowInvalid, ValueError):
+            pass
+        if self.epoch:
+            raise MarketDataError(f"timestamp {shown(text)} is no epoch, as the first row's is", row=row)
+        if not self.offset and OFFSET.search(_plain_iso(text)):
+            rule = "has a timezone, the first row's has none; write all of them in UTC"
+            raise MarketDataError(f"timestamp {shown(text)} {rule}", row=row)
+        written = " as the first row's is" if self.month_names or self.day_first is not None else ""
+        rule = f"is not a date{written}, such as 2020-01-31 or 2020-01-31 12:00"
+        raise MarketDataError(f"timestamp {shown(text)} {rule}", row=row)
+
+    def _conversion(self, column: pa.Array) -> tuple[pa.Array, Convert]:
+        kind = column.type
+        if pa.types.is_date(kind):
+            return column.cast(pa.timestamp("s")), lambda known: whole_seconds(known, "s", 1)
+        if pa.types.is_timestamp(kind):
+            return column, lambda known: whole_seconds(known, kind.unit, 1)
+        if is_number(kind):
+            if not _is_compact(column):
+                return column, lambda known: epoch_seconds(known, 1)
+            column = column.cast(pa.int64()).cast(pa.string())
+        elif not pa.types.is_string(kind):
+            raise MarketDataError(f"column timestamp holds {kind}; an epoch or a date is needed")
+        return column, (lambda known: epoch_seconds(known, 1)) if self.epoch else self._whole
+
+    def _whole(self, column: pa.Array) -> NDArray[np.int64]:
+        target = pa.timestamp("us", "UTC" if self.offset else None)
+        try:
+            instants = column.cast(target, safe=False)
+            return whole_seconds(instants, "us", 1)
+        except pa.ArrowInvalid:
+            pass
+        if self.zone:
+            column = pc.replace_substring_regex(column, f" {re.escape(self.zone)}$", "")
+        late = as_numpy(pc.match_substring_regex(column, r"(?i)\d[ -]?p\.?m\.?$"))
+        early = as_numpy(pc.match_substring_regex(column, r"(?i)\d[ -]?a\.?m\.?$"))
+        if late.any() or early.any():
+            column = pc.replace_substring_regex(column, r"(?i)[ -]?[ap]\.?m\.?$", "")
+        if self.month_names:
+            column = _without_month_names(column)
+        for pattern, instead in TO_ISO:
+            column = pc.replace_substring_regex(column, pattern, instead)
+        # RE2 has no look-ahead, so two-digit years are found by the end of the word.
+        column = pc.replace_substring_regex(column, r"^(\d\d[./-]\d\d[./-])([0-6]\d)\b", r"\120\2")
+        column = pc.replace_substring_regex(column, r"^(\d\d[./-]\d\d[./-])([7-9]\d)\b", r"\119\2")
+        order = r"\3-\2-\1" if self.day_first else r"\3-\1-\2"
+        column = pc.replace_substring_regex(column, r"^(\d\d)[./-](\d\d)[./-](\d{4})", order)
+        seconds = whole_seconds(column.cast(target, safe=False), "us", 1)
+        hour = seconds // 3600 % 24
+        moved: NDArray[np.int64] = seconds + 43_200 * (late & (hour < 12)) - 43_200 * (early & (hour == 12))
+        return moved
+
+
+def refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
+    """Raise MarketDataError for the first timestamp in the future or in a distant past."""
+    latest = np.datetime64((datetime.now(UTC) + LOCAL_AHEAD_OF_UTC).replace(tzinfo=None), "s")
+    for impossible, rule in ((time > latest, "is in the future"), (time < EARLIEST, f"is before {EARLIEST}")):
+        if impossible.any():
+            row = int(impossible.argmax())
+            raise MarketDataError(f"timestamp {time[row]} {rule}", row=row + 1)
+
+
+def join_date_and_time(dates: pa.Array, times: pa.Array) -> pa.Array:
+    """Return the cells of a date column and a time column as one text each."""
+    columns = []
+    for column in (trimmed(dates), trimmed(times)):
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.date32())
+        columns.append(column.cast(pa.string()).fill_null(""))
+    date_cells, time_cells = columns
+    # Programs that read 093000 as a number write 93000.
+    digits = as_numpy(pc.match_substring_regex(time_cells, r"^\d{1,6}$"))
+    if digits.any():
+        longest = pc.max(pc.binary_length(time_cells)).as_py()
+        padded = pc.ascii_lpad(time_cells, width=6 if longest > 4 else 4, padding="0")
+        time_cells = pc.if_else(as_mask(digits), padded, time_cells)
+    return pc.binary_join_element_wise(date_cells, time_cells, " ")
+
+
+def _plain_iso(text: str) -> str:
+    for pattern, instead in TO_ISO:
+        python = re.sub(r"\\x\{([0-9a-f]{4})\}", r"\\u\1", pattern)
+        text = re.sub(python, instead, text)
+    return text
+
+
+def _without_month_names(column: pa.Array) -> pa.Array:
+    """Return dates such as `Jul 31, 2018` and `31-Jul-18` as 2018-07-31."""
+    for number, name in enumerate(MONTHS, 1):
+        column = pc.replace_substring_regex(column, rf"(?i)\b{name}[a-z]*\.?", f"@{number:02}@")
+    column = pc.replace_substring_regex(column, r"^(?i:[a-z]{3,9}),? ", "")
+    column = pc.replace_substring_regex(column, r"^@(\d\d)@[ -]*(\d{1,2}),?[ -]+(\d{4})", r"\3-\1-\2")
+    column = pc.replace_substring_regex(column, r"^(\d{1,2})[ -/.]*@(\d\d)@[ -/.,]*(\d{4})", r"\3-\2-\1")
+    column = pc.replace_substring_regex(column, r"^(\d{1,2})[ -/.]*@(\d\d)@[ -/.,]*([0-6]\d)\b", r"20\3-\2-\1")
+    column = pc.replace_substring_regex(column, r"^(\d{1,2})[ -/.]*@(\d\d)@[ -/.,]*([7-9]\d)\b", r"19\3-\2-\1")
+    return pc.replace_substring_regex(column, r"^(\d{4})[ -]*@(\d\d)@[ -]*(\d{1,2})", r"\1-\2-\3")
+
+
+def _is_compact(column: pa.Array) -> bool:
+    known = column.drop_null()
+    if not len(known) or pa.types.is_decimal(column.type):
+        return False
+    value = known[0].as_py()
+    return bool(value == value and abs(value) < EARLIEST_EPOCH and COMPACT.fullmatch(f"{value:.0f}"))
+
+
+def _convertible(column: pa.Array, convert: Convert) -> NDArray[np.bool_]:
+    """Return which cells can be converted. Halves that cannot are halved again.
+
+    Stops at the MOST_INVALID-th that cannot, and counts the later cells as such too.
+    """
+    valid = np.zeros(len(column), np.bool_)
+    parts, invalid = [(0, len(column))], 0
+    while parts and invalid < MOST_INVALID:
+        begin, end = parts.pop()
+        if _converts(column[begin:end], convert):
+            valid[begin:end] = True
+        elif end - begin > 1:
+            middle = (begin + end) // 2
+            parts += [(middle, end), (begin, middle)]
+        else:
+            invalid += 1
+    return valid
+
+
+def _converts(column: pa.Array, convert: Convert) -> bool:
+    try:
+        convert(column)
+    except (pa.ArrowInvalid, ValueError):
+        return False
+    return True

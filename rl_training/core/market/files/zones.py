@@ -1,0 +1,69 @@
+"""Local times of a zone as UTC, also around the changes to and from daylight saving time."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import MarketDataError
+
+# Offsets change at quarters of an hour.
+QUARTER = 900
+HOUR = 3600
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times
+
+
+def to_utc(local: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
+    """Return local times, in seconds and in the order of the file, as UTC.
+
+    The hour that the end of daylight saving time repeats is resolved by the order of the rows, if each of its times is
+    there twice. Raises MarketDataError with the row if it is not, or if a time is skipped at the begin of daylight
+    saving.
+    """
+    quarters, position = np.unique(local // QUARTER, return_inverse=True)
+    offsets = np.array([_offsets(zone, int(quarter)) for quarter in quarters], np.int64).reshape(-1, 2)
+    before, after = offsets[position].T
+    if (skipped := before < after).any():
+        row = int(skipped.argmax())
+        raise MarketDataError(
+            f"{_shown(local[row])} does not exist in {zone.key}, where clocks skip this hour at the begin of daylight "
+            "saving time; name another timezone, or write the times in UTC",
+            row=row + 1,
+        )
+    utc: NDArray[np.int64] = local - before
+    repeated = np.flatnonzero(before > after)
+    if not len(repeated):
+        return utc
+    ascending = local[-1] >= local[0]
+    order = repeated if ascending else repeated[::-1]
+    later: dict[int, int] = {}
+    for row in order.tolist():
+        later[int(local[row])] = later.get(int(local[row]), 0) + 1
+        if later[int(local[row])] == 2:
+            utc[row] = local[row] - after[row]
+    if once := [row for row in order.tolist() if later[int(local[row])] != 2]:
+        row = min(once)
+        raise MarketDataError(
+            f"{_shown(local[row])} occurs twice in {zone.key}, in the hour that the end of daylight saving time "
+            f"repeats, and the file has it {later[int(local[row])]} times: write the times in UTC or with their offset",
+            row=row + 1,
+        )
+    return utc
+
+
+def may_repeat_an_hour(local: int) -> bool:
+    """Return whether daylight saving time may end at this local time, on either half of the Earth."""
+    time = EPOCH + timedelta(seconds=local)
+    return time.weekday() == 6 and time.month in (3, 4, 9, 10, 11) and time.hour < 4
+
+
+def _offsets(zone: ZoneInfo, quarter: int) -> tuple[int, int]:
+    """Return the offsets from UTC of a local time, read as the first and as the second of its kind."""
+    time = EPOCH + timedelta(seconds=quarter * QUARTER)
+    first, second = (time.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return int(first.total_seconds()), int(second.total_seconds())
+
+
+def _shown(seconds: np.int64) -> str:
+    return str(np.datetime64(int(seconds), "s")).replace("T", " ")

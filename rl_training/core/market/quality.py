@@ -1,0 +1,196 @@
+"""Finds prices that are well-formed but probably wrong. The checks see whole columns and change nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rl_training.core.market.bars import PRICES
+from rl_training.core.market.reading import Suspicion
+
+Columns = Mapping[str, NDArray[Any]]
+Mask = NDArray[np.bool_]
+
+# Bars on each side of a bar that its surroundings consist of.
+AROUND = 12
+# In deviations of the surroundings, estimated from the median absolute deviation of their log returns.
+FAR = 20.0
+# At the ends of a market, where a jump may be the first bar of a new level, only a price this many times another
+# counts.
+FAR_AT_ENDS = 3.0
+# A wick belongs to a bar that traded there for a moment. It is taken for a bad tick only if its price is this many
+# times the others', and its length this many times that of usual bars.
+FAR_WICK = 1.5
+LONG_WICK = 8.0
+# Bars on each side that show whether a new level lasts.
+LASTING = 5
+# A jump of at least this factor is a split whatever its ratio.
+LARGE_SPLIT = 5.0
+SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0)
+NEAR_RATIO = 0.015
+FEWEST_EQUAL_STEPS = 4
+SHORTEST_STALE = 10
+EXAMPLES = 20
+
+
+def find_suspicions(columns: Columns) -> dict[str, Suspicion]:
+    """Return the suspicions about bars in time order, by kind."""
+    close = columns["close"]
+    if len(close) < 3:
+        return {}
+    ticks = bad_ticks(columns)
+    found = {
+        "split": _described(columns, splits(columns, ticks), lambda bar: _jump(close, bar)),
+        "bad_tick": _described(columns, np.flatnonzero(ticks), lambda bar: _tick(columns, bar)),
+        "changed_spacing": _described(columns, changed_spacing(columns["timestamp"]), lambda bar: _step(columns, bar)),
+        "stale": _described(columns, stale(columns), lambda bar: f"from here on {close[bar]:.10g}"),
+        "volume_zero": _described(columns, zero_volumes(columns), lambda bar: f"close {close[bar]:.10g}"),
+    }
+    return {kind: suspicion for kind, suspicion in found.items() if suspicion.count}
+
+
+def bad_ticks(columns: Columns) -> Mask:
+    """Return which bars have a price far from their neighbours', [T].
+
+    Deviations come from the median absolute deviation of log returns, of the whole market and of the bar's
+    surroundings, whichever is larger. A close is far if the price jumps there and jumps back at the next bar.
+    """
+    with np.errstate(all="ignore"):
+        close = np.log(columns["close"])
+        returns = np.diff(close)
+        deviation = _deviation(returns)
+        ticks = np.zeros(len(close), np.bool_)
+        out, back = returns[:-1], returns[1:]
+        small = np.minimum(np.abs(out), np.abs(back))
+        candidates = (out * back < 0) & (small > FAR * deviation) & (np.abs(out + back) < small / 2)
+        for bar in np.flatnonzero(candidates) + 1:
+            ticks[bar] = small[bar - 1] > FAR * _deviation_around(returns, int(bar), deviation)
+        limit = max(FAR * deviation, np.log(FAR_AT_ENDS))
+        ticks[0] |= min(abs(close[0] - close[1]), abs(close[0] - np.median(close[1 : 1 + LASTING]))) > limit
+        ticks[-1] |= min(abs(close[-1] - close[-2]), abs(close[-1] - np.median(close[-1 - LASTING : -1]))) > limit
+        middle = _median_of_three(close)
+        usual = float(np.median(np.log(columns["high"] / columns["low"])))
+        least = max(np.log(FAR_WICK), LONG_WICK * usual)
+        for name in ("open", "high", "low"):
+            away = np.abs(np.log(columns[name]) - middle) > max(FAR * deviation, least)
+            for bar in np.flatnonzero(away):
+                around = close[max(bar - 1, 0) : bar + 2]
+                price = np.log(columns[name][bar])
+                distance = min(abs(price - around.min()), abs(price - around.max()))
+                inside = around.min() <= price <= around.max()
+                local = _deviation_around(returns, int(bar), deviation)
+                ticks[bar] |= not inside and distance > max(FAR * local, least)
+    return ticks
+
+
+def splits(columns: Columns, ticks: Mask) -> NDArray[np.int64]:
+    """Return the bars that begin a lasting new level, as an unadjusted split does.
+
+    The level changes by a factor of 5 or more, or nearly by that of a common split, between one close and the next
+    open.
+    """
+    close, opened = columns["close"], columns["open"]
+    good = np.flatnonzero(~ticks)
+    if len(good) < 3:
+        return np.empty(0, np.int64)
+    with np.errstate(all="ignore"):
+        log = np.log(close[good])
+        jumps = np.diff(log)
+        deviation = _deviation(jumps)
+        overnight = np.log(opened[good][1:]) - log[:-1]
+        size = np.abs(jumps)
+        candidates = np.flatnonzero(size > max(FAR * deviation / 2, np.log(1.4)))
+    found = []
+    for place in candidates:
+        before = np.median(log[max(place + 1 - LASTING, 0) : place + 1])
+        after = np.median(log[place + 1 : place + 1 + LASTING])
+        if abs((after - before) - jumps[place]) > max(0.3 * size[place], 3 * deviation):
+            continue
+        if size[place] >= np.log(LARGE_SPLIT) or _is_ratio(abs(overnight[place])):
+            found.append(good[place + 1])
+    return np.array(found, np.int64)
+
+
+def changed_spacing(time: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """Return the bars that begin a stretch of at least four equal steps other than the most common step."""
+    steps = np.diff(time.astype(np.int64))
+    values, counts = np.unique(steps, return_counts=True)
+    most_common = values[counts.argmax()]
+    begins, lengths = _runs(steps[1:] == steps[:-1])
+    # n equal pairs of neighbours are n + 1 equal steps.
+    far = lengths + 1 >= FEWEST_EQUAL_STEPS
+    begins = begins[far]
+    changed: NDArray[np.int64] = begins[steps[begins] != most_common]
+    return changed
+
+
+def stale(columns: Columns) -> NDArray[np.int64]:
+    """Return the bars that begin a long stretch of one close.
+
+    Coarse prices repeat often, so a stretch is long if chance would rarely make one of its length in so many bars.
+    """
+    close = columns["close"]
+    same = close[1:] == close[:-1]
+    share = float(same.mean())
+    usual = np.log(1e-3 / len(close)) / np.log(share) if 0 < share < 1 else 0.0
+    begins, lengths = _runs(same)
+    return begins[lengths + 1 >= max(SHORTEST_STALE, usual)]
+
+
+def zero_volumes(columns: Columns) -> NDArray[np.int64]:
+    """Return the bars that moved without volume; none if the market has no volume at all."""
+    volume = columns["volume"]
+    if not (volume > 0).any():
+        return np.empty(0, np.int64)
+    moved = (columns["high"] > columns["low"]) | (columns["open"] != columns["close"])
+    return np.flatnonzero((volume == 0) & moved)
+
+
+def _deviation(returns: NDArray[np.float64]) -> float:
+    """Return the standard deviation that the median absolute deviation from 0 shows; of the returns that are not 0."""
+    moving = returns[(returns != 0) & np.isfinite(returns)]
+    return 1.4826 * float(np.median(np.abs(moving))) if len(moving) else 0.0
+
+
+def _deviation_around(returns: NDArray[np.float64], bar: int, deviation: float) -> float:
+    """Return the deviation of the returns around a bar, without those into and out of it, or that of all if larger."""
+    around = np.concatenate((returns[max(bar - 1 - AROUND, 0) : max(bar - 1, 0)], returns[bar + 1 : bar + 1 + AROUND]))
+    return max(deviation, _deviation(around))
+
+
+def _median_of_three(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    before, after = np.concatenate((values[1:2], values[:-1])), np.concatenate((values[1:], values[-2:-1]))
+    return np.maximum(np.minimum(before, after), np.minimum(np.maximum(before, after), values))
+
+
+def _is_ratio(jump: float) -> bool:
+    return any(abs(jump - np.log(ratio)) < NEAR_RATIO for ratio in SPLIT_RATIOS)
+
+
+def _runs(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where runs of True begin, and their lengths."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False])).astype(np.int8)))
+    return edges[::2], edges[1::2] - edges[::2]
+
+
+def _described(columns: Columns, bars: NDArray[np.int64], describe: Any) -> Suspicion:
+    times = columns["timestamp"][bars[:EXAMPLES]].astype(str).tolist()
+    shown = tuple(f"{time}: {describe(int(bar))}" for time, bar in zip(times, bars, strict=False))
+    return Suspicion(len(bars), shown, tuple(times))
+
+
+def _jump(close: NDArray[np.float64], bar: int) -> str:
+    return f"close {close[bar - 1]:.10g}, then {close[bar]:.10g}"
+
+
+def _tick(columns: Columns, bar: int) -> str:
+    around = [columns["close"][near] for near in (bar - 1, bar + 1) if 0 <= near < len(columns["close"])]
+    level = np.log(np.mean(around))
+    name = max(PRICES, key=lambda price: abs(np.log(columns[price][bar]) - level))
+    return f"{name} {columns[name][bar]:.10g} between closes of {' and '.join(f'{close:.10g}' for close in around)}"
+
+
+def _step(columns: Columns, bar: int) -> str:
+    seconds = int(columns["timestamp"][bar + 1].astype(np.int64) - columns["timestamp"][bar].astype(np.int64))
+    return f"from here on {seconds:,} s between bars"

@@ -1,0 +1,43 @@
+"""Types of the settings of a market about how its file is read."""
+
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from rl_training.core.market_layouts import FORMATS
+
+Role = Literal["timestamp", "time", "open", "high", "low", "close", "volume", "adjusted_close", "symbol"]
+
+
+def _known_format(name: str) -> str:
+    if name not in FORMATS:
+        raise PydanticCustomError("format", "must be one of {names}", {"names": ", ".join(FORMATS)})
+    return name
+
+
+def _known_zone(name: str) -> str:
+    try:
+        if name:
+            ZoneInfo(name)
+    # A name may lead to no file, to a folder or out of the folder of zones.
+    except (KeyError, ValueError, OSError):
+        raise PydanticCustomError(
+            "zone", "must be the name of a time zone in the IANA database, such as America/New_York or Etc/GMT+5"
+        ) from None
+    return name
+
+
+def _as_name(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_choice(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+FormatName = Annotated[str, AfterValidator(_known_format)]
+ColumnNames = dict[Role, Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(_as_name)]]
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
+DayFirst = Annotated[Literal["auto", "yes", "no"], BeforeValidator(_as_choice)]
