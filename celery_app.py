@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A celery_app worker -Q training`, the same with `-Q alerts`, and `... beat`."""
+"""The Celery application: `celery -A celery_app worker -Q training`, `-Q alerts` or `-Q decisions`, and `... beat`."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 
 app = Celery("quantum_trader")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["rl_training", "rl_training.alerts"])
+app.autodiscover_tasks(["rl_training", "rl_training.alerts", "rl_training.decisions.process"])
 
 
 @setup_logging.connect

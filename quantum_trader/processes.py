@@ -27,6 +27,11 @@ COMMANDS = {
         *("celery", "--quiet", "-A", "celery_app", "worker", "-Q", "alerts", "--hostname", "alerts@%h"),
         *("--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle"),
     ),
+    # Decides on new bars, in threads that may wait for an exchange. It never imports torch.
+    "decide": (
+        *("celery", "--quiet", "-A", "celery_app", "worker", "-Q", "decisions", "--hostname", "decide@%h"),
+        *("--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"),
+    ),
     "flower": ("celery", "--quiet", "-A", "celery_app", "flower"),
 }
 
@@ -48,7 +53,7 @@ def private_redis(socket: Path, folder: Path) -> Service:
 
 
 def services(web: tuple[str, int], flower: tuple[str, int], flower_logins: list[str]) -> list[Service]:
-    """Return web, worker, beat, alerts and Flower.
+    """Return web, worker, beat, alerts, decide and Flower.
 
     `web` and `flower` are the host and port to listen on; each of `flower_logins` is `user:password`.
     """
@@ -60,5 +65,5 @@ def services(web: tuple[str, int], flower: tuple[str, int], flower_logins: list[
             "FLOWER_BASIC_AUTH": ",".join(flower_logins),
         },
     }
-    names = ("web", "worker", "beat", "alerts", "flower")
+    names = ("web", "worker", "beat", "alerts", "decide", "flower")
     return [Service(name, COMMANDS[name], own_environment.get(name, {})) for name in names]

@@ -263,6 +263,7 @@ SILENT_AFTER_SECONDS = {
     "beat": values.seconds("BEAT_SILENT_AFTER_SECONDS", 15),
     "worker": values.seconds("WORKER_SILENT_AFTER_SECONDS", 60),
     "alerts": values.seconds("ALERTS_SILENT_AFTER_SECONDS", 60),
+    "decide": values.seconds("DECIDE_SILENT_AFTER_SECONDS", 60),
 }
 # `up` restarts a service without a heartbeat for so long. A worker writes none while it waits for Redis, and a restart
 # ends its running training.
@@ -270,6 +271,7 @@ HUNG_AFTER_SECONDS = {
     "beat": values.seconds("BEAT_HUNG_AFTER_SECONDS", 60),
     "worker": values.seconds("WORKER_HUNG_AFTER_SECONDS", 120),
     "alerts": values.seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
+    "decide": values.seconds("DECIDE_HUNG_AFTER_SECONDS", 120),
 }
 
 # The bearer token of Prometheus. While it is empty, no bearer token is accepted.

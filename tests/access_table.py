@@ -132,6 +132,14 @@ TABLE: dict[str, Row] = {
         body={"action": "promote", "version": 2, "reason": "It is better."},
     ),
     "api/v1/policies/<str:name>/live": api("/api/v1/policies/rl_v3/live", GET="401 200 200 200"),
+    "api/v1/policies/<str:name>/decision": api("/api/v1/policies/rl_v3/decision", GET="401 409 409 409"),
+    "api/v1/policies/<str:name>/decisions/": api("/api/v1/policies/rl_v3/decisions/", GET="401 200 200 200"),
+    "api/v1/policies/<str:name>/decide/": api(
+        "/api/v1/policies/rl_v3/decide/",
+        body={"position": 0.0, "unrealised_log_return": 0.0, "drawdown": 0.0},
+        POST="401 409 409 409",
+    ),
+    "api/v1/policies/<str:name>/accounts/": api("/api/v1/policies/rl_v3/accounts/", GET="401 200 200 200"),
     "api/v1/proposals/": api(
         "/api/v1/proposals/",
         GET="401 200 200 200",

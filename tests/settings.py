@@ -17,6 +17,7 @@ os.environ |= {
     **dict.fromkeys(["FLOWER_URL", "CSRF_TRUSTED_ORIGINS"], ""),
     **dict.fromkeys(["WORKER_CONCURRENCY", "TRAINING_THREADS", "EVENT_RETENTION_DAYS", "BARS_RETENTION_DAYS"], ""),
     **dict.fromkeys(["VERSIONS_KEPT", "VERSIONS_KEPT_DAILY_DAYS"], ""),
+    "MAX_BAR_AGE": "",
     "HTTPS": "0",
     "PROMOTION_NEEDS_TWO": "0",
     "WEB_HOST": "127.0.0.1",

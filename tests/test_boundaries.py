@@ -199,8 +199,12 @@ def packages_loaded_by(code: str) -> set[str]:
         ("import celery_app, rl_training.schedule.scheduler", {"torch", "apprise"}),
         ("import celery_app, rl_training.tasks", {"torch", "apprise"}),
         ("import celery_app, rl_training.alerts.tasks", {"torch"}),
+        (
+            "import celery_app, rl_training.decisions.process.tasks, rl_training.decisions.process.loop",
+            {"torch", "apprise", "ccxt"},
+        ),
     ],
-    ids=["web", "beat", "parent of the worker's pool", "alerts"],
+    ids=["web", "beat", "parent of the worker's pool", "alerts", "decide"],
 )
 def test_process_loads_torch_and_apprise_only_where_they_are_needed(code, forbidden):
     assert not packages_loaded_by(SET_UP + code) & forbidden

@@ -153,7 +153,7 @@ def redis_metrics() -> Iterator[Metric]:
     if ages["beat"]:
         yield gauge("beat_tick_age_seconds", "Time since the last tick of any beat.", min(ages["beat"].values()))
     length = family("queue_length", "Messages that wait in a Celery queue.", "queue")
-    for queue in (settings.TRAINING_QUEUE, settings.ALERTS_QUEUE):
+    for queue in (settings.TRAINING_QUEUE, settings.ALERTS_QUEUE, settings.DECISIONS_QUEUE):
         length.add_metric([queue], heartbeats.client().llen(queue))
     yield length
 

@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 # Longer than the timeout of a Redis heartbeat, shorter than the usual timeout of monitors.
 ANSWER_WITHIN_SECONDS = 3.0
+# The processes without which runs are scheduled, trained and shown.
+APART = {"alerts", "decide"}
 
 
 class Inquiry(Generic[T]):
@@ -98,8 +100,8 @@ REDIS = Inquiry("redis", last_heartbeats)
 def state() -> dict[str, Any]:
     """Return the content of `/readyz`.
 
-    Backlogs are reported but do not affect readiness: they are work for the workers, not a fault. The alerts process
-    does not affect it either, because training continues without alerts.
+    Backlogs are reported but do not affect readiness: they are work for the workers, not a fault. The processes APART
+    do not affect it either, because training continues without them.
     """
     deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
     pending, pending_redis = DATABASE.begin(), REDIS.begin()
@@ -109,7 +111,7 @@ def state() -> dict[str, Any]:
         "redis": {"state": "away" if ages is None else "ok"},
         **{kind: process_state(kind, ages) for kind in SILENT_AFTER_SECONDS},
     }
-    ready = all(check["state"] == "ok" for name, check in checks.items() if name != "alerts")
+    ready = all(check["state"] == "ok" for name, check in checks.items() if name not in APART)
     return {"ready": ready, **checks, **(waiting or {"oldest_queued_seconds": None, "outbox_lag": None})}
 
 

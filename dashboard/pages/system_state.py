@@ -32,7 +32,14 @@ UNPUBLISHED_TOO_LONG_SECONDS = 60.0
 # A longer list of policies or alerts is cut off after this many.
 NAMED = 5
 
-LABELS = {"beat": "Beat", "worker": "Workers", "redis": "Redis", "database": "Database", "alerts": "Alerts"}
+LABELS = {
+    "beat": "Beat",
+    "worker": "Workers",
+    "redis": "Redis",
+    "database": "Database",
+    "alerts": "Alerts",
+    "decide": "Decisions",
+}
 # No run can train without these parts.
 NEEDED = ("database", "redis", "beat", "worker")
 DETAILS = {"ok": "answers", "away": "does not answer", "silent": "no heartbeat", "unknown": "unknown"}
@@ -45,6 +52,10 @@ LOST = {
     "alerts": (
         "The alerts process is silent: no alert opens, and no message is sent.",
         "The process may have ended; see its log.",
+    ),
+    "decide": (
+        "The deciding process is silent: no policy decides on new bars.",
+        "Start it: celery -A celery_app worker -Q decisions --pool threads",
     ),
 }
 

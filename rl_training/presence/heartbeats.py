@@ -1,9 +1,9 @@
 """Heartbeats of processes: when each beat, worker and alerts process last completed a round of its loop.
 
-Beat writes a heartbeat at each tick, a worker from the loop of its parent process, and the alerts process with each
-round. So a worker whose processes are all busy training has heartbeats too. Redis keeps them, dated by its own clock,
-because a worker's parent process depends on Redis anyway, while it does not need the database. A Redis that was emptied
-has the heartbeats again within seconds.
+Beat writes a heartbeat at each tick, a worker from the loop of its parent process, and the processes `alerts` and
+`decide` with each round of theirs. So a worker whose processes are all busy training has heartbeats too. Redis keeps
+them, dated by its own clock, because a worker's parent process depends on Redis anyway, while it does not need the
+database. A Redis that was emptied has the heartbeats again within seconds.
 """
 
 import json
@@ -20,7 +20,7 @@ from quantum_trader.redis_clients import redis_client
 
 log = structlog.get_logger(__name__)
 
-Kind = Literal["beat", "worker", "alerts"]
+Kind = Literal["beat", "worker", "alerts", "decide"]
 
 SILENT_AFTER_SECONDS: dict[Kind, float] = {kind: settings.SILENT_AFTER_SECONDS[kind] for kind in get_args(Kind)}
 FORGOTTEN_AFTER_SECONDS = 3600

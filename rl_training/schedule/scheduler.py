@@ -12,6 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
+from rl_training.decisions.process import announcing
 from rl_training.models import InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.models.slots import Skipped, SlotReason
 from rl_training.presence import heartbeats
@@ -37,10 +38,11 @@ def owners_return_within() -> float:
 
 
 class PolicyStoreScheduler(Scheduler):
-    """Enqueues runs of due policies, and completes what other processes left unfinished.
+    """Enqueues runs of due policies, announces due bars, and completes what other processes left unfinished.
 
-    A tick makes one indexed query when no policy is due or edited. Any number of beats may run: each claims a slot
-    while it holds the lock of the policy's row. A database error is logged and ends the tick; the next one tries again.
+    A tick makes two indexed queries when no policy is due or edited and no bar is due. Any number of beats may run:
+    each claims a slot while it holds the lock of the policy's row. A database error is logged and ends the tick; the
+    next one tries again.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -56,12 +58,13 @@ class PolicyStoreScheduler(Scheduler):
         """Do nothing: every tick reads the rows."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Enqueue what is due and, every BEAT_HOUSEKEEPING_SECONDS, do the housekeeping; return the seconds to wait."""
+        """Enqueue and announce what is due, do the housekeeping now and then, and return the seconds to wait."""
         started = time.monotonic()
         redis_answers = True
         try:
             with task_messages.until_one_fails():
                 self.run_due(timezone.now())
+                announcing.announce_due(timezone.now())
                 if started >= self._housekeeping_at:
                     try:
                         self.do_housekeeping(timezone.now())

@@ -10,8 +10,8 @@ import numpy as np
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import COLUMNS, MarketData
 from rl_training.core.market_config import MarketConfig
+from rl_training.decisions.process.rounds import Rounds
 from rl_training.decisions.replay import replay
-from rl_training.decisions.rounds import Rounds
 from rl_training.models import Arm, Decision, FollowedMarket, PolicyStore
 from tests.trading_cases import random_market
 
@@ -91,3 +91,11 @@ def assert_replays(policy: PolicyStore) -> None:
     for arm in Arm.objects.filter(policy=policy):
         found = replay(arm)
         assert (found.difference, found.decisions) == ("", arm.decisions.count())
+
+
+def closing(last: datetime, market: MarketData = BARS) -> MarketData:
+    """Return the market moved in time, so that the last bar of the history closes at `last`."""
+    opened = np.datetime64(int(last.timestamp()) - 3600, "s")
+    return MarketData(
+        market.timestamp + (opened - market.timestamp[HISTORY - 1]), *(getattr(market, name) for name in COLUMNS[1:])
+    )

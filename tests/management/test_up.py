@@ -143,7 +143,7 @@ def test_flower_lists_the_queues_of_all_workers(up):
     def queues() -> set[str]:
         return set(re.findall('<tr id="([a-z]+)">', health.get(url, login)[1]))
 
-    wait_for(lambda: queues() == {"training", "alerts"}, "both queues", 10)
+    wait_for(lambda: queues() == {"training", "alerts", "decisions"}, "all queues", 10)
 
 
 def test_deep_state_directory_gets_private_socket_elsewhere(up, state):

@@ -22,7 +22,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch, settings) -> Iterator[Supervisor
     monkeypatch.setattr(supervision, "GRACE_SECONDS", 1.0)
     monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(watchdog, "CHECK_EVERY_SECONDS", 0.05)
-    settings.HUNG_AFTER_SECONDS = {"beat": 0.5, "worker": 1000.0, "alerts": 1000.0}
+    settings.HUNG_AFTER_SECONDS = {"beat": 0.5, "worker": 1000.0, "alerts": 1000.0, "decide": 1000.0}
     with Signals() as signals, Supervisor(os.environ, signals) as supervisor:
         hung = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
         supervisor.start(*(Service(name, (sys.executable, "-c", hung)) for name in ("beat", "worker")))

@@ -151,7 +151,7 @@ def production(
         supervisor.start(replace(redis, command=(*redis.command, "--dir", str(folder))))
         run_once(*command(COMPOSE["migrate"]["command"], here))
         run_once("python", "manage.py", "policystore", "set", "rl_v3.training.enabled", "false")
-        for name in ("web", "worker", "beat", "alerts", "flower"):
+        for name in ("web", "worker", "beat", "alerts", "decide", "flower"):
             stack.enter_context(running(service(name), folder, start))
         yield here
 
@@ -161,6 +161,6 @@ def test_service_passes_its_own_health_check(name, production, python):
     wait_for(lambda: healthy(COMPOSE[name], production, python), f"{name} to be healthy", 60)
 
 
-@pytest.mark.parametrize("name", ["redis", "web", "worker", "beat", "alerts", "flower"])
+@pytest.mark.parametrize("name", ["redis", "web", "worker", "beat", "alerts", "decide", "flower"])
 def test_health_check_fails_without_its_service(name, here, python):
     assert not healthy(COMPOSE[name], here | ports(), python)

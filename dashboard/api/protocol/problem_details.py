@@ -15,6 +15,9 @@ from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
+from quantum_trader.timestamps import utc_text
+from rl_training.decisions.answers import NoDecisionError
+
 CONTENT_TYPE = "application/problem+json"
 # The type of RFC 9457 for problems that the HTTP status describes completely.
 ABOUT_BLANK = "about:blank"
@@ -92,6 +95,19 @@ class AlreadyProposed(Conflict):
 
 class ProposalIsDecided(Conflict):
     type = f"{URN}proposal-is-decided"
+
+
+class NoDecision(Conflict):
+    """There is no decision that may be used now. The type is the reason."""
+
+    def __init__(self, error: NoDecisionError) -> None:
+        closed_at = utc_text(error.bar_closed_at) if error.bar_closed_at else None
+        super().__init__(str(error), bar_closed_at=closed_at)
+        self.type = f"{URN}{error.reason}"
+
+
+class WeightsUnreadable(Conflict):
+    type = f"{URN}weights-unreadable"
 
 
 class InvalidSettings(Conflict):

@@ -49,7 +49,7 @@ class Stopped(Exception):
 class Command(BaseCommand):
     help = (
         "Run the whole system in the foreground until Ctrl-C: Redis (a private one unless REDIS_URL names one), "
-        "migrations, web, worker, beat, alerts and Flower."
+        "migrations, web, worker, beat, alerts, decide and Flower."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -70,3 +70,8 @@ class MarketBar(models.Model):
 
     def __str__(self) -> str:
         return f"{self.market} {self.opened_at:%Y-%m-%d %H:%M:%S}, revision {self.revision}"
+
+    def is_revised(self) -> bool:
+        """Return whether this bar or one before it has changed since this one came."""
+        later = MarketBar.objects.filter(market=self.market_id, pk__gt=self.pk, revision__gt=0)
+        return later.filter(opened_at__lte=self.opened_at).exists()

@@ -16,7 +16,7 @@ from rl_training.core.market.exchange import SETTLING_SECONDS
 from rl_training.core.market.exchange_series import Series, SeriesPages
 from rl_training.core.market_config import MarketConfig
 from rl_training.decisions import bars
-from rl_training.models import FollowedMarket, MarketBar
+from rl_training.models import FollowedMarket
 
 log = structlog.get_logger(__name__)
 
@@ -116,9 +116,3 @@ def _due_at(market: FollowedMarket, now: datetime) -> datetime:
         return now + late
     settling = timedelta(seconds=0 if is_file else SETTLING_SECONDS)
     return max(market.newest_at + 2 * market.bar_length + settling, now + late)
-
-
-def revised_since(bar: MarketBar) -> bool:
-    """Return whether a bar up to this one has changed since this one came."""
-    later = MarketBar.objects.filter(market=bar.market_id, pk__gt=bar.pk, revision__gt=0)
-    return later.filter(opened_at__lte=bar.opened_at).exists()

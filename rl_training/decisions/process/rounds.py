@@ -1,6 +1,8 @@
 """The work of the process `decide`: one round for a market reads its source and decides on what is new."""
 
+import math
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +13,13 @@ import structlog
 from django.db import IntegrityError
 
 from rl_training.decisions import arms, deciding
-from rl_training.decisions.reading import Reader
+from rl_training.decisions.process.reading import Reader
 from rl_training.models import FollowedMarket
 
 log = structlog.get_logger(__name__)
+
+# An arm that could not decide, for example because a file cannot be read, tries again after so long.
+RETRY_SECONDS = 10.0
 
 
 class Rounds:
@@ -25,6 +30,8 @@ class Rounds:
         self._roster = arms.Roster()
         self._busy: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._settling = threading.Lock()
+        # By market: when an unfinished round is tried again, by the monotonic clock.
+        self._retry_at: dict[int, float] = {}
 
     def settle(self, now: datetime) -> bool:
         """Fit the arms to the policies if a policy or what is live for the first time changed; return whether."""
@@ -38,7 +45,12 @@ class Rounds:
                 # Another process opened the same arms at the same time.
                 if not isinstance(error, IntegrityError):
                     raise
+            self._retry_at |= dict.fromkeys(FollowedMarket.objects.values_list("pk", flat=True), 0.0)
             return True
+
+    def is_unfinished(self, pk: int) -> bool:
+        """Return whether a round of the market is to be done although nothing is new at its source."""
+        return time.monotonic() >= self._retry_at.get(pk, math.inf)
 
     def advance(self, pk: int, now: datetime) -> int | None:
         """Read the source of the market with this id and decide on its new bars.
@@ -50,9 +62,17 @@ class Rounds:
                 return None
             market: Any = FollowedMarket.objects.filter(pk=pk).first()
             if market is None or not market.arms.filter(ended_at__isnull=True).exists():
+                self._retry_at.pop(pk, None)
                 return 0
+            # A round that an error ends is done again at once, one in which an arm cannot decide after a while.
+            self._retry_at[pk] = 0.0
             self._reader.read(market, now)
-            return deciding.decide(market, now)
+            made = deciding.decide(market, now)
+            if market.arms.filter(ended_at__isnull=True).exclude(error="").exists():
+                self._retry_at[pk] = time.monotonic() + RETRY_SECONDS
+            else:
+                self._retry_at.pop(pk, None)
+            return made
 
     @contextmanager
     def _locked(self, pk: int) -> Iterator[bool]:

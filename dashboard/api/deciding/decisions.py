@@ -1,0 +1,153 @@
+"""The decisions of a policy: the one in force, all of an account, and one for the account of a caller."""
+
+from typing import Any, ClassVar
+
+import pydantic
+from django.db.models import QuerySet
+from django.http import QueryDict
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.deciding.serializers import Accounts, AskedDecision, CurrentDecision, Decision
+from dashboard.api.deploying.changing import find_policy, read
+from dashboard.api.protocol.problem_details import InvalidInput, NoDecision, WeightsUnreadable
+from dashboard.api.protocol.views import ListView, View, policy_pk
+from rl_training.core.base_config import Config
+from rl_training.decisions.accounts import accounts_of
+from rl_training.decisions.answers import NoDecisionError, current
+from rl_training.decisions.payloads import payload
+from rl_training.models import Arm
+from rl_training.models import Decision as DecisionRow
+
+VIEW = "rl_training.view_decision"
+COLUMNS = (
+    *("pk", "decision_id", "policy__name", "arm__kind", "version__number", "weights_sha256", "trained_until"),
+    *("deployment", "bar_opened_at", "bar_closed_at", "decided_at", "valid_until", "target_position"),
+    *("previous_target", "probabilities", "value", "equity", "observation_sha256", "bars_digest", "note"),
+)
+RENAMED = {"policy__name": "policy", "arm__kind": "arm", "version__number": "version"}
+LAST_KEY = 2**63 - 1
+REFUSALS = (
+    "409 with one of these types when there is none: `no-live-version`, `live-version-changed` (the newest decision is "
+    "of another version), `stale-bars` (older than MAX_BAR_AGE), `bars-revised` and `market-not-live`."
+)
+
+
+class AskedAccount(Config):
+    """The account of a caller, as a policy observes it."""
+
+    position: float = pydantic.Field(ge=-20, le=20, description="Units x price / equity; negative when short.")
+    unrealised_log_return: float = pydantic.Field(
+        ge=-100, le=100, description="log(equity / equity just after the last trade)."
+    )
+    drawdown: float = pydantic.Field(ge=0, le=1, description="1 - equity / highest equity so far.")
+
+
+class CurrentDecisionView(View):
+    permissions_of_methods: ClassVar = {"GET": VIEW}
+    problems_of_methods: ClassVar = {"GET": (404, 409)}
+
+    @extend_schema(
+        summary="The decision in force",
+        description=f"What the live version decided on the newest bar, for its paper account. {REFUSALS}",
+        responses=CurrentDecision,
+    )
+    def get(self, request: Request, name: str) -> Response:
+        try:
+            answer = current(find_policy(name), timezone.now())
+        except NoDecisionError as error:
+            raise NoDecision(error) from None
+        content = payload(answer.decision) | {"bar_age_seconds": answer.age.total_seconds()}
+        return Response(CurrentDecision(content).data)
+
+
+class AskView(View):
+    permissions_of_methods: ClassVar = {"POST": VIEW}
+    problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
+
+    @extend_schema(
+        summary="Decide for an account",
+        description="What the live version decides on the newest decided bar for the given account. Nothing is stored. "
+        f"{REFUSALS} `live-version-changed` is not among them: the live version decides.",
+        request=AskedAccount,
+        responses=AskedDecision,
+    )
+    def post(self, request: Request, name: str) -> Response:
+        # numba and scipy, which web needs for this request alone.
+        from rl_training.decisions.asking import Account, decide_for
+        from rl_training.decisions.networks import NetworkError
+
+        policy, body = find_policy(name), read(AskedAccount, request)
+        account = Account(body.position, body.unrealised_log_return, body.drawdown)
+        try:
+            return Response(AskedDecision(decide_for(policy, account, timezone.now())).data)
+        except NoDecisionError as error:
+            raise NoDecision(error) from None
+        except NetworkError as error:
+            raise WeightsUnreadable(f"The live version cannot decide: {error}.") from None
+
+
+class DecisionList(ListView):
+    queryset = DecisionRow.objects.all()
+    serializer_class = Decision
+    orderings = ("-bar_opened_at", "bar_opened_at")
+    permissions_of_methods: ClassVar = {"GET": VIEW}
+    problems_of_methods: ClassVar = {"GET": (404,)}
+
+    def query_parameters(self) -> tuple[str, ...]:
+        return ("account", *super().query_parameters())
+
+    def get_queryset(self) -> QuerySet[Any]:
+        policy = policy_pk(self.kwargs["name"])
+        account = find_account(policy, self.request.query_params)
+        found: QuerySet[Any] = DecisionRow.objects.filter(policy=policy, arm=account).values(*COLUMNS)
+        return found
+
+    @extend_schema(
+        summary="Decisions of a policy",
+        description="Those of one account, newest first; `accounts/` lists the accounts.",
+        parameters=[
+            OpenApiParameter(
+                "account", int, description="The number of an account; the live version's open one when not given."
+            )
+        ],
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    def get_serializer(self, rows: Any, **options: Any) -> Any:
+        return super().get_serializer([{RENAMED.get(key, key): row[key] for key in row} for row in rows], **options)
+
+
+class AccountList(View):
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_arm"}
+    problems_of_methods: ClassVar = {"GET": (404,)}
+
+    @extend_schema(
+        summary="Paper accounts of a policy",
+        description="Open accounts first. An account ends when the policy's market or trading costs change.",
+        responses=Accounts,
+    )
+    def get(self, request: Request, name: str) -> Response:
+        found = accounts_of(find_policy(name))
+        return Response(Accounts({"results": [account.as_dict() for account in found]}).data)
+
+
+def find_account(policy: int, query: QueryDict) -> int:
+    """Return the id of the account that the query names; 0, which no account has, if the policy has none.
+
+    Raises `InvalidInput` and `NotFound`.
+    """
+    text = query.get("account")
+    arms = Arm.objects.filter(policy=policy)
+    if text is None:
+        open_arm = arms.filter(kind=Arm.Kind.LIVE).order_by("ended_at", "-pk").values_list("pk", "ended_at")
+        return next((pk for pk, ended in open_arm if ended is None), max((pk for pk, _ in open_arm), default=0))
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= LAST_KEY):
+        raise InvalidInput({"account": "The number of an account; accounts/ lists them."})
+    if not arms.filter(pk=int(text)).exists():
+        raise NotFound(f"This policy has no account {text}.")
+    return int(text)

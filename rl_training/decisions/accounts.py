@@ -1,0 +1,54 @@
+"""The paper accounts of a policy: what each arm has made of its money so far."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from quantum_trader.timestamps import utc_text
+from rl_training.models import Arm, Decision, PolicyStore
+
+
+@dataclass(frozen=True)
+class PaperAccount:
+    """An arm, and its newest decision; None before the first one."""
+
+    arm: Arm
+    newest: Decision | None
+
+    @property
+    def total_return(self) -> float | None:
+        """The return since the account was opened, at the close of its newest bar."""
+        return self.newest.equity - 1.0 if self.newest else None
+
+    @property
+    def drawdown(self) -> float | None:
+        return 1.0 - self.newest.equity / self.newest.peak if self.newest else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the account as JSON values."""
+        arm, newest = self.arm, self.newest
+        return {
+            "account": arm.pk,
+            "arm": arm.kind,
+            "market": arm.market.label,
+            "opened_at": utc_text(arm.opened_at),
+            "opening": arm.opening,
+            "ended_at": utc_text(arm.ended_at) if arm.ended_at else None,
+            "ending": arm.ending,
+            "error": arm.error,
+            "bar_closed_at": utc_text(newest.bar_closed_at) if newest else None,
+            "equity": newest.equity if newest else None,
+            "total_return": self.total_return,
+            "drawdown": self.drawdown,
+            "target_position": newest.target_position if newest else None,
+        }
+
+
+def accounts_of(policy: PolicyStore, *, ended: bool = True) -> list[PaperAccount]:
+    """Return the accounts of a policy, those that are open first, the live version's before its references'."""
+    arms = Arm.objects.filter(policy=policy).select_related("market", "policy")
+    found = list(arms if ended else arms.filter(ended_at__isnull=True))
+    newest = Decision.objects.select_related("version").defer("version__evaluation")
+    decisions = newest.newest_of([arm.pk for arm in found])
+    kinds = list(Arm.Kind)
+    found.sort(key=lambda arm: (arm.ended_at is not None, -arm.opened_at.timestamp(), kinds.index(Arm.Kind(arm.kind))))
+    return [PaperAccount(arm, decisions.get(arm.pk)) for arm in found]

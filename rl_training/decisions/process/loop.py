@@ -1,0 +1,115 @@
+"""The loop of the process `decide` (`celery_app worker -Q decisions`), which never imports torch.
+
+The loop looks at files several times a second, because nothing announces their growth, and fits the arms to the
+policies. Beat announces the due bars of exchanges, which other threads of the process fetch; the loop makes up for lost
+announcements. All state is in the database, so any number of such processes may run, and each may be killed at any
+time: another one, or the next one, finds which bars have no decision.
+"""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
+
+from rl_training.core.deciding.warm_up import warm_up
+from rl_training.decisions.process.rounds import Rounds
+from rl_training.models import FollowedMarket
+from rl_training.presence import heartbeats
+
+log = structlog.get_logger(__name__)
+
+EVERY_SECONDS = 0.2
+# Short enough for a changed policy or deployment to be noticed while a user waits.
+SETTLE_EVERY_SECONDS = 1.0
+HEARTBEAT_EVERY_SECONDS = 2.0
+# The announcement of a market that is due for so long was lost, or beat or Redis is away.
+ANNOUNCED_WITHIN = timedelta(seconds=10)
+EXCHANGES_AT_ONCE = 4
+
+Signature = tuple[int, int] | None
+
+
+class DecidingLoop(threading.Thread):
+    """Reads growing files and decides on their new bars until the process ends."""
+
+    def __init__(self, rounds: Rounds | None = None) -> None:
+        super().__init__(name="decide", daemon=True)
+        self.rounds = rounds or Rounds()
+        self._stopped = threading.Event()
+        self._signatures: dict[int, Signature] = {}
+        self._settled_at = self._heartbeat_at = 0.0
+        self._exchanges = ThreadPoolExecutor(EXCHANGES_AT_ONCE, "exchange")
+
+    def run(self) -> None:
+        log.info("Preparing to decide: the first time on a machine, this compiles for some seconds")
+        warm_up()
+        log.info("Ready to decide")
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            self.once(timezone.now())
+            if started - self._heartbeat_at >= HEARTBEAT_EVERY_SECONDS:
+                heartbeats.record("decide")
+                self._heartbeat_at = started
+            self._stopped.wait(max(0.0, EVERY_SECONDS - (time.monotonic() - started)))
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._exchanges.shutdown(wait=False, cancel_futures=True)
+
+    def once(self, now: datetime) -> None:
+        """Fit the arms to the policies, and advance each market that has something new. Database errors are logged."""
+        try:
+            if time.monotonic() - self._settled_at >= SETTLE_EVERY_SECONDS:
+                self.rounds.settle(now)
+                self._settled_at = time.monotonic()
+            for market in FollowedMarket.objects.all():
+                self._look_at(market, now)
+        except DatabaseError as error:
+            log.error("Decisions wait for the database", error=str(error))
+            self._settled_at = 0.0
+        finally:
+            connection.close()
+
+    def advance(self, pk: int) -> int | None:
+        """Advance a market, from any thread; see `Rounds.advance`. A database error is logged and tried again."""
+        try:
+            return self.rounds.advance(pk, timezone.now())
+        except DatabaseError as error:
+            log.error("Decisions wait for the database", error=str(error))
+            return None
+        finally:
+            connection.close()
+
+    def _look_at(self, market: FollowedMarket, now: datetime) -> None:
+        if market.config.get("source") != "file":
+            if market.due_at <= now - ANNOUNCED_WITHIN or self.rounds.is_unfinished(market.pk):
+                self._exchanges.submit(self.advance, market.pk)
+            return
+        signature = signature_of(settings.MARKET_DATA_ROOT, market.config)
+        changed = self._signatures.get(market.pk, ()) != signature
+        if (changed or market.due_at <= now or self.rounds.is_unfinished(market.pk)) and self.rounds.advance(
+            market.pk, now
+        ) is not None:
+            self._signatures[market.pk] = signature
+
+
+def signature_of(root: Path, config: dict[str, Any]) -> Signature:
+    """Return the size and the time of change of a market's file; None if there is none."""
+    try:
+        state = os.stat(root / str(config.get("path", "")))
+    except (OSError, ValueError):
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+# The one loop of a process; only the process `decide` starts it.
+LOOP = DecidingLoop()

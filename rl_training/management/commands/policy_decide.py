@@ -1,0 +1,42 @@
+import argparse
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from quantum_trader.logs import escape_control_characters
+from rl_training.decisions.answers import NoDecisionError, current
+from rl_training.decisions.asking import Account, decide_for
+from rl_training.decisions.networks import NetworkError
+from rl_training.decisions.payloads import payload
+from rl_training.management.live_versions import find_policy
+
+NO_DECISION = 1
+
+
+class Command(BaseCommand):
+    help = (
+        "Print as JSON what a policy's live version decided on the newest bar, or what it decides for an account. "
+        "Exit status: 0 a decision, 1 none that may be used now (the message says why), 2 wrong usage."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("name", help="the policy")
+        parser.add_argument(
+            "--account",
+            nargs=3,
+            type=float,
+            metavar=("POSITION", "LOG_RETURN", "DRAWDOWN"),
+            help="decide for this account: units x price / equity, unrealised log return, drawdown (0 to 1)",
+        )
+
+    def handle(self, *, name: str, account: list[float] | None, **_: Any) -> None:
+        policy, now = find_policy(name), timezone.now()
+        try:
+            found = decide_for(policy, Account(*account), now) if account else payload(current(policy, now).decision)
+        except NoDecisionError as error:
+            raise CommandError(escape_control_characters(f"{error.reason}: {error}"), returncode=NO_DECISION) from None
+        except NetworkError as error:
+            raise CommandError(escape_control_characters(str(error)), returncode=NO_DECISION) from None
+        self.stdout.write(json.dumps(found))
