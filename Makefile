@@ -1,6 +1,7 @@
-# `make demo`: one scheduled training run on a throw-away state. `make up`: the whole system, until Ctrl-C.
+# `make demo`: one scheduled training run on a throw-away state. `make demo-live`: decisions on bars as they come.
+# `make up`: the whole system, until Ctrl-C.
 .DELETE_ON_ERROR:
-.PHONY: up demo check test lint types compiled quick sqlite postgresql debian-packages screenshots faults lock vendor clean
+.PHONY: up demo demo-live check test lint types compiled quick sqlite postgresql debian-packages screenshots faults lock vendor clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -14,6 +15,10 @@ up: .venv/runtime .env
 
 demo: .venv/runtime .env
 	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py up --once
+
+# Decisions on a market that is played back, on a throw-away state.
+demo-live: .venv/runtime .env
+	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py demo_live
 
 # Each test process computes with one thread. The tests of a file share what they start, so they run in one process.
 check test sqlite postgresql quick compiled faults: export OMP_NUM_THREADS = 1

@@ -152,6 +152,7 @@ class _Account:
             decided_at=self.now,
             valid_until=closed_at + valid_for(self.market),
             deployment=deployment,
+            enabled=self.arm.policy.enabled,
             equity=state.equity,
             cash=state.cash,
             units=state.units,

@@ -36,8 +36,8 @@ def _of_live(decision: Decision, last: Decision | None) -> Iterator[str]:
         yield _live(decision.deployment)
     if decision.version_id is not None and decision.probabilities is None:
         yield "A probability is not finite: flat."
-    if not decision.policy.enabled:
-        yield "The policy is disabled: it is not trained."
+    if decision.enabled != (last is None or last.enabled):
+        yield "The policy is enabled again." if decision.enabled else "The policy is disabled: it is not trained."
 
 
 def _live(deployment: Deployment | None) -> str:

@@ -107,7 +107,14 @@ def test_disabled_policy_decides_on_and_its_rows_say_so(policy, growing, version
     policy.enabled = False
     policy.save_settings("enabled")
     growing.grow(2)
-    assert [row.note for row in decisions(live_arm(policy))[1:]] == ["The policy is disabled: it is not trained."] * 2
+    policy.enabled = True
+    policy.save_settings("enabled")
+    growing.grow()
+    assert [row.note for row in decisions(live_arm(policy))[1:]] == [
+        "The policy is disabled: it is not trained.",
+        "",
+        "The policy is enabled again.",
+    ]
     assert_equals_backtest(policy, growing)
     assert_replays(policy)
 

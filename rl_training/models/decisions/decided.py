@@ -68,6 +68,7 @@ class Decision(models.Model):
     units = models.FloatField()
     entry_equity = models.FloatField(help_text="Equity just after the last trade.")
     peak = models.FloatField(help_text="The highest equity at a close so far.")
+    enabled = models.BooleanField(default=True, help_text="Whether the policy was enabled, that is trained.")
     note = models.TextField(blank=True, help_text="What happened since the decision before, in words.")
 
     objects = DecisionQuerySet.as_manager()
