@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from dashboard.charts.views import ComparisonChart, PolicyChart, RunChart, VersionChart
+from dashboard.charts.views import ComparisonChart, DecisionChart, PolicyChart, RunChart, VersionChart
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
 from dashboard.pages.comparisons import CancelComparison, ComparisonListPage, ComparisonPage, NewComparisonPage
@@ -11,6 +11,7 @@ from dashboard.pages.deploying.decisions import Approve, Reject, Withdraw
 from dashboard.pages.deploying.history import DeploymentsPage
 from dashboard.pages.duplicate import DuplicatePage
 from dashboard.pages.overview import OverviewPage
+from dashboard.pages.policy.decisions import DecisionsPage
 from dashboard.pages.policy.now import PolicyPage
 from dashboard.pages.policy.runs import PolicyRunsPage
 from dashboard.pages.policy.version import VersionPage
@@ -40,6 +41,7 @@ urlpatterns = [
     path("policies/<policy:name>/duplicate/", DuplicatePage.as_view(), name="duplicate"),
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
     path("policies/<policy:name>/runs/", PolicyRunsPage.as_view(), name="policy-runs"),
+    path("policies/<policy:name>/decisions/", DecisionsPage.as_view(), name="policy-decisions"),
     path("policies/<policy:name>/versions/", VersionListPage.as_view(), name="policy-versions"),
     path("policies/<policy:name>/versions/<int:number>/", VersionPage.as_view(), name="version"),
     path("runs/", RunListPage.as_view(), name="runs"),
@@ -53,6 +55,7 @@ urlpatterns = [
     path("alerts/", AlertListPage.as_view(), name="alerts"),
     path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
     path("comparisons/<slug:comparison_id>/charts/<slug:key>.json", ComparisonChart.as_view(), name="comparison-chart"),
+    path("charts/<policy:name>/decisions/<slug:key>.json", DecisionChart.as_view(), name="decision-chart"),
     path("charts/<policy:name>/<slug:key>.json", PolicyChart.as_view(), name="policy-chart"),
     path("charts/<policy:name>/versions/<int:number>/<slug:key>.json", VersionChart.as_view(), name="version-chart"),
 ]

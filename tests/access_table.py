@@ -189,6 +189,7 @@ TABLE: dict[str, Row] = {
     "": page("/", GET="302 200 200 200"),
     "policies/<policy:name>/": page("/policies/rl_v3/", GET="302 200 200 200"),
     "policies/<policy:name>/runs/": page("/policies/rl_v3/runs/", GET="302 200 200 200"),
+    "policies/<policy:name>/decisions/": page("/policies/rl_v3/decisions/", GET="302 200 200 200"),
     "policies/<policy:name>/versions/": page("/policies/rl_v3/versions/", GET="302 200 200 200"),
     "comparisons/": page("/comparisons/", GET="302 200 200 200"),
     "comparisons/new/": page("/comparisons/new/", GET="302 200 200 200", POST="302 403 200 200"),
@@ -204,6 +205,9 @@ TABLE: dict[str, Row] = {
     "runs/<slug:run_id>/": page(f"/runs/{FINISHED}/", GET="302 200 200 200"),
     "runs/<slug:run_id>/charts/<slug:key>.json": page(f"/runs/{QUEUED}/charts/episodes.json", GET="302 200 200 200"),
     "charts/<policy:name>/<slug:key>.json": page("/charts/rl_v3/rewards.json", GET="302 200 200 200"),
+    "charts/<policy:name>/decisions/<slug:key>.json": page(
+        "/charts/rl_v3/decisions/equity.json", GET="302 404 404 404"
+    ),
     "charts/<policy:name>/versions/<int:number>/<slug:key>.json": page(
         "/charts/rl_v3/versions/1/equity.json", GET="302 200 200 200"
     ),

@@ -8,7 +8,7 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
-from dashboard.charts import comparisons, evaluations, results
+from dashboard.charts import comparisons, decisions, evaluations, results
 from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
@@ -67,6 +67,17 @@ class VersionChart(ChartData):
         if key not in found:
             raise Http404(f"There is no chart {key} of version {number} of a policy {name}.")
         return found[key]
+
+
+class DecisionChart(ChartData):
+    permission_required = ("rl_training.view_decision", "rl_training.view_arm")
+
+    def chart(self, name: str = "", key: str = "", **_: Any) -> Chart:
+        policy = PolicyStore.objects.filter(name=name).values_list("pk", flat=True).first()
+        found = decisions.equity(policy) if policy is not None and key == "equity" else None
+        if found is None:
+            raise Http404(f"There is no chart {key} of decisions of a policy {name}.")
+        return found
 
 
 class ComparisonChart(ChartData):

@@ -12,6 +12,7 @@ from dashboard.charts.results import newest_results
 from dashboard.pages import system_state
 from dashboard.pages.active_runs import active_runs, current_stream_id
 from dashboard.pages.policy_states import RECORD, add_states
+from rl_training.decisions.standing import standings
 from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.versions.live import live_of
@@ -86,8 +87,10 @@ class OverviewPage(Page):
         add_states(policies)
         live = live_of([policy.pk for policy in policies])
         results = newest_results([policy.pk for policy in policies], VERSIONS_DRAWN)
+        standing = standings([policy.pk for policy in policies], timezone.now())
         for policy in policies:
             policy.results, policy.live = results.get(policy.pk, []), live.get(policy.pk)
+            policy.standing = standing.get(policy.pk)
         query = self.request.GET.copy()
         query.pop("page", None)
         return {

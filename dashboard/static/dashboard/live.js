@@ -178,7 +178,7 @@
     };
     opened.addEventListener("progress", progressed);
     opened.addEventListener("heartbeats", dateHeartbeats);
-    for (const kind of ["started", "completed", "deployment", "changed", "health"]) opened.addEventListener(kind, changed);
+    for (const kind of ["started", "completed", "deployment", "decision", "changed", "health"]) opened.addEventListener(kind, changed);
     opened.addEventListener("health", () => setTimeout(refreshSoon, CHECK_SHARED_FOR));
   }
 

@@ -16,8 +16,8 @@ from rl_training.core.evaluation.references import rule_targets
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.ppo.compiled_policy import allocate_decisions, mean_value, weigh
 from rl_training.core.trading.accounting import Accounts, open_accounts, trade_bar
-from rl_training.core.trading.features import longest_window
-from rl_training.core.trading.observation import ACCOUNT_OBSERVATIONS, Observer, observe_account
+from rl_training.core.trading.features import ACCOUNT_OBSERVATIONS, longest_window
+from rl_training.core.trading.observation import Observer, observe_account
 
 Observation = npt.NDArray[np.float32]
 

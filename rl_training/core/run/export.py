@@ -14,8 +14,14 @@ from rl_training.core.ppo.compiled_policy import OBSERVATION_CLIP
 from rl_training.core.ppo.ensemble import PREFIX
 from rl_training.core.run.checkpoint import SavedPolicy
 from rl_training.core.sealed import TENSORS_FILE
-from rl_training.core.trading.features import CLIP, FloatArray, feature_names, formula_of, longest_window
-from rl_training.core.trading.observation import ACCOUNT_OBSERVATIONS
+from rl_training.core.trading.features import (
+    ACCOUNT_OBSERVATIONS,
+    CLIP,
+    FloatArray,
+    feature_names,
+    formula_of,
+    longest_window,
+)
 
 EXPORT_FORMAT = 1
 DESCRIPTION_FILE, SCRIPT_FILE, ONNX_FILE = "policy.json", "decide.py", "policy.onnx"

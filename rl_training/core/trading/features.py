@@ -23,6 +23,9 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 
 FloatArray = npt.NDArray[np.float64]
 
+ACCOUNT_OBSERVATIONS = ("position", "unrealised_log_return", "drawdown")
+"""What a policy observes of its account, after the features; see observation.py."""
+
 CLIP = 5.0
 """Standardised features are clipped to plus or minus this value."""
 

@@ -10,9 +10,14 @@ from rl_training.core.compiled import compiled
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.trading.accounting import ENTRY_EQUITY, EQUITY, PEAK, UNITS, Accounts, FloatArray
-from rl_training.core.trading.features import CLIP, FeatureStatistics, feature_names, longest_window, market_features
-
-ACCOUNT_OBSERVATIONS = ("position", "unrealised_log_return", "drawdown")
+from rl_training.core.trading.features import (
+    ACCOUNT_OBSERVATIONS,
+    CLIP,
+    FeatureStatistics,
+    feature_names,
+    longest_window,
+    market_features,
+)
 
 
 def observation_names(config: EnvironmentConfig) -> tuple[str, ...]:
