@@ -127,6 +127,17 @@ def trimmed(column: pa.Array) -> pa.Array:
     return pc.ascii_trim_whitespace(column) if pa.types.is_string(column.type) else column
 
 
+def valid_text(column: pa.Array) -> pa.Array:
+    """Return the column; a text column with a sign for each byte that is not UTF-8, which the CSV reader lets pass."""
+    if not pa.types.is_string(column.type):
+        return column
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return as_text([cell_text(column, number) for number in range(len(column))])
+    return column
+
+
 def is_number(kind: pa.DataType) -> bool:
     """Return whether cells of this type are numbers."""
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

@@ -27,7 +27,7 @@ LONG_WICK = 8.0
 LASTING = 5
 # A jump of at least this factor is a split whatever its ratio.
 LARGE_SPLIT = 5.0
-SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0)
+SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0)
 NEAR_RATIO = 0.015
 FEWEST_EQUAL_STEPS = 4
 SHORTEST_STALE = 10

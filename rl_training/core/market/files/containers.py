@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,11 +57,11 @@ def content_of(file: BufferedReader, size: int) -> Content:
         raise MarketDataError("is empty")
     compression = next((name for name, magic in MAGIC.items() if head.startswith(magic)), "")
     if not compression:
-        return Content(_kind(head), "", lambda: _rewound(file))
+        return Content(_kind(head), "", lambda: io.BufferedReader(_Shared(file), 2**16))
 
     def unpacked() -> BufferedReader:
         with unpacking(compression):
-            stream = OPENERS[compression](_rewound(file))
+            stream = OPENERS[compression](io.BufferedReader(_Shared(file), 2**16))
         limit = min(MAX_UNPACKED, max(ALWAYS_UNPACKED, MAX_RATIO * size))
         return io.BufferedReader(_Bounded(stream, compression, limit), 2**20)
 
@@ -86,7 +87,7 @@ def unpacking(compression: str) -> Iterator[None]:
         raise
     except (
         *(OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError, IndexError),
-        *(zipfile.BadZipFile, lzma.LZMAError, pa.ArrowException),
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, pa.ArrowException),
     ) as error:
         raise MarketDataError(f"cannot be unpacked as {compression}: {error}") from error
 
@@ -94,11 +95,6 @@ def unpacking(compression: str) -> Iterator[None]:
 def _head(file: BufferedReader) -> bytes:
     file.seek(0)
     return file.read(LONGEST_MAGIC)
-
-
-def _rewound(file: BufferedReader) -> BufferedReader:
-    file.seek(0)
-    return file
 
 
 def _kind(head: bytes) -> Literal["text", "parquet", "arrow"]:
@@ -121,6 +117,29 @@ def _open_zip(file: BufferedReader) -> Any:
     if members[0].flag_bits & 1:
         raise MarketDataError("is a zip archive with a password; unpack it")
     return archive.open(members[0])
+
+
+class _Shared(io.RawIOBase):
+    """A file from its start, which stays open when this reader of it is closed, as Arrow does."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        file.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 class _Bounded(io.RawIOBase):

@@ -57,8 +57,8 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
     raw = data.splitlines(keepends=True)
     if not whole:
         raw = raw[:-1]
-    if not raw:
-        raise MarketDataError(f"has a first line of more than {HEAD_BYTES:,} bytes, which is no header of prices")
+    if not raw or (not whole and len(raw) < 2):
+        raise MarketDataError(f"has a line of more than {HEAD_BYTES:,} bytes, which no row of prices is")
     if len(raw) < 3 and data.count(b"\r") > 3:
         raise MarketDataError(
             "has lines that end with a carriage return alone; save it with the line ends of Windows or Unix"

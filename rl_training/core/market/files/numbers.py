@@ -9,14 +9,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import MarketDataError
-from rl_training.core.market.columns import as_mask, as_numpy, as_text, cell_text, is_number, shown, trimmed
+from rl_training.core.market.columns import as_mask, as_numpy, cell_text, is_number, shown, trimmed, valid_text
 
 EMPTY = r"(?i)^(null|nan|nat|n/?a|none|nil|<na>|#n/?a( n/a)?|--?|\?|\\n)?$"
 # Signs around a number that do not change it: currencies, blanks, and the apostrophe of Swiss thousands.
 SIGNS = r"[\s$€£¥₹₿'\x{2019}\x{00a0}\x{202f}\x{2009}]"
 UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
-WITH_POINT = r"^[+-]?(\d*|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?([eE][+-]?\d+)?[KMBTkmbt]?$"
-WITH_COMMA = r"^[+-]?(\d*|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+)?[KMBTkmbt]?$"
+WITH_POINT = r"^[+-]?(\d*|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
+WITH_COMMA = r"^[+-]?(\d*|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
 
 
 def decimal_of(cells: Sequence[str], separator: str) -> str:
@@ -91,7 +91,7 @@ def _of_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_
 
 def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
     # The CSV reader does not check that cells are UTF-8, and the functions for text need it.
-    column = _valid_text(column)
+    column = valid_text(column)
     empty = as_numpy(pc.match_substring_regex(column, EMPTY))
     bare = pc.replace_substring_regex(column, SIGNS, "")
     numbers = as_numpy(pc.match_substring_regex(bare, WITH_COMMA if decimal == "," else WITH_POINT))
@@ -108,11 +108,3 @@ def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArr
     usable = numbers | infinite
     bare = pc.if_else(as_mask(usable), bare, "nan")
     return as_numpy(bare.cast(pa.float64())), empty, ~(usable | empty)
-
-
-def _valid_text(column: pa.Array) -> pa.Array:
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid:
-        return as_text([cell_text(column, number) for number in range(len(column))])
-    return column

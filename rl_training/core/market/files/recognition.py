@@ -112,6 +112,8 @@ def _score(line: Sequence[str]) -> int:
 
 def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tuple[list[str], tuple[str, ...]]:
     found = list(dict.fromkeys(ticker for ticker in tickers[1:] if ticker))
+    if not found:
+        return names, ()
     chosen = choose_symbol(found, symbol)
     kept = [
         name if ticker in (chosen, "") or not number else ""
@@ -122,6 +124,8 @@ def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tup
 
 def choose_symbol(found: Sequence[str], symbol: str) -> str:
     """Return the instrument to read of those that a file has. Raises MarketDataError with their names."""
+    if not found:
+        raise MarketDataError("has a column of instruments, which names none")
     named = f"{', '.join(shown(name) for name in found[:10])}{' ...' if len(found) > 10 else ''}"
     if symbol:
         same = [name for name in found if name.casefold() == symbol.casefold()]

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import PRICES, MarketDataError
-from rl_training.core.market.columns import as_mask, as_numpy, cell_text, trimmed
+from rl_training.core.market.columns import as_mask, as_numpy, cell_text, trimmed, valid_text
 from rl_training.core.market.files.dates import DateParts, settle_day_first
 from rl_training.core.market.files.numbers import refuse_number, to_floats
 from rl_training.core.market.files.recognition import Plan, choose_symbol
@@ -22,6 +22,8 @@ from rl_training.core.market_config import MarketConfig
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
 # Names of instruments that a message lists.
 MOST_SYMBOLS = 1_000
+# With so many, reading ends as soon as they are more than half of the rows.
+MOST_BAD_AT_FIRST = 10_000
 
 Mask = NDArray[np.bool_]
 
@@ -76,6 +78,10 @@ class Collector:
             for name, part in self._collect(batch, total).items():
                 chunks[name].append(part)
             total += count
+            if self._drops["bad_rows"] > max(MOST_BAD_AT_FIRST, total // 2):
+                raise MarketDataError(
+                    f"more than half of its first {total:,} rows are invalid: it is in another layout"
+                )
         if not total:
             raise MarketDataError("has a header and no rows" if self._plan.header else "has no rows")
         if "symbol" in self._plan.roles and not sum(map(len, chunks["number"])):
@@ -123,7 +129,7 @@ class Collector:
         return columns
 
     def _of_symbol(self, column: pa.Array) -> Mask:
-        column = trimmed(column).cast(pa.string()).fill_null("")
+        column = valid_text(trimmed(column)).cast(pa.string()).fill_null("")
         for symbol in pc.unique(column).to_pylist():
             if len(self._symbols) < MOST_SYMBOLS and simple_symbol(symbol) != simple_symbol(self._header_of("symbol")):
                 self._symbols.setdefault(symbol)
@@ -180,7 +186,7 @@ class Collector:
             parts.add(known)
             if not parts.settled and self._config.day_first == "auto":
                 for batch in self._batches():
-                    parts.add(batch["timestamp"])
+                    parts.add(valid_text(trimmed(batch["timestamp"])))
         return settle_day_first(times, self._config.day_first, parts)
 
 
@@ -190,7 +196,8 @@ def simple_symbol(symbol: str) -> str:
 
 
 def _time_column(batch: Batch) -> pa.Array:
-    return join_date_and_time(batch["timestamp"], batch["time"]) if "time" in batch else batch["timestamp"]
+    column = valid_text(trimmed(batch["timestamp"]))
+    return join_date_and_time(column, valid_text(trimmed(batch["time"]))) if "time" in batch else column
 
 
 def _filtered(batch: Batch, number: NDArray[np.int64], kept: Mask) -> tuple[Batch, NDArray[np.int64]]:

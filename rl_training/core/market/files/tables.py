@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from io import BufferedReader
 from typing import Any
 
@@ -12,6 +13,8 @@ import pyarrow.parquet as parquet
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown
+from rl_training.core.market.files.arrow_messages import check_messages
+from rl_training.core.market.files.containers import MAX_UNPACKED
 from rl_training.core.market.files.head import MOST_COLUMNS
 from rl_training.core.market.files.recognition import Plan
 
@@ -24,6 +27,8 @@ BYTES_PER_BLOCK = 4 * 2**20
 RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 # A cell of a number or a timestamp is shorter.
 LONGEST_CELL = 1_000
+# After the magic number and its padding.
+ARROW_BEGIN = 8
 
 Batch = dict[str, pa.Array]
 
@@ -42,10 +47,8 @@ def text_batches(file: BufferedReader, plan: Plan, skipped: list[int] | None) ->
     names = [str(position) for position in range(len(plan.names))]
     wanted = [names[position] for position in plan.roles.values()]
 
-    def skip(row: Any) -> str:
-        if skipped is None:
-            return "error"
-        skipped.append(row.number)
+    def skip(rows: list[int], row: Any) -> str:
+        rows.append(row.number)
         return "skip"
 
     try:
@@ -53,7 +56,9 @@ def text_batches(file: BufferedReader, plan: Plan, skipped: list[int] | None) ->
             pa.PythonFile(file, mode="r"),
             # With several threads, Arrow does not report row numbers.
             read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
-            parse_options=arrow_csv.ParseOptions(delimiter=plan.separator, invalid_row_handler=skip),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=plan.separator, invalid_row_handler=None if skipped is None else partial(skip, skipped)
+            ),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=list(dict.fromkeys(wanted)),
                 column_types=dict.fromkeys(wanted, pa.string()),
@@ -87,7 +92,12 @@ class ParquetTable:
         try:
             # Without pre_buffer, memory holds only the pages in use.
             self._reader = parquet.ParquetFile(file, pre_buffer=False)
-            _check_size(self._reader.metadata.num_rows, self._reader.metadata.num_columns)
+            metadata = self._reader.metadata
+            check_size(metadata.num_rows, metadata.num_columns)
+            if (
+                size := sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+            ) > MAX_UNPACKED:
+                raise MarketDataError(f"unpacks to {size:,} bytes; at most {MAX_UNPACKED:,} are read")
             self.names = tuple(self._reader.schema_arrow.names)
             texts = [field.name for field in self._reader.schema_arrow if _is_text(field.type)]
             if texts:
@@ -108,33 +118,38 @@ class ParquetTable:
 
 
 class ArrowTable:
-    """The columns of an Arrow IPC file, which Feather files are."""
+    """The columns of an Arrow IPC file, such as Feather. After its first bytes, its content is that of a stream."""
 
     def __init__(self, file: BufferedReader) -> None:
-        try:
-            self._reader = pa.ipc.open_file(file)
-            self.names = tuple(self._reader.schema.names)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise MarketDataError(f"cannot be read as Arrow: {error}") from error
-        _check_size(0, len(self.names))
         self._file = file
+        try:
+            self.names = tuple(self._stream().schema.names)
+            check_size(0, len(self.names))
+            check_messages(self._begin(), MAX_BARS)
+        except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
+            if isinstance(error, MarketDataError):
+                raise
+            raise MarketDataError(f"cannot be read as Arrow: {error}") from error
 
     def batches(self, plan: Plan) -> Iterator[Batch]:
         """Yield the columns by role."""
-        options = pa.ipc.IpcReadOptions(included_fields=sorted(set(plan.roles.values())), use_threads=False)
-        columns, rows = plan.columns, 0
+        columns = plan.columns
         try:
-            reader = pa.ipc.open_file(self._file, options=options)
-            for number in range(reader.num_record_batches):
-                batch = reader.get_batch(number)
+            for batch in self._stream(sorted(set(plan.roles.values()))):
                 batch.validate(full=True)
-                rows += len(batch)
-                _check_size(rows, 0)
                 for first in range(0, len(batch), ROWS_PER_BATCH):
                     part = batch.slice(first, ROWS_PER_BATCH)
                     yield {role: checked(part.column(name), role) for role, name in columns.items()}
         except (pa.ArrowException, OSError, MemoryError, KeyError) as error:
             raise MarketDataError(f"cannot be read as Arrow: {error}") from error
+
+    def _begin(self) -> BufferedReader:
+        self._file.seek(ARROW_BEGIN)
+        return self._file
+
+    def _stream(self, fields: list[int] | None = None) -> Any:
+        options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+        return pa.ipc.open_stream(pa.PythonFile(self._begin(), mode="r"), options=options)
 
 
 def checked(column: pa.Array, role: str) -> pa.Array:
@@ -149,7 +164,8 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _check_size(rows: int, columns: int) -> None:
+def check_size(rows: int, columns: int) -> None:
+    """Raise MarketDataError for a table with more rows or columns than are read."""
     if rows > MAX_BARS:
         raise MarketDataError(f"has {rows} rows; at most {MAX_BARS} are read")
     if columns > MOST_COLUMNS:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import available_timezones
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +88,8 @@ class TimeFormat:
         if EPOCH.fullmatch(text) and not COMPACT.fullmatch(text):
             return cls(epoch=True)
         zone = ZONE.search(text)
+        if zone and zone.group(1) not in available_timezones():
+            zone = None
         iso = _plain_iso(text.removesuffix(zone.group()) if zone else text)
         offset = OFFSET.search(iso)
         names = re.search(r"(?i)[a-z]{3}", iso) is not None

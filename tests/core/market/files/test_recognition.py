@@ -1,0 +1,218 @@
+"""What is recognised, what is refused because two readings fit, and what each setting decides."""
+
+import gzip
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+
+from rl_training.core.market_config import MarketConfig
+from tests.core.market.files.packers import PACKERS
+from tests.core.market.price_files import HEADER, ROWS, columns, refusal
+
+NAMES = "date,open,high,low,close\n"
+
+
+def days(*dates):
+    return NAMES + "".join(f"{day},10,12,9,{10 + number % 2},\n"[:-2] + "\n" for number, day in enumerate(dates))
+
+
+def times(market):
+    return market.timestamp.astype(str).tolist()
+
+
+def test_dates_that_may_be_day_first_or_month_first_are_refused_until_day_first_is_set(load):
+    text = days("1/2/2024", "2/2/2024", "3/2/2024")
+    assert refusal(load, text) == (
+        "m.csv: its first dates '1/2/2024', '2/2/2024', '3/2/2024' are 2024-02-01, 2024-02-02, 2024-02-03 with the day "
+        "first, or 2024-01-02, 2024-02-02, 2024-03-02 with the month first, and no date of the file settles it: set "
+        "day_first to yes or no"
+    )
+    assert times(load(text, day_first="yes"))[0] == "2024-02-01T00:00:00"
+    assert times(load(text, day_first="no"))[0] == "2024-01-02T00:00:00"
+
+
+def test_date_far_below_settles_the_order_of_all(load):
+    minutes = [f"{1 + number // 1440}/1/2024 {number // 60 % 24:02}:{number % 60:02}" for number in range(20_000)]
+    market = load(days(*minutes))
+    assert times(market)[::1440][-1] == "2024-01-14T00:00:00"
+
+
+def test_dates_of_no_order_are_refused(load):
+    assert refusal(load, days("13/1/2024", "1/13/2024")).startswith(
+        "m.csv: its dates, such as '13/1/2024', have numbers above 12 as day and as month"
+    )
+
+
+def test_prices_that_may_have_decimal_commas_or_thousands_are_refused_until_decimal_is_set(load):
+    text = "date;open;high;low;close\n2024-01-01;1,010;1,012;1,009;1,011\n2024-01-02;1,011;1,013;1,010;1,012\n"
+    assert refusal(load, text) == (
+        "m.csv: its first prices '1,010', '1,012', '1,009' are 1010, 1012, 1009 or 1.010, 1.012, 1.009: set decimal to "
+        "'.' for the first reading or to ',' for the second"
+    )
+    assert (load(text, decimal=".").open[0], load(text, decimal=",").open[0]) == (1010.0, 1.01)
+
+
+@pytest.mark.parametrize(
+    ("price", "value"),
+    [("1.234,50", 1234.5), ("1,234.50", 1234.5), ("$1,234.5", 1234.5), ("1'234.5", 1234.5), ("1 234,5", 1234.5)],
+)
+def test_prices_in_the_style_of_a_country_are_read(load, price, value):
+    rows = "".join(f"2024-01-0{day};{price};{price};{price};{price};{volume}\n" for day, volume in ((1, "1"), (2, "2")))
+    text = "date;open;high;low;close;volume\n" + rows + "2024-01-03;1;1;1;1;1\n"
+    assert load(text, suspicious="warn").close.tolist() == [value, value, 1.0]
+
+
+def test_volumes_with_units_are_read_exactly(load):
+    rows = ["2024-01-01,10,12,9,11,1.1K", "2024-01-02,10,12,9,10,8.20M", "2024-01-03,10,12,9,11,-"]
+    market = load("date,open,high,low,close,Vol.\n" + "\n".join(rows))
+    assert market.volume.tolist() == [1100.0, 8_200_000.0, 0.0]
+    assert market.reading.repairs == {"volume_missing": 1}
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_compressed_file_gives_the_bars_of_the_text(load, compression):
+    text = (HEADER + "".join(ROWS)).encode()
+    market = load(PACKERS[compression]([text]), "m.packed")
+    assert (market.digest, market.reading.compression) == (load(text).digest, compression)
+
+
+@pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
+def test_feather_file_gives_the_bars_of_the_text(load, compression):
+    table, sink = pa.table(columns()), io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table)
+    assert load(sink.getvalue(), "m.feather").digest == load(HEADER + "".join(ROWS)).digest
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(gzip.compress(b"x" * 99)), "m.csv: is compressed twice, with gzip outside; unpack it once"),
+        (gzip.compress(b"PAR1 and more"), "m.csv: is a Parquet file inside gzip; unpack it, because it is compressed"),
+        (b"\x1f\x8b and no more", "m.csv: cannot be unpacked as gzip: "),
+        (b"PK\x03\x04 and no more", "m.csv: cannot be unpacked as zip: "),
+        (b"\xd0\xcf\x11\xe0", "m.csv: is an Excel workbook; save the sheet as CSV"),
+        (b"<!DOCTYPE html><html>", "m.csv: is a web page; download the file itself"),
+        (HEADER, "m.csv: has a header and no rows"),
+        ("one line of text\n", "m.csv: is no table of prices: no separator gives 5 columns; its first line is 'one "),
+        (
+            "p,q,r,s,u\n1,2,3,4,5\n",
+            "m.csv: has no header, and 5 columns in none that is known: '1', '2', '3', '4', '5';",
+        ),
+        ("date,price,market_cap,total,x\n2024-01-01,10,11,12,13\n", "m.csv: no column is named open, high, low; the "),
+        ("date,open,open,high,low,close\n2024-01-01,1,1,1,1,1\n", "m.csv: 2 columns are named 'open'; the header has "),
+        (
+            "Date,Time,A.Open,A.High,A.Low,A.Close,B.Open,B.High,B.Low,B.Close\n2024-01-01,1:00,1,1,1,1,1,1,1,1\n",
+            "m.csv: has columns of 2 instruments: a, b; choose the columns of one by their names",
+        ),
+        (
+            "2024-01-01,10,9,12,11\n2024-01-02,11,10,13,12\n",
+            "m.csv: has no header, and 5 columns in no order of columns that is known puts open and close between low",
+        ),
+        (
+            NAMES + "2024-01-01,10,12,9,11\n2024-01-01,11,13,10,12\n",
+            "m.csv, row 2 (header not counted): timestamp 2024-01-01T00:00:00 appears twice, with other prices; the "
+            "column 'date' holds dates alone, so several bars of a day need a column with the time of day",
+        ),
+        (
+            NAMES + "2024-11-03 01:30,10,12,9,11\n2024-11-03 01:30,11,13,10,12\n",
+            "m.csv, row 2 (header not counted): timestamp 2024-11-03T01:30:00 appears twice, with other prices; this "
+            "may be the hour that the end of daylight saving time repeats: set timezone to the file's zone",
+        ),
+        (
+            NAMES + "2024-01-01,0,12,9,11\n2024-01-02,11,13,10,12\n",
+            "m.csv, row 1 (header not counted): open is 0 in 1 rows, as some vendors write opens that they do",
+        ),
+    ],
+)
+def test_refusal_names_the_cause_and_what_to_do(load, content, message):
+    assert refusal(load, content).startswith(message)
+
+
+def test_hour_that_the_end_of_daylight_saving_repeats_is_read_in_the_order_of_the_rows(load):
+    local = ["2024-11-03 00:30", "2024-11-03 01:30", "2024-11-03 01:30", "2024-11-03 02:30"]
+    expected = ["2024-11-03T04:30:00", "2024-11-03T05:30:00", "2024-11-03T06:30:00", "2024-11-03T07:30:00"]
+    assert times(load(days(*local), timezone="America/New_York")) == expected
+    assert times(load(days(*reversed(local)), timezone="America/New_York")) == expected
+
+
+@pytest.mark.parametrize(
+    ("local", "message"),
+    [
+        (
+            "2024-11-03 01:30",
+            "2024-11-03 01:30:00 occurs twice in America/New_York, in the hour that the end of daylight",
+        ),
+        ("2024-03-10 02:30", "2024-03-10 02:30:00 does not exist in America/New_York, where clocks skip this hour"),
+    ],
+)
+def test_local_time_of_a_changed_clock_is_refused_with_its_row(load, local, message):
+    text = days("2024-03-01 12:00", local, "2024-12-01 12:00")
+    assert refusal(load, text, timezone="America/New_York").startswith(f"m.csv, row 2 (header not counted): {message}")
+
+
+def test_mixed_offsets_and_mixed_epoch_units_are_read_as_the_instants_that_they_are(load):
+    assert times(load(days("2024-01-01 12:00+01:00", "2024-01-01 12:00Z"))) == [
+        "2024-01-01T11:00:00",
+        "2024-01-01T12:00:00",
+    ]
+    assert times(load(days("1735686000000", "1735689600000000"))) == ["2024-12-31T23:00:00", "2025-01-01T00:00:00"]
+
+
+def test_columns_are_chosen_by_name_and_by_index(load):
+    text = "when,a,b,c,d,e\n2024-01-01,1,10,12,9,11\n2024-01-02,1,11,13,10,12\n"
+    chosen = {"timestamp": "when", "open": "b", "high": 3, "low": "d", "close": 5}
+    assert load(text, columns=chosen).close.tolist() == [11.0, 12.0]
+    assert refusal(load, text, columns=chosen | {"volume": "x"}).startswith(
+        "m.csv: columns names 'x' for volume, which the file does not have; it has 'when', 'a', "
+    )
+
+
+def test_named_format_and_skipped_lines_decide(load):
+    text = "made by hand,1,2,3,4\n1722517200,12,9,11,10,5\n1722520800,13,10,12,11,6\n"
+    chosen = {"timestamp": "0", "high": "1", "low": "2", "close": "3", "open": "4"}
+    assert load(text, columns=chosen, skip_rows=1).open.tolist() == [10.0, 11.0]
+    assert refusal(load, text, format="kraken_ohlcvt", skip_rows=1).startswith(
+        "m.csv: has no header, and 6 columns in "
+    )
+
+
+def test_invalid_rows_are_dropped_and_counted_and_later_rows_keep_their_numbers(load):
+    rows = [f"2024-01-{day:02},10,12,9,{10 + day % 2}" for day in range(1, 31)]
+    rows[3], rows[7], rows[9] = "2024-01-04,10,12", "2024-01-08,10,12,9,x", "soon,10,12,9,11"
+    market = load(NAMES + "\n".join(rows), bad_rows="drop")
+    assert (len(market), market.reading.drops) == (27, {"bad_rows": 3})
+    again = NAMES + "\n".join([*rows, "2120-01-01,10,12,9,11"])
+    assert refusal(load, again, bad_rows="drop").startswith("m.csv, row 31 (header not counted): timestamp 2120-01-01")
+
+
+def test_unused_columns_are_reported(load):
+    reading = load("date,open,high,low,close,funding\n2024-01-01,10,12,9,11,1\n2024-01-02,10,12,9,10,1\n").reading
+    assert reading.summary()["unused"] == ["funding"]
+
+
+def test_layout_gives_the_bars_of_the_same_prices_in_the_plain_layout(load):
+    generator = np.random.default_rng(0)
+    closes = np.round(1000 * np.exp(np.cumsum(generator.normal(0, 0.01, 300))), 2)
+    plain, european, american = [], [], []
+    for day, close in enumerate(closes.tolist()):
+        time = np.datetime64("2024-01-01T00:00") + np.timedelta64(day, "h")
+        prices = [f"{value:.2f}" for value in (close, close + 1, close - 1, close)]
+        date, clock = str(time).split("T")
+        year, month, number = date.split("-")
+        plain.append(",".join([str(time), *prices, "5"]))
+        commas = [f"{float(price):,.2f}".translate(str.maketrans(",.", ".,")) for price in prices]
+        european.append(";".join([f"{number}.{month}.{year} {clock}", *commas, "5"]))
+        american.append(",".join([f"{month}/{number}/{year}", clock, *[f'"${float(p):,.2f}"' for p in prices], "5"]))
+    expected = load(HEADER + "\n".join(plain), format="plain")
+    assert load("Datum;Eröffnung;Hoch;Tief;Schluss;Volumen\n" + "\n".join(european)).digest == expected.digest
+    assert load("Date,Time,Open,High,Low,Close,Volume\n" + "\n".join(american)).digest == expected.digest
+
+
+def test_market_of_other_settings_of_reading_is_another_market():
+    config = MarketConfig(source="file", path="m.csv", columns={"close": "x"})
+    assert config.identity != MarketConfig(source="file", path="m.csv").identity
+    assert config.identity == config.model_copy(update={"suspicious": "warn", "train_fraction": 0.5}).identity

@@ -1,0 +1,126 @@
+"""Any bytes give bars or a MarketDataError, in bounded time and memory."""
+
+import gzip
+import io
+import random
+import re
+import resource
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rl_training.core.market.bars import MarketData, MarketDataError
+from rl_training.core.market.files.price_file import load_file
+from rl_training.core.market_config import MarketConfig
+from tests.core.market.files.packers import PACKERS
+
+HEADER, ROW = b"timestamp,open,high,low,close,volume\n", b"2020-01-01 00:00:00,10,12,9,11,5\n"
+MILLION = b"7" * 1_000_000
+SETTINGS = [
+    {},
+    {"bad_rows": "drop", "suspicious": "warn"},
+    {"timezone": "America/New_York", "day_first": "yes", "decimal": ","},
+    {"symbol": "AAA", "skip_rows": 1, "adjust": "none"},
+    {"columns": {"close": "3"}, "format": "metatrader5"},
+]
+PIECES = (b",", b";", b"\t", b"\n", b"null", b"1e308", b"nan", b'"', b"\xff", b"\0", b"9" * 40, b"sep=;\n", b"Ticker")
+
+
+def read(folder: Path, content: bytes, **more: object) -> MarketData | str:
+    (folder / "f").write_bytes(content)
+    try:
+        return load_file(MarketConfig.model_validate({"source": "file", "path": "f"} | more), folder)
+    except MarketDataError as error:
+        return str(error)
+
+
+def tables() -> list[bytes]:
+    closes = [1.0, 1.5] * 30
+    columns = {"timestamp": range(1_600_000_000, 1_600_000_600, 10), "open": closes, "high": [2.0] * 60}
+    table = pa.table(columns | {"low": [0.5] * 60, "close": closes, "volume": ["1"] * 60})
+    found = []
+    for compression in (None, "zstd", "lz4"):
+        sink, options = io.BytesIO(), pa.ipc.IpcWriteOptions(compression=compression)
+        with pa.ipc.new_file(sink, table.schema, options=options) as writer:
+            writer.write_table(table)
+        found.append(sink.getvalue())
+    parquet = io.BytesIO()
+    pa.parquet.write_table(table, parquet)
+    text = "".join(f"{','.join(map(str, row.values()))}\n" for row in table.to_pylist()).encode()
+    european = text.replace(b",", b";").replace(b".", b",")
+    return [*found, parquet.getvalue(), text, HEADER + text, b"Datum;o;h;l;c;v\n" + european, gzip.compress(text)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("any")
+
+
+@settings(max_examples=100, derandomize=True)
+@given(content=st.binary(max_size=2000), more=st.sampled_from(SETTINGS))
+def test_random_bytes_are_refused(folder, content, more):
+    assert isinstance(read(folder, content, **more), str)
+
+
+@pytest.mark.parametrize("more", SETTINGS, ids=str)
+def test_mutated_files_load_or_are_refused(folder, more):
+    samples, generator = tables(), random.Random(0)
+    for _ in range(100):
+        content = bytearray(generator.choice(samples))
+        for _ in range(generator.choice((1, 2, 10))):
+            begin = generator.randrange(len(content) + 1)
+            end = begin + generator.choice((0, 1, 30))
+            content[begin:end] = generator.choice((*PIECES, bytes(content[begin : begin + 200]), b""))
+        read(folder, bytes(content), **more)
+
+
+@pytest.mark.parametrize("compression", PACKERS)
+def test_bomb_of_a_compression_is_refused_in_little_time_and_memory(folder, compression):
+    bomb = PACKERS[compression]([HEADER, *[ROW * 30_000] * 55])
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    refused = read(folder, bomb)
+    assert isinstance(refused, str)
+    # lz4 packs so little that only the number of rows is limited.
+    assert re.search(
+        "to more than [0-9,]+ bytes, which no prices of its size do" if compression != "lz4" else "f", refused
+    )
+    assert time.process_time() - started < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
+def test_arrow_file_that_claims_more_than_is_read_is_refused_before_unpacking(folder):
+    count = 11_000_000
+    table = pa.table({name: pa.nulls(count, pa.int8()).fill_null(1) for name in ("timestamp", "open", "high")})
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    assert read(folder, sink.getvalue()) == "f: has 11000000 rows; at most 10000000 are read"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (HEADER + MILLION * 100, "f: has a line of more than 262,144 bytes, which no row of prices is"),
+        (MILLION * 100, "f: has a line of more than 262,144 bytes, which no row of prices is"),
+        (HEADER + ROW * 9000 + MILLION * 100, "f: cannot be read as CSV: "),
+        (b"," * 100_000 + b"b\n" + b"," * 100_000 + b"1\n", "f: has 100,001 columns; at most 2,000 are read"),
+        (HEADER + ROW + b"," * 100_000, "f: has 100,001 columns; at most 2,000 are read"),
+    ],
+    ids=["a long row", "a long first line", "a long later row", "many columns", "many cells"],
+)
+def test_long_lines_and_many_columns_are_refused(folder, content, message):
+    refused = read(folder, content)
+    assert isinstance(refused, str)
+    assert refused.startswith(message)
+
+
+def test_file_whose_rows_are_mostly_invalid_is_refused_before_its_end(folder):
+    refused = read(folder, HEADER + ROW + b"x,10,12,9,11,5\n" * 200_000, bad_rows="drop")
+    assert isinstance(refused, str)
+    assert refused.endswith("rows are invalid: it is in another layout")
