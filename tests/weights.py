@@ -30,9 +30,9 @@ def stored_version(
     """
     market = market or PLANTED
     bars = planted_market(MarketConfig.model_validate(PLANTED))
-    config = {"market": market, "environment": {"fee": fee}}
-    version = PolicyVersion(policy=policy, number=number, run=finished_run(policy, config=config), evaluation={})
     environment = ENVIRONMENT.model_copy(update={"fee": fee})
+    config = {"market": market, "environment": environment.model_dump(mode="json")}
+    version = PolicyVersion(policy=policy, number=number, run=finished_run(policy, config=config), evaluation={})
     shape = PolicyShape(len(observation_names(environment)), 3, 0, (8,), False, False)
     weights = Policy.create(shape, torch.Generator().manual_seed(number))
     statistics = FeatureStatistics.fit(bars[: last_bar + 1], environment)

@@ -192,6 +192,9 @@
   document.addEventListener("live:completed", ({ detail }) => {
     if (detail.policy === document.getElementById("charts")?.dataset.policy) figures().forEach(load);
   });
+  document.addEventListener("live:decision", ({ detail }) => {
+    if (detail.policy === document.getElementById("equity")?.dataset.policy) figures().forEach(load);
+  });
   const ofRun = document.querySelector("[data-charts-of-run]");
   document.addEventListener("live:progress", ({ detail }) => {
     if (detail.run_id !== ofRun?.dataset.chartsOfRun || !detail.payload) return;

@@ -19,9 +19,6 @@ DECISIONS = "/policies/rl_v3/decisions/"
 def decided(policy, versions, market_root):
     """Four decisions of version 1; the last bar closed ten minutes ago."""
     set_up(policy)
-    run = versions[0].run
-    run.config["environment"]["features"] = ["log_return_1"]
-    run.save()
     growing = Growing(market_root, market=closing(datetime.now(UTC) - timedelta(hours=3, minutes=10)))
     deploy(versions[0], at=growing.now - timedelta(days=1))
     growing.round()
