@@ -2,7 +2,14 @@
 
 from django.urls import path, register_converter
 
-from dashboard.charts.views import ComparisonChart, DecisionChart, PolicyChart, RunChart, VersionChart
+from dashboard.charts.views import (
+    ComparisonChart,
+    DecisionChart,
+    PolicyChart,
+    RunChart,
+    ValidationChart,
+    VersionChart,
+)
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
 from dashboard.pages.comparisons import CancelComparison, ComparisonListPage, ComparisonPage, NewComparisonPage
@@ -14,10 +21,13 @@ from dashboard.pages.overview import OverviewPage
 from dashboard.pages.policy.decisions import DecisionsPage
 from dashboard.pages.policy.now import PolicyPage
 from dashboard.pages.policy.runs import PolicyRunsPage
+from dashboard.pages.policy.validation import PolicyValidationPage
 from dashboard.pages.policy.version import VersionPage
 from dashboard.pages.policy.versions import VersionListPage
 from dashboard.pages.runs import RunListPage, RunPage
 from dashboard.pages.settings import SettingsPage
+from dashboard.pages.validating.actions import CancelValidation, WalkForward
+from dashboard.pages.validating.pages import ValidationListPage, ValidationPage
 from dashboard.url_names import PolicyName
 
 register_converter(PolicyName, "policy")
@@ -42,6 +52,8 @@ urlpatterns = [
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
     path("policies/<policy:name>/runs/", PolicyRunsPage.as_view(), name="policy-runs"),
     path("policies/<policy:name>/decisions/", DecisionsPage.as_view(), name="policy-decisions"),
+    path("policies/<policy:name>/validation/", PolicyValidationPage.as_view(), name="policy-validation"),
+    path("policies/<policy:name>/walk-forward/", WalkForward.as_view(), name="walk-forward"),
     path("policies/<policy:name>/versions/", VersionListPage.as_view(), name="policy-versions"),
     path("policies/<policy:name>/versions/<int:number>/", VersionPage.as_view(), name="version"),
     path("runs/", RunListPage.as_view(), name="runs"),
@@ -52,6 +64,10 @@ urlpatterns = [
     path("comparisons/new/", NewComparisonPage.as_view(), name="new-comparison"),
     path("comparisons/<slug:comparison_id>/", ComparisonPage.as_view(), name="comparison"),
     path("comparisons/<slug:comparison_id>/cancel/", CancelComparison.as_view(), name="cancel-comparison"),
+    path("validations/", ValidationListPage.as_view(), name="validations"),
+    path("validations/<slug:validation_id>/", ValidationPage.as_view(), name="validation"),
+    path("validations/<slug:validation_id>/cancel/", CancelValidation.as_view(), name="cancel-validation"),
+    path("validations/<slug:validation_id>/charts/<slug:key>.json", ValidationChart.as_view(), name="validation-chart"),
     path("alerts/", AlertListPage.as_view(), name="alerts"),
     path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
     path("comparisons/<slug:comparison_id>/charts/<slug:key>.json", ComparisonChart.as_view(), name="comparison-chart"),

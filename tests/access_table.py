@@ -8,8 +8,8 @@
 The four statuses are those of an anonymous user, a viewer, an operator and an admin; `*` allows any status. `others` is
 expected of all methods that a row does not name. The URLs refer to rows that the test stores: the policies `rl_v3` and
 `other`, the finished run `aaaaaaaaaaaa` of `rl_v3` with version 1, which is live, version 2, the queued run
-`bbbbbbbbbbbb` of `other`, the event EVENT, and rows with the primary key KEY of every model in the admin. The proposal
-KEY is the operator's.
+`bbbbbbbbbbbb` of `other`, the event EVENT, the queued validation VALIDATION, the ended one WALKED_FORWARD, and rows
+with the primary key KEY of every model in the admin. The proposal KEY is the operator's.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ EVENT = "11111111-2222-3333-4444-555555555555"
 KEY = 9999
 FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
 COMPARISON = "cccccccccccc"
-VALIDATION = "dddddddddddd"
+VALIDATION, WALKED_FORWARD = "dddddddddddd", "eeeeeeeeeeee"
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def page(path: str, others: str = "302 405 405 405", **methods: str) -> Row:
     return row(path, others, methods)
 
 
+def question(path: str, post: str = "302") -> Row:
+    """Return the row of a question that operators answer by POST."""
+    return page(path, "302 403 405 405", GET="302 403 200 200", POST=f"302 403 {post} {post}")
+
+
 def open_page(path: str, others: str = "405 405 405 405", **methods: str) -> Row:
     """Return the row of a page that needs no login."""
     return row(path, others, methods)
@@ -83,13 +88,8 @@ def admin_page(path: str, admin: str = "200", others: str = "", **methods: str) 
 
 
 def model(
-    app: str,
-    name: str,
-    lists: str = "200",
-    add: str = "200",
-    change: str = "200",
-    delete: str = "200",
-) -> Any:
+    app: str, name: str, lists: str = "200", add: str = "200", change: str = "200", delete: str = "200"
+) -> dict[str, Row]:
     """Return the rows of a model's pages in the admin, with the statuses that an admin gets."""
     base = f"admin/{app}/{name}/"
     pages = {
@@ -103,6 +103,12 @@ def model(
     found = {path: admin_page(f"/{base}{path}", status) for path, status in pages.items()}
     found[f"{KEY}/change/"] = admin_page(f"/{base}{KEY}/change/", lists, POST=change)
     return {base + path.replace(f"{KEY}/", "<path:object_id>/", 1): row for path, row in found.items()}
+
+
+def read_only(app: str, *names: str) -> dict[str, Row]:
+    """Return the rows of the pages of models that the admin only shows."""
+    models = (model(app, name, add="403", change="403", delete="403") for name in names)
+    return {path: row for rows in models for path, row in rows.items()}
 
 
 # dashboard.live answers it before Django resolves URLs.
@@ -194,11 +200,17 @@ TABLE: dict[str, Row] = {
     "comparisons/": page("/comparisons/", GET="302 200 200 200"),
     "comparisons/new/": page("/comparisons/new/", GET="302 200 200 200", POST="302 403 200 200"),
     "comparisons/<slug:comparison_id>/": page(f"/comparisons/{COMPARISON}/", GET="302 200 200 200"),
-    "comparisons/<slug:comparison_id>/cancel/": page(
-        f"/comparisons/{COMPARISON}/cancel/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
+    "comparisons/<slug:comparison_id>/cancel/": question(f"/comparisons/{COMPARISON}/cancel/"),
     "comparisons/<slug:comparison_id>/charts/<slug:key>.json": page(
         f"/comparisons/{COMPARISON}/charts/equity.json", GET="302 200 200 200"
+    ),
+    "policies/<policy:name>/validation/": page("/policies/rl_v3/validation/", GET="302 200 200 200"),
+    "policies/<policy:name>/walk-forward/": question("/policies/rl_v3/walk-forward/", "200"),
+    "validations/": page("/validations/", GET="302 200 200 200"),
+    "validations/<slug:validation_id>/": page(f"/validations/{WALKED_FORWARD}/", GET="302 200 200 200"),
+    "validations/<slug:validation_id>/cancel/": question(f"/validations/{VALIDATION}/cancel/"),
+    "validations/<slug:validation_id>/charts/<slug:key>.json": page(
+        f"/validations/{WALKED_FORWARD}/charts/equity.json", GET="302 200 200 200"
     ),
     "policies/<policy:name>/versions/<int:number>/": page("/policies/rl_v3/versions/1/", GET="302 200 200 200"),
     "runs/": page("/runs/", GET="302 200 200 200"),
@@ -211,12 +223,10 @@ TABLE: dict[str, Row] = {
     "charts/<policy:name>/versions/<int:number>/<slug:key>.json": page(
         "/charts/rl_v3/versions/1/equity.json", GET="302 200 200 200"
     ),
-    "policies/<policy:name>/train/": page(
-        "/policies/rl_v3/train/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
+    "policies/<policy:name>/train/": question("/policies/rl_v3/train/"),
     "policies/<policy:name>/deployments/": page("/policies/rl_v3/deployments/", GET="302 200 200 200"),
     **{
-        route: page(url, others="302 403 405 405", GET="302 403 200 200", POST="302 403 200 200")
+        route: question(url, "200")
         for route, url in {
             "policies/<policy:name>/unpin/": "/policies/rl_v3/unpin/",
             "policies/<policy:name>/go-flat/": "/policies/rl_v3/go-flat/",
@@ -231,28 +241,16 @@ TABLE: dict[str, Row] = {
     "proposals/<int:proposal_id>/reject/": page(
         f"/proposals/{KEY}/reject/", others="302 403 403 405", GET="302 403 403 200", POST="302 403 403 302"
     ),
-    "proposals/<int:proposal_id>/withdraw/": page(
-        f"/proposals/{KEY}/withdraw/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
-    "policies/<policy:name>/enable/": page(
-        "/policies/rl_v3/enable/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
-    "policies/<policy:name>/disable/": page(
-        "/policies/rl_v3/disable/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
+    "proposals/<int:proposal_id>/withdraw/": question(f"/proposals/{KEY}/withdraw/"),
+    "policies/<policy:name>/enable/": question("/policies/rl_v3/enable/"),
+    "policies/<policy:name>/disable/": question("/policies/rl_v3/disable/"),
     "policies/<policy:name>/duplicate/": page(
         "/policies/rl_v3/duplicate/", others="302 403 403 405", GET="302 403 403 200", POST="302 403 403 200"
     ),
-    "policies/<policy:name>/settings/": page(
-        "/policies/rl_v3/settings/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 200 200"
-    ),
-    "runs/<slug:run_id>/cancel/": page(
-        f"/runs/{QUEUED}/cancel/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
+    "policies/<policy:name>/settings/": question("/policies/rl_v3/settings/", "200"),
+    "runs/<slug:run_id>/cancel/": question(f"/runs/{QUEUED}/cancel/"),
     "alerts/": page("/alerts/", GET="302 200 200 200"),
-    "alerts/<int:alert_id>/acknowledge/": page(
-        f"/alerts/{KEY}/acknowledge/", others="302 403 405 405", GET="302 403 200 200", POST="302 403 302 302"
-    ),
+    "alerts/<int:alert_id>/acknowledge/": question(f"/alerts/{KEY}/acknowledge/"),
     # Django treats a PUT of its login form as a POST.
     "accounts/login/": open_page(
         "/accounts/login/", GET="200 200 200 200", POST="200 200 200 200", PUT="200 200 200 200"
@@ -281,13 +279,9 @@ TABLE: dict[str, Row] = {
     "admin/rl_training/policystore/^([^/]+)/history/([^/]+)/$": admin_page(
         f"/admin/rl_training/policystore/{KEY}/history/{KEY}/"
     ),
-    **model("rl_training", "trainingrun", add="403", change="403", delete="403"),
-    **model("rl_training", "policyversion", add="403", change="403", delete="403"),
-    **model("rl_training", "deployment", add="403", change="403", delete="403"),
-    **model("rl_training", "proposal", add="403", change="403", delete="403"),
-    **model("rl_training", "slotrange", add="403", change="403", delete="403"),
-    **model("rl_training", "trainingevent", add="403", change="403", delete="403"),
-    **model("alerts", "alert", add="403", change="403", delete="403"),
+    **read_only("rl_training", "trainingrun", "policyversion", "deployment", "proposal", "slotrange", "trainingevent"),
+    **read_only("rl_training", "comparison", "validation", "trial"),
+    **read_only("alerts", "alert"),
     **model("alerts", "alertchannel"),
     **model("alerts", "alertrule", change="302"),
 }

@@ -54,11 +54,9 @@ def skip_slots(policy, first_slot=datetime(2026, 1, 1, tzinfo=UTC), slots=1, **c
 def walked_forward(policy, verdict="validated", *, monitors=None, **columns):
     """Store a walk-forward of the policy's recipe: a trial, by default ended with the verdict, or one that monitors."""
     recipe, market = gate.recipe_of(policy), policy.market
-    trial = None
-    if monitors is None:
-        trial = trials.begin(market, Trial.Kind.WALK_FORWARD, recipe=recipe, policy=policy.name)
-    ended = {"status": "succeeded" if verdict or monitors else "failed", "finished_at": timezone.now()}
-    columns = {
+    if monitors is None and "trial" not in columns:
+        columns["trial"] = trials.begin(market, Trial.Kind.WALK_FORWARD, recipe=recipe, policy=policy.name)
+    defaults = {
         "config": {},
         "start_from": policy.start_from,
         "folds": 2,
@@ -66,9 +64,9 @@ def walked_forward(policy, verdict="validated", *, monitors=None, **columns):
         "recipe": recipe,
         "market_key": market.ledger_key,
         "market": market.label,
+        "status": "succeeded" if verdict or monitors else "failed",
         "verdict": "" if monitors else verdict,
         "started_at": timezone.now(),
-        **ended,
-        **columns,
+        "finished_at": timezone.now(),
     }
-    return Validation.objects.create(policy=policy, trial=trial, monitored=monitors, **columns)
+    return Validation.objects.create(policy=policy, monitored=monitors, **defaults | columns)

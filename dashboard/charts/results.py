@@ -24,6 +24,7 @@ COLUMNS = (
     "held_out_return",
     "buy_and_hold_return",
     "flat_return",
+    "held_back",
     "run__avg_reward",
 )
 
@@ -32,7 +33,8 @@ COLUMNS = (
 class Result:
     """The total returns of a version and of its references on held-out bars, None when unknown.
 
-    `reward` is the mean log return of the run's episodes on training bars; `market` is empty when unknown.
+    `reward` is the mean log return of the run's episodes on training bars; `market` is empty when unknown. `held_back`
+    is why the gate holds the version back; empty where it does not.
     """
 
     number: int
@@ -43,6 +45,7 @@ class Result:
     policy: Value
     hold: Value
     flat: Value
+    held_back: str = ""
 
     @property
     def standing(self) -> tuple[str, str]:
@@ -97,6 +100,7 @@ def result_of(row: Mapping[str, Any]) -> Result:
         policy=drawn(row["held_out_return"]),
         hold=drawn(row["buy_and_hold_return"]),
         flat=drawn(row["flat_return"]),
+        held_back=row["held_back"],
     )
 
 

@@ -8,11 +8,11 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
-from dashboard.charts import comparisons, decisions, evaluations, results
+from dashboard.charts import comparisons, decisions, evaluations, results, validations
 from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
-from rl_training.models import Comparison, PolicyStore, PolicyVersion
+from rl_training.models import Comparison, PolicyStore, PolicyVersion, Validation
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -88,4 +88,15 @@ class ComparisonChart(ChartData):
         found = comparisons.charts_of(stored)
         if key not in found:
             raise Http404(f"There is no chart {key} of a comparison {comparison_id}.")
+        return found[key]
+
+
+class ValidationChart(ChartData):
+    permission_required = "rl_training.view_validation"
+
+    def chart(self, validation_id: str = "", key: str = "", **_: Any) -> Chart:
+        stored = Validation.objects.filter(validation_id=validation_id).values_list("result", flat=True).first()
+        found = validations.charts_of(stored)
+        if key not in found:
+            raise Http404(f"There is no chart {key} of a validation {validation_id}.")
         return found[key]

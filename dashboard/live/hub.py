@@ -17,7 +17,7 @@ from dashboard.live.follower import Follower
 from dashboard.monitoring import readiness
 from quantum_trader.redis_clients import asynchronous_redis_client
 from rl_training.alerts.models import Alert
-from rl_training.models import PolicyStore, Proposal, TrainingRun
+from rl_training.models import PolicyStore, Proposal, TrainingRun, Validation
 
 log = structlog.get_logger(__name__)
 
@@ -188,8 +188,8 @@ def heartbeat_times(state: dict[str, Any]) -> dict[str, str]:
 def policies() -> dict[str, Any]:
     """Return, by policy name, what pages show and no stream publishes.
 
-    These are settings, next slot, queued run, open alerts and waiting proposals. The alerts that belong to no policy
-    are those of `SYSTEM`.
+    These are settings, next slot, queued run, open alerts, waiting proposals, and the folds of walk-forwards. The
+    alerts that belong to no policy are those of `SYSTEM`.
     """
     columns = ("policy__name", "pk", "status", "cancel_requested_at")
     active = {name: rest for name, *rest in TrainingRun.objects.active().values_list(*columns).order_by()}
@@ -198,8 +198,13 @@ def policies() -> dict[str, Any]:
     alerts = {name or SYSTEM: rest for name, *rest in groups}
     waiting = Proposal.objects.waiting().order_by().values_list("policy__name")
     proposals = {name: rest for name, *rest in waiting.annotate(Max("pk"), Count("pk"), Max("supported_by"))}
+    folds: dict[str, list[Any]] = {}
+    walked: Any = Validation.objects.active().with_progress().order_by("pk")
+    for name, *rest in walked.values_list("policy__name", "pk", "status", "trained"):
+        folds.setdefault(name, []).append(rest)
     rows = PolicyStore.objects.values_list("name", "updated_at", "next_run_at").order_by()
     found: dict[str, Any] = {
-        name: (*times, active.get(name), alerts.get(name), proposals.get(name)) for name, *times in rows
+        name: (*times, active.get(name), alerts.get(name), proposals.get(name), folds.get(name))
+        for name, *times in rows
     }
     return found | {SYSTEM: alerts.get(SYSTEM)}

@@ -13,12 +13,13 @@ from dashboard.pages import system_state
 from dashboard.pages.active_runs import active_runs, current_stream_id
 from dashboard.pages.policy_states import RECORD, add_states
 from rl_training.decisions.standing import standings
-from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun
+from rl_training.models import PolicyStore, PolicyStoreQuerySet, TrainingRun, Validation
 from rl_training.presence import heartbeats
+from rl_training.validation import gate
 from rl_training.versions.live import live_of
 
 POLICIES_PER_PAGE = 50
-# The top of the page shows so many runs under way, and links to the list of all.
+# The top of the page shows so many runs and so many walk-forwards under way, and links to the lists of all.
 RUNS_WATCHED = 6
 # The small curve of a policy shows so many of its newest versions.
 VERSIONS_DRAWN = 12
@@ -71,7 +72,10 @@ class OverviewPage(Page):
         watched = TrainingRun.objects.watched()
         if not ("queued" in statuses and heartbeats.workers_are_preparing()):
             watched = watched.filter(status="running")
+        walking = Validation.objects.active()
         return {
+            "walking": walking.listed().with_progress().order_by("requested_at")[:RUNS_WATCHED],
+            "walking_in_all": walking.count(),
             "running": statuses.count("running"),
             "queued": statuses.count("queued"),
             "next_due": next_due.first(),
@@ -88,9 +92,11 @@ class OverviewPage(Page):
         live = live_of([policy.pk for policy in policies])
         results = newest_results([policy.pk for policy in policies], VERSIONS_DRAWN)
         standing = standings([policy.pk for policy in policies], timezone.now())
+        verdicts = gate.standings(policies)
         for policy in policies:
             policy.results, policy.live = results.get(policy.pk, []), live.get(policy.pk)
             policy.standing = standing.get(policy.pk)
+            policy.gate = verdicts[policy.pk]
         query = self.request.GET.copy()
         query.pop("page", None)
         return {

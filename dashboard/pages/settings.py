@@ -17,6 +17,7 @@ from rl_training.models import PolicyStore
 from rl_training.policy_edits import PolicyForm
 from rl_training.runs.next_start import NextStart, next_start
 from rl_training.schedule import slots
+from rl_training.validation import gate
 
 DUE_TIMES = 5
 
@@ -34,13 +35,15 @@ class SettingsForm(PolicyForm):
 class Preview:
     """The effects of saving: name, old and new value of each change, the next due times, and whether a run starts.
 
-    `start` says what the next run starts from, None before the first version.
+    `start` says what the next run starts from, None before the first version, and `expiry` that a validation expires;
+    empty: none does.
     """
 
     changes: list[tuple[str, Any, Any]]
     due: list[datetime]
     sentence: str
     start: NextStart | None
+    expiry: str
 
 
 class SettingsPage(Action):
@@ -79,12 +82,20 @@ def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
     """Return the effects of a valid form, or of the stored settings for an unbound form. Changes `policy` in memory."""
     stored = {name: form.get_initial_for_field(form.fields[name], name) for name in SettingsForm.Meta.fields}
     values = {name: form.cleaned_data[name] if form.is_bound else stored[name] for name in stored}
+    recipe = gate.recipe_of(PolicyStore.objects.get(pk=policy.pk))
     for name, value in values.items():
         setattr(policy, name, value)
+    expiring = gate.expiring(recipe, policy)
     now = timezone.now()
     due = slots.upcoming(policy, now, DUE_TIMES)
     changes = [(name, stored[name], value) for name, value in values.items() if value != stored[name]]
-    return Preview(changes, due if policy.enabled else [], sentence(policy, due[0], now), next_start(policy))
+    return Preview(
+        changes=changes,
+        due=due if policy.enabled else [],
+        sentence=sentence(policy, due[0], now),
+        start=next_start(policy),
+        expiry=gate.expiry(expiring) if expiring else "",
+    )
 
 
 def sentence(policy: PolicyStore, first: datetime, now: datetime) -> str:

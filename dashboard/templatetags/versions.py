@@ -1,6 +1,6 @@
 """The rows and headings of the list of versions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -74,7 +74,7 @@ def _cells(version: Any) -> tuple[object, ...]:
         version.number,
         version.created_at.isoformat(),
         f"{version.created_at:%Y-%m-%d %H:%M}",
-        _live(version.live),
+        _live(version),
         version.market or MISSING,
         MISSING if version.held_out_bars is None else f"{version.held_out_bars:,}",
         _shape(version),
@@ -103,10 +103,11 @@ def _sharpe(version: Any) -> str:
     return MISSING if version.sharpe is None else f"{version.sharpe:.2f}{bounds}"
 
 
-def _live(periods: Sequence[Any]) -> str:
-    """Return the newest period, and how many there were before it."""
+def _live(version: Any) -> str | SafeString:
+    """Return the newest period, and how many there were before it; otherwise whether the gate held the version back."""
+    periods = version.live
     if not periods:
-        return MISSING
+        return format_html('<span title="{}">held back</span>', version.held_back) if version.held_back else MISSING
     newest, earlier = periods[-1], len(periods) - 1
     text = f"{_time(newest.since)} to {_time(newest.until) if newest.until else 'now'}"
     return f"{text}, {earlier} earlier" if earlier else text

@@ -1,8 +1,9 @@
-"""The Django admin: edits policies, and shows runs, slots, versions, deployments and events."""
+"""The Django admin: edits policies, and shows runs, slots, versions, deployments, their evidence and events."""
 
 from django.contrib import admin
 
 from rl_training.admin.deployments import DeploymentAdmin, ProposalAdmin
+from rl_training.admin.evidence import ComparisonAdmin, TrialAdmin, ValidationAdmin
 from rl_training.admin.policies import PolicyStoreAdmin
 from rl_training.admin.records import TrainingEventAdmin, TrainingRunAdmin
 from rl_training.admin.slots import SlotRangeAdmin
@@ -12,6 +13,7 @@ admin.site.site_header = admin.site.site_title = "Quantum trader"
 admin.site.index_title = "Policies and their training"
 
 __all__ = [
+    "ComparisonAdmin",
     "DeploymentAdmin",
     "PolicyStoreAdmin",
     "PolicyVersionAdmin",
@@ -19,4 +21,6 @@ __all__ = [
     "SlotRangeAdmin",
     "TrainingEventAdmin",
     "TrainingRunAdmin",
+    "TrialAdmin",
+    "ValidationAdmin",
 ]

@@ -27,8 +27,10 @@ class ChangeAdmin(ReadOnlyAdmin):
         return version_link(row.version)
 
     @admin.display(description="evidence")
-    def evidence(self, row: Deployment | Proposal) -> str:
-        return f"comparison {row.comparison}" if row.comparison else "none"
+    def evidence(self, row: Deployment | Proposal) -> str | SafeString:
+        if row.comparison:
+            return admin_link("comparison", row.comparison.pk, f"comparison {row.comparison}")
+        return admin_link("validation", row.validation.pk, f"validation {row.validation}") if row.validation else "none"
 
     @admin.display(description="reason")
     def shown_reason(self, row: Deployment | Proposal) -> str | SafeString:
@@ -103,7 +105,9 @@ class ProposalAdmin(ChangeAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Proposal]:
         return (
-            Proposal.objects.shown().select_related("previous", "deployment", "comparison").defer("comparison__result")
+            Proposal.objects.shown()
+            .select_related("previous", "deployment", "comparison", "validation")
+            .defer("comparison__result", "validation__result", "validation__config")
         )
 
     @admin.display(ordering="pk")

@@ -26,7 +26,7 @@ from rl_training.runs.next_start import next_start
 from rl_training.settings_change import CHANGEABLE, may_change_promotion
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run", "min_new_bars")
-VERSIONS = ("start_from", "seeds", "promotion")
+VERSIONS = ("start_from", "seeds", "promotion", "must_beat", "revalidate_days")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
 STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
@@ -60,7 +60,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
                     "fields": (
                         *SCHEDULE,
                         *(STATE if obj else ()),
-                        *(("seen", "from_scratch") if obj and editable else ()),
+                        *(("seen", "from_scratch", "expires") if obj and editable else ()),
                     )
                 },
             ),

@@ -8,9 +8,10 @@ from django import forms
 from rl_training.admin.config_field import ConfigField, MarketWidget
 from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
-from rl_training.models import PolicyStore
+from rl_training.models import CHOICES, RANGES, PolicyStore
 from rl_training.policy_edits import PolicyForm
 from rl_training.runs.next_start import next_start
+from rl_training.validation import gate
 
 
 class PolicyStoreForm(PolicyForm):
@@ -25,17 +26,35 @@ class PolicyStoreForm(PolicyForm):
         required=False, widget=forms.HiddenInput, label="Save, and let the next run start from scratch"
     )
 
+    # Shown once an edit of the recipe leaves its validation behind.
+    expires = forms.BooleanField(
+        required=False, widget=forms.HiddenInput, label="Save, and let the validation of the recipe expire"
+    )
+
     class Meta(PolicyForm.Meta):
         fields = PolicyStore.SETTINGS
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or self.cleaned_data
-        if self.instance.pk and not self.errors and not cleaned.get("from_scratch"):
+        if self.instance.pk and not self.errors:
             planned = copy(self.instance)
-            for name in ("start_from", *SECTIONS):
-                setattr(planned, name, cleaned[name])
-            before, after = next_start(self.instance), next_start(planned)
-            if after and after.reasons and not (before and before.reasons == after.reasons):
-                self.fields["from_scratch"].widget = forms.CheckboxInput()
-                self.add_error("from_scratch", str(after))
+            for name in (*RANGES, *CHOICES, *SECTIONS):
+                setattr(planned, name, cleaned.get(name, getattr(planned, name)))
+            self._ask("from_scratch", self._start_from_scratch(planned))
+            self._ask("expires", self._expiry(planned))
         return cleaned
+
+    def _ask(self, name: str, consequence: str) -> None:
+        """Refuse the edit with its consequence until its checkbox is ticked."""
+        if consequence and not self.cleaned_data.get(name):
+            self.fields[name].widget = forms.CheckboxInput()
+            self.add_error(name, consequence)
+
+    def _start_from_scratch(self, planned: PolicyStore) -> str:
+        before, after = next_start(self.instance), next_start(planned)
+        is_new = after and after.reasons and not (before and before.reasons == after.reasons)
+        return str(after) if is_new else ""
+
+    def _expiry(self, planned: PolicyStore) -> str:
+        expiring = gate.expiring(gate.recipe_of(self.instance), planned)
+        return gate.expiry(expiring) if expiring else ""

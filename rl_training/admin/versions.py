@@ -51,6 +51,7 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
         "weights_removed",
         "sha256",
         "was_live",
+        "held_back",
         "shown_evaluation",
     )
 

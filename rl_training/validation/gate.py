@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 from django.db import transaction
+from pydantic import ValidationError
 
 from rl_training.core.run.recipe import recipe_digest
 from rl_training.core.run.walk_forward.verdict import WALK_FORWARD
@@ -45,10 +46,10 @@ class Standing:
 
 
 def recipe_of(policy: PolicyStore) -> str:
-    """Return the digest of the policy's recipe; empty while its config is stored invalid."""
+    """Return the digest of the policy's recipe; empty while its settings are invalid."""
     try:
         return recipe_digest(policy.training_config(), policy.start_from)
-    except InvalidConfigError:
+    except (InvalidConfigError, ValidationError):
         return ""
 
 
@@ -94,6 +95,23 @@ def in_force(recipe: str, policy: PolicyStore) -> Validation | None:
     """Return the validation of the recipe that is in force and strict enough for the policy."""
     found = Validation.objects.in_force().of_recipe(recipe) if recipe else Validation.objects.none()
     return next((validation for validation in found if _beats_enough(validation, policy)), None)
+
+
+def expiring(before: str, planned: PolicyStore) -> Validation | None:
+    """Return the validation in force of the recipe `before` that does not hold for the planned settings.
+
+    None: there is none, or the planned recipe is validated.
+    """
+    found, after = in_force(before, planned), recipe_of(planned)
+    return None if found is None or after in ("", before) or in_force(after, planned) else found
+
+
+def expiry(validation: Validation) -> str:
+    """Return what it means that a change of the recipe leaves the validation behind."""
+    return (
+        f"Validation {validation} expires: it holds for the present recipe alone. No new version goes live by itself "
+        "until the new recipe is validated, which is a trial."
+    )
 
 
 @dataclass(frozen=True)

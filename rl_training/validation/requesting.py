@@ -116,7 +116,7 @@ def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Valid
     active = _active(recipe.digest)
     if active is not None:
         raise AlreadyValidatingError(active)
-    market, monitored = recipe.config.market, Validation.objects.in_force().of_recipe(recipe.digest).first()
+    market, monitored = recipe.config.market, monitored_by(recipe)
     trial = None
     if monitored is None:
         trial = trials.begin(market, Trial.Kind.WALK_FORWARD, recipe=recipe.digest, policy=policy.name)
@@ -136,6 +136,15 @@ def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Valid
     )
     ValidationStep.objects.create(validation=validation, kind=ValidationStep.Kind.PREPARE)
     return validation
+
+
+def monitored_by(recipe: Recipe) -> Validation | None:
+    """Return the validation that a walk-forward of the recipe monitors; None: it is a trial.
+
+    A validation that had to beat less than the policy asks for now does not count, so another trial may replace it.
+    """
+    found = Validation.objects.in_force().of_recipe(recipe.digest)
+    return next((one for one in found if set(recipe.must_beat) <= set(one.must_beat)), None)
 
 
 def _active(recipe: str) -> Validation | None:

@@ -6,8 +6,18 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from rl_training.admin.display import preformatted
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
-from tests.stored import MARKUP, finished_run, skip_slots, store_raw
+from rl_training.core.market_config import MarketConfig
+from rl_training.models import (
+    ComparedVersion,
+    Comparison,
+    PolicyStore,
+    PolicyVersion,
+    TrainingEvent,
+    TrainingRun,
+    Trial,
+)
+from rl_training.validation import trials
+from tests.stored import MARKUP, finished_run, skip_slots, store_raw, walked_forward
 
 pytestmark = pytest.mark.django_db
 
@@ -30,14 +40,29 @@ def rows(policy):
     TrainingRun.objects.filter(pk=run.pk).update(initial_version=version)
     store_raw(policy, "ppo", {"gamma": 7})
     slots = skip_slots(policy, reason="invalid_settings", detail=MARKUP)
-    return {"trainingrun": run, "policyversion": version, "trainingevent": event, "slotrange": slots}
+    comparison = Comparison.objects.create(size=2, market=MARKUP, error=MARKUP, result={"x": MARKUP})
+    ComparedVersion.objects.create(comparison=comparison, version=version, place=0)
+    other = PolicyStore.objects.create(name="other")
+    validation = walked_forward(other, market=MARKUP, error=MARKUP, result={"x": MARKUP}, config={"x": MARKUP})
+    trial = trials.begin(MarketConfig(), Trial.Kind.WALK_FORWARD, recipe="ab", policy=MARKUP)
+    return {
+        "trainingrun": run,
+        "policyversion": version,
+        "trainingevent": event,
+        "slotrange": slots,
+        "comparison": comparison,
+        "validation": validation,
+        "trial": trial,
+    }
 
 
 def test_lone_surrogate_is_shown_escaped():
     assert preformatted("<b>\ud800") == '<pre class="stored-text" tabindex="0">&lt;b&gt;\\ud800</pre>'
 
 
-@pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent", "slotrange"])
+@pytest.mark.parametrize(
+    "model", ["trainingrun", "policyversion", "trainingevent", "slotrange", "comparison", "validation", "trial"]
+)
 def test_rows_are_shown_as_text_and_are_read_only(admin_client, rows, model):
     url = f"/admin/rl_training/{model}/"
     row = f"{url}{rows[model].pk}/"
@@ -77,10 +102,12 @@ def test_run_names_the_user_who_triggered_it(admin_client, policy, admin_user):
         ("policyversion", {"policy": "rl_v3", "q": "abab"}, 1),
         ("trainingevent", {"policy": "rl_v3"}, 1),
         ("trainingevent", {"published_at__isempty": "0"}, 0),
+        ("validation", {"policy": "other", "verdict__exact": "validated"}, 1),
+        ("comparison", {"status__exact": "succeeded"}, 0),
+        ("trial", {"q": "<script>"}, 1),
     ],
 )
 def test_rows_are_filtered_and_searched(admin_client, rows, model, query, found):
-    PolicyStore.objects.create(name="other")
     response = admin_client.get(f"/admin/rl_training/{model}/", query)
     assert response.context["cl"].result_count == found
 
@@ -90,7 +117,9 @@ def test_invalid_filter_shows_whole_list(admin_client, rows, query):
     assert admin_client.get("/admin/rl_training/trainingrun/", query, follow=True).status_code == 200
 
 
-@pytest.mark.parametrize("model", ["trainingrun", "policyversion", "trainingevent"])
+@pytest.mark.parametrize(
+    "model", ["trainingrun", "policyversion", "trainingevent", "comparison", "validation", "trial"]
+)
 def test_lists_make_fixed_number_of_queries(admin_client, policy, model):
     def count():
         with CaptureQueriesContext(connection) as captured:
@@ -99,7 +128,11 @@ def test_lists_make_fixed_number_of_queries(admin_client, policy, model):
 
     def add(number):
         run = finished_run(policy, queued_at=timezone.now() - timedelta(minutes=number))
-        PolicyVersion.objects.create(policy=policy, number=number, run=run, artifact="a", sha256="b", evaluation={})
+        version = PolicyVersion(policy=policy, number=number, run=run, artifact="a", sha256="b", evaluation={})
+        version.save()
+        comparison = Comparison.objects.create(size=2, market="sp500")
+        ComparedVersion.objects.create(comparison=comparison, version=version, place=0)
+        walked_forward(policy)
         TrainingEvent.objects.create(run=run, event_type="rl_v3.training.started", payload={})
 
     add(1)

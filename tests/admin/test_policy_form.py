@@ -10,7 +10,7 @@ from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore, PolicyVersion
 from tests.admin.policy_pages import LIST, change_url, edit, errors, form_data
-from tests.stored import MARKUP, finished_run, store_raw
+from tests.stored import MARKUP, finished_run, store_raw, walked_forward
 
 pytestmark = pytest.mark.django_db
 
@@ -38,12 +38,15 @@ def test_edited_settings_are_saved(admin, policy):
 
 def test_settings_of_versions_have_a_group_and_are_saved(admin, policy):
     groups = dict(admin.get(change_url(policy)).context["adminform"].fieldsets)
-    assert groups["Versions"]["fields"] == ("start_from", "seeds", "promotion")
+    assert groups["Versions"]["fields"] == ("start_from", "seeds", "promotion", "must_beat", "revalidate_days")
     assert "min_new_bars" in groups["Schedule"]["fields"]
     given = {"start_from": "live", "seeds": 5, "promotion": "newest", "min_new_bars": 24}
+    given |= {"must_beat": "flat", "revalidate_days": 7}
     assert edit(admin, policy, **given).status_code == 302
     assert PolicyStore.objects.values(*given).get() == given
-    assert set(errors(edit(admin, policy, start_from="best", promotion="", seeds=33, min_new_bars=-1))) == set(given)
+    bad = {"start_from": "best", "promotion": "", "seeds": 33, "min_new_bars": -1}
+    bad |= {"must_beat": "nothing", "revalidate_days": 0}
+    assert set(errors(edit(admin, policy, **bad))) == set(given)
 
 
 def test_edit_keeps_bookkeeping_written_meanwhile(admin, policy):
@@ -176,3 +179,25 @@ def test_edit_of_the_market_says_from_which_version_it_continues(admin, policy, 
 def test_form_of_an_unchanged_policy_shows_no_question(admin, policy, version):
     assert 'type="hidden" name="from_scratch"' in admin.get(change_url(policy)).content.decode()
     assert edit(admin, policy, interval_minutes=5).status_code == 302
+
+
+def test_edit_of_a_validated_recipe_asks_once(admin, policy):
+    validation = walked_forward(policy)
+    response = edit(admin, policy, ppo={"gamma": 0.5})
+    assert errors(response) == {
+        "expires": [
+            f"Validation {validation} expires: it holds for the present recipe alone. No new version goes live by "
+            "itself until the new recipe is validated, which is a trial."
+        ]
+    }
+    assert 'type="checkbox" name="expires"' in response.content.decode()
+    assert edit(admin, policy, interval_minutes=5).status_code == 302
+    assert edit(admin, policy, ppo={"gamma": 0.5}, expires="on").status_code == 302
+
+
+def test_edit_back_to_a_validated_recipe_asks_nothing(admin, policy):
+    walked_forward(policy)
+    assert edit(admin, policy, episodes_per_run=5, expires="on").status_code == 302
+    policy.refresh_from_db()
+    walked_forward(policy)
+    assert edit(admin, policy, episodes_per_run=2).status_code == 302

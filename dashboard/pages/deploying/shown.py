@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from rl_training.models import Deployment, PolicyStore, Proposal
+from rl_training.models import Deployment, PolicyStore, Promotion, Proposal
 from rl_training.roles import DEPLOY, PROPOSE
 from rl_training.versions import live, proposals
 from rl_training.versions.changes import rollback_target
@@ -17,15 +17,19 @@ DEPLOYMENTS_LISTED = 5
 def live_context(policy: PolicyStore, user: Any) -> dict[str, Any]:
     """Return what is live, the last deployments, the waiting proposals, and what `user` may do about them.
 
-    `newest` is the number of the newest version where it is not live, `earlier` what a rollback goes back to.
+    `newest` is the number of the newest version where it is not live, and `held_back` why the gate holds it back;
+    `earlier` is what a rollback goes back to.
     """
     found = live.live_now(policy.pk)
-    number = policy.versions.order_by("-number").values_list("number", flat=True).first()
+    columns = policy.versions.order_by("-number").values_list("number", "held_back")
+    number, held_back = columns.first() or (None, "")
     version = found.version if found else None
+    is_live = version is not None and version.number == number
     return {
         "live": found,
         "sentence_of_live": sentence(found),
-        "newest": number if number and (version is None or version.number != number) else None,
+        "newest": None if is_live else number,
+        "held_back": "" if is_live or policy.promotion != Promotion.VALIDATED else held_back.rstrip("."),
         "earlier": rollback_target(policy, version),
         "deployments": list(history(policy)[:DEPLOYMENTS_LISTED]),
         **proposed(policy, user),
@@ -48,11 +52,12 @@ def history(policy: PolicyStore) -> QuerySet[Deployment]:
 
 
 def sentence(found: Deployment | None) -> dict[str, Any] | None:
-    """Return the parts of the sentence about what is live: the time, who decided it, and the reason."""
+    """Return the parts of the sentence about what is live: the time, who decided it, the reason and the evidence."""
     if found is None:
         return None
     origin = found.origin
-    return {"since": origin.at, "decided": live.decided(origin), "reason": origin.reason}
+    evidence = {"comparison": origin.comparison, "validation": origin.validation}
+    return {"since": origin.at, "decided": live.decided(origin), "reason": origin.reason, **evidence}
 
 
 def answer(policy: PolicyStore, time: datetime) -> str:

@@ -8,11 +8,13 @@ from dashboard.pages import system_state
 from dashboard.pages.deploying.history import TimeForm
 from dashboard.pages.deploying.shown import live_context
 from dashboard.pages.policy.tabs import PolicyTab
+from dashboard.pages.validating.shown import consequence
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
 from rl_training.models import InvalidConfig, PolicyStore, PolicyVersion
 from rl_training.models.columns import large_run_columns
 from rl_training.runs.next_start import next_start
+from rl_training.validation import gate
 
 
 class PolicyPage(PolicyTab):
@@ -24,8 +26,11 @@ class PolicyPage(PolicyTab):
     def content(self, policy: Any, again: bool) -> dict[str, Any]:
         newest = policy.versions.order_by("-number").defer("evaluation").first()
         live = live_context(policy, self.request.user)
+        standing = gate.standing_of(policy)
         always = {
             **live,
+            "gate": standing,
+            "consequence": consequence(policy, standing),
             "time_form": TimeForm(),
             "result": result_of_version(newest) if newest else None,
             "parts": system_state.parts(system_state.STATE.get()),

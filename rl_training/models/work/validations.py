@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from rl_training.models.policies import PolicyStore
@@ -36,6 +36,10 @@ class ValidationQuerySet(models.QuerySet["Validation"]):
         succeeded = self.filter(market_key=market, status="succeeded")
         newest = succeeded.filter(recipe=OuterRef("recipe")).order_by("-finished_at").values("pk")[:1]
         return succeeded.filter(pk=Subquery(newest))
+
+    def with_progress(self) -> ValidationQuerySet:
+        """Add `trained`, the number of trained folds."""
+        return self.annotate(trained=Count("steps", Q(steps__kind="fold", steps__status="succeeded")))
 
     def listed(self) -> ValidationQuerySet:
         """Select the validations for a list, newest first, without what is large."""

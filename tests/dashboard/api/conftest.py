@@ -14,16 +14,19 @@ from rl_training.models import (
     Proposal,
     TrainingEvent,
     TrainingRun,
+    Trial,
+    TrialMarket,
 )
-from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION
+from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION, WALKED_FORWARD
 from tests.api_clients import client_of, user_of
-from tests.stored import skip_slots
+from tests.stored import skip_slots, walked_forward
 from tests.validations import store_validation
 
 RESULT = {
     "accounts": [{"name": name, "reference": False, "equity_curve": [1.0, 1.1]} for name in ("a", "b")],
     "timestamps": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"],
 }
+WALKED = {"performances": {"flat": {"equity_curve": [1.0, 1.0]}}, "timestamps": RESULT["timestamps"]}
 
 
 @pytest.fixture
@@ -52,10 +55,14 @@ def rows(db: None, redis_server: None) -> None:
     version = PolicyVersion.objects.create(pk=KEY, policy=policy, number=1, run=run, sha256="ab", evaluation=evaluation)
     second = TrainingRun.objects.create(policy=policy, trigger="schedule", episodes=2, config={"market": {}}, **ended)
     promoted = PolicyVersion.objects.create(policy=policy, number=2, run=second, sha256="ab", evaluation=evaluation)
-    comparison = Comparison.objects.create(comparison_id=COMPARISON, size=2, market="sp500", result=RESULT)
+    comparison = Comparison.objects.create(pk=KEY, comparison_id=COMPARISON, size=2, market="sp500", result=RESULT)
     for place, one in enumerate((version, promoted)):
         ComparedVersion.objects.create(comparison=comparison, version=one, place=place)
     store_validation(policy, validation_id=VALIDATION)
+    market = TrialMarket.objects.create(pk=KEY, key="0" * 64, label="sp500")
+    tried = {"kind": "walk_forward", "recipe": "0" * 64, "policy_name": "rl_v3", "alpha": 0.05, "level": 0.03}
+    trial = Trial.objects.create(pk=KEY, market=market, number=1, at=timezone.now(), **tried)
+    walked_forward(policy, pk=KEY, validation_id=WALKED_FORWARD, trial=trial, recipe="0" * 64, result=WALKED)
     change = {"policy": policy, "action": "promote", "actor": "user", "reason": "It is better."}
     live = Deployment.objects.create(pk=KEY, version=version, at=timezone.now(), **change)
     proposer = user_of("operator")

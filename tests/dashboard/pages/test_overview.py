@@ -13,7 +13,7 @@ from rl_training.models import PolicyStore, TrainingRun
 from rl_training.streams import progress
 from tests.dashboard.pages.page_rows import active_run
 from tests.dashboard.pages.page_text import words
-from tests.stored import finished_run
+from tests.stored import finished_run, walked_forward
 
 pytestmark = pytest.mark.django_db
 IMAGE, END_OF_SCRIPT = "<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"
@@ -66,13 +66,15 @@ def test_success_rate_counts_the_last_fifty_runs(page, policy):
 
 def test_waiting_policy_shows_when_it_is_due(page, policy):
     PolicyStore.objects.update(next_run_at=timezone.now() + timedelta(minutes=30, seconds=30))
-    found = r"rl_v3 nothing is live no version yet not measured waiting in 30 min \d+ s every 60 min no run yet"
+    found = (
+        r"rl_v3 nothing is live no version yet not tried not measured waiting in 30 min \d+ s every 60 min no run yet"
+    )
     assert re.search(found, words(page("/")))
 
 
 def test_disabled_policy_is_not_due(page, policy):
     PolicyStore.objects.update(enabled=False)
-    assert "rl_v3 nothing is live no version yet not measured disabled not while disabled" in words(page("/"))
+    assert "rl_v3 nothing is live no version yet not tried not measured disabled not while disabled" in words(page("/"))
 
 
 def test_list_makes_a_fixed_number_of_queries(page, policy):
@@ -82,9 +84,12 @@ def test_list_makes_a_fixed_number_of_queries(page, policy):
         return len(queries)
 
     finished_run(policy)
+    walked_forward(policy)
     before = count()
     for number in range(5):
-        finished_run(PolicyStore.objects.create(name=f"other_{number}"))
+        other = PolicyStore.objects.create(name=f"other_{number}")
+        finished_run(other)
+        walked_forward(other)
     assert count() == before
 
 
