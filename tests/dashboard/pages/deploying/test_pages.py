@@ -23,7 +23,7 @@ def test_policy_page_says_first_what_is_live(page, versions):
     assert "Nothing is live: no version was ever promoted." in words(page("/policies/rl_v3/"))
     deploy(versions[1], at=NOON)
     text = words(page("/policies/rl_v3/"))
-    assert "rl_v3 Now Versions Validation Decisions Runs What is live Version 2 is live since 3 May 2026 12:00 UTC" in text
+    assert "Now Versions Validation Decisions Runs What is live Version 2 is live since 3 May 2026 12:00 UTC" in text
     assert "promoted by a user: It is the best one." in text
     assert text.index("is live since") < text.index("No evaluation is stored with version 2.")
 
