@@ -60,10 +60,15 @@ class Accounts:
         return Accounts(self.names, self.timestamps[later], self.changes[later])
 
 
+def as_bytes(accounts: Accounts) -> bytes:
+    """Return the content of the file: the same accounts have the same."""
+    tensors = {"timestamps": accounts.timestamps.astype("<i8"), "changes": np.ascontiguousarray(accounts.changes)}
+    return save(tensors, metadata={"names": json.dumps(accounts.names)})
+
+
 def store(folder: Path, name: str, accounts: Accounts) -> tuple[str, str]:
     """Write the accounts into `folder` and store them under `name`; return the name and the SHA-256 of the file."""
-    tensors = {"timestamps": accounts.timestamps.astype("<i8"), "changes": np.ascontiguousarray(accounts.changes)}
-    data = save(tensors, metadata={"names": json.dumps(accounts.names)})
+    data = as_bytes(accounts)
     (folder / FILE).write_bytes(data)
     return artifacts.store(folder, name), hashlib.sha256(data).hexdigest()
 

@@ -166,8 +166,8 @@ class System:
         )
         columns = (
             "enabled, episodes_per_run, interval_minutes, start_from, seeds, min_new_bars, promotion, "
-            "stall_limit_minutes, run_limit_minutes, market, environment, ppo, updated_at, next_run_at, "
-            "total_runs, succeeded_runs, schedule_error"
+            "must_beat, revalidate_days, stall_limit_minutes, run_limit_minutes, market, environment, ppo, "
+            "updated_at, next_run_at, total_runs, succeeded_runs, schedule_error"
         )
         self.execute(
             f"INSERT INTO rl_training_policystore (name, {columns}) "
