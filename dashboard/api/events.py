@@ -14,18 +14,20 @@ from dashboard.api.protocol.fields import StoredObject
 from dashboard.api.protocol.views import ListView, View
 from rl_training.models import TrainingEvent
 
-COLUMNS = ("pk", "event_id", "event_type", "run__run_id", "deployment", "timestamp", "published_at", "payload")
+COLUMNS = (
+    *("pk", "event_id", "event_type", "run__run_id", "deployment", "validation__validation_id", "timestamp"),
+    *("published_at", "payload"),
+)
 
 
 class Event(serializers.Serializer):  # type: ignore[type-arg]
-    """What a run or a deployment announced on a stream."""
+    """What a run, a deployment or a validation announced on a stream. The subjects that it is not about are null."""
 
     event_id = serializers.UUIDField()
     event_type = serializers.CharField(help_text="Also the name of the stream.")
-    run_id = serializers.CharField(
-        source="run__run_id", allow_null=True, help_text="The run; null: it is about a deployment."
-    )
-    deployment = serializers.IntegerField(allow_null=True, help_text="The deployment; null: it is about a run.")
+    run_id = serializers.CharField(source="run__run_id", allow_null=True)
+    deployment = serializers.IntegerField(allow_null=True)
+    validation_id = serializers.CharField(source="validation__validation_id", allow_null=True)
     timestamp = serializers.DateTimeField()
     published_at = serializers.DateTimeField(allow_null=True, help_text="Null while it waits for Redis.")
     payload = StoredObject()

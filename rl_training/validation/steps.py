@@ -52,7 +52,7 @@ def claim(step_id: str) -> ValidationStep | None:
         if step is None:
             return None
         step.validation = validation
-        if step.kind == Kind.FOLD:
+        if step.kind != Kind.PREPARE:
             ValidationStep.objects.filter(pk=step.pk).update(has_files=True)
         if validation.status == Status.QUEUED:
             _write(validation, status=Status.RUNNING, started_at=timezone.now())
@@ -217,11 +217,12 @@ def maintain(now: datetime, *, may_reap: bool) -> None:
 
 
 def remove_files() -> None:
-    """Remove the policies and checkpoints of the folds of ended validations. An `OSError` is logged."""
+    """Remove the files of ended validations, except the accounts of their results. An `OSError` is logged."""
     for step in ValidationStep.objects.with_files_to_remove().in_order()[:FILES]:
         try:
-            for attempt in range(1, step.attempt + 1):
-                artifacts.remove(artifact_name(step, attempt))
+            names = {artifact_name(step, attempt) for attempt in range(1, step.attempt + 1)}
+            for name in names - {step.validation.accounts}:
+                artifacts.remove(name)
         except OSError as error:
             log.error("Files of an ended validation cannot be deleted", step_id=step.step_id, error=str(error))
             continue

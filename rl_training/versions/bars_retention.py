@@ -12,7 +12,7 @@ from django.db.models import Q
 
 from quantum_trader.redis_clients import redis_client
 from rl_training.files import bars
-from rl_training.models import PolicyVersion, TrainingRun
+from rl_training.models import PolicyVersion, TrainingRun, Validation
 
 log = structlog.get_logger(__name__)
 
@@ -25,10 +25,10 @@ KEPT_FOR = timedelta(hours=1)
 
 
 def remove_unneeded(now: datetime) -> int:
-    """Remove stored bars that no active run, no recent run and no version that is kept for good needs.
+    """Remove stored bars that nothing needs, see `is_needed`.
 
-    A run is recent for `settings.BARS_RETENTION_DAYS` after its end. Each call checks BATCH digests, from where the
-    last call ended, and then begins anew. Returns the number of removed digests. An `OSError` is logged.
+    A run or a validation is recent for `settings.BARS_RETENTION_DAYS` after its end. Each call checks BATCH digests,
+    from where the last call ended, and then begins anew. Returns the number of removed digests. An `OSError` is logged.
     """
     try:
         return _remove_unneeded(now)
@@ -54,9 +54,16 @@ def _remove_unneeded(now: datetime) -> int:
 
 
 def is_needed(digest: str, now: datetime) -> bool:
-    """Return whether a run that is active or recent, or whose version is kept for good, has bars of this digest."""
+    """Return whether a run or a validation needs bars of this digest.
+
+    Needed are those of runs and validations that are active or recent, of validations that are in force, and of runs
+    whose version is kept for good.
+    """
     cutoff = now - timedelta(days=settings.BARS_RETENTION_DAYS)
     runs = TrainingRun.objects.filter(bars_digest=digest)
     if runs.filter(Q(finished_at__isnull=True) | Q(finished_at__gte=cutoff)).exists():
+        return True
+    walks = Validation.objects.filter(bars_digest=digest)
+    if walks.filter(Q(finished_at__isnull=True) | Q(finished_at__gte=cutoff) | Validation.IN_FORCE).exists():
         return True
     return PolicyVersion.objects.kept_for_good().filter(run__bars_digest=digest).exists()

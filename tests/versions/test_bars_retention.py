@@ -6,11 +6,12 @@ import pytest
 from django.utils import timezone
 
 from rl_training.files import bars
-from rl_training.models import TrainingRun
+from rl_training.models import TrainingRun, Validation
 from rl_training.versions import bars_retention
 from tests.core.run.small_run import bars as random_bars
 from tests.dashboard.pages.page_rows import active_run, version_of
 from tests.stored import deploy, finished_run
+from tests.validations import request_validation, succeed_validation
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +62,15 @@ def test_bars_of_a_version_that_was_live_stay(policy):
     version_of(finished_run(policy, bars_digest=other), number=3)
     assert bars_retention.remove_unneeded(timezone.now() + timedelta(days=400)) == 1
     assert bars.digests() == [live]
+
+
+def test_bars_of_a_validation_in_force_stay_and_those_of_an_old_other_one_do_not(policy):
+    digest = stored()
+    succeed_validation(request_validation(policy), bars_digest=digest)
+    later = timezone.now() + IN_A_MONTH
+    assert bars_retention.remove_unneeded(later) == 0
+    Validation.objects.update(verdict="refused")
+    assert bars_retention.remove_unneeded(later) == 1
 
 
 def test_bars_without_a_run_stay_for_an_hour(policy):

@@ -25,7 +25,7 @@ class ValidationQuerySet(models.QuerySet["Validation"]):
 
     def in_force(self) -> ValidationQuerySet:
         """Select the trials that validated their recipe, where nothing has ended the validation since."""
-        return self.filter(verdict=Validation.Verdict.VALIDATED, ended_at=None, trial__isnull=False)
+        return self.filter(Validation.IN_FORCE)
 
     def judged(self) -> ValidationQuerySet:
         """Select the trials that ended with a verdict."""
@@ -66,6 +66,8 @@ class Validation(models.Model):
         INCONCLUSIVE = "inconclusive"
 
     ACTIVE = (Status.QUEUED, Status.RUNNING)
+    # A trial that validated its recipe, where nothing has ended the validation since.
+    IN_FORCE = Q(verdict=Verdict.VALIDATED, ended_at=None, trial__isnull=False)
 
     validation_id = models.CharField(max_length=12, unique=True, default=new_run_id, editable=False)
     policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="validations")
