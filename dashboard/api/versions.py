@@ -39,6 +39,7 @@ COLUMNS = (
     "sha256",
     "artifact",
     "weights_removed_at",
+    "held_back",
     *RESULTS,
 )
 
@@ -68,6 +69,7 @@ class Version(serializers.Serializer):  # type: ignore[type-arg]
         allow_null=True,
         help_text="When retention removed the weights; null: they are kept.",
     )
+    held_back = serializers.CharField(help_text="Why the gate holds it back; empty: it does not.")
     market = serializers.CharField(help_text="The market's label; empty: unknown.")
     held_out_bars = serializers.IntegerField(allow_null=True, help_text="Decisions of the evaluation.")
     held_out_return = FiniteFloat(help_text="Total return, final / initial equity - 1.")

@@ -23,7 +23,8 @@ from rl_training.versions.changes import Author
 
 COLUMNS = (
     *("pk", "policy__name", "action", "version__number", "version__sha256", "pinned", "at", "actor", "actor_name"),
-    *("approved_by", "reason", "comparison__comparison_id", "previous", "live_since"),
+    *("approved_by", "reason", "comparison__comparison_id", "validation__validation_id"),
+    *("previous", "live_since"),
 )
 ACTIONS, ACTORS = DeploymentRow.Action.values, DeploymentRow.Actor.values
 
@@ -48,6 +49,9 @@ class Deployment(serializers.Serializer):  # type: ignore[type-arg]
     reason = serializers.CharField()
     comparison = serializers.CharField(
         source="comparison__comparison_id", allow_null=True, help_text="The evidence for it; null: none."
+    )
+    validation = serializers.CharField(
+        source="validation__validation_id", allow_null=True, help_text="The gate's evidence for it; null: none."
     )
     previous = serializers.IntegerField(allow_null=True, help_text="The deployment before; null: the first one.")
     live_since = serializers.DateTimeField(
