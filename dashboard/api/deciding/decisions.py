@@ -118,8 +118,9 @@ class DecisionList(ListView):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
-    def get_serializer(self, rows: Any, **options: Any) -> Any:
-        return super().get_serializer([{RENAMED.get(key, key): row[key] for key in row} for row in rows], **options)
+    def paginate_queryset(self, queryset: Any) -> Any:
+        rows = super().paginate_queryset(queryset) or []
+        return [{RENAMED.get(key, key): row[key] for key in row} for row in rows]
 
 
 class AccountList(View):
