@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -180,6 +181,42 @@ def longest_pauses(system: System) -> list[float]:
     return [max(after - before for before, after in pairwise([*times, time.time()])) for times in ends.values()]
 
 
+def check_validation_ended(system: System) -> None:
+    """Check that the validation has succeeded as one trial, and that each of its folds counts once."""
+
+    def status() -> str:
+        [row] = system.query("SELECT status FROM rl_training_validation")
+        return str(row["status"])
+
+    wait_for(lambda: status() not in ("queued", "running"), "the validation to end", 4 * RECOVERY_SECONDS)
+    steps = system.query("SELECT kind, number FROM rl_training_validationstep ORDER BY kind, number")
+    found = [(step["kind"], step["number"]) for step in steps]
+    assert found == [*(("fold", number) for number in range(4)), ("judge", 0), ("prepare", 0)]
+    assert status() == "succeeded"
+    assert len(system.query("SELECT * FROM rl_training_trial")) == 1
+
+
+def deployment_faults(system: System) -> list[str]:
+    """Return what is wrong with the deployments: gaps, versions that never went live, lost files."""
+    rows = system.query("SELECT * FROM rl_training_deployment ORDER BY policy_id, at")
+    versions = system.query("SELECT id, policy_id, number, artifact FROM rl_training_policyversion")
+    live, wrong = {row["version_id"] for row in rows}, []
+    chains: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        chains[row["policy_id"]].append(row)
+    for chain in chains.values():
+        previous = [None, *(row["id"] for row in chain[:-1])]
+        wrong += [
+            f"deployment {row['id']}" for row, of in zip(chain, previous, strict=True) if row["previous_id"] != of
+        ]
+    for version in versions:
+        name = f"version {version['number']} of policy {version['policy_id']}"
+        wrong += [] if version["id"] in live else [f"{name} never went live"]
+        files = system.folder / "artifacts" / version["artifact"] / "policy.safetensors"
+        wrong += [] if files.exists() else [f"{name} has lost its files"]
+    return wrong
+
+
 @pytest.mark.long
 def test_random_faults_lose_and_double_nothing(system, recovery, request):
     minutes = request.config.getoption("storm_minutes", 0.5)
@@ -187,6 +224,9 @@ def test_random_faults_lose_and_double_nothing(system, recovery, request):
     log.info("seed %s", seed)
     storm = Storm(system, random.Random(seed))
     system.schedule(POLICIES, episodes=10, interval_minutes=1)
+    # Each version goes live in the transaction that ends its run, and no version may lose its files then.
+    system.execute("UPDATE rl_training_policystore SET promotion = %s", "newest")
+    system.manage("walk_forward", "rl_v3", "--folds", "4")
     for kind, name in PROCESSES:
         system.launch(kind, name)
     storm.run(60 * minutes)
@@ -203,6 +243,8 @@ def test_random_faults_lose_and_double_nothing(system, recovery, request):
     wait_for(all_ended, "all runs to end", 4 * RECOVERY_SECONDS)
     log.info("longest silence of an owner %.1f s", storm.longest_silence)
     system.wait_until_invariants_hold(RECOVERY_SECONDS)
+    assert deployment_faults(system) == []
+    check_validation_ended(system)
     runs = system.runs()
     failed = [run["error"] for run in runs if run["status"] != "succeeded"]
     assert [error for error in failed if "attempts" not in error] == []
