@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import connection
 
+from rl_training.core import fault_points
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts
 from rl_training.models import Comparison, PolicyVersion
@@ -47,6 +48,7 @@ def execute(comparison: Comparison, should_stop: Callable[[], bool]) -> None:
             work_lifecycle.fail(comparison, explain(error))
             raise
         else:
+            fault_points.reach("compared")
             work_lifecycle.succeed(comparison, **columns)
 
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.faults.validation.walk_forwards import (
+from tests.faults.queued_work.walk_forwards import (
     FOLDS,
     ITERATIONS,
     check_validation_ends_undisturbed,
