@@ -182,12 +182,13 @@ def _follow_network(
 ) -> None:
     bars = traded_bars(observer, market)
     compiled_policy, positions = compile_policy(policy), np.array(config.positions)
-    rates = cost_rates(config)
+    rates, rows = cost_rates(config), state.rows.copy()
     bars_per_call = max(1, BARS_PER_CALL // len(policy.members))
     for begin in range(0, len(targets), bars_per_call):
         end = min(begin + bars_per_call, len(targets))
-        _follow_compiled(compiled_policy, positions, bars, targets, rates, backtest, begin, end, state.rows)
+        rows = _follow_compiled(compiled_policy, positions, bars, targets, rates, backtest, begin, end, rows)
         on_bars()
+    state.rows[:] = rows
 
 
 @compiled
@@ -200,11 +201,14 @@ def _follow_compiled(
     backtest: Backtest,
     begin: int,
     end: int,
-    state: FloatArray,
-) -> None:
-    """Trade the bars from `begin` to `end`. `state` holds the rows of the accounts, which are updated."""
+    accounts: FloatArray,
+) -> FloatArray:
+    """Trade the bars from `begin` to `end`, and return the rows of the accounts. Overwrites the given rows.
+
+    Assigns number by number: to assign arrays, numba compiles code for the texts of errors, which takes seconds.
+    """
     count = targets.shape[1]
-    accounts, after = state.copy(), np.empty_like(state)
+    after = np.empty_like(accounts)
     outcome, ruined = np.empty((3, count)), np.empty(count, np.bool_)
     opened, closed = np.empty(count), np.empty(count)
     memory, action = allocate_decisions(policy, 1), np.empty(1, np.int64)
@@ -218,8 +222,10 @@ def _follow_compiled(
         opened[:], closed[:] = bars.open[bar + 1], bars.close[bar + 1]
         trade_bar_into(accounts, targets[index], opened, closed, rates, after, outcome, ruined)
         accounts, after = after, accounts
-        backtest.equity[index + 1] = accounts[EQUITY]
-        backtest.cost[index] = outcome[COST]
-        backtest.turnover[index] = outcome[TURNOVER]
-        backtest.held[index] = (accounts[UNITS] != 0) | (ruined & (outcome[REWARD] != 0))
-    state[:] = accounts
+        for account in range(count):
+            backtest.equity[index + 1, account] = accounts[EQUITY, account]
+            backtest.cost[index, account] = outcome[COST, account]
+            backtest.turnover[index, account] = outcome[TURNOVER, account]
+            held = accounts[UNITS, account] != 0
+            backtest.held[index, account] = held or (ruined[account] and outcome[REWARD, account] != 0)
+    return accounts

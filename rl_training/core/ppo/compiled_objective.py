@@ -232,4 +232,7 @@ def add_up(gradients: Floats, reports: Doubles, gradient: Floats, report: Double
     for part in range(1, len(gradients)):
         for entry in range(len(gradient)):
             gradient[entry] += gradients[part, entry]
-    report[:] = reports.sum(axis=0)
+    report[:] = 0
+    for part in range(len(reports)):
+        for metric in range(len(report)):
+            report[metric] += reports[part, metric]

@@ -88,7 +88,9 @@ def weigh(
     """Do what decide() does, and write the members' mean action probabilities, [n, actions]; see Ensemble."""
     decide(policy, observations, memory, actions)
     rows, members = len(observations), len(policy.parameters)
-    probabilities[:] = memory.probabilities[:rows] / members
+    for row in range(rows):
+        for action in range(probabilities.shape[1]):
+            probabilities[row, action] = memory.probabilities[row, action] / members
     if members == 1:
         logits = memory.logits[: policy.sizes[-1] * rows].reshape(policy.sizes[-1], rows)
         for row in range(rows):
