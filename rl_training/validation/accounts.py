@@ -15,9 +15,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from rl_training.core.run.walk_forward.verdict import WALK_FORWARD
-from rl_training.core.trading.accounting import FloatArray
 from rl_training.files import artifacts
 from rl_training.models import Validation
+
+# Not imported from core.trading.accounting, which loads numba: 35 MB in each process of Celery.
+FloatArray = npt.NDArray[np.float64]
 
 if TYPE_CHECKING:
     from rl_training.core.run.walk_forward.stitching import Stitched
