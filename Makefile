@@ -45,14 +45,17 @@ types:
 compiled:
 	@$(BIN)/python -m tests.warm_up
 
+# Not collected: files whose tests are all left out, and the plugin that only one of them needs.
+API_BOUNDS := --ignore tests/dashboard/api/test_schema_bounds.py
+NO_SCHEMA := -p no:schemathesis --ignore tests/dashboard/api/test_schema.py $(API_BOUNDS)
 quick: compiled
-	$(PYTEST) -n 2 --ignore tests/browser --ignore tests/faults -m "not process and not long" --durations=15
+	$(PYTEST) -n 2 $(NO_SCHEMA) --ignore tests/browser --ignore tests/faults -m "not process and not long" --durations=15
 
 sqlite:
-	$(PYTEST) -n 3 --durations=15
+	$(PYTEST) -n 3 $(API_BOUNDS) --durations=15
 
 postgresql:
-	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 -m "(django_db or faults) and not long" --durations=15
+	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 $(NO_SCHEMA) -m "(django_db or faults) and not long" --durations=15
 
 # Programs that tests need, each with its Debian package. The tests of a missing program are skipped.
 DEBIAN_PACKAGES := chromium:chromium promtool:prometheus docker-compose:docker-compose
@@ -70,7 +73,7 @@ screenshots: .venv/development debian-packages
 	$(BIN)/python -m tests.browser.screenshots
 
 # Every fault case and the other long tests, with the time limits of production: two hours or so, mostly waiting.
-faults: LONG := $(BIN)/pytest -n 6 tests/faults tests/browser tests/dashboard/api/test_schema.py \
+faults: LONG := $(BIN)/pytest -n 6 tests/faults tests/browser tests/dashboard/api/test_schema_bounds.py \
 	-m "long or faults" --real-limits --repetitions 50 --storm-minutes 30
 faults: .venv/development debian-packages compiled
 	$(LONG)

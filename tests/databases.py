@@ -70,7 +70,7 @@ def make_template() -> None:
             create_database(name)
         settings = {"DJANGO_SETTINGS_MODULE": "quantum_trader.settings", "SECRET_KEY": "for tests only", "DEBUG": "1"}
         environment = os.environ | settings | {"STATE_DIR": str(folder), "DATABASE_URL": url_of(name) if name else ""}
-        command = [sys.executable, "manage.py", "migrate", "--noinput"]
+        command = [sys.executable, "manage.py", "migrate", "--noinput", "--skip-checks"]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         if SERVER:
             template_file().write_text(name)

@@ -1,8 +1,9 @@
 """Start the project's programs from a Python that has already imported the libraries.
 
 Importing Django, Celery and torch takes a new process about four seconds of processor time, which the tests would spend
-dozens of times. A prepared Python spends it once and forks for each program. The project's own modules and its settings
-are imported after the fork, so each program reads its own environment. `make faults` starts new interpreters.
+dozens of times. A prepared Python spends it once, loads the compiled code of a run, and forks for each program. The
+project's modules except core, and its settings, are imported after the fork, so each program reads its own environment.
+`make faults` starts new interpreters.
 
 `python -m tests.prepared SOCKET PID` is the prepared Python. It ends when the process PID ends.
 """
@@ -33,10 +34,12 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).parents[1]
 LIBRARIES = (
     *("torch", "scipy.linalg", "numba", "gymnasium.vector", "pydantic", "safetensors.torch", "arch.bootstrap"),
+    *("requests", "cryptography.fernet", "jinja2", "markdown", "environ", "servestatic", "django.contrib.admin"),
     *("celery.bin.celery", "celery.bin.worker", "celery.apps.worker", "celery.apps.beat", "celery.fixups.django"),
     *("celery.concurrency.prefork", "kombu.transport.redis", "redis.asyncio", "structlog", "psycopg", "uvicorn"),
     *("django.core.management", "django.core.handlers.asgi", "django.db.backends.sqlite3.base", "rest_framework"),
-    *("django.db.backends.postgresql.base", "simple_history", "django_pydantic_field", "drf_spectacular"),
+    *("django.db.backends.postgresql.base", "simple_history.models", "django_pydantic_field", "drf_spectacular.utils"),
+    *("rest_framework.serializers", "django_filters.rest_framework", "rl_training.core.run.training"),
 )
 LARGEST_REQUEST = 2**20
 
@@ -184,12 +187,13 @@ def main(path: str, test_run: str) -> None:
         end_of_test_run = os.pidfd_open(int(test_run))
     except ProcessLookupError:
         return
+    # All that is made here stays in memory: garbage collections need not look at it, also not those of the programs.
+    gc.disable()
     for name in LIBRARIES:
         importlib.import_module(name)
-    # The first compiled function makes numba load what all of them need.
-    sys.modules["numba"].njit(lambda number: number)(1)
-    # Garbage collections of the programs need not look at the libraries.
+    sys.modules["rl_training.core.run.training"].warm_up()
     gc.freeze()
+    gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Bound under another name first: a client that sees the path can connect to it.
     listener.bind(f"{path}.new")

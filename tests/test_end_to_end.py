@@ -1,42 +1,56 @@
-"""The whole system as the first `manage.py up` on a state directory starts it, until SIGKILL ends it during a run."""
+"""The whole system as `manage.py up` starts it on a state directory with tables, until SIGKILL ends it during a run."""
 
 import base64
 import json
-import os
 import re
+import sqlite3
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis
 
-from quantum_trader.state_dir import free_ports
-from tests.management.test_up import processes_on
+from quantum_trader import health
+from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, private_socket
 from tests.prepared import PreparedPython
+from tests.up_process import Up, deep_state, environment, processes_on, start
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parents[1]
-LOGIN = "admin:for-tests"
+LOGIN = "admin:$for:tests"
+# Runs of two members that take a second.
+SMALL = {"num_envs": 4, "rollout_length": 16, "minibatch_size": 64, "hidden_sizes": [8], "epochs": 1}
+
+
+def basic(login: str | None) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
 
 
 @dataclass
 class System:
     """The running system, as a user at a terminal sees it."""
 
-    environment: dict[str, str]
-    console: Path
+    up: Up
     python: PreparedPython
     token: str = ""
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.up.environment
+
+    @property
+    def state(self) -> Path:
+        return Path(self.environment["STATE_DIR"])
+
     def lines(self) -> list[str]:
-        return self.console.read_text().splitlines()
+        return self.up.console.read_text().splitlines()
 
     def line_with(self, text: str, seconds: float = 60) -> str:
         return wait_for(
@@ -66,8 +80,7 @@ class System:
         self.line_with(f"[RUN_ID={wait_for(run_id, 'a queued run', 120)}] Starting triggered run", 120)
 
     def flower(self, path: str) -> Any:
-        login = base64.b64encode(LOGIN.encode()).decode()
-        return self.get("FLOWER_PORT", path, f"Basic {login}")
+        return self.get("FLOWER_PORT", path, basic(LOGIN)["Authorization"])
 
     def task(self, run_id: str) -> Any:
         return self.flower(f"/api/task/info/{run_id}")
@@ -82,34 +95,28 @@ class System:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, python: PreparedPython) -> Iterator[System]:
-    folder = tmp_path_factory.mktemp("up")
-    web_port, flower_port = free_ports(2)
-    environment = os.environ | {
-        "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
-        "STATE_DIR": str(folder / "state"),
-        "DATABASE_URL": "",
-        "REDIS_URL": "",
-        "WEB_PORT": str(web_port),
-        "FLOWER_PORT": str(flower_port),
-        "FLOWER_BASIC_AUTH": LOGIN,
-        "FLOWER_URL": "",
-        "ADMIN_PASSWORD": "of-the-first-start",
-        "PYTHONUNBUFFERED": "1",
-    }
-    system = System(environment, folder / "console", python)
-    with system.console.open("w") as console:
-        up = subprocess.Popen(
-            [sys.executable, "manage.py", "up"], cwd=ROOT, env=environment, stdout=console, stderr=subprocess.STDOUT
-        )
+    """The system of a second start: its database has an admin, and a policy with small runs."""
+    state = deep_state(tmp_path_factory.mktemp("up"))
+    create = ["manage.py", "createsuperuser", "--noinput", "--username", "admin", "--email", ""]
+    python.run(create, environment(state, DJANGO_SUPERUSER_PASSWORD="of-the-first-start"))
+    with closing(sqlite3.connect(state / "db.sqlite3")) as database, database:
+        small = json.dumps({"episode_length": 64}), json.dumps(SMALL)
+        database.execute("UPDATE rl_training_policystore SET seeds = 2, environment = ?, ppo = ?", small)
+    system = System(start(state, ADMIN_PASSWORD="of-the-second-start"), python)
     try:
-        [system.token] = re.findall(r"Token ([0-9a-f]{40})", system.line_with("Authorization: Token", 150))
+        system.token = system.up.says("Authorization: Token ([0-9a-f]{40})")[1]
         yield system
         system.trigger_long_run()
     finally:
-        up.kill()
-        up.wait()
+        system.up.process.kill()
+        system.up.process.wait()
     # The kernel ends the services with `up`, even during a run.
-    wait_for(lambda: not processes_on(environment["STATE_DIR"]), "all processes to end", 5)
+    wait_for(lambda: not processes_on(str(state)), "all processes to end", 5)
+
+
+@pytest.fixture(scope="module")
+def up(system: System) -> Up:
+    return system.up
 
 
 @pytest.fixture(scope="module")
@@ -130,9 +137,54 @@ def triggered_run(system: System, first_run: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def test_first_start_prints_migrations_and_login(system):
-    assert re.search("^Applying [0-9]+ migrations", system.console.read_text(), re.MULTILINE)
-    system.line_with("login: admin, password: of-the-first-start")
+def test_start_prints_urls_logins_and_curl_command(up):
+    site, flower = (f"http://127.0.0.1:{up.environment[name]}" for name in ("WEB_PORT", "FLOWER_PORT"))
+    up.says(f"^  Pages    {site}/$")
+    up.says(f"^  Admin    {site}/admin/  login: admin, password: unchanged since the first start$")
+    flower_logins = r"login: admin, password: \$for:tests; login: viewer, password: other"
+    up.says(f"^  Flower   {flower}/  {flower_logins}$")
+    token, url = up.says(r"^  Summary  curl -H 'Authorization: (Token [0-9a-f]{40})' (\S+)$").groups()
+    assert health.get(url, {"Authorization": token})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("login", "status"),
+    [("admin:$for:tests", 200), ("viewer:other", 200), ("admin:$for", 401), (":", 401), (None, 401)],
+)
+def test_flower_answers_only_its_logins(login, status, up):
+    for path in ("/workers", "/api/workers"):
+        assert health.get(f"http://127.0.0.1:{up.environment['FLOWER_PORT']}{path}", basic(login))[0] == status
+
+
+def test_flower_lists_the_queues_of_all_workers(up):
+    url = f"http://127.0.0.1:{up.environment['FLOWER_PORT']}/broker"
+
+    def queues() -> set[str]:
+        return set(re.findall('<tr id="([a-z]+)">', health.get(url, basic(LOGIN))[1]))
+
+    wait_for(lambda: queues() == {"training", "alerts", "decisions"}, "all queues", 10)
+
+
+def test_deep_state_directory_gets_private_socket_elsewhere(system):
+    assert len(str(system.state / "redis.sock")) > LONGEST_SOCKET_PATH
+    path = private_socket(system.state)
+    assert [path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777] == [0o700, 0o700]
+
+
+def test_services_listen_on_loopback_only(up):
+    listening = {
+        connection.laddr
+        for process in processes_on(up.environment["STATE_DIR"])
+        for connection in process.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {("127.0.0.1", int(up.environment[name])) for name in ("WEB_PORT", "FLOWER_PORT")}
+
+
+def test_another_start_on_the_same_state_is_refused(system, python):
+    another = python.complete(["manage.py", "up"], environment(system.state), 60)
+    assert another.returncode == 1
+    assert f"It is already running on {system.state}" in another.stderr
 
 
 def test_first_scheduled_run_appears_in_the_summary(system, first_run):
@@ -169,7 +221,7 @@ def test_console_shows_the_run_in_order(system, first_run):
 
 
 def test_streams_count_the_runs(system, first_run):
-    client = redis.Redis(unix_socket_path=f"{system.environment['STATE_DIR']}/redis.sock")
+    client = redis.Redis(unix_socket_path=str(private_socket(system.state)))
     total = system.summary()["total_runs"]
     wait_for(lambda: client.xlen("rl_v3.training.completed") >= total, "the completed event")
     assert client.xlen("rl_v3.training.started") == client.xlen("rl_v3.training.completed") == total
@@ -211,3 +263,13 @@ def test_policy_without_its_market_file_fails_alone(system, first_run):
     completed = next(event for event in events if event["event_type"] == "fileless.training.completed")
     assert (completed["payload"]["success"], completed["payload"]["error"]) == (False, summary["last_error"])
     assert system.summary()["success_rate"] == 1.0
+
+
+def test_killed_service_is_restarted(up):
+    def beats() -> list[psutil.Process]:
+        return [process for process in processes_on(up.environment["STATE_DIR"]) if process.cmdline()[-1:] == ["beat"]]
+
+    [beat] = beats()
+    beat.kill()
+    up.says("Service ended and is started again service=beat exit_status=-9")
+    wait_for(lambda: [found for found in beats() if found.pid != beat.pid], "another beat")

@@ -9,6 +9,8 @@ import psutil
 import pytest
 
 from quantum_trader.processes import BASE_DIR, COMMANDS
+from tests import databases
+from tests.prepared import PreparedPython
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
@@ -47,7 +49,9 @@ PolicyStore.objects.update(total_runs=2)
 class System:
     """A migrated database, a Redis server, and the process `alerts`."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, python: PreparedPython, environment: dict[str, str]) -> None:
+        databases.copy_template(folder)
+        self.python = python
         self.redis, self.console = RedisServer(folder), folder / "console"
         self.redis.start()
         self.environment = environment | {
@@ -60,7 +64,7 @@ class System:
         }
 
     def manage(self, *command: str) -> None:
-        subprocess.run([sys.executable, "manage.py", *command], cwd=BASE_DIR, env=self.environment, check=True)
+        self.python.run(("manage.py", *command), self.environment)
 
     def start(self) -> psutil.Popen:
         with self.console.open("w") as console:
@@ -70,9 +74,8 @@ class System:
 
 
 @pytest.fixture
-def system(tmp_path: Path, environment_of_processes: dict[str, str]) -> Iterator[System]:
-    system = System(tmp_path, environment_of_processes)
-    system.manage("migrate", "--verbosity", "0")
+def system(tmp_path: Path, python: PreparedPython, environment_of_processes: dict[str, str]) -> Iterator[System]:
+    system = System(tmp_path, python, environment_of_processes)
     yield system
     system.redis.kill()
 

