@@ -193,6 +193,8 @@ def decide(version: PolicyVersion, findings: Findings) -> None:
         validation = in_force(version.run.recipe, policy)
         if validation is None:
             hold_back(version, _why_not(version))
+        elif recipe_of(policy) != version.run.recipe:
+            hold_back(version, "the policy's recipe has changed since its run was queued")
         elif validation != findings.validation:
             hold_back(version, "the recipe was validated after its run had ended; the next version is examined")
         elif findings.reasons:

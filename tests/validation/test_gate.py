@@ -186,6 +186,16 @@ def test_validation_that_came_after_the_guards_promotes_the_next_version(policy)
     assert held_back() == "the recipe was validated after its run had ended; the next version is examined"
 
 
+def test_run_that_began_before_the_recipe_changed_promotes_nothing(policy, validated):
+    claimed = claim_run(policy)
+    findings = gate.examine(claimed, GOOD)
+    policy.seeds = 1
+    policy.save_settings("seeds")
+    outcome = lifecycle.Outcome({}, VERSION | {"evaluation": GOOD})
+    lifecycle.succeed(claimed, outcome, lambda version: gate.decide(version, findings))
+    assert (live(policy), held_back()) == (None, "the policy's recipe has changed since its run was queued")
+
+
 def test_standings_of_many_policies_take_three_queries(policy, validated, django_assert_num_queries):
     policies = [policy, *(PolicyStore.objects.create(name=f"p{number}") for number in range(5))]
     with django_assert_num_queries(3):
