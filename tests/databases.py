@@ -19,11 +19,12 @@ from psycopg import sql
 from tests import shared_folder
 
 # On PostgreSQL run all tests that need a database and all fault cases, except those below: they test HTTP, access,
-# forms, templates, streams, processes, files or start-up, with queries that other tests run on both databases, or they
-# use no database. `make faults` runs all fault cases on both.
+# forms, templates, commands, streams, processes, training, files or start-up, with queries that other tests run on both
+# databases, or they use no database. `make faults` runs all fault cases on both.
 SQLITE_ONLY = (
     "admin/test_config_field.py",
     "admin/test_policy_form.py",
+    "alerts/test_alert_admin.py",
     "benchmarks/test_learning.py",
     "benchmarks/test_optimum.py",
     "browser",
@@ -33,6 +34,8 @@ SQLITE_ONLY = (
     "dashboard/api/test_schema.py",
     "dashboard/api/protocol/test_throttling.py",
     "dashboard/live",
+    "dashboard/pages/deploying",
+    "dashboard/pages/policy/test_now.py",
     "dashboard/pages/test_actions.py",
     "dashboard/pages/test_duplicate.py",
     "dashboard/pages/test_settings.py",
@@ -40,8 +43,15 @@ SQLITE_ONLY = (
     "faults/test_redis_faults.py",
     "faults/test_worker_faults.py",
     "faults/test_worker_processes.py",
+    "management/test_commands.py",
+    "management/test_policystore.py",
     "quantum_trader/environment",
     "quantum_trader/test_settings.py",
+    "versions/test_export.py",
+    "versions/test_replay.py",
+    "worker/test_comparing.py",
+    "worker/test_execution.py",
+    "worker/test_stored_for_replay.py",
 )
 ROOT = Path(__file__).parents[1]
 # URL of a PostgreSQL server's database; empty: the tests use SQLite.
