@@ -5,7 +5,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from rl_training.models import Deployment
-from rl_training.models.deployments import PermanentRowError
+from rl_training.models.permanent_rows import PermanentRowError
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import deploy, finished_run
 

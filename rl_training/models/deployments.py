@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NoReturn
 
 from django.db import models
 from django.db.models import Q
 
+from rl_training.models.permanent_rows import PermanentQuerySet, PermanentRow
 from rl_training.models.policies import PolicyStore
 from rl_training.models.versions import PolicyVersion
 
 
-class PermanentRowError(Exception):
-    """A deployment is to be changed or removed. Deployments are a record: a further one corrects an earlier one."""
-
-
-class DeploymentQuerySet(models.QuerySet["Deployment"]):
+class DeploymentQuerySet(PermanentQuerySet["Deployment"]):
     def live_at(self, time: datetime) -> DeploymentQuerySet:
         """Select the deployments that were made at `time` or before, the one that was in force first."""
         return self.filter(at__lte=time).order_by("-at")
 
-    def update(self, **_: Any) -> NoReturn:
-        """Raise `PermanentRowError`."""
-        raise PermanentRowError("deployments are never changed")
 
-    def delete(self) -> NoReturn:
-        """Raise `PermanentRowError`."""
-        raise PermanentRowError("deployments are never removed")
-
-
-class Deployment(models.Model):
+class Deployment(PermanentRow):
     """One change of what is live in a policy. Only `versions/` writes it; nothing changes or removes it."""
 
     class Action(models.TextChoices):
@@ -113,16 +101,6 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} {self.action} {self.version.number if self.version else 'flat'}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the row. Raises `PermanentRowError` for one that is stored already."""
-        if not self._state.adding:
-            raise PermanentRowError("deployments are never changed")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise `PermanentRowError`."""
-        raise PermanentRowError("deployments are never removed")
 
     @property
     def origin(self) -> Deployment:

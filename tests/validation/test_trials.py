@@ -3,7 +3,7 @@ from django.db.models import ProtectedError
 
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore, Trial, TrialMarket
-from rl_training.models.work.trials import PermanentTrialError
+from rl_training.models.permanent_rows import PermanentRowError
 from rl_training.validation import steps, trials
 from tests.validations import request_validation, trial_number
 
@@ -61,7 +61,7 @@ def test_more_bars_of_an_exchange_are_the_same_market():
 def test_trials_are_permanent():
     trial = begin()
     for change in (trial.save, trial.delete, Trial.objects.all().delete, lambda: Trial.objects.update(number=9)):
-        with pytest.raises(PermanentTrialError):
+        with pytest.raises(PermanentRowError):
             change()
 
 

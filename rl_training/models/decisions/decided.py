@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from typing import Any, NoReturn
 
 from django.db import models
 from django.db.models import OuterRef, Subquery
 
 from rl_training.models.decisions.arms import Arm
 from rl_training.models.decisions.markets import MarketBar
-from rl_training.models.deployments import Deployment, PermanentRowError
+from rl_training.models.deployments import Deployment
+from rl_training.models.permanent_rows import PermanentQuerySet, PermanentRow
 from rl_training.models.policies import PolicyStore
 from rl_training.models.versions import PolicyVersion
 
 
-class DecisionQuerySet(models.QuerySet["Decision"]):
+class DecisionQuerySet(PermanentQuerySet["Decision"]):
     def newest_of(self, arms: Collection[int]) -> dict[int, Decision]:
         """Return the newest decision of each of the arms with these ids, by the arm's id, in one query."""
         own = Decision.objects.filter(policy=OuterRef("policy"), arm=OuterRef("pk")).order_by("-bar_opened_at")
         newest = Arm.objects.filter(pk__in=arms).order_by().values(newest=Subquery(own.values("pk")[:1]))
         return {decision.arm_id: decision for decision in self.filter(pk__in=newest)}
 
-    def update(self, **_: Any) -> NoReturn:
-        """Raise `PermanentRowError`."""
-        raise PermanentRowError("decisions are never changed")
 
-
-class Decision(models.Model):
+class Decision(PermanentRow):
     """The target position that an arm chose at the close of one bar. Only `decisions/` writes it; it never changes.
 
     The account is that at the close of the bar. It trades to `target_position` at the open of the next one.
@@ -81,9 +77,3 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.arm} {self.bar_opened_at:%Y-%m-%d %H:%M:%S} {self.target_position:g}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the row. Raises `PermanentRowError` for one that is stored already."""
-        if not self._state.adding:
-            raise PermanentRowError("decisions are never changed")
-        super().save(*args, **kwargs)

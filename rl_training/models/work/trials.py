@@ -5,16 +5,11 @@ Every further trial makes it more probable that one succeeds by luck, so each ma
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
 from django.db import models
 from django.db.models import Q
 
+from rl_training.models.permanent_rows import PermanentQuerySet, PermanentRow
 from rl_training.models.version_results import MARKET_LENGTH
-
-
-class PermanentTrialError(Exception):
-    """A trial is to be changed or removed."""
 
 
 class TrialMarket(models.Model):
@@ -30,17 +25,7 @@ class TrialMarket(models.Model):
         return self.label
 
 
-class TrialQuerySet(models.QuerySet["Trial"]):
-    def update(self, **_: Any) -> NoReturn:
-        """Raise `PermanentTrialError`."""
-        raise PermanentTrialError("trials are never changed")
-
-    def delete(self) -> NoReturn:
-        """Raise `PermanentTrialError`."""
-        raise PermanentTrialError("trials are never removed")
-
-
-class Trial(models.Model):
+class Trial(PermanentRow):
     """One trial. Only `validation/trials.py` writes it, when it begins; nothing changes or removes it.
 
     It counts however it ends.
@@ -60,7 +45,7 @@ class Trial(models.Model):
     level = models.FloatField(help_text="What this trial may spend.")
     at = models.DateTimeField()
 
-    objects = TrialQuerySet.as_manager()
+    objects = PermanentQuerySet.as_manager()
 
     class Meta:
         ordering = ("-at",)
@@ -71,13 +56,3 @@ class Trial(models.Model):
 
     def __str__(self) -> str:
         return f"trial {self.number} on {self.market}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the row. Raises `PermanentTrialError` for one that is stored already."""
-        if not self._state.adding:
-            raise PermanentTrialError("trials are never changed")
-        super().save(*args, **kwargs)
-
-    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise `PermanentTrialError`."""
-        raise PermanentTrialError("trials are never removed")
