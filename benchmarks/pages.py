@@ -32,6 +32,7 @@ LISTS = (
     "/policies/rl_v3/",
     "/policies/rl_v3/versions/",
     "/policies/rl_v3/runs/",
+    "/policies/rl_v3/validation/",
     "/alerts/",
     "/runs/",
     "/runs/?policy=rl_v3",

@@ -19,9 +19,9 @@ ACCOUNTS: dict[str, tuple[str, Colour]] = {
     BUY_AND_HOLD: ("Buy and hold", "reference"),
     FLAT: ("Flat", "quiet"),
     TRAINED_ONCE: ("Trained once", "third"),
-    "last_return_followed": ("Last return followed", "ninth"),
-    "last_return_opposed": ("Last return opposed", "eighth"),
-    "last_20_bars_followed": ("Last 20 bars followed", "seventh"),
+    "last_return_followed": ("Last return followed", "fourth"),
+    "last_return_opposed": ("Last return opposed", "fifth"),
+    "last_20_bars_followed": ("Last 20 bars followed", "sixth"),
 }
 MEMBER = "member_"
 MEMBERS: tuple[Colour, ...] = ("third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")

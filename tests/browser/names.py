@@ -10,6 +10,8 @@ LIVE = "momentum"
 LIVE_SEEDS, LIVE_EPISODES = 2, 60
 # Policies with versions 1 and 2: of PROMOTED, version 1 is live; of ROLLED_BACK, version 2, for three days.
 PROMOTED, ROLLED_BACK = "promoted", "rolled_back"
+# Policies on markets with and without structure, whose recipes tests walk forward.
+PLANTED, NOISY = "planted_waves", "planted_noise"
 # The longest possible name.
 LONG = "mean_reversion_of_the_dollar_against_the_yen_daily"
 # The policies that are trained for the screenshots, beside `rl_v3`, with their settings. GOLD names a file that is

@@ -63,13 +63,13 @@ class Site:
         }
 
     def prepare(self, rows: str = "plain") -> None:
-        """Start Redis, create the tables and store the set `rows` of `tests.browser.site_rows`."""
+        """Start Redis, create the tables and store the set `rows` of `tests.browser.rows.site_rows`."""
         self.redis.start()
         if self.prepared:
             databases.copy_template(self.folder)
         else:
             self.run("manage.py", "migrate", "--noinput")
-        self.stored = json.loads(self.run("-m", "tests.browser.site_rows", rows))
+        self.stored = json.loads(self.run("-m", "tests.browser.rows.site_rows", rows))
 
     def run(self, *command: str) -> str:
         """Run a command of the project on this system and return its output."""
@@ -130,7 +130,7 @@ def site(
     services: Sequence[str] = ("web", "worker", "beat"),
     prepared: PreparedPython | None = None,
 ) -> Iterator[Site]:
-    """A site with a set of rows (see `tests.browser.site_rows`) and running services until the end of the block."""
+    """A site with a set of rows of `tests.browser.rows.site_rows` and running services until the end of the block."""
     found = Site(folder, prepared)
     try:
         found.prepare(rows)

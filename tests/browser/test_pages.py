@@ -17,10 +17,11 @@ AXE = {
 }
 # The other rows of a table look like its first ten.
 LOOKED_AT = {"exclude": ["tbody tr:nth-child(n + 11)"]}
-QUESTIONS = ("train-question", "disable-question", "acknowledge-question")
+QUESTIONS = ("train-question", "disable-question", "acknowledge-question", "walk-forward-question")
 PAGES = (
     *("overview", "policy", "policy-versions", "policy-runs", "settings", "runs", "run", "failed-run", "alerts"),
     *("version", "comparisons", "comparison", "compare-question", "not-found", "api"),
+    *("policy-validation", "validation", "validations"),
 )
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 LIVE_PAGES = {

@@ -24,9 +24,9 @@ MONITORS = (
     "end that validation. It has the folds of that validation. With a window it is another recipe, and a trial."
 )
 TRIAL = (
-    "This is trial {number} on {market}, whichever policies the others belong to. It may spend {level:.2g} of the "
-    "{remaining:.2g} that is left of {alpha:g}: only p-values below {level:.2g} validate the recipe. A trial counts "
-    "however it ends, cancelled too, and leaves less for every later one."
+    "This is trial {number} on {market}; trials count for the market, whichever policies they belong to. It may spend "
+    "{level:.2g} of the {remaining:.2g} that is left of {alpha:g}: only p-values below {level:.2g} validate the "
+    "recipe. It counts however it ends, cancelled too, and leaves less for every later trial."
 )
 
 

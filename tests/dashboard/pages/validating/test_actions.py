@@ -28,8 +28,9 @@ def test_question_says_which_trial_it_is_and_what_it_may_spend(operator, policy)
     walked_forward(PolicyStore.objects.create(name="other"), "inconclusive")
     finished_run(policy, duration_seconds=10.0, environment_steps=policy.training_config().total_timesteps)
     text = shown(operator, START)
-    assert "This is trial 2 on sp500, whichever policies the others belong to. It may spend 0.0076 of the 0.02" in text
-    assert "A trial counts however it ends, cancelled too" in text
+    assert "This is trial 2 on sp500; trials count for the market, whichever policies they belong to." in text
+    assert "It may spend 0.0076 of the 0.02 that is left of 0.05: only p-values below 0.0076 validate" in text
+    assert "It counts however it ends, cancelled too" in text
     assert "One training process needs about 1 min 20 s for 8 folds" in text
 
 

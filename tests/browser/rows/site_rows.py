@@ -1,4 +1,4 @@
-"""`python -m tests.browser.site_rows SET`: stores a set of users, policies and runs for a browser to look at.
+"""`python -m tests.browser.rows.site_rows SET`: stores a set of users, policies and runs for a browser to look at.
 
 Prints the ids of some rows as JSON. The program runs in a process of its own, with the settings of the system that the
 browser looks at. The sets are `plain`, `hostile` (with markup in names and texts as well), and `untrained` (users and
@@ -35,6 +35,7 @@ from tests.browser.names import (  # noqa: E402
     ROLLED_BACK,
     UNTRAINED,
 )
+from tests.browser.rows import walked_rows  # noqa: E402
 from tests.random_results import POINTS, curve, evaluation  # noqa: E402
 
 # An episode of a run with these settings takes some hundredths of a second.
@@ -65,11 +66,13 @@ def store(rows: str) -> dict[str, Any]:
     store_deployed(PROMOTED, live=1)
     store_deployed(ROLLED_BACK, live=2)
     alert = store_alerts(history, live)
+    walked_rows.store_policies()
     return {
         "version": version,
         "failed": failed,
         "alert": alert,
         "comparison": store_comparison(history),
+        "validation": walked_rows.store_walked_forward(history),
         "hostile": store_hostile() if rows == "hostile" else [],
     }
 
