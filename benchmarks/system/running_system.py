@@ -41,7 +41,7 @@ UNSET = (
     "LOG_LEVEL",
 )
 # The text on a service's console once the service works. Web logs no such text; its /healthz is requested instead.
-AT_WORK = {"worker": " ready.", "alerts": " ready.", "beat": "beat: Starting"}
+AT_WORK = {"worker": " ready.", "alerts": " ready.", "decide": "Ready to decide", "beat": "beat: Starting"}
 
 
 @dataclass(frozen=True)

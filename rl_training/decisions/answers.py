@@ -6,11 +6,17 @@ from enum import StrEnum
 
 from rl_training.decisions.arms import is_of
 from rl_training.decisions.markets import grows
-from rl_training.models import Arm, Decision, Deployment, PolicyStore
+from rl_training.models import Arm, Decision, Deployment, PolicyStore, PolicyVersion
 from rl_training.versions.live import live_now, sentence
 
 # The clocks of two machines differ by less.
 CLOCK_DIFFERENCE = timedelta(minutes=1)
+
+
+# Columns that an answer does not need. Every column of a query costs the endpoint time.
+UNREAD = [
+    f"version__{field.name}" for field in PolicyVersion._meta.concrete_fields if field.name not in ("id", "number")
+]
 
 
 class Reason(StrEnum):
@@ -51,11 +57,12 @@ def current(policy: PolicyStore, now: datetime, *, changed_version: bool = False
             f"The market {getattr(policy.market, 'label', 'of this policy')} does not grow: only exchanges and files "
             "that grow have new bars.",
         )
-    live = live_now(policy.pk)
-    if live is None or live.version is None:
-        raise NoDecisionError(Reason.NO_LIVE_VERSION, sentence(live))
+    live = Deployment.objects.filter(policy=policy).order_by("-at").values_list("version_id", flat=True)[:1]
+    version = next(iter(live), None)
+    if version is None:
+        raise NoDecisionError(Reason.NO_LIVE_VERSION, sentence(live_now(policy.pk)))
     arm = Arm.objects.filter(policy=policy, kind=Arm.Kind.LIVE, ended_at__isnull=True).select_related("market").first()
-    decision = _newest(arm) if arm is not None and is_of(arm, policy) else None
+    decision = _newest(arm, policy) if arm is not None and is_of(arm, policy) else None
     if arm is None or decision is None:
         raise _no_decision_yet(policy, arm)
     _check_age(decision, arm, now)
@@ -66,14 +73,18 @@ def current(policy: PolicyStore, now: datetime, *, changed_version: bool = False
             "are now.",
             decision.bar_closed_at,
         )
-    if decision.version_id != live.version_id and not changed_version:
-        raise _version_changed(decision, live)
+    if decision.version_id != version and not changed_version:
+        raise _version_changed(decision, live_now(policy.pk))
     return Answer(decision, now - decision.bar_closed_at)
 
 
-def _newest(arm: Arm) -> Decision | None:
-    decisions = Decision.objects.filter(policy=arm.policy_id, arm=arm).order_by("-bar_opened_at")
-    return decisions.select_related("policy", "arm", "version", "bar").defer("version__evaluation").first()
+def _newest(arm: Arm, policy: PolicyStore) -> Decision | None:
+    decisions = Decision.objects.filter(policy=policy, arm=arm).order_by("-bar_opened_at")
+    related = decisions.select_related("version", "bar").defer(*UNREAD)
+    for decision in related[:1]:
+        decision.policy, decision.arm = policy, arm
+        return decision
+    return None
 
 
 def _no_decision_yet(policy: PolicyStore, arm: Arm | None) -> NoDecisionError:
@@ -102,7 +113,7 @@ def _check_age(decision: Decision, arm: Arm, now: datetime) -> None:
         raise NoDecisionError(Reason.STALE_BARS, f"{found} {why}".strip(), closed_at)
 
 
-def _version_changed(decision: Decision, live: Deployment) -> NoDecisionError:
+def _version_changed(decision: Decision, live: Deployment | None) -> NoDecisionError:
     by = f"version {decision.version.number}" if decision.version else "staying flat"
     return NoDecisionError(
         Reason.LIVE_VERSION_CHANGED,

@@ -14,12 +14,12 @@ from rest_framework.response import Response
 from dashboard.api.deciding.serializers import Accounts, AskedDecision, CurrentDecision, Decision
 from dashboard.api.deploying.changing import find_policy, read
 from dashboard.api.protocol.problem_details import InvalidInput, NoDecision, WeightsUnreadable
-from dashboard.api.protocol.views import ListView, View, policy_pk
+from dashboard.api.protocol.views import ListView, View, check_policy_name, policy_pk, unknown_policy
 from rl_training.core.base_config import Config
 from rl_training.decisions.accounts import accounts_of
 from rl_training.decisions.answers import NoDecisionError, current
 from rl_training.decisions.payloads import payload
-from rl_training.models import Arm
+from rl_training.models import Arm, PolicyStore
 from rl_training.models import Decision as DecisionRow
 
 VIEW = "rl_training.view_decision"
@@ -57,7 +57,7 @@ class CurrentDecisionView(View):
     )
     def get(self, request: Request, name: str) -> Response:
         try:
-            answer = current(find_policy(name), timezone.now())
+            answer = current(find_market(name), timezone.now())
         except NoDecisionError as error:
             raise NoDecision(error) from None
         content = payload(answer.decision) | {"bar_age_seconds": answer.age.total_seconds()}
@@ -135,6 +135,15 @@ class AccountList(View):
     def get(self, request: Request, name: str) -> Response:
         found = accounts_of(find_policy(name))
         return Response(Accounts({"results": [account.as_dict() for account in found]}).data)
+
+
+def find_market(name: str) -> PolicyStore:
+    """Return the policy with its market, and without its other configs, or raise `NotFound`."""
+    check_policy_name(name)
+    policy = PolicyStore.objects.only("name", "market").filter(name=name).first()
+    if policy is None:
+        raise NotFound(unknown_policy(name))
+    return policy
 
 
 def find_account(policy: int, query: QueryDict) -> int:

@@ -23,7 +23,7 @@ def random_policy(environment: EnvironmentConfig, members: int = 1, normalises: 
         for parameter in policy.network.parameters():
             parameter.data *= 3
         if policy.observations is not None:
-            policy.observations.update(torch.randn(50, size).numpy())
+            policy.observations.update(torch.randn(50, size, generator=torch.Generator().manual_seed(9)).numpy())
     return combined(policies)
 
 

@@ -91,8 +91,8 @@ def test_probabilities_and_value_are_those_of_torch(tmp_path, members):
     rows = torch.from_numpy(observation.reshape(1, -1))
     logits = [torch.softmax(member.logits(rows).double(), 1)[0] for member in policy.members]
     values = [member.network.values(member.inputs(rows)).item() for member in policy.members]
-    assert choice.probabilities == pytest.approx(torch.stack(logits).mean(0).tolist(), rel=1e-5)
-    assert choice.value == pytest.approx(sum(values) / members, rel=1e-5)
+    assert choice.probabilities == pytest.approx(torch.stack(logits).mean(0).tolist(), abs=1e-5)
+    assert choice.value == pytest.approx(sum(values) / members, abs=1e-4)
     assert sum(choice.probabilities) == pytest.approx(1.0)
 
 
