@@ -1,6 +1,6 @@
 """Measurements of the whole system for `/metrics`, read from the database and Redis at each scrape.
 
-All processes store their results in the database or Redis, so any web process can report them. A scrape makes twelve
+All processes store their results in the database or Redis, so any web process can report them. A scrape makes fourteen
 queries, whose cost does not grow with the number of runs. If the database or Redis is down, its metrics are omitted and
 `database_up` or `redis_up` is 0.
 """
@@ -11,7 +11,7 @@ from datetime import datetime
 import django.db
 import redis
 from django.conf import settings
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, OuterRef, Subquery, Sum
 from django.utils import timezone
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -19,7 +19,17 @@ from prometheus_client.registry import Collector
 
 from dashboard.monitoring.histograms import histogram
 from rl_training.alerts.models import Alert, AlertMessage, Round
-from rl_training.models import Measure, PolicyStore, RunTotal, TrainingEvent, TrainingRun
+from rl_training.models import (
+    Deployment,
+    Measure,
+    PolicyStore,
+    PolicyVersion,
+    Promotion,
+    RunTotal,
+    TrainingEvent,
+    TrainingRun,
+    Validation,
+)
 from rl_training.presence import heartbeats
 from rl_training.versions.live import live_of
 
@@ -52,7 +62,10 @@ def database_metrics(now: datetime) -> Iterator[Metric]:
     yield from outbox(now)
     yield from alerts(now)
     yield from policies()
-    yield from live_versions(names, now)
+    live = live_of()
+    yield from live_versions(names, live, now)
+    yield held_back_versions(names, live)
+    yield validations()
 
 
 def runs_by_status(names: dict[int, str]) -> Metric:
@@ -128,13 +141,12 @@ def policies() -> Iterator[Metric]:
     yield shown
 
 
-def live_versions(names: dict[int, str], now: datetime) -> Iterator[Metric]:
+def live_versions(names: dict[int, str], live: dict[int, Deployment], now: datetime) -> Iterator[Metric]:
     number = family("live_version", "The number of a policy's live version; 0: nothing is live.", "policy")
     age = family("live_version_age_seconds", "Time since the live version of a policy was made.", "policy")
     since = family("deployment_age_seconds", "Time since what is live in a policy was changed last.", "policy")
-    found = live_of()
     for policy, name in names.items():
-        deployment = found.get(policy)
+        deployment = live.get(policy)
         version = deployment.version if deployment else None
         number.add_metric([name], version.number if version else 0)
         if version is not None:
@@ -142,6 +154,27 @@ def live_versions(names: dict[int, str], now: datetime) -> Iterator[Metric]:
         if deployment is not None:
             since.add_metric([name], _age(deployment.at, now))
     yield from (number, age, since)
+
+
+def held_back_versions(names: dict[int, str], live: dict[int, Deployment]) -> Metric:
+    held = family("version_held_back", "Whether the gate holds a policy's newest version back.", "policy")
+    newest = PolicyVersion.objects.filter(policy=OuterRef("pk")).order_by("-number")
+    gated = PolicyStore.objects.filter(promotion=Promotion.VALIDATED).order_by()
+    columns = gated.values_list("pk", Subquery(newest.values("pk")[:1]), Subquery(newest.values("held_back")[:1]))
+    for policy, version, reason in columns:
+        if policy in names:
+            deployment = live.get(policy)
+            is_live = deployment is not None and deployment.version_id == version
+            held.add_metric([names[policy]], bool(reason) and not is_live)
+    return held
+
+
+def validations() -> Metric:
+    under_way = family("validations_under_way", "Walk-forwards that have not ended.", "status")
+    counted = dict(Validation.objects.active().order_by().values_list("status").annotate(Count("pk")))
+    for status in Validation.ACTIVE:
+        under_way.add_metric([status], counted.get(status, 0))
+    return under_way
 
 
 def redis_metrics() -> Iterator[Metric]:

@@ -26,6 +26,9 @@ def form_schema(config: type[Config]) -> dict[str, Any]:
     for field in schema["properties"].values():
         # Without a title the label is the key, which errors, logs and commands use too.
         field.pop("title", None)
+        if field.get("type") == "object":
+            # The editor refuses the whole schema if an object lacks this key.
+            field.setdefault("properties", {})
         if field.get("type") == "array":
             if "enum" in field["items"]:
                 field["items"] |= {"widget": "multiselect", "help_text": field.pop("description", "")}

@@ -12,12 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.authtoken.models import Token
 
 from rl_training.alerts.models import Alert, AlertRule
-from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
+from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
 from tests.dashboard.monitoring.conftest import TOKEN
-from tests.stored import deploy
+from tests.dashboard.pages.page_rows import version_of
+from tests.stored import deploy, finished_run, walked_forward
 
 pytestmark = pytest.mark.django_db
 
@@ -152,8 +153,23 @@ def test_user_needs_permission_to_see_metrics(client, django_user_model, streams
     assert client.post("/metrics").status_code in (403, 405)
 
 
-def test_scrape_makes_at_most_twelve_queries(history, scrape, django_assert_max_num_queries):
-    with django_assert_max_num_queries(12):
+def test_held_back_versions_and_walk_forwards_are_reported(policy, scrape):
+    version = version_of(finished_run(policy))
+    assert values(scrape())["version_held_back{policy=rl_v3}"] == 0
+    PolicyVersion.objects.update(held_back="its recipe is refused")
+    walked_forward(policy, "", status="running", finished_at=None)
+    found = values(scrape())
+    assert found["version_held_back{policy=rl_v3}"] == 1
+    statuses = [found[f"validations_under_way{{status={status}}}"] for status in ("queued", "running")]
+    assert statuses == [0, 1]
+    deploy(version)
+    assert values(scrape())["version_held_back{policy=rl_v3}"] == 0
+    PolicyStore.objects.update(promotion="manual")
+    assert "version_held_back{policy=rl_v3}" not in values(scrape())
+
+
+def test_scrape_makes_at_most_fourteen_queries(history, scrape, django_assert_max_num_queries):
+    with django_assert_max_num_queries(14):
         scrape()
 
 
