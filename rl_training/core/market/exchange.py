@@ -32,6 +32,7 @@ def load_exchange(
     until: datetime | None = None,
     connect: Callable[[str], Any] | None = None,
     on_page: Callable[[], None] = lambda: None,
+    on_bars: Callable[[int], None] = lambda kept: None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> MarketData:
@@ -40,7 +41,7 @@ def load_exchange(
     The bars are cached under `root`, and only earlier or later bars are fetched. A page that overlaps the cached bars
     must agree with them. If the exchange does not answer and the cache has enough bars, these are used, and their age
     is logged. Otherwise the same `until` always gives the same bars. `connect` makes the client of ccxt; `on_page` is
-    called after each answer.
+    called after each answer, and `on_bars` with the number of bars, at most `config.bars`, that are known then.
 
     Raises MarketDataError that names exchange, symbol, timeframe and rule.
     """
@@ -58,7 +59,12 @@ def load_exchange(
             from rl_training.core.market import exchange_pages
 
             pages = exchange_pages.ExchangePages(series, connect or exchange_pages.connect, sleep)
-            _extend(bars, pages, newest, config.bars, on_page)
+
+            def count_bars() -> None:
+                on_page()
+                on_bars(min(bars.count_until(newest), config.bars))
+
+            _extend(bars, pages, newest, config.bars, count_bars)
         except ExchangeUnavailable as error:
             if bars.count_until(newest) < config.bars:
                 raise

@@ -32,6 +32,7 @@ class Head:
     separator  what is between the cells of a line
     lines      the cells of each line, without those before `skip_rows` and without a `sep=` line
     offsets    the number of bytes before each line
+    end        the number of bytes that were read
     first_row  the index of the first line that holds numbers; the number of lines if none does
     """
 
@@ -39,6 +40,7 @@ class Head:
     encoding: str
     lines: tuple[tuple[str, ...], ...]
     offsets: tuple[int, ...]
+    end: int
     first_row: int
 
     @property
@@ -82,7 +84,7 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
     if (most := max(len(line) for line in lines)) > MOST_COLUMNS:
         raise MarketDataError(f"has {most:,} columns; at most {MOST_COLUMNS:,} are read")
     first_row = next((number for number, line in enumerate(lines) if _is_row(line)), len(lines))
-    return Head(separator, encoding, tuple(lines), tuple(offset for _, offset in kept), first_row)
+    return Head(separator, encoding, tuple(lines), tuple(offset for _, offset in kept), position, first_row)
 
 
 def is_time_like(cell: str) -> bool:

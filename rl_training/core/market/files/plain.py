@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 import pyarrow.parquet as parquet
 import structlog
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
-from rl_training.core.market.columns import TimestampFormat, locate_columns, shown, to_numbers
-from rl_training.core.market.files.tables import BYTES_PER_BLOCK, MAX_BARS, RAGGED_ROW, ROWS_PER_BATCH
+from rl_training.core.market.columns import TimestampFormat, locate_columns, to_numbers
+from rl_training.core.market.files.tables import MAX_BARS, ROWS_PER_BATCH, Batch, text_batches
 from rl_training.core.market.files.times import refuse_impossible_times
 
 # A first line that is longer is not a header.
@@ -23,7 +22,6 @@ PARQUET_MAGIC = b"PAR1"
 
 logger = structlog.get_logger(__name__)
 
-Batch = dict[str, pa.Array]
 Columns = dict[str, NDArray[Any]]
 
 
@@ -63,31 +61,7 @@ def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
 
 def _csv_batches(file: BufferedReader) -> Iterator[Batch]:
     header = csv_header(file)
-    positions = locate_columns(header)
-    if not file.peek(1):
-        return
-    # Columns that are not used may have equal names in the file, so each column is named by its position.
-    names = [str(position) for position in range(len(header))]
-    wanted = [names[position] for position in positions.values()]
-    try:
-        reader = arrow_csv.open_csv(
-            pa.PythonFile(file, mode="r"),
-            # With several threads, Arrow does not report row numbers.
-            read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string()), check_utf8=False
-            ),
-        )
-        for batch in reader:
-            yield {field: batch.column(names[position]) for field, position in positions.items()}
-    except (pa.ArrowException, OSError) as error:
-        # The row is read from the message, because Arrow calls no invalid_row_handler for a row that is not UTF-8.
-        ragged = RAGGED_ROW.search(str(error))
-        if not ragged:
-            raise MarketDataError(f"cannot be read as CSV: {error}") from error
-        row, expected, actual, text = ragged.groups()
-        rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
-        raise MarketDataError(rule, row=int(row)) from error
+    return text_batches(file, len(header), locate_columns(header))
 
 
 def csv_header(file: BufferedReader) -> list[str]:

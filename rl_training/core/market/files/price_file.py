@@ -14,7 +14,7 @@ from rl_training.core.market.files.head import read_head
 from rl_training.core.market.files.plain import read_plain
 from rl_training.core.market.files.recognition import Plan, plan_table, plan_text
 from rl_training.core.market.files.rows import Collector, Rows
-from rl_training.core.market.files.tables import ArrowTable, Batch, ParquetTable, text_batches
+from rl_training.core.market.files.tables import ArrowTable, Batch, ParquetTable, skip_bytes, text_batches
 from rl_training.core.market.quality import find_suspicions
 from rl_training.core.market.reading import MarketReading
 from rl_training.core.market_config import MarketConfig
@@ -51,7 +51,9 @@ def _read(content: Content, config: MarketConfig) -> tuple[Plan, Rows]:
     def batches() -> Iterator[Batch]:
         if skipped is not None:
             skipped.clear()
-        return text_batches(content.open(), plan, skipped)
+        file = content.open()
+        skip_bytes(file, plan.start)
+        return text_batches(file, len(plan.names), plan.roles, plan.separator, skipped)
 
     rows = Collector(batches, plan, config).collect()
     if skipped:

@@ -98,7 +98,7 @@ def _header(head: Head, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple
     if len(names) == width - 1:
         # R writes the names of rows without a header of their own; other programs end each row with a separator.
         names = [*names, ""] if head.lines[start][-1] == "" else ["", *names]
-    offset = head.offsets[start] if start < len(head.lines) else -1
+    offset = head.offsets[start] if start < len(head.lines) else head.end
     return tuple(names), offset, notes
 
 

@@ -33,47 +33,75 @@ ARROW_BEGIN = 8
 Batch = dict[str, pa.Array]
 
 
-def text_batches(file: BufferedReader, plan: Plan, skipped: list[int] | None) -> Iterator[Batch]:
-    """Yield the columns of a text file by role. The numbers of rows with too few or too many cells go to `skipped`.
+def text_batches(
+    file: BufferedReader, width: int, roles: dict[str, int], separator: str = ",", skipped: list[int] | None = None
+) -> Iterator[Batch]:
+    """Yield the columns of rows of `width` cells, by role. The numbers of rows of another width go to `skipped`.
 
     Without `skipped` such a row raises MarketDataError.
     """
-    if plan.start < 0:
-        return
-    skip_bytes(file, plan.start)
-    if not file.peek(1):
-        return
     # Columns that are not used may have equal names in the file, so each column is named by its position.
-    names = [str(position) for position in range(len(plan.names))]
-    wanted = [names[position] for position in plan.roles.values()]
+    names = [str(position) for position in range(width)]
+    wanted = [names[position] for position in roles.values()]
+    options = {
+        "parse_options": arrow_csv.ParseOptions(delimiter=separator),
+        "convert_options": arrow_csv.ConvertOptions(
+            include_columns=list(dict.fromkeys(wanted)),
+            column_types=dict.fromkeys(wanted, pa.string()),
+            check_utf8=False,
+        ),
+        # With several threads, Arrow does not report row numbers.
+        "read_options": arrow_csv.ReadOptions(
+            column_names=names, block_size=2 * BYTES_PER_BLOCK + 1, use_threads=False
+        ),
+    }
+    rows = 0
+    for block in _blocks(file):
+        left_out: list[int] = []
+        if skipped is not None:
+            options["parse_options"].invalid_row_handler = partial(_skip, left_out)
+        try:
+            # Arrow's own reader of streams calls Python in another thread, which aborts a process that ends meanwhile.
+            table = arrow_csv.read_csv(pa.BufferReader(block), **options)
+        except (pa.ArrowException, OSError) as error:
+            raise _refusal(error, rows) from error
+        if skipped is not None:
+            skipped += [rows + number for number in left_out]
+        rows += len(table) + len(left_out)
+        yield {role: _whole(table.column(names[position])) for role, position in roles.items()}
 
-    def skip(rows: list[int], row: Any) -> str:
-        rows.append(row.number)
-        return "skip"
 
-    try:
-        reader = arrow_csv.open_csv(
-            pa.PythonFile(file, mode="r"),
-            # With several threads, Arrow does not report row numbers.
-            read_options=arrow_csv.ReadOptions(column_names=names, block_size=BYTES_PER_BLOCK, use_threads=False),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=plan.separator, invalid_row_handler=None if skipped is None else partial(skip, skipped)
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(dict.fromkeys(wanted)),
-                column_types=dict.fromkeys(wanted, pa.string()),
-                check_utf8=False,
-            ),
-        )
-        for batch in reader:
-            yield {role: batch.column(names[position]) for role, position in plan.roles.items()}
-    except (pa.ArrowException, OSError) as error:
-        ragged = RAGGED_ROW.search(str(error))
-        if not ragged:
-            raise MarketDataError(f"cannot be read as CSV: {error}") from error
-        row, expected, actual, text = ragged.groups()
-        rule = f"has {actual} columns, the header has {expected}: {shown(text)}; bad_rows: drop leaves such rows out"
-        raise MarketDataError(rule, row=int(row)) from error
+def _skip(left_out: list[int], row: Any) -> str:
+    left_out.append(row.number)
+    return "skip"
+
+
+def _blocks(file: BufferedReader) -> Iterator[bytes]:
+    """Yield the bytes of a file in blocks of whole lines."""
+    rest = b""
+    while data := file.read(BYTES_PER_BLOCK):
+        lines, newline, data = (rest + data).rpartition(b"\n")
+        if len(data) > BYTES_PER_BLOCK:
+            raise MarketDataError(f"cannot be read as CSV: it has a line of more than {BYTES_PER_BLOCK:,} bytes")
+        if lines.strip():
+            yield lines + newline
+        rest = data
+    if rest.strip():
+        yield rest
+
+
+def _refusal(error: Exception, rows: int) -> MarketDataError:
+    # The row is read from the message, because Arrow calls no invalid_row_handler for a row that is not UTF-8.
+    ragged = RAGGED_ROW.search(str(error))
+    if not ragged:
+        return MarketDataError(f"cannot be read as CSV: {error}")
+    row, expected, actual, text = ragged.groups()
+    rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
+    return MarketDataError(rule, row=rows + int(row))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def skip_bytes(file: BufferedReader, count: int) -> None:

@@ -1,0 +1,67 @@
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pydantic
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from quantum_trader.logs import escape_control_characters
+from rl_training.core.config_problems import find_problems, format_problems
+from rl_training.core.market.checking import check_market
+from rl_training.core.market_config import FILE_FIELDS, MarketConfig
+from rl_training.models import InvalidConfig, PolicyStore
+
+NOT_USABLE, WRONG_USAGE = 1, 2
+
+
+def setting(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or name not in FILE_FIELDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SETTING=VALUE with a setting of {', '.join(FILE_FIELDS)}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+class Command(BaseCommand):
+    help = (
+        "Show how a price file, or the market of a policy, is read: layout, columns, time zone, bars, repairs, drops "
+        "and suspicions. Exit status: 0 usable, 1 not usable, 2 wrong usage."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("market", metavar="PATH|POLICY", help="a file, by its path or below MARKET_DATA_ROOT")
+        parser.add_argument("settings", nargs="*", type=setting, metavar="SETTING=VALUE", help="such as timezone=UTC")
+        parser.add_argument("--json", action="store_true", help="print a JSON object")
+
+    def handle(self, *, market: str, settings: list[tuple[str, Any]], **options: Any) -> None:
+        config, root = self._find(market)
+        try:
+            config = MarketConfig.model_validate(config.model_dump() | dict(settings))
+        except pydantic.ValidationError as error:
+            raise CommandError(format_problems(find_problems(error)), returncode=WRONG_USAGE) from None
+        check = check_market(config, root)
+        if options["json"]:
+            self.stdout.write(json.dumps(check.as_json()))
+        else:
+            for line in check.lines():
+                self.stdout.write(escape_control_characters(line))
+        if not check.usable:
+            sys.exit(NOT_USABLE)
+
+    def _find(self, name: str) -> tuple[MarketConfig, Path]:
+        """Return the market of the policy with this name, or else of the file with this path, and its root."""
+        policy = PolicyStore.objects.filter(name=name).first()
+        if policy is not None:
+            if isinstance(policy.market, InvalidConfig):
+                problems = format_problems(policy.market.problems)
+                raise CommandError(f"{name}: the stored market is invalid: {problems}", returncode=WRONG_USAGE)
+            return policy.market, settings.MARKET_DATA_ROOT
+        given = Path(name)
+        if given.is_absolute() or (given.exists() and not (settings.MARKET_DATA_ROOT / given).exists()):
+            return MarketConfig(source="file", path=given.name), given.absolute().parent
+        return MarketConfig(source="file", path=name), settings.MARKET_DATA_ROOT
