@@ -17,6 +17,8 @@ from dashboard.pages.deploying.actions import GoFlat, Pin, Promote, RollBack, Un
 from dashboard.pages.deploying.decisions import Approve, Reject, Withdraw
 from dashboard.pages.deploying.history import DeploymentsPage
 from dashboard.pages.duplicate import DuplicatePage
+from dashboard.pages.market.check import MarketChart, MarketPage
+from dashboard.pages.market.upload import UploadPage
 from dashboard.pages.overview import OverviewPage
 from dashboard.pages.policy.decisions import DecisionsPage
 from dashboard.pages.policy.now import PolicyPage
@@ -68,6 +70,9 @@ urlpatterns = [
     path("validations/<slug:validation_id>/", ValidationPage.as_view(), name="validation"),
     path("validations/<slug:validation_id>/cancel/", CancelValidation.as_view(), name="cancel-validation"),
     path("validations/<slug:validation_id>/charts/<slug:key>.json", ValidationChart.as_view(), name="validation-chart"),
+    path("market/", MarketPage.as_view(), name="market"),
+    path("market/chart.json", MarketChart.as_view(), name="market-chart"),
+    path("market/upload/", UploadPage.as_view(), name="market-upload"),
     path("alerts/", AlertListPage.as_view(), name="alerts"),
     path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
     path("comparisons/<slug:comparison_id>/charts/<slug:key>.json", ComparisonChart.as_view(), name="comparison-chart"),

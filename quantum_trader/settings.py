@@ -41,6 +41,7 @@ ALLOWED_HOSTS = values.hosts("ALLOWED_HOSTS", required_unless_debug("ALLOWED_HOS
 CSRF_TRUSTED_ORIGINS = values.origins("CSRF_TRUSTED_ORIGINS")
 
 STATE_DIR = values.folder("STATE_DIR", BASE_DIR / "var", BASE_DIR)
+MARKET_UPLOAD_MB = values.whole_number("MARKET_UPLOAD_MB", 100, 1, 10_000)
 MARKET_DATA_ROOT = values.folder("MARKET_DATA_ROOT", STATE_DIR / "market", BASE_DIR)
 CHECKPOINT_ROOT = values.folder("CHECKPOINT_ROOT", STATE_DIR / "checkpoints", BASE_DIR)
 ARTIFACT_ROOT = values.folder("ARTIFACT_ROOT", STATE_DIR / "artifacts", BASE_DIR)

@@ -5,6 +5,7 @@ from typing import Any
 
 from quantum_trader.text import encodable
 from rl_training.core.config import SECTIONS
+from rl_training.core.market.reading import WORDS
 from rl_training.flat_settings import differences, flatten
 
 CONFIG_KEYS = (
@@ -16,6 +17,8 @@ CONFIG_KEYS = (
 
 # The key of the environments of earlier attempts, as in core/run/computing_environment.py, which imports torch.
 EARLIER = "earlier"
+MARKET_KEYS = ("name", "digest", "first", "last", "bars", "gaps")
+READING_KEYS = ("layout", "zone", "repairs", "drops", "suspicions", "unused", "notes")
 COMPUTING_KEYS = ("code.version", "code.sha256", "device", "threads", "libraries.python")
 
 
@@ -53,6 +56,24 @@ def computing_environment(stored: Any) -> dict[str, str]:
         changes = [f"{change['field']}: {change['old']}" for change in differences(flat(other), last) if change["old"]]
         found[f"earlier attempt, difference {number}"] = "; ".join(changes)
     return found
+
+
+def market_rows(summary: Any) -> dict[str, Any]:
+    """Return what a run stored about its bars as text by name; of how they were read, what there is to say."""
+    if not isinstance(summary, dict):
+        return {}
+    found = {name: value for name, value in summary.items() if name != "reading"}
+    reading = summary.get("reading")
+    rows = in_order(found, MARKET_KEYS)
+    if isinstance(reading, dict):
+        rows |= {name: _reading_text(value) for name, value in in_order(reading, READING_KEYS).items()}
+    return rows
+
+
+def _reading_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{WORDS.get(kind, kind)}: {text(count)}" for kind, count in value.items())
+    return text(value)
 
 
 def in_order(found: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from django.http import Http404, QueryDict
 from dashboard.access import Page
 from dashboard.charts.curves import charts_of
 from dashboard.pages.active_runs import active_runs, current_stream_id
-from dashboard.pages.run_configs import computing_environment, config_changes, config_groups, in_order
+from dashboard.pages.run_configs import computing_environment, config_changes, config_groups, market_rows
 from dashboard.templatetags.figures import is_number, percent, seconds
 from dashboard.timestamps import in_utc
 from quantum_trader.text import encodable
@@ -24,7 +24,6 @@ POLICIES_SUGGESTED = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The total returns of a version and of buy and hold in an evaluation.
 RETURNS = ("evaluation__total_return", "evaluation__buy_and_hold__total_return")
-MARKET_KEYS = ("name", "digest", "first", "last", "bars", "gaps")
 
 
 def check_year(time: datetime) -> None:
@@ -130,7 +129,7 @@ class RunPage(Page):
             previous=previous,
             changes=config_changes(previous["config"], run.config) if previous else [],
             config=config_groups(run.config),
-            market=in_order(run.market_summary, MARKET_KEYS) if isinstance(run.market_summary, dict) else {},
+            market=market_rows(run.market_summary),
             computing=computing_environment(run.computing_environment),
             outcome=outcome(run),
             charts=charts_of(run),

@@ -9,6 +9,7 @@ from enum import Enum
 
 from rl_training.alerts.facts import FinishedRun, PolicyFacts
 from rl_training.alerts.kinds import DURATION_RUNS, Kind
+from rl_training.core.market.reading import WORDS
 
 # The smallest deviation of the durations' logarithms: 5 %. Without this limit, a small delay after runs that all took
 # the same time would be unusual.
@@ -96,6 +97,18 @@ def reward(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     )
 
 
+def market_data(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
+    same = [run for run in runs if runs[0].market is not None and run.market == runs[0].market]
+    earlier = same[1 : 1 + rule.window]
+    if not earlier:
+        return State.GONE
+    new = same[0].data_kinds.difference(*(run.data_kinds for run in earlier))
+    if not new:
+        return State.GONE
+    words = "; ".join(WORDS.get(kind, kind) for kind in sorted(new))
+    return Holds(f"New in the bars of run {same[0].run_id}, {same[0].market}: {words}.", same[0].pk)
+
+
 def overdue(rule: Rule, policy: PolicyFacts, now: datetime) -> Verdict:
     since = max(filter(None, (policy.last_finished_at, policy.last_skipped, policy.updated_at)))
     if not policy.enabled or now - since <= rule.threshold * policy.interval:
@@ -130,4 +143,5 @@ RUN_CONDITIONS = {
     Kind.SUCCESS_RATE.value: success_rate,
     Kind.DURATION.value: duration,
     Kind.REWARD.value: reward,
+    Kind.MARKET_DATA.value: market_data,
 }

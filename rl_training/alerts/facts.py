@@ -1,5 +1,6 @@
 """The facts that conditions are evaluated on, read with few queries, each of which uses an index."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Case, F, OuterRef, QuerySet, Subquery, When
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Left
 
 from rl_training.models import (
@@ -23,6 +25,8 @@ from rl_training.models import (
 # Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
 POLICIES_PER_QUERY = 100
 ERROR_LENGTH = 300
+# The counts of how bars were read, in a run's market summary.
+COUNTED = ("repairs", "drops", "suspicions")
 # Stands for the id of a policy in a query that is repeated for each policy.
 NO_POLICY = -1
 
@@ -38,6 +42,14 @@ class FinishedRun:
     duration_seconds: float | None
     avg_reward: float | None
     error: str
+    market: str | None = None
+    reading: str | None = None
+
+    @property
+    def data_kinds(self) -> frozenset[str]:
+        """The kinds of repairs, drops and suspicions of the run's bars."""
+        reading = json.loads(self.reading) if self.reading else {}
+        return frozenset(kind for part in COUNTED for kind in reading.get(part, ()))
 
 
 @dataclass(frozen=True)
@@ -114,6 +126,8 @@ def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[
         "duration_seconds",
         "avg_reward",
         "shown_error",
+        KeyTextTransform("name", "market_summary"),
+        KeyTextTransform("reading", "market_summary"),
     )
     for policy, rows in newest_of_each(columns[:number], policies):
         yield policy, [_finished(*row) for row in rows]

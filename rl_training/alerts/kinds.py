@@ -27,6 +27,7 @@ class Kind(models.TextChoices):
     VERSION_HELD_BACK = "version_held_back", "the newest version is held back"
     VALIDATION_ENDED = "validation_ended", "a validation ended"
     VALIDATION_FAILED = "validation_failed", "a validation failed"
+    MARKET_DATA = "market_data", "the market data has a new kind of fault"
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
@@ -151,6 +152,12 @@ SPECS: dict[str, Spec] = {
         severity="warning",
     ),
     Kind.VALIDATION_FAILED: Spec("The policy's newest walk-forward failed.", severity="warning"),
+    Kind.MARKET_DATA: Spec(
+        "The bars of the last run have a kind of repair, drop or suspicion that those of the earlier runs on this "
+        "market did not have.",
+        window=Parameter(20, 1, 500, "the number of earlier runs"),
+        severity="warning",
+    ),
     Kind.BEAT_SILENT: Spec(
         "No beat process wrote a heartbeat; beat writes one every second.",
         threshold=Parameter(60, 15, 3600, "seconds of silence"),

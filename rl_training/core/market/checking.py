@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
+from rl_training.core.market.exchange_cache import ExchangeCache
+from rl_training.core.market.exchange_series import Series
 from rl_training.core.market.quality import find_suspicions
 from rl_training.core.market.reading import WORDS, MarketReading
 from rl_training.core.market.sources import load_market
@@ -98,11 +100,16 @@ class MarketCheck:
         }
 
 
-def check_market(config: MarketConfig, root: Path) -> MarketCheck:
-    """Return what is known of a market. A file that is refused as suspicious is read all the same, to show why."""
+def check_market(config: MarketConfig, root: Path, *, cached: bool = False) -> MarketCheck:
+    """Return what is known of a market. A file that is refused as suspicious is read all the same, to show why.
+
+    With `cached`, no exchange is asked: its cached bars are checked.
+    """
     problem, market = "", None
     try:
-        market = load_market(config, root=root)
+        market = (
+            _cached_bars(config, root) if cached and config.source == "exchange" else load_market(config, root=root)
+        )
     except MarketDataError as error:
         problem = str(error)
         if config.source == "file" and config.suspicious == "refuse":
@@ -115,6 +122,15 @@ def check_market(config: MarketConfig, root: Path) -> MarketCheck:
         found = find_suspicions({name: getattr(market, name) for name in COLUMNS})
         reading = MarketReading(layout=config.source, suspicions=found)
     return MarketCheck(config, problem, market, reading or MarketReading())
+
+
+def _cached_bars(config: MarketConfig, root: Path) -> MarketData:
+    series = Series(config.exchange, config.symbol, config.timeframe)
+    market = ExchangeCache(series, root).read()
+    if market is None:
+        fetch = f"manage market_fetch {config.exchange} {config.symbol} {config.timeframe} {config.bars}"
+        raise MarketDataError(f"no bars are cached yet; a run fetches them, and so does {fetch}", file=config.label)
+    return market[-config.bars :]
 
 
 def _bar(market: MarketData, number: int) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def load_exchange(
     until: datetime | None = None,
     connect: Callable[[str], Any] | None = None,
     on_page: Callable[[], None] = lambda: None,
-    on_bars: Callable[[int], None] = lambda kept: None,
+    on_bars: Callable[[int], Any] = lambda kept: None,
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.time,
 ) -> MarketData:

@@ -1,0 +1,156 @@
+"""The page that answers whether price data is usable."""
+
+from typing import Any
+
+import pydantic
+from django import forms
+from django.http import Http404, QueryDict
+
+from dashboard.access import Page
+from dashboard.charts.prices import closes
+from dashboard.charts.series import Chart
+from dashboard.charts.views import ChartData
+from dashboard.pages.market.upload import UPLOAD, UploadForm
+from rl_training.core.config_problems import find_problems
+from rl_training.core.market.reading import WORDS
+from rl_training.core.market_config import FILE_FIELDS, MarketConfig
+from rl_training.market_checks import CheckedMarket, checked
+from rl_training.market_files import offered_files
+from rl_training.models import PolicyStore
+
+# Settings that the form offers as choices.
+CHOICES = {
+    "format": MarketConfig.model_json_schema()["properties"]["format"]["enum"],
+    "day_first": ("auto", "yes", "no"),
+    "decimal": ("auto", ".", ","),
+    "adjust": ("auto", "none"),
+    "bad_rows": ("refuse", "drop"),
+    "suspicious": ("refuse", "warn"),
+}
+POLICIES_NAMED = 100
+READ_AS = (
+    *("layout", "compression", "separator", "decimal", "columns", "unused", "zone", "bars", "first", "last", "days"),
+    *("spacing_seconds", "gaps", "has_volume", "repairs", "drops", "notes"),
+)
+
+
+class MarketForm(forms.Form):
+    """A file and how to read it. Its URL is the check's."""
+
+    path = forms.CharField(max_length=500, label="File", widget=forms.TextInput(attrs={"list": "market-files"}))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in FILE_FIELDS:
+            field = MarketConfig.model_fields[name]
+            hint = (field.description or "").removeprefix("For source=file").lstrip(":. ")
+            if name in CHOICES:
+                choices = [(value, value) for value in CHOICES[name]]
+                self.fields[name] = forms.ChoiceField(choices=choices, required=False, help_text=hint)
+            elif name == "columns":
+                self.fields[name] = forms.JSONField(required=False, help_text=f'{hint} As JSON: {{"close": "4"}}.')
+            elif name == "skip_rows":
+                self.fields[name] = forms.IntegerField(required=False, min_value=0, max_value=300, help_text=hint)
+            else:
+                self.fields[name] = forms.CharField(required=False, max_length=64, help_text=hint)
+
+    def config(self) -> MarketConfig | None:
+        """Return the market, or None with the problems added to their fields."""
+        if not self.is_valid():
+            return None
+        given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
+        try:
+            return MarketConfig.model_validate({"source": "file", **given})
+        except pydantic.ValidationError as error:
+            for path, message in find_problems(error):
+                name = path.partition(".")[0]
+                self.add_error(name if name in self.fields else None, message)
+        return None
+
+
+def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None]:
+    """Return the form and the market that the URL names: that of a policy, or a file with settings."""
+    if "policy" in query:
+        policy = PolicyStore.objects.filter(name=query["policy"]).first()
+        market = policy.market if policy is not None else None
+        if not isinstance(market, MarketConfig):
+            raise Http404("There is no such policy, or its market is stored invalid.")
+        values = {name: getattr(market, name) for name in ("path", *FILE_FIELDS)}
+        return MarketForm(initial=values | {"columns": market.columns or None}), market
+    if "path" not in query:
+        return MarketForm(), None
+    form = MarketForm(query)
+    return form, form.config()
+
+
+def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return how a market was read as pairs of a name and a text."""
+    found = []
+    for name in READ_AS:
+        value = facts.get(name)
+        if value in (None, "", [], {}):
+            continue
+        if name in ("repairs", "drops"):
+            value = ", ".join(f"{WORDS.get(kind, kind)}: {count:,}" for kind, count in value.items())
+        elif name == "columns":
+            value = ", ".join(f"{role}: {column}" for role, column in value.items())
+        elif isinstance(value, list):
+            value = "; ".join(value) if name == "notes" else ", ".join(value)
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
+        found.append((name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)))
+    return found
+
+
+def users_of(config: MarketConfig) -> list[str]:
+    """Return the names of the policies that use the same market, whatever their settings about reading it."""
+    same = PolicyStore.objects.filter(market__source=config.source).order_by("name")
+    if config.source == "file":
+        same = same.filter(market__path=config.path)
+    if config.source == "exchange":
+        same = same.filter(market__exchange=config.exchange, market__symbol=config.symbol)
+    return list(same.values_list("name", flat=True)[:POLICIES_NAMED])
+
+
+class MarketPage(Page):
+    """A market: usable or not and why, its closes, how it was read, and which policies use it; a form for files."""
+
+    template_name = "dashboard/market/market.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        form, config = asked(self.request.GET)
+        found: dict[str, Any] = {}
+        if config is not None:
+            market = checked(config)
+            chart = closes(market)
+            suspicions = [
+                (WORDS.get(kind, kind), of["count"], of["examples"]) for kind, of in market.facts["suspicions"].items()
+            ]
+            found = {
+                "config": config,
+                "market": market,
+                "charts": {"close": chart} if chart else {},
+                "read_as": shown(market.facts),
+                "suspicions": suspicions,
+                "policies": users_of(config),
+            }
+        return super().get_context_data(
+            form=form,
+            files=offered_files(),
+            upload=UploadForm() if self.request.user.has_perm(UPLOAD) else None,
+            query=self.request.GET.urlencode(),
+            **found,
+            **kwargs,
+        )
+
+
+class MarketChart(ChartData):
+    """The closes of the market that the URL names."""
+
+    def chart(self, **_: Any) -> Chart:
+        _form, config = asked(self.request.GET)
+        market: CheckedMarket | None = checked(config) if config is not None else None
+        chart = closes(market) if market is not None else None
+        if chart is None:
+            raise Http404("There are no bars to draw.")
+        return chart

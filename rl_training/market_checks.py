@@ -1,0 +1,81 @@
+"""Checks of markets for pages, remembered for as long as the settings and the file stay the same."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.file_access import open_under
+from rl_training.core.market_config import MarketConfig
+
+CHECKS_KEPT = 16
+# A chart shows so many bars, evenly spaced, besides those that are suspicious or follow a gap.
+BARS_DRAWN = 1_000
+MARKS_DRAWN = 100
+
+
+@dataclass(frozen=True)
+class CheckedMarket:
+    """What a page shows of a market: the answer, all that is known as JSON values, and bars to draw.
+
+    `times` are seconds since 1970; `suspicious` and `after_gap` are positions in `times`.
+    """
+
+    sentence: str
+    facts: dict[str, Any]
+    times: tuple[int, ...] = ()
+    closes: tuple[float, ...] = ()
+    suspicious: frozenset[int] = frozenset()
+    after_gap: frozenset[int] = frozenset()
+
+    @property
+    def usable(self) -> bool:
+        return bool(self.facts["usable"])
+
+
+def checked(config: MarketConfig) -> CheckedMarket:
+    """Check a market. Of an exchange, only the cached bars are read."""
+    return _checked(config.model_dump_json(), settings.MARKET_DATA_ROOT, _state_of_file(config))
+
+
+def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
+    """Return what changes when the bars may have changed."""
+    try:
+        if config.source == "file":
+            with open_under(settings.MARKET_DATA_ROOT, config.path) as file:
+                state = os.fstat(file.fileno())
+                return state.st_size, state.st_mtime_ns, state.st_ino
+    except MarketDataError:
+        pass
+    return ()
+
+
+@lru_cache(CHECKS_KEPT)
+def _checked(config: str, root: Path, state: tuple[int, ...]) -> CheckedMarket:
+    # pyarrow takes 40 MB, which only a process that checks a market needs.
+    import numpy as np
+
+    from rl_training.core.market.checking import check_market
+
+    check = check_market(MarketConfig.model_validate_json(config), root, cached=True)
+    if check.market is None:
+        return CheckedMarket(check.sentence, check.as_json())
+    market = check.market
+    seconds = market.timestamp.astype(np.int64)
+    found = [time for suspicion in check.reading.suspicions.values() for time in suspicion.times]
+    marked = np.searchsorted(market.timestamp, np.array(sorted(set(found))[:MARKS_DRAWN], "datetime64[s]"))
+    gaps = np.flatnonzero(np.diff(seconds) > 4 * max(market.spacing, 86_400))[:MARKS_DRAWN] + 1
+    evenly = np.linspace(0, len(market) - 1, min(BARS_DRAWN, len(market))).astype(np.int64)
+    drawn = np.unique(np.concatenate((evenly, marked, gaps)))
+    return CheckedMarket(
+        check.sentence,
+        check.as_json(),
+        tuple(seconds[drawn].tolist()),
+        tuple(market.close[drawn].tolist()),
+        frozenset(np.searchsorted(drawn, marked).tolist()),
+        frozenset(np.searchsorted(drawn, gaps).tolist()),
+    )
