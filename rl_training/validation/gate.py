@@ -34,7 +34,7 @@ class State(StrEnum):
 class Standing:
     """What is known of the present recipe of a policy.
 
-    validation  the newest trial that ended with a verdict; None: there is none
+    validation  the validation in force, else the newest trial that ended with a verdict; None: there is none
     active      the walk-forward that is under way; None: there is none
     expired     whether an earlier recipe of the policy is validated, and the present one is not: the recipe changed
     """
@@ -58,12 +58,14 @@ def standings(policies: list[PolicyStore]) -> dict[int, Standing]:
     recipes = {policy.pk: recipe_of(policy) for policy in policies}
     small = Validation.objects.select_related("trial").defer("result", "config").order_by("requested_at", "pk")
     wanted = set(recipes.values()) - {""}
-    judged = {row.recipe: row for row in small.filter(recipe__in=wanted).judged()}
+    judged: dict[str, list[Validation]] = {}
+    for row in small.filter(recipe__in=wanted).judged():
+        judged.setdefault(row.recipe, []).append(row)
     active = {row.recipe: row for row in small.filter(recipe__in=wanted).active()}
     others = small.in_force().filter(policy__in=recipes).exclude(recipe__in=wanted)
     expired = {row.policy_id: row for row in others}
     return {
-        policy.pk: _standing(policy, judged.get(recipe), active.get(recipe), expired.get(policy.pk))
+        policy.pk: _standing(policy, judged.get(recipe, []), active.get(recipe), expired.get(policy.pk))
         for policy, recipe in ((policy, recipes[policy.pk]) for policy in policies)
     }
 
@@ -74,10 +76,14 @@ def standing_of(policy: PolicyStore) -> Standing:
 
 
 def _standing(
-    policy: PolicyStore, judged: Validation | None, active: Validation | None, expired: Validation | None
+    policy: PolicyStore, tried: list[Validation], active: Validation | None, expired: Validation | None
 ) -> Standing:
-    if judged is None:
+    """Return the standing by the trials that ended with a verdict, the newest one last."""
+    if not tried:
         return Standing(State.NOT_TRIED, None, active, expired)
+    # A validation that is in force for the policy counts, whatever a trial with another must_beat said later.
+    strong = [one for one in tried if one.verdict == "validated" and not one.ended_at and _beats_enough(one, policy)]
+    judged = (strong or tried)[-1]
     state = State(judged.verdict)
     if state == State.VALIDATED and judged.ended_at is not None:
         state = State.ENDED

@@ -108,6 +108,14 @@ def test_stricter_must_beat_makes_an_earlier_validation_inconclusive(page, polic
     assert "It did not have to beat everything that must_beat names now" in words(page(TAB))
 
 
+def test_validation_in_force_counts_whatever_a_stricter_trial_said_later(page, policy):
+    validation = validated(policy)
+    walked_forward(policy, "inconclusive", must_beat=["flat", "buy_and_hold", "trained_once"])
+    text = words(page(TAB))
+    assert VALIDATED in text
+    assert f"The 2 folds of validation {validation}" in text
+
+
 def test_ended_validation_says_when_and_why(page, policy):
     ended = {"ended_at": timezone.now(), "ended_because": "its account fell behind flat"}
     validated(policy, **ended)
