@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from rl_training.alerts import conditions, facts, state_changes, version_conditions, version_facts
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
-from rl_training.alerts.facts import PolicyFacts
+from rl_training.alerts.facts import MarketFacts, PolicyFacts
 from rl_training.alerts.kinds import SPECS, Kind
-from rl_training.alerts.live_conditions import LIVE_CONDITIONS
+from rl_training.alerts.live_conditions import LIVE_CONDITIONS, MARKET_CONDITIONS
 from rl_training.alerts.models import Alert, AlertRule, Round
 from rl_training.models import Deployment
 from rl_training.presence import heartbeats
@@ -65,13 +65,21 @@ class Evaluator:
 
     def _verdicts(self, now: datetime) -> list[tuple[Rule, Verdict]]:
         rules, policies, lag = enabled_rules(), facts.policies(), facts.outbox_lag(now)
-        live = live_of() if any(rule.kind in LIVE_CONDITIONS for rule in rules) else {}
+        kinds = {rule.kind for rule in rules}
+        live = live_of() if kinds & {*LIVE_CONDITIONS, *MARKET_CONDITIONS} else {}
+        markets = facts.markets() if kinds & {*MARKET_CONDITIONS} else {}
         known = [(rule, policies.get(rule.policy or 0)) for rule in rules]
         self._evaluate_runs((rule, policy) for rule, policy in known if policy and rule.kind in JUDGED_AFTER_RUNS)
-        return [(rule, self._verdict(rule, policy, live, lag, now)) for rule, policy in known]
+        return [(rule, self._verdict(rule, policy, live, markets, lag, now)) for rule, policy in known]
 
     def _verdict(
-        self, rule: Rule, policy: PolicyFacts | None, live: dict[int, Deployment], lag: float, now: datetime
+        self,
+        rule: Rule,
+        policy: PolicyFacts | None,
+        live: dict[int, Deployment],
+        markets: dict[int, MarketFacts],
+        lag: float,
+        now: datetime,
     ) -> Verdict:
         if rule.kind == Kind.OUTBOX_LAG:
             return conditions.outbox_lag(rule, lag)
@@ -81,6 +89,8 @@ class Evaluator:
             return State.UNKNOWN
         if rule.kind in LIVE_CONDITIONS:
             return LIVE_CONDITIONS[rule.kind](rule, policy, live.get(policy.pk), now)
+        if rule.kind in MARKET_CONDITIONS:
+            return MARKET_CONDITIONS[rule.kind](rule, markets.get(policy.pk), live.get(policy.pk), now)
         return conditions.overdue(rule, policy, now) if rule.kind == Kind.OVERDUE else self._known[rule.pk][1]
 
     def _evaluate_runs(self, rules: Iterable[tuple[Rule, PolicyFacts]]) -> None:

@@ -12,6 +12,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Left
 
 from rl_training.models import (
+    Arm,
     PolicyStore,
     PolicyVersion,
     Promotion,
@@ -50,6 +51,17 @@ class FinishedRun:
         """The kinds of repairs, drops and suspicions of the run's bars."""
         reading = json.loads(self.reading) if self.reading else {}
         return frozenset(kind for part in COUNTED for kind in reading.get(part, ()))
+
+
+@dataclass(frozen=True)
+class MarketFacts:
+    """What is known of the market that a policy decides on; `error` is the market's or the arm's."""
+
+    label: str
+    newest_at: datetime | None
+    spacing: int
+    revised_at: datetime | None
+    error: str
 
 
 @dataclass(frozen=True)
@@ -166,3 +178,14 @@ def outbox_lag(now: datetime) -> float:
     """Return the age in seconds of the oldest event that is not on its stream yet; 0 when there is none."""
     oldest = TrainingEvent.objects.filter(published_at=None).order_by("id").values_list("timestamp", flat=True).first()
     return (now - oldest).total_seconds() if oldest else 0.0
+
+
+def markets() -> dict[int, MarketFacts]:
+    """Return the market of each policy whose live version has an open account, by the policy's id, in one query."""
+    arms = Arm.objects.filter(kind=Arm.Kind.LIVE, ended_at__isnull=True).order_by()
+    columns = ("label", "newest_at", "spacing", "revised_at", "error")
+    found = arms.values_list("policy", "error", *(f"market__{name}" for name in columns))
+    return {
+        policy: MarketFacts(label, newest_at, spacing, revised_at, failure or error)
+        for policy, error, label, newest_at, spacing, revised_at, failure in found
+    }

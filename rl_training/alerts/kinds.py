@@ -28,6 +28,8 @@ class Kind(models.TextChoices):
     VALIDATION_ENDED = "validation_ended", "a validation ended"
     VALIDATION_FAILED = "validation_failed", "a validation failed"
     MARKET_DATA = "market_data", "the market data has a new kind of fault"
+    DECISIONS_OLD = "decisions_old", "no new bar is decided"
+    BARS_REVISED = "bars_revised", "bars changed at the source"
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
@@ -156,6 +158,16 @@ SPECS: dict[str, Spec] = {
         "The bars of the last run have a kind of repair, drop or suspicion that those of the earlier runs on this "
         "market did not have.",
         window=Parameter(20, 1, 500, "the number of earlier runs"),
+        severity="warning",
+    ),
+    Kind.DECISIONS_OLD: Spec(
+        "A version is live on a market that grows, and the newest bar closed so many bars ago: the source fails or is "
+        "late, or the process `decide` is off.",
+        threshold=Parameter(2, 1, 1_000, "the number of bars"),
+    ),
+    Kind.BARS_REVISED: Spec(
+        "Bars that a policy has decided on, or seen, changed at the source in the last minutes. Stored decisions stay.",
+        threshold=Parameter(60, 1, 10_080, "the number of minutes"),
         severity="warning",
     ),
     Kind.BEAT_SILENT: Spec(

@@ -1,10 +1,10 @@
 """The conditions about what is live and about validations: pure functions from facts of a policy to a verdict."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
-from rl_training.alerts.facts import PolicyFacts
+from rl_training.alerts.facts import MarketFacts, PolicyFacts
 from rl_training.alerts.kinds import Kind
 from rl_training.models import Deployment, Validation
 from rl_training.versions.live import sentence
@@ -70,6 +70,29 @@ def validation_failed(rule: Rule, policy: PolicyFacts, live: Deployment | None, 
     return Holds(f"{found.rstrip('.')}. {remedy}")
 
 
+def decisions_old(rule: Rule, market: MarketFacts | None, live: Deployment | None, now: datetime) -> Verdict:
+    if market is None or market.newest_at is None or live is None or live.version is None:
+        return State.GONE
+    bar = timedelta(seconds=market.spacing)
+    closed_at = market.newest_at + bar
+    if now <= closed_at + rule.threshold * bar:
+        return State.GONE
+    why = market.error or "The source has no newer bar, or the process decide is off."
+    return Holds(f"The newest bar of {market.label} closed at {closed_at:%Y-%m-%d %H:%M:%S} UTC. {why}")
+
+
+def bars_revised(rule: Rule, market: MarketFacts | None, live: Deployment | None, now: datetime) -> Verdict:
+    at = market.revised_at if market else None
+    if market is None or at is None or (now - at).total_seconds() > 60 * rule.threshold:
+        return State.GONE
+    found = f"Bars of {market.label} changed at the source, seen at {at:%Y-%m-%d %H:%M:%S} UTC."
+    return Holds(f"{found} Stored decisions stay; later ones see the changed bars.")
+
+
+MARKET_CONDITIONS: dict[str, Callable[[Rule, MarketFacts | None, Deployment | None, datetime], Verdict]] = {
+    Kind.DECISIONS_OLD.value: decisions_old,
+    Kind.BARS_REVISED.value: bars_revised,
+}
 LIVE_CONDITIONS: dict[str, Callable[[Rule, PolicyFacts, Deployment | None, datetime], Verdict]] = {
     Kind.LIVE_CHANGED.value: live_changed,
     Kind.NOTHING_LIVE.value: nothing_live,
