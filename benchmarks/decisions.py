@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from benchmarks.results.figures import HEADINGS, Figure, shown
 from benchmarks.results.markdown import aligned
 
-PARTS = ("equality", "latency", "policies", "kills", "stored")
+PARTS = ("equality", "comparisons", "latency", "policies", "kills", "stored")
 DECISIONS = 1_000_000
 QUICK_DECISIONS = 20_000
 
@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.decisions", description="Decisions on new bars.")
-    parser.add_argument("--quick", action="store_true", help="20,000 decisions, 5 kills, 100,000 stored decisions")
+    parser.add_argument(
+        "--quick", action="store_true", help="20,000 decisions, 100 paths, 5 kills, 100,000 stored decisions"
+    )
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given several times")
     parser.add_argument("--json", action="store_true", help="print the rows as a JSON object on the last line")
     return parser.parse_args(arguments)
@@ -40,7 +42,11 @@ def measure(parts: Sequence[str], *, quick: bool) -> Iterator[Figure]:
         from benchmarks.decision_rows.equality import equality
 
         yield equality(QUICK_DECISIONS if quick else DECISIONS)
-    if set(parts) == {"equality"}:
+    if "comparisons" in parts:
+        from benchmarks.decision_rows.betting_rows import measure as comparisons
+
+        yield from comparisons(100 if quick else 1_000)
+    if set(parts) <= {"equality", "comparisons"}:
         return
     # PostgreSQL's module is a development requirement, and models need django.setup().
     from benchmarks.system.running_system import django_on_throw_away_system

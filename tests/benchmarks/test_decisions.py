@@ -12,7 +12,7 @@ def test_decisions_of_each_environment_equal_the_evaluation(tmp_path):
 
 
 def test_parts_are_chosen_by_name():
-    assert (parse([]).only or PARTS) == ("equality", "latency", "policies", "kills", "stored")
+    assert (parse([]).only or PARTS) == ("equality", "comparisons", "latency", "policies", "kills", "stored")
     assert parse(["--only", "kills", "--quick"]).only == ["kills"]
 
 

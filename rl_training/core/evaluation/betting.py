@@ -1,0 +1,113 @@
+"""Comparing two accounts bar by bar, with a verdict that holds whenever somebody looks.
+
+Let d_t be the change of the log equity of B minus that of A in bar t. With u_j, 16 stakes spaced evenly in the
+logarithm from 0.02 to 0.95, and L the largest loss of B against A in one bar,
+
+    x_t = min(d_t - floor, L) / L              gains are capped, losses never
+    K_t = mean_j prod_{i <= t} (1 + u_j x_i)
+
+If E[d_t - floor | past] <= 0 at each bar, K ever reaches 1 / alpha with probability at most alpha, for any distribution
+of the bars (Ville's inequality; Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting",
+2024). A bar that loses more than L ends the comparison against B.
+
+The change detector for A losing against B is, with the same x,
+
+    M_t = mean_j M_{j,t},    M_{j,t} = (1 + M_{j,t-1}) (1 + u_j x_t)
+
+(Shin, Ramdas and Rinaldo, "E-detectors", 2024). Where nothing is lost, M takes as many bars as its limit on average to
+reach it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rl_training.core.trading.accounting import FloatArray
+
+STAKES: FloatArray = np.geomspace(0.02, 0.95, 16)
+LARGEST_LOSS = 0.10
+
+
+@dataclass(frozen=True)
+class Bet:
+    """A comparison after some bars: `wealth` of each stake, and whether a loss above the largest has ended it."""
+
+    wealth: FloatArray
+    bars: int = 0
+    capped: int = 0
+    ended: bool = False
+
+    @property
+    def evidence(self) -> float:
+        """K: 0 once the comparison has ended against B."""
+        return 0.0 if self.ended else float(self.wealth.mean())
+
+    def after(self, difference: float, floor: float = 0.0, largest_loss: float = LARGEST_LOSS) -> "Bet":
+        """Return the comparison after one more bar, in which B's log equity changed by so much more than A's."""
+        if self.ended:
+            return self
+        gain = difference - floor
+        if gain < -largest_loss:
+            return Bet(self.wealth, self.bars + 1, self.capped, ended=True)
+        grown = self.wealth * (1.0 + STAKES * share(gain, largest_loss))
+        return Bet(grown, self.bars + 1, self.capped + (gain > largest_loss))
+
+
+def new_bet() -> Bet:
+    """Return a comparison before its first bar, with K = 1."""
+    return Bet(np.ones(len(STAKES)))
+
+
+def share(gain: float, largest_loss: float) -> float:
+    """Return x: the gain, capped at the largest loss, in multiples of that."""
+    return min(gain, largest_loss) / largest_loss
+
+
+def detect(state: FloatArray, difference: float, floor: float = 0.0, largest_loss: float = LARGEST_LOSS) -> FloatArray:
+    """Return the detector's M_j, [stakes], after one more bar; `state` are those before, zeros at first.
+
+    A loss of B above the largest one counts as the largest.
+    """
+    x = max(-1.0, share(difference - floor, largest_loss))
+    changed: FloatArray = (1.0 + state) * (1.0 + STAKES * x)
+    return changed
+
+
+def expected_bars(
+    differences: FloatArray, alpha: float, floor: float = 0.0, largest_loss: float = LARGEST_LOSS
+) -> float:
+    """Return how many bars a verdict takes if they are like these: infinity where B does not gain.
+
+    The best stake's mean of log(1 + u x) is the rate at which its wealth grows.
+    """
+    x = np.minimum(np.asarray(differences) - floor, largest_loss) / largest_loss
+    if not len(x) or x.min() < -1.0:
+        return math.inf
+    rate = float(np.log1p(np.outer(STAKES, x)).mean(axis=1).max())
+    return math.log(1.0 / alpha) / rate if rate > 0 else math.inf
+
+
+def first_promotions(
+    differences: FloatArray, alpha: float, largest_loss: float = LARGEST_LOSS
+) -> npt.NDArray[np.int64]:
+    """Return after how many bars K reaches 1 / alpha on each path of `differences`, [paths, bars]; -1: never."""
+    wealth = np.ones((len(differences), len(STAKES)))
+    found, ended = np.full(len(differences), -1), np.zeros(len(differences), np.bool_)
+    for bar, gain in enumerate(differences.T):
+        ended |= gain < -largest_loss
+        wealth *= 1.0 + STAKES * np.where(ended, 0.0, np.minimum(gain, largest_loss) / largest_loss)[:, None]
+        reached = (found < 0) & ~ended & (wealth.mean(axis=1) >= 1.0 / alpha)
+        found[reached] = bar + 1
+    return found
+
+
+def first_alarms(differences: FloatArray, limit: float, largest_loss: float = LARGEST_LOSS) -> npt.NDArray[np.int64]:
+    """Return after how many bars M reaches `limit` on each path of `differences`, [paths, bars]; -1: never."""
+    state, found = np.zeros((len(differences), len(STAKES))), np.full(len(differences), -1)
+    for bar, gain in enumerate(differences.T):
+        x = np.clip(gain / largest_loss, -1.0, 1.0)
+        state = (1.0 + state) * (1.0 + STAKES * x[:, None])
+        found[(found < 0) & (state.mean(axis=1) >= limit)] = bar + 1
+    return found
