@@ -11,6 +11,8 @@ import psutil
 import pytest
 
 from quantum_trader.processes import BASE_DIR, COMMANDS
+from tests import databases
+from tests.prepared import PreparedPython
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
@@ -32,7 +34,9 @@ deploy(stored_version(policy, 1))
 class System:
     """A migrated database, Redis, a market that grows by a bar a second, and the process `decide`."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, python: PreparedPython, environment: dict[str, str]) -> None:
+        databases.copy_template(folder)
+        self.python = python
         self.redis, self.console = RedisServer(folder), folder / "console"
         self.redis.start()
         self.environment = environment | {
@@ -45,8 +49,7 @@ class System:
         }
 
     def manage(self, *command: str) -> str:
-        whole = [sys.executable, "manage.py", *command]
-        return subprocess.check_output(whole, cwd=BASE_DIR, env=self.environment, text=True)
+        return self.python.run(("manage.py", *command), self.environment)
 
     def start(self, *command: str) -> psutil.Popen:
         with self.console.open("a") as console:
@@ -66,9 +69,8 @@ class System:
 
 
 @pytest.fixture
-def system(tmp_path: Path, environment_of_processes: dict[str, str]) -> Iterator[System]:
-    system = System(tmp_path, environment_of_processes)
-    system.manage("migrate", "--verbosity", "0")
+def system(tmp_path: Path, python: PreparedPython, environment_of_processes: dict[str, str]) -> Iterator[System]:
+    system = System(tmp_path, python, environment_of_processes)
     system.manage("shell", "-c", SET_UP)
     yield system
     system.redis.kill()

@@ -15,6 +15,7 @@ import pytest
 
 from quantum_trader.processes import COMMANDS
 from tests import databases
+from tests.prepared import PreparedPython
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process
@@ -26,7 +27,7 @@ PASSWORD = "for-tests"
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def port(tmp_path_factory: pytest.TempPathFactory, python: PreparedPython) -> Iterator[int]:
     """The port of a web process with a user; its listening socket is handed over, so that no other process takes it."""
     folder = tmp_path_factory.mktemp("https")
     with databases.migrated(folder, "https"), socket.create_server(("127.0.0.1", 0)) as listener:
@@ -39,8 +40,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             "CSRF_TRUSTED_ORIGINS": SITE,
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
         }
-        user = [sys.executable, "manage.py", "createsuperuser", "--noinput", "--username", "admin", "--email", ""]
-        subprocess.run(user, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+        user = ["manage.py", "createsuperuser", "--noinput", "--username", "admin", "--email", ""]
+        python.run(user, environment)
         command = [*COMMANDS["web"], "--fd", str(listener.fileno())]
         web = subprocess.Popen(command, cwd=ROOT, env=environment, pass_fds=[listener.fileno()])
         port = listener.getsockname()[1]
