@@ -45,6 +45,7 @@ def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
         "runs": "/runs/",
         "run": f"/runs/{system.runs(policy)[-1]['run_id']}/",
         "failed-run": f"/runs/{stored['failed']}/",
+        "market": f"/market/?policy={policy}",
         "alerts": "/alerts/",
         "acknowledge-question": f"/alerts/{stored['alert']}/acknowledge/",
         "version": f"/policies/{policy}/versions/{stored['version']}/",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rl_training.core.market_config import FILE_FIELDS, MarketConfig
 from tests.browser.pages import WIDTHS
 from tests.browser.test_pages import violations
 
@@ -71,6 +72,14 @@ def test_form_shows_fields_of_selected_source_and_offers_files(open_page, policy
     source.select_option("exchange")
     assert shown() == ["source", "exchange", "symbol", "timeframe", "bars", "train_fraction"]
     source.select_option("file")
-    assert shown() == ["source", "path", "train_fraction"]
+    of_file = [name for name in MarketConfig.model_fields if name in FILE_FIELDS and name != "columns"]
+    assert shown() == ["source", "path", *of_file, "train_fraction"]
+    assert editor.get_by_text("Columns", exact=True).is_visible()
+    editor.get_by_role("textbox", name="Timezone").fill("America/New_York")
+    editor.get_by_role("textbox", name="Timezone").blur()
+    assert "timezone=America%2FNew_York" in str(page.locator(".market-check").get_attribute("href"))
+    source.select_option("sp500")
+    assert not editor.get_by_text("Columns", exact=True).is_visible()
+    source.select_option("file")
     files = editor.locator("input[name$=path]").get_attribute("list")
     assert page.locator(f"datalist#{files}").count() == 1

@@ -8,6 +8,7 @@ from dashboard.pages import system_state
 from dashboard.pages.deploying.history import TimeForm
 from dashboard.pages.deploying.shown import live_context
 from dashboard.pages.policy.tabs import PolicyTab
+from dashboard.pages.run_configs import market_rows
 from dashboard.pages.validating.shown import consequence
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
@@ -43,6 +44,7 @@ class PolicyPage(PolicyTab):
             "version": version,
             "evaluation": shown(version.evaluation) if version else None,
             "settings": settings_of(policy),
+            "data": last_data(policy),
             "start": next_start(policy),
         }
 
@@ -52,6 +54,13 @@ def _evaluated(version: int | None) -> PolicyVersion | None:
     if version is None:
         return None
     return PolicyVersion.objects.select_related("run").defer(*large_run_columns("run")).get(pk=version)
+
+
+def last_data(policy: PolicyStore) -> tuple[str, dict[str, Any]] | None:
+    """Return the id of the newest run that has loaded its bars, and what it stored about them."""
+    loaded = policy.runs.exclude(market_summary=None).order_by("-queued_at")
+    found = loaded.values_list("run_id", "market_summary").first()
+    return (found[0], market_rows(found[1])) if found else None
 
 
 def settings_of(policy: PolicyStore) -> list[dict[str, Any]]:
