@@ -12,6 +12,9 @@ from rl_training.core.market_config import MarketConfig
 from tests.core.market.files.packers import PACKERS
 from tests.core.market.price_files import HEADER, ROWS, columns, refusal
 
+# Without the time, which would make the names of the tests differ between parallel processes.
+TWICE = gzip.compress(gzip.compress(b"x" * 99, mtime=0), mtime=0)
+
 NAMES = "date,open,high,low,close\n"
 
 
@@ -90,8 +93,11 @@ def test_feather_file_gives_the_bars_of_the_text(load, compression):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(gzip.compress(b"x" * 99)), "m.csv: is compressed twice, with gzip outside; unpack it once"),
-        (gzip.compress(b"PAR1 and more"), "m.csv: is a Parquet file inside gzip; unpack it, because it is compressed"),
+        (TWICE, "m.csv: is compressed twice, with gzip outside; unpack it once"),
+        (
+            gzip.compress(b"PAR1 and more", mtime=0),
+            "m.csv: is a Parquet file inside gzip; unpack it, because it is compressed",
+        ),
         (b"\x1f\x8b and no more", "m.csv: cannot be unpacked as gzip: "),
         (b"PK\x03\x04 and no more", "m.csv: cannot be unpacked as zip: "),
         (b"\xd0\xcf\x11\xe0", "m.csv: is an Excel workbook; save the sheet as CSV"),
