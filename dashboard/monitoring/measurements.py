@@ -6,7 +6,7 @@ queries, whose cost does not grow with the number of runs. If the database or Re
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import django.db
 import redis
@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from dashboard.monitoring.histograms import histogram
 from rl_training.alerts.models import Alert, AlertMessage, Round
 from rl_training.models import (
+    Arm,
     Deployment,
     Measure,
     PolicyStore,
@@ -66,6 +67,7 @@ def database_metrics(now: datetime) -> Iterator[Metric]:
     yield from live_versions(names, live, now)
     yield held_back_versions(names, live)
     yield validations()
+    yield from decisions(names, now)
 
 
 def runs_by_status(names: dict[int, str]) -> Metric:
@@ -175,6 +177,20 @@ def validations() -> Metric:
     for status in Validation.ACTIVE:
         under_way.add_metric([status], counted.get(status, 0))
     return under_way
+
+
+def decisions(names: dict[int, str], now: datetime) -> Iterator[Metric]:
+    age = family("newest_bar_age_seconds", "Time since the close of the newest bar that a policy decides on.", "policy")
+    failures = family("market_failures", "Readings of a policy's market that failed since the last success.", "policy")
+    arms = Arm.objects.filter(kind=Arm.Kind.LIVE, ended_at__isnull=True).order_by()
+    for policy, newest_at, spacing, failed in arms.values_list(
+        "policy", "market__newest_at", "market__spacing", "market__failures"
+    ):
+        if policy in names:
+            failures.add_metric([names[policy]], failed)
+            if newest_at is not None:
+                age.add_metric([names[policy]], _age(newest_at + timedelta(seconds=spacing), now))
+    yield from (age, failures)
 
 
 def redis_metrics() -> Iterator[Metric]:

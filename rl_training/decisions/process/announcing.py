@@ -7,7 +7,7 @@ from celery import current_app
 from django.conf import settings
 from kombu.exceptions import OperationalError as BrokerError
 
-from rl_training.models import FollowedMarket
+from rl_training.models import Arm, FollowedMarket
 from rl_training.presence import heartbeats
 
 log = structlog.get_logger(__name__)
@@ -18,11 +18,12 @@ EXPIRES_SECONDS = 30
 
 
 def announce_due(now: datetime) -> int:
-    """Send a message for each market that is due, unless as many wait already; return how many were sent.
+    """Send a message for each market that is due for an arm, unless as many wait already; return how many were sent.
 
     Raises `redis.RedisError`.
     """
-    due = list(FollowedMarket.objects.due(now).order_by("due_at").values_list("pk", flat=True))
+    followed = Arm.objects.filter(ended_at__isnull=True).values("market")
+    due = list(FollowedMarket.objects.due(now).filter(pk__in=followed).order_by("due_at").values_list("pk", flat=True))
     if not due or heartbeats.client().llen(settings.DECISIONS_QUEUE) >= len(due):
         return 0
     try:

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.authtoken.models import Token
 
 from rl_training.alerts.models import Alert, AlertRule
-from rl_training.models import PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from rl_training.models import Arm, FollowedMarket, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
@@ -81,6 +81,17 @@ def test_heartbeats_and_queue_lengths_are_reported(policy, scrape, streams):
     assert seen == [1, 0, 1]
     assert (found["queue_length{queue=training}"], found["queue_length{queue=alerts}"]) == (1, 0)
     assert (found["redis_up"], found["database_up"]) == (1, 1)
+
+
+def test_age_of_the_newest_bar_and_failures_are_reported(policy, scrape, streams):
+    newest = timezone.now() - timedelta(hours=3)
+    market = FollowedMarket.objects.create(
+        identity="a", config={}, label="m.csv", spacing=3600, newest_at=newest, failures=4
+    )
+    Arm.objects.create(policy=policy, kind="live", market=market, rules={}, opened_at=newest)
+    found = values(scrape())
+    assert 7200 <= found["newest_bar_age_seconds{policy=rl_v3}"] < 7230
+    assert found["market_failures{policy=rl_v3}"] == 4
 
 
 def test_open_alerts_are_counted_by_kind_and_acknowledgement(policy, scrape, streams):
@@ -168,8 +179,8 @@ def test_held_back_versions_and_walk_forwards_are_reported(policy, scrape):
     assert "version_held_back{policy=rl_v3}" not in values(scrape())
 
 
-def test_scrape_makes_at_most_fourteen_queries(history, scrape, django_assert_max_num_queries):
-    with django_assert_max_num_queries(14):
+def test_scrape_makes_at_most_fifteen_queries(history, scrape, django_assert_max_num_queries):
+    with django_assert_max_num_queries(15):
         scrape()
 
 
