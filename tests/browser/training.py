@@ -19,6 +19,8 @@ LONG_RUN_EPISODES, BEGIN_AFTER_EPISODES = 400, 60
 def train(system: Site) -> None:
     """Train the runs of `RUNS`, a run of every policy on the schedule, and the long run up to the first screenshots.
 
+    Before the long run, versions of `FINISHED` are compared, and its recipe is walked forward.
+
     `system` needs web, worker and alerts at work, and the rows `untrained`; beat is started here. Sets in
     `system.stored` what `page_urls` needs.
     """
@@ -32,10 +34,14 @@ def train(system: Site) -> None:
     scheduled = "SELECT COUNT(*) AS number FROM rl_training_trainingrun WHERE \"trigger\" = 'schedule'"
     wait_for(lambda: system.query(scheduled)[0]["number"] == len(UNTRAINED), "a scheduled run of each policy", 300)
     wait_for(lambda: not active(system), "the scheduled runs to end", 300)
+    system.run("manage.py", "policy_compare", f"{FINISHED}:1", f"{FINISHED}:2", "--wait")
+    system.run("manage.py", "walk_forward", FINISHED, "--wait")
     alert = wait_for(lambda: system.query("SELECT id FROM alerts_alert WHERE resolved_at IS NULL"), "an alert", 120)
     system.stored |= {
         "alert": alert[0]["id"],
         "failed": system.runs(GOLD)[-1]["run_id"],
+        "comparison": system.query("SELECT comparison_id FROM rl_training_comparison")[0]["comparison_id"],
+        "validation": system.query("SELECT validation_id FROM rl_training_validation")[0]["validation_id"],
         "version": system.query("SELECT MAX(version.number) AS number" + OF_VERSIONS, FINISHED)[0]["number"],
     }
     trigger(system, RUNNING, LONG_RUN_EPISODES)
