@@ -62,7 +62,7 @@ def walked_forward(policy, verdict="validated", *, monitors=None, **columns):
         "folds": 2,
         "must_beat": ["flat", "buy_and_hold"],
         "recipe": recipe,
-        "market_key": market.ledger_key,
+        "market_key": market.ledger_key(),
         "market": market.label,
         "status": "succeeded" if verdict or monitors else "failed",
         "verdict": "" if monitors else verdict,

@@ -4,9 +4,11 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Any
 
+import numpy as np
 from django.utils import timezone
 
 from rl_training import settings_change
+from rl_training.core.market.bars import MarketData
 from rl_training.models import PolicyStore, Validation, ValidationStep
 from rl_training.validation import requesting, steps
 from rl_training.validation.requesting import Options
@@ -78,3 +80,9 @@ def succeed_validation(validation: Validation, verdict: str = "validated", **col
     Validation.objects.filter(pk=validation.pk).update(**ended | columns)
     validation.steps.update(status="succeeded")
     return Validation.objects.select_related("policy", "trial", "monitored").get(pk=validation.pk)
+
+
+def reversed_bars(market: MarketData) -> MarketData:
+    """Return other bars at the same times: the prices in the reverse order."""
+    prices = {name: np.ascontiguousarray(getattr(market, name)[::-1]) for name in ("high", "low", "volume")}
+    return MarketData(market.timestamp, open=market.close[::-1].copy(), close=market.open[::-1].copy(), **prices)

@@ -116,6 +116,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
         # Django would collect all of the runs, of which there may be a hundred thousand, before it refuses.
         kept = [f"{policy} has training runs; disable it instead" for policy in objs if policy.runs.exists()]
+        kept += [f"{policy} has validations; disable it instead" for policy in objs if policy.validations.exists()]
         if kept:
             return [], {}, set(), kept
         # The rules of its alerts are deleted with a policy. Django would load and list every one of their alerts.

@@ -28,18 +28,12 @@ SOURCE_FIELDS = {
     "exchange": ("exchange", "symbol", "timeframe", "bars"),
     "planted": ("bars", "planted_kind", "planted_phi", "planted_drift", "planted_switching", "planted_seed"),
 }
-# The settings that name a market in the ledger of trials. How its bars are read plays no part.
-LEDGER_FIELDS = (
-    "path",
-    "exchange",
-    "symbol",
-    "timeframe",
-    "planted_kind",
-    "planted_phi",
-    "planted_drift",
-    "planted_switching",
-    "planted_seed",
-)
+# The settings of a planted market that have an effect with each kind only.
+PLANTED_FIELDS = {
+    "ar1": ("planted_phi",),
+    "regime": ("planted_drift", "planted_switching"),
+    "independent": (),
+}
 # Every release has stored these settings of a market.
 FIRST_FIELDS = frozenset(("source", "path", "exchange", "symbol", "timeframe", "bars", "train_fraction"))
 # What a market means that was stored before there were settings about how a file is read.
@@ -243,15 +237,21 @@ class MarketConfig(Config):
         return (self.source, *(tuple(sorted(value.items())) if isinstance(value, dict) else value for value in values))
 
     @property
-    def ledger_key(self) -> str:
-        """The SHA-256 of what names the market in the ledger of trials, whatever its number of bars."""
-        names = [name for name in LEDGER_FIELDS if name in SOURCE_FIELDS[self.source]]
+    def effective_fields(self) -> tuple[str, ...]:
+        """The settings that have an effect with the source and, of a planted market, with its kind."""
+        other = {name for kind, names in PLANTED_FIELDS.items() if kind != self.planted_kind for name in names}
+        return tuple(name for name in SOURCE_FIELDS[self.source] if name not in other)
+
+    def ledger_key(self, path: str = "") -> str:
+        """Return the SHA-256 of what names the market in the ledger of trials.
+
+        How many of its bars are used and how its file is read play no part, nor which of a file's instruments: a file
+        is one market. `path` is the file's own path, without links, where it is known.
+        """
+        names = (name for name in self.effective_fields if name != "bars")
         values = {name: getattr(self, name) for name in names}
         if self.source == "file":
-            values["path"] = posixpath.normpath(self.path)
-            # A file has had no instrument to name in older releases.
-            if not self.symbol or self.format == "plain":
-                del values["symbol"]
+            values = {"path": posixpath.normpath(path or self.path)}
         return sha256(json.dumps([self.source, values], sort_keys=True).encode()).hexdigest()
 
     @property

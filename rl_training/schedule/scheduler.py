@@ -115,7 +115,7 @@ class PolicyStoreScheduler(Scheduler):
         task_messages.resend_undelivered(now)
         comparisons.maintain(now, may_reap=may_reap)
         steps.maintain(now, may_reap=may_reap)
-        monitoring.request_due(now)
+        monitoring.maintain(now)
         retention.maintain(now)
         housekeeping.maintain(now)
 

@@ -10,14 +10,19 @@ import structlog
 from django.db import transaction
 from pydantic import ValidationError
 
+from rl_training.core.market.bars import MarketData
 from rl_training.core.run.recipe import recipe_digest
 from rl_training.core.run.walk_forward.verdict import WALK_FORWARD
 from rl_training.models import InvalidConfigError, PolicyStore, PolicyVersion, Promotion, TrainingRun, Validation
 from rl_training.validation import accounts
+from rl_training.validation.changed_bars import changed_bars
 from rl_training.validation.requesting import REFERENCES
 from rl_training.versions import automatic, deployments
 
 log = structlog.get_logger(__name__)
+
+# Precedes what the guards say of a version that was trained on all bars.
+LAST_FOLD = "it has no held-out bars, and of the last fold of the newest walk-forward the "
 
 
 class State(StrEnum):
@@ -128,15 +133,16 @@ class Findings:
     reasons: tuple[str, ...] = ()
 
 
-def examine(run: TrainingRun, evaluation: Mapping[str, Any]) -> Findings:
-    """Return what the guards find about the version with this evaluation that the run made.
+def examine(run: TrainingRun, evaluation: Mapping[str, Any], market: MarketData) -> Findings:
+    """Return what the guards find about the version with this evaluation that the run made of the market's bars.
 
     It takes a tenth of a second, so it is done before the transaction that stores the version. Raises `OSError` when
     the storage does not answer.
     """
     if run.policy.promotion != Promotion.VALIDATED or (validation := in_force(run.recipe, run.policy)) is None:
         return Findings(None)
-    return Findings(validation, tuple(broken(validation, evaluation)))
+    changed = changed_bars(validation, market)
+    return Findings(validation, (changed,) if changed else tuple(broken(validation, evaluation)))
 
 
 def broken(validation: Validation, evaluation: Mapping[str, Any]) -> list[str]:
@@ -148,20 +154,22 @@ def broken(validation: Validation, evaluation: Mapping[str, Any]) -> list[str]:
     from rl_training.core.run.walk_forward.guards import Conduct, broken_guards, limits_for  # compiled code
 
     folds = [Conduct(**fold) for fold in conducts(validation.result or {})]
+    whose = ""
     if evaluation:
         version = conduct_of(evaluation, int(evaluation["bars"]))
     else:
+        whose = LAST_FOLD
         newest = Validation.objects.filter(recipe=validation.recipe, status="succeeded").order_by("-finished_at")
         version = conducts((newest.first() or validation).result or {})[-1]
     if not all(math.isfinite(value) for value in version.values()):
         wrong = [name for name, value in version.items() if not math.isfinite(value)]
-        return [f"{name.replace('_', ' ')} is not a finite number" for name in wrong]
+        return [f"{whose}{name.replace('_', ' ')} is not a finite number" for name in wrong]
     try:
         changes = accounts.read(validation).change(WALK_FORWARD)
     except accounts.AccountsUnreadableError as error:
         return [f"the guards cannot be computed: {error}"]
     found = Conduct(**version)
-    return broken_guards(found, limits_for(changes, folds, found.bars))
+    return [f"{whose}{reason}" for reason in broken_guards(found, limits_for(changes, folds, found.bars))]
 
 
 def conduct_of(results: Mapping[str, Any], bars: int) -> dict[str, Any]:
@@ -211,10 +219,8 @@ def decide(version: PolicyVersion, findings: Findings) -> None:
 
 def _reason(version: PolicyVersion, validation: Validation) -> str:
     highest = max((validation.judgement or {}).get("p_above", {"": math.nan}).values())
-    return (
-        f"validation {validation} validated the recipe (p = {highest:.2g}), and version {version.number} passes the "
-        "guards"
-    )
+    passes = f"version {version.number}" if version.evaluation else "the last fold of its newest walk-forward"
+    return f"validation {validation} validated the recipe (p = {highest:.2g}), and {passes} passes the guards"
 
 
 def _why_not(version: PolicyVersion) -> str:

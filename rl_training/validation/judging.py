@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from django.utils import timezone
 
+from rl_training.core.market.bars import MarketData
 from rl_training.core.run.walk_forward.verdict import ALPHA, FLAT, WALK_FORWARD, Verdict, ends_validation, judge
 from rl_training.models import Validation
 from rl_training.validation import accounts, trials
 from rl_training.validation.accounts import Accounts
+from rl_training.validation.changed_bars import changed_bars
 
 if TYPE_CHECKING:
     from rl_training.core.run.walk_forward.stitching import Stitched
@@ -28,7 +30,9 @@ class Judged:
     ends: str = ""
 
 
-def judge_accounts(validation: Validation, stitched: "Stitched", on_progress: Callable[[], None]) -> Judged:
+def judge_accounts(
+    validation: Validation, market: MarketData, stitched: "Stitched", on_progress: Callable[[], None]
+) -> Judged:
     """Return the columns of the result. They depend on the accounts, the trial and the recipes tried before alone."""
     from rl_training.core.run.walk_forward.report import report_on  # torch: web and beat import this module
 
@@ -52,7 +56,7 @@ def judge_accounts(validation: Validation, stitched: "Stitched", on_progress: Ca
         verdict = report.judge(trial=number, alpha=alpha, must_beat=validation.must_beat)
         return Judged(columns | {"verdict": verdict.outcome, "judgement": as_json(verdict)})
     assert monitored is not None  # noqa: S101  # a constraint of the table
-    watched = monitor(monitored, found)
+    watched = monitor(monitored, market, found)
     return Judged(columns | {"judgement": watched}, watched["ends"])
 
 
@@ -61,14 +65,15 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
     return asdict(verdict) | {"outcome": str(verdict.outcome), "sentence": verdict.sentence}
 
 
-def monitor(monitored: Validation, found: Accounts) -> dict[str, Any]:
+def monitor(monitored: Validation, market: MarketData, found: Accounts) -> dict[str, Any]:
     """Return what the account did on the bars since those of the monitored validation; `ends` says why that ends it."""
     from rl_training.core.evaluation.mean_test import FEWEST_BARS, mean_test  # compiled code
 
     last = np.datetime64(monitored.bars_last.replace(tzinfo=None), "s") if monitored.bars_last else None
     later = found if last is None else found.after(last)
-    watched: dict[str, Any] = {"bars": len(later.timestamps), "p_below_flat": None, "ends": ""}
-    if len(later.timestamps) < FEWEST_BARS:
+    changed = changed_bars(monitored, market)
+    watched: dict[str, Any] = {"bars": len(later.timestamps), "p_below_flat": None, "ends": changed}
+    if changed or len(later.timestamps) < FEWEST_BARS:
         return watched
     test = mean_test(later.difference(FLAT))
     watched |= {"p_below_flat": test.p_below, "mean": test.mean}
@@ -81,9 +86,9 @@ def monitor(monitored: Validation, found: Accounts) -> dict[str, Any]:
 
 
 def end_monitored(validation: Validation, reason: str) -> None:
-    """End the validation that this one monitors, unless it has ended."""
-    monitored = Validation.objects.filter(monitoring=validation, ended_at=None)
-    monitored.update(ended_at=timezone.now(), ended_because=reason)
+    """End the validations of the recipe that are in force."""
+    in_force = Validation.objects.in_force().of_recipe(validation.recipe)
+    in_force.order_by().update(ended_at=timezone.now(), ended_because=reason)
 
 
 def overfitting(validation: Validation, found: Accounts) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import structlog
 from django.db.models import Max
 
 from rl_training.models import PolicyStore, Promotion, TrainingRun, Validation
+from rl_training.streams import retention
 from rl_training.validation import gate
 from rl_training.validation.requesting import AlreadyValidatingError, Options, request
 
@@ -13,20 +14,27 @@ log = structlog.get_logger(__name__)
 
 # A validation is repeated once the market has this many times its bars.
 GROWTH = 1.2
+LOCK = "quantum_trader:monitoring"
+EVERY_SECONDS = 60
+
+
+def maintain(now: datetime) -> None:
+    """Request what is due, once in EVERY_SECONDS. Raises `redis.RedisError`."""
+    if retention.acquire(LOCK, EVERY_SECONDS):
+        request_due(now)
 
 
 def request_due(now: datetime) -> int:
-    """Request a walk-forward of each validated recipe that is due for one; return their number.
+    """Request a walk-forward of each validated recipe that an enabled policy uses and that is due; return their number.
 
     A recipe is due `revalidate_days` after its last walk-forward, or when the bars of the policy's last successful run
     are a fifth more than those of that walk-forward. One that failed is tried again after a day.
     """
-    policies = PolicyStore.objects.filter(
-        promotion=Promotion.VALIDATED, enabled=True, pk__in=Validation.objects.in_force().values("policy")
-    )
+    recipes = set(Validation.objects.in_force().order_by().values_list("recipe", flat=True))
     requested = 0
-    for policy in policies:
-        validation = gate.in_force(gate.recipe_of(policy), policy)
+    for policy in PolicyStore.objects.filter(promotion=Promotion.VALIDATED, enabled=True) if recipes else ():
+        recipe = gate.recipe_of(policy)
+        validation = gate.in_force(recipe, policy) if recipe in recipes else None
         if validation is None or not _is_due(policy, validation, now):
             continue
         try:

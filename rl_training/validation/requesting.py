@@ -10,8 +10,9 @@ from django.db import IntegrityError, transaction
 
 from rl_training import settings_change
 from rl_training.core.config import SECTIONS, TrainingConfig
+from rl_training.core.market.bars import MarketDataError
 from rl_training.core.run.recipe import recipe_digest
-from rl_training.core.run.walk_forward.folds import FOLDS
+from rl_training.core.run.walk_forward.folds import FOLDS, plan_folds
 from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, SIGN_RULES, TRAINED_ONCE
 from rl_training.models import MustBeat, PolicyStore, Trial, Validation, ValidationStep
 from rl_training.models.version_results import MARKET_LENGTH
@@ -99,6 +100,7 @@ def request(
     """
     options.check()
     recipe = recipe_of(policy, options)
+    _check_bars(recipe, options)
     try:
         with transaction.atomic():
             validation = _create(policy, recipe, options.folds, user)
@@ -110,6 +112,16 @@ def request(
             raise
         raise AlreadyValidatingError(active) from None
     return validation
+
+
+def _check_bars(recipe: Recipe, options: Options) -> None:
+    """Raise `OptionsError` if a planted market, whose number of bars is known before, has too few."""
+    market, environment = recipe.config.market, recipe.config.environment
+    if market.source == "planted":
+        try:
+            plan_folds(market.bars, environment, folds=options.folds, window=options.window)
+        except MarketDataError as error:
+            raise OptionsError(str(error)) from None
 
 
 def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Validation:
@@ -130,7 +142,7 @@ def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Valid
         folds=monitored.folds if monitored else folds,
         must_beat=recipe.must_beat,
         recipe=recipe.digest,
-        market_key=market.ledger_key,
+        market_key=trials.ledger_key(market),
         market=market.label[:MARKET_LENGTH],
         requested_by=user,
     )

@@ -1,5 +1,7 @@
 """The ledger of trials: what each may spend, and how much is left."""
 
+from pathlib import Path
+
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
@@ -18,7 +20,7 @@ def begin(config: MarketConfig, kind: Trial.Kind, *, recipe: str, policy: str) -
     """
     with transaction.atomic():
         market, _ = TrialMarket.objects.get_or_create(
-            key=config.ledger_key, defaults={"label": config.label[:MARKET_LENGTH]}
+            key=ledger_key(config), defaults={"label": config.label[:MARKET_LENGTH]}
         )
         TrialMarket.objects.filter(pk=market.pk).update(trials=F("trials") + 1)
         market.refresh_from_db()
@@ -33,6 +35,15 @@ def begin(config: MarketConfig, kind: Trial.Kind, *, recipe: str, policy: str) -
             level=trial_level(market.trials, alpha),
             at=timezone.now(),
         )
+
+
+def ledger_key(config: MarketConfig) -> str:
+    """Return the key of the market in the ledger. A file is named by its own path: links to it are the same market."""
+    if config.source != "file":
+        return config.ledger_key()
+    root = Path(settings.MARKET_DATA_ROOT).resolve()
+    path = (root / config.path).resolve()
+    return config.ledger_key(str(path.relative_to(root)) if path.is_relative_to(root) else "")
 
 
 def number_of_trials(market: str) -> int:

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from rl_training.models import PolicyStore, PolicyVersion, Promotion, Validation
 from rl_training.versions import deployments, proposals
-from rl_training.versions.changes import Action, Actor, Author, Change
+from rl_training.versions.changes import Action, Actor, Author, Change, NothingChangesError
 
 log = structlog.get_logger(__name__)
 
@@ -25,7 +25,9 @@ def promote_newest(version: PolicyVersion) -> None:
 
 
 def promote(policy: PolicyStore, version: PolicyVersion, reason: str, validation: Validation | None = None) -> bool:
-    """Make the version live, or propose it, and return True, unless a deployment of the locked policy is pinned.
+    """Make the version live, or propose it, and return True.
+
+    Returns False where that changes nothing, and where a deployment of the locked policy is pinned.
 
     The user who triggered the version's run may not approve the proposal that follows from it.
     """
@@ -35,5 +37,9 @@ def promote(policy: PolicyStore, version: PolicyVersion, reason: str, validation
         log.info("New version is not promoted: a deployment is pinned", policy=policy.name, live=kept)
         return False
     change = Change(Action.PROMOTE, reason, version, validation=validation)
-    proposals.request(policy, change, Author(Actor.GATE, user=version.run.triggered_by))
+    try:
+        proposals.request(policy, change, Author(Actor.GATE, user=version.run.triggered_by))
+    except (NothingChangesError, proposals.AlreadyProposedError) as nothing:
+        log.info("New version is not promoted", policy=policy.name, version=version.number, reason=str(nothing))
+        return False
     return True

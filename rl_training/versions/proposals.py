@@ -111,18 +111,21 @@ def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
 def approve(proposal: Proposal, user: Any) -> Deployment | Proposal:
     """Approve the proposal and return the deployment that follows.
 
-    No user stands behind a command. With PROMOTION_NEEDS_TWO, the first user who approves its proposal becomes its
-    proposer, and the proposal is returned, waiting for a second user. Raises `NotPermittedError` and
+    No user stands behind a command, nor behind the gate where `promotion` is `newest` and the schedule made the run.
+    With PROMOTION_NEEDS_TWO, the first user who approves such a proposal becomes its proposer, and the proposal is
+    returned, waiting for a second user. Raises `NotPermittedError` and
     `ChangeRefusedError`.
     """
     _check_permission(user)
     with transaction.atomic():
         found = _locked(proposal)
         if settings.PROMOTION_NEEDS_TWO:
-            if found.actor == Actor.COMMAND and found.proposer_id is None:
-                return _support(found, user)
             if found.proposer_id == user.pk:
                 raise NotPermittedError("You stand behind this proposal: another user has to approve it.")
+            if found.validation is not None and found.validation.requested_by_id == user.pk:
+                raise NotPermittedError("You requested the validation that is its evidence: another user approves it.")
+            if found.proposer_id is None and found.validation is None and found.actor in (Actor.COMMAND, Actor.GATE):
+                return _support(found, user)
         seen = found.previous_id or 0
         change = Change(
             Action(found.action),

@@ -43,13 +43,13 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
 
 def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]) -> None:
     try:
-        result, parent = train(run, owner, should_stop)
+        result, parent, market = train(run, owner, should_stop)
         outcome, findings = None, gate.Findings(None)
         # A short run ends before the owner has written any progress.
         results = owner.progress.columns() | columns(result)
         if not result.stopped:
             outcome = lifecycle.Outcome(results, store_version(run, parent, result))
-            findings = gate.examine(run, result.stored_evaluation)
+            findings = gate.examine(run, result.stored_evaluation, market)
         fault_points.reach("artifact_stored")
     except Exception as error:
         fault_points.reach("before_failure")
@@ -75,8 +75,8 @@ def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], 
 
 def train(
     run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]
-) -> "tuple[TrainingResult, PolicyVersion | None]":
-    """Train with the run's config snapshot; return the result and the version that training started from."""
+) -> "tuple[TrainingResult, PolicyVersion | None, MarketData]":
+    """Train with the run's config snapshot; return the result, the version that it started from, and the bars."""
     # torch is imported here, in the process that trains. Web, beat and the worker's parent process never import it:
     # the state of its OpenMP and CUDA libraries would not survive the fork of the pool.
     from rl_training.core.market.sources import load_market, market_summary
@@ -114,7 +114,7 @@ def train(
         while_evaluating=owner.note_activity,
         threads=settings.TRAINING_THREADS,
     )
-    return result, start.version
+    return result, start.version, market
 
 
 def _store_bars(owner: Owner, market: "MarketData") -> None:

@@ -10,6 +10,7 @@ from django.db import connection
 
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
+from rl_training.core.market.bars import MarketDataError
 from rl_training.core.run.walk_forward.folds import Fold, plan_folds
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, bars, checkpoints
@@ -31,7 +32,6 @@ Kind = ValidationStep.Kind
 
 def execute(step: ValidationStep, should_stop: Callable[[], bool]) -> None:
     """Do a claimed step and write how it ended. An unexpected error is written, then raised again."""
-    from rl_training.core.market.bars import MarketDataError
     from rl_training.core.run.requirements import PolicyMismatchError  # torch: see execution.train()
     from rl_training.core.run.walk_forward.leaks import LeakError
 
@@ -96,12 +96,21 @@ def _prepare(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool
     # The market ends at the first start, so that every attempt walks forward on the same bars.
     market = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=validation.started_at, on_page=check)
     folds = _plan(validation, config, market)
+    _check_market(validation, market)
     # The row refers to the bars before they are stored; see files/bars.py.
     Validation.objects.filter(pk=validation.pk).update(bars_digest=market.digest)
     bars.store(market)
     iterations = config.seeds * config.member_iterations
     plan = (market, folds, iterations, continues(validation.start_from))
     write_end(steps.prepared, step, *plan, while_waiting=owner.note_activity)
+
+
+def _check_market(validation: Validation, market: "MarketData") -> None:
+    """Raise `MarketDataError` if the same bars have trials under another name, as those of a copied file may."""
+    same = Validation.objects.filter(bars_digest=market.digest).exclude(market_key=validation.market_key).first()
+    if same is not None:
+        tried = f"the bars are those of {same.market}, on which recipes were tried already"
+        raise MarketDataError(f"walk-forward: {tried}; name the market so")
 
 
 def _train(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool]) -> None:
@@ -158,7 +167,7 @@ def _judge(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool])
     config, market = _config(validation), bars.fetch(validation.bars_digest)
     trained = validation.steps.filter(kind=Kind.FOLD).order_by("number")
     stitched = stitch(market, config.environment, [_load_fold(fold) for fold in trained], check)
-    judged = judging.judge_accounts(validation, stitched, check)
+    judged = judging.judge_accounts(validation, market, stitched, check)
     with checkpoints.temporary_folder(step) as folder:
         name = steps.artifact_name(step, step.attempt)
         found = accounts.Accounts.of(stitched)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rl_training.core.run.walk_forward.verdict import WALK_FORWARD
-from rl_training.files import artifacts
+from rl_training.files import artifacts, bars
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun, Validation
 from rl_training.runs import lifecycle
 from rl_training.validation import accounts, gate
@@ -13,7 +13,8 @@ from rl_training.validation.gate import Findings, State, standing_of
 from rl_training.versions.changes import Action, Author, Change
 from rl_training.versions.deployments import deploy
 from tests.api_clients import user_of
-from tests.validations import request_validation, succeed_validation
+from tests.core.run.small_run import MARKET
+from tests.validations import request_validation, reversed_bars, succeed_validation
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +53,7 @@ def succeed(policy, evaluation=GOOD, **options) -> PolicyVersion:
     """Let a run of the policy succeed with this evaluation, as a worker does."""
     policy = PolicyStore.objects.get(pk=policy.pk)
     claimed = claim_run(policy, **options)
-    findings = gate.examine(claimed, evaluation)
+    findings = gate.examine(claimed, evaluation, MARKET)
     outcome = lifecycle.Outcome({}, VERSION | {"evaluation": evaluation})
     version = lifecycle.succeed(claimed, outcome, lambda version: gate.decide(version, findings))
     assert version is not None
@@ -170,7 +171,13 @@ def test_other_promotions_ask_no_gate(policy, promotion, expected):
 
 def test_version_without_held_out_bars_is_judged_by_the_last_fold(policy, validated):
     succeed(policy, {})
-    assert live(policy) == 1
+    assert policy.deployments.get().reason.endswith("and the last fold of its newest walk-forward passes the guards")
+
+
+def test_version_that_is_live_already_is_not_promoted_again(policy, validated):
+    version = succeed(policy)
+    gate.decide(version, Findings(validated))
+    assert policy.deployments.count() == 1
 
 
 def test_unreadable_accounts_hold_the_version_back(policy, validated):
@@ -188,12 +195,20 @@ def test_validation_that_came_after_the_guards_promotes_the_next_version(policy)
 
 def test_run_that_began_before_the_recipe_changed_promotes_nothing(policy, validated):
     claimed = claim_run(policy)
-    findings = gate.examine(claimed, GOOD)
+    findings = gate.examine(claimed, GOOD, MARKET)
     policy.seeds = 1
     policy.save_settings("seeds")
     outcome = lifecycle.Outcome({}, VERSION | {"evaluation": GOOD})
     lifecycle.succeed(claimed, outcome, lambda version: gate.decide(version, findings))
     assert (live(policy), held_back()) == (None, "the policy's recipe has changed since its run was queued")
+
+
+def test_version_of_replaced_bars_is_held_back(policy, validated):
+    other = reversed_bars(MARKET)
+    bars.store(other)
+    Validation.objects.update(bars_digest=other.digest)
+    succeed(policy, {})
+    assert held_back() == "299 of the 300 bars that the recipe was validated on have changed"
 
 
 def test_standings_of_many_policies_take_three_queries(policy, validated, django_assert_num_queries):

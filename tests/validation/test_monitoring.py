@@ -5,12 +5,14 @@ import pytest
 from django.utils import timezone
 
 from rl_training.core.run.walk_forward.verdict import FLAT, WALK_FORWARD
+from rl_training.files import bars
 from rl_training.models import Trial, Validation
 from rl_training.validation import judging
 from rl_training.validation.accounts import Accounts
 from rl_training.validation.monitoring import request_due
+from tests.core.run.small_run import MARKET
 from tests.stored import finished_run
-from tests.validations import request_validation, succeed_validation
+from tests.validations import request_validation, reversed_bars, succeed_validation
 
 pytestmark = pytest.mark.django_db
 
@@ -57,20 +59,30 @@ def accounts_with(mean):
 
 
 def test_account_behind_flat_ends_the_validation(validated):
-    found = judging.monitor(validated, accounts_with(-0.02))
+    found = judging.monitor(validated, MARKET, accounts_with(-0.02))
     assert (found["bars"], found["p_below_flat"] < 0.05) == (36, True)
     why = "on the 36 bars since then its account fell behind flat, by 200.00 bp per bar (p = "
     assert found["ends"].startswith(why)
 
 
+def test_replaced_bars_end_the_validation(validated):
+    bars.store(MARKET)
+    Validation.objects.update(bars_digest=MARKET.digest)
+    validated.refresh_from_db()
+    assert judging.monitor(validated, MARKET, accounts_with(0.02))["ends"] == ""
+    other = reversed_bars(MARKET)
+    found = judging.monitor(validated, other, accounts_with(0.02))
+    assert found["ends"] == "299 of the 300 bars that the recipe was validated on have changed"
+
+
 def test_account_that_gains_ends_nothing(validated):
-    assert judging.monitor(validated, accounts_with(0.02))["ends"] == ""
+    assert judging.monitor(validated, MARKET, accounts_with(0.02))["ends"] == ""
 
 
 def test_few_new_bars_decide_nothing(validated):
     Validation.objects.update(bars_last=datetime(2026, 1, 30, tzinfo=UTC))
     validated.refresh_from_db()
-    found = judging.monitor(validated, accounts_with(-0.02))
+    found = judging.monitor(validated, MARKET, accounts_with(-0.02))
     assert (found["bars"], found["p_below_flat"], found["ends"]) == (11, None, "")
 
 

@@ -83,6 +83,12 @@ def test_options_out_of_range_are_refused(policy, options, message):
         request_validation(policy, **options)
 
 
+def test_planted_market_with_too_few_bars_is_refused_and_is_no_trial(policy):
+    with pytest.raises(OptionsError, match="50 bars, but at least "):
+        request_validation(policy, changes={"market": {"source": "planted", "bars": 50}})
+    assert Trial.objects.count() == 0
+
+
 def test_invalid_settings_are_no_trial(policy):
     with pytest.raises(SettingsRefusedError):
         request_validation(policy, changes={"ppo": {"gamma": 2}})

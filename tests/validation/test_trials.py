@@ -18,7 +18,7 @@ def test_each_trial_on_a_market_may_spend_less():
     found = [begin() for _ in range(3)]
     assert [trial.number for trial in found] == [1, 2, 3]
     assert [trial.level for trial in found] == pytest.approx([0.0303964, 0.0075991, 0.0033774], rel=1e-4)
-    assert trials.spent(MarketConfig().ledger_key) == pytest.approx(0.0413729, rel=1e-4)
+    assert trials.spent(MarketConfig().ledger_key()) == pytest.approx(0.0413729, rel=1e-4)
 
 
 def test_alpha_of_the_setting_is_what_all_trials_may_spend(settings):
@@ -52,6 +52,31 @@ def test_other_markets_have_trials_of_their_own(first, second):
     assert begin(**second).number == 1
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"source": "file", "path": "a.csv"}, {"source": "file", "path": "a.csv", "symbol": "ZZZ"}),
+        ({"source": "planted"}, {"source": "planted", "planted_drift": 0.003, "bars": 2000}),
+        (
+            {"source": "planted", "planted_kind": "independent"},
+            {"source": "planted", "planted_kind": "independent", "planted_phi": 0.3},
+        ),
+    ],
+)
+def test_settings_without_effect_and_instruments_of_a_file_make_no_other_market(first, second):
+    begin(**first)
+    assert begin(**second).number == 2
+
+
+def test_link_to_a_file_is_the_same_market(settings, tmp_path):
+    settings.MARKET_DATA_ROOT = tmp_path
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "link.csv").symlink_to(tmp_path / "a.csv")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    begin(source="file", path="a.csv")
+    assert [begin(source="file", path=path).number for path in ("link.csv", "folder/a.csv")] == [2, 3]
+
+
 def test_more_bars_of_an_exchange_are_the_same_market():
     market = {"source": "exchange", "exchange": "kraken", "symbol": "BTC/USD"}
     begin(**market, bars=1000)
@@ -83,4 +108,4 @@ def test_trials_of_copies_of_a_policy_are_counted_together(policy):
     steps.cancel(request_validation(policy))
     steps.cancel(request_validation(copy))
     assert TrialMarket.objects.get().trials == 2
-    assert trials.recipes_tried(policy.market.ledger_key) == 1
+    assert trials.recipes_tried(policy.market.ledger_key()) == 1

@@ -77,9 +77,18 @@ def test_files_of_the_folds_are_removed_after_the_end_and_the_accounts_stay(smal
 
 
 def test_too_few_bars_fail_the_validation_with_the_number_needed(small):
-    found = compute(request_validation(small, changes={"market": {"bars": 120}}))
+    found = compute(request_validation(small, changes={"market": {"source": "nasdaq"}}, window=20))
     assert found.status == "failed"
-    assert found.error.startswith("walk-forward: 120 bars, but at least ")
+    assert found.error.startswith("walk-forward: a window of 20 bars, but at least ")
+
+
+def test_same_bars_under_another_name_are_refused(small):
+    first = compute(request_validation(small, folds=2))
+    Validation.objects.filter(pk=first.pk).update(market_key="another", market="prices.csv")
+    found = compute(request_validation(small, folds=2, changes={"seeds": 2}))
+    assert found.error == (
+        "walk-forward: the bars are those of prices.csv, on which recipes were tried already; name the market so"
+    )
 
 
 def test_missing_market_file_fails_the_validation(small):

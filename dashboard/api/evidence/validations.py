@@ -23,7 +23,7 @@ from rl_training.models import InvalidConfigError, PolicyStore
 from rl_training.models import Trial as TrialRow
 from rl_training.models import Validation as ValidationRow
 from rl_training.settings_change import SettingsRefusedError
-from rl_training.validation import gate, reports, requesting, steps
+from rl_training.validation import gate, reports, requesting, steps, trials
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +88,8 @@ def _request(body: ValidationRequest, user: Any) -> ValidationRow:
         raise InvalidInput({"policy": f"What is stored is invalid: {error}"}) from None
     except SettingsRefusedError as error:
         raise InvalidInput({f"changes.{name}": message for name, message in error.errors.items()}) from None
+    except requesting.OptionsError as error:
+        raise InvalidInput({"folds": str(error)}) from None
     except requesting.AlreadyValidatingError as error:
         raise AlreadyValidating(str(error), validation_id=error.validation.validation_id) from None
 
@@ -151,7 +153,7 @@ def standing(policy: PolicyStore) -> Mapping[str, Any]:
     """Return what is known of the policy's recipe, as Standing has it."""
     found, recipe = gate.standing_of(policy), gate.recipe_of(policy)
     config = requesting.recipe_of(policy).config if recipe else None
-    budget = reports.budget(config.market.ledger_key, settings.PROMOTION_ALPHA) if config else None
+    budget = reports.budget(trials.ledger_key(config.market), settings.PROMOTION_ALPHA) if config else None
     return {
         "policy": policy.name,
         "recipe": recipe,

@@ -15,8 +15,8 @@ from dashboard.pages.validating.shown import find
 from dashboard.templatetags.figures import seconds
 from rl_training.core.run.walk_forward.folds import FOLDS
 from rl_training.models import InvalidConfigError, Validation
-from rl_training.validation import reports, requesting, steps
-from rl_training.validation.requesting import AlreadyValidatingError, Options
+from rl_training.validation import reports, requesting, steps, trials
+from rl_training.validation.requesting import AlreadyValidatingError, Options, OptionsError
 
 ADD, CHANGE = "rl_training.add_validation", "rl_training.change_validation"
 MONITORS = (
@@ -74,7 +74,7 @@ class WalkForward(Action):
         if monitored is not None:
             return MONITORS.format(monitored)
         market, alpha = recipe.config.market, settings.PROMOTION_ALPHA
-        budget = reports.budget(market.ledger_key, alpha)
+        budget = reports.budget(trials.ledger_key(market), alpha)
         return TRIAL.format(
             number=budget["trials"] + 1,
             market=market.label,
@@ -102,7 +102,7 @@ class WalkForward(Action):
     def act(self) -> None:
         try:
             validation = requesting.request(self.policy, self.form.options(), user=self.request.user)
-        except AlreadyValidatingError as error:
+        except (AlreadyValidatingError, OptionsError) as error:
             messages.warning(self.request, f"Nothing was queued: {error}")
             return
         what = f"It is {validation.trial}." if validation.trial else f"It monitors validation {validation.monitored}."

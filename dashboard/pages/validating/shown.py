@@ -8,7 +8,7 @@ from django.conf import settings
 
 from dashboard.charts import validations as charts
 from rl_training.models import InvalidConfig, PolicyStore, Promotion, Validation, ValidationStep
-from rl_training.validation import reports
+from rl_training.validation import reports, trials
 from rl_training.validation.gate import Standing, State
 
 # The sentence about new versions of a recipe in each state, where the gate decides.
@@ -62,7 +62,7 @@ def budget_of(policy: PolicyStore) -> dict[str, Any] | None:
     """Return the trials on the policy's market and what is left of alpha; None while it is stored invalid."""
     if isinstance(policy.market, InvalidConfig):
         return None
-    found = reports.budget(policy.market.ledger_key, settings.PROMOTION_ALPHA)
+    found = reports.budget(trials.ledger_key(policy.market), settings.PROMOTION_ALPHA)
     return found | {"alpha": settings.PROMOTION_ALPHA, "market": policy.market.label}
 
 

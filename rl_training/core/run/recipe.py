@@ -5,14 +5,14 @@ from hashlib import sha256
 from typing import Any
 
 from rl_training.core.config import TrainingConfig
-from rl_training.core.market_config import SOURCE_FIELDS, MarketConfig
+from rl_training.core.market_config import MarketConfig
 
 
 def recipe_digest(config: TrainingConfig, start_from: str, window: int | None = None) -> str:
     """Return the SHA-256 of the recipe: market, environment, PPO, episodes, members, start rule and window.
 
-    The seed plays no part, nor do settings that have no effect with the market's source. Settings that have their
-    default are left out, so that a setting that is added later changes no digest.
+    The seed plays no part, nor do settings that have no effect with the market's source or kind. Settings that have
+    their default are left out, so that a setting that is added later changes no digest.
     """
     settings = config.model_dump(mode="json", exclude_defaults=True, exclude={"market", "seed"})
     found = {**settings, "market": _market(config.market), "start_from": start_from, "window": window}
@@ -20,5 +20,5 @@ def recipe_digest(config: TrainingConfig, start_from: str, window: int | None = 
 
 
 def _market(market: MarketConfig) -> dict[str, Any]:
-    names = {"source", *SOURCE_FIELDS[market.source]}
+    names = {"source", *market.effective_fields}
     return market.model_dump(mode="json", include=names, exclude_defaults=True)

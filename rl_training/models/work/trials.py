@@ -25,6 +25,10 @@ class TrialMarket(models.Model):
         return self.label
 
 
+class TrialQuerySet(PermanentQuerySet["Trial"]):
+    pass
+
+
 class Trial(PermanentRow):
     """One trial. Only `validation/trials.py` writes it, when it begins; nothing changes or removes it.
 
@@ -45,7 +49,7 @@ class Trial(PermanentRow):
     level = models.FloatField(help_text="What this trial may spend.")
     at = models.DateTimeField()
 
-    objects = PermanentQuerySet.as_manager()
+    objects = TrialQuerySet.as_manager()
 
     class Meta:
         ordering = ("-at",)
