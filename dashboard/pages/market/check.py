@@ -8,13 +8,13 @@ from django.http import Http404, QueryDict
 
 from dashboard.access import Page
 from dashboard.charts.prices import closes
-from dashboard.charts.series import Chart
+from dashboard.charts.series import Chart, Series
 from dashboard.charts.views import ChartData
 from dashboard.pages.market.upload import UPLOAD, UploadForm
 from rl_training.core.config_problems import find_problems
 from rl_training.core.market.reading import WORDS
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
-from rl_training.market_checks import CheckedMarket, checked
+from rl_training.market_checks import checked
 from rl_training.market_files import offered_files
 from rl_training.models import PolicyStore
 
@@ -72,9 +72,15 @@ def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None]:
     """Return the form and the market that the URL names: that of a policy, or a file with settings."""
     if "policy" in query:
         policy = PolicyStore.objects.filter(name=query["policy"]).first()
-        market = policy.market if policy is not None else None
+        if policy is None:
+            raise Http404("There is no such policy.")
+        market = policy.market
         if not isinstance(market, MarketConfig):
-            raise Http404("There is no such policy, or its market is stored invalid.")
+            form = MarketForm({})
+            form.errors.clear()
+            for problem in market.problems:
+                form.add_error(None, f"The market of {policy} is stored invalid: {problem}")
+            return form, None
         values = {name: getattr(market, name) for name in ("path", *FILE_FIELDS)}
         return MarketForm(initial=values | {"columns": market.columns or None}), market
     if "path" not in query:
@@ -149,8 +155,5 @@ class MarketChart(ChartData):
 
     def chart(self, **_: Any) -> Chart:
         _form, config = asked(self.request.GET)
-        market: CheckedMarket | None = checked(config) if config is not None else None
-        chart = closes(market) if market is not None else None
-        if chart is None:
-            raise Http404("There are no bars to draw.")
-        return chart
+        chart = closes(checked(config)) if config is not None else None
+        return chart or Chart("Close", "No bars are known.", "Bar", (), (Series("Close", ()),), time=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rl_training.models import PolicyStore
+from rl_training.models import InvalidConfig, PolicyStore
 from tests.core.market.price_files import HEADER
 from tests.dashboard.pages.page_text import words
 
@@ -74,4 +74,10 @@ def test_page_without_a_market_offers_the_files(page, client, root):
     assert '<option value="good.csv"></option>' in html
     assert "Upload a file" not in html
     assert client.get("/market/?policy=none").status_code == 404
-    assert client.get("/market/chart.json?path=none.csv").status_code == 404
+    assert client.get("/market/chart.json?path=none.csv").json()["data"] == [[], []]
+
+
+def test_market_that_is_stored_invalid_is_named_with_its_problem(page, policy):
+    PolicyStore.objects.filter(pk=policy.pk).update(market=InvalidConfig({"source": "file"}, ()))
+    shown = words(page("/market/?policy=rl_v3"))
+    assert "The market of rl_v3 is stored invalid: path: required when source is file" in shown
