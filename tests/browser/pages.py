@@ -39,6 +39,7 @@ def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
         "policy": f"/policies/{policy}/",
         "policy-versions": f"/policies/{policy}/versions/",
         "policy-runs": f"/policies/{policy}/runs/",
+        "policy-decisions": f"/policies/{policy}/decisions/",
         "settings": f"/policies/{policy}/settings/",
         "train-question": f"/policies/{policy}/train/",
         "disable-question": f"/policies/{policy}/disable/",

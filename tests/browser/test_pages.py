@@ -21,7 +21,7 @@ QUESTIONS = ("train-question", "disable-question", "acknowledge-question", "walk
 PAGES = (
     *("overview", "policy", "policy-versions", "policy-runs", "settings", "runs", "run", "failed-run", "alerts"),
     *("version", "comparisons", "comparison", "compare-question", "not-found", "api"),
-    *("policy-validation", "validation", "validations"),
+    *("policy-decisions", "policy-validation", "validation", "validations"),
 )
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 LIVE_PAGES = {
