@@ -10,6 +10,7 @@ from dashboard.charts import validations as charts
 from rl_training.models import InvalidConfig, PolicyStore, Promotion, Validation, ValidationStep
 from rl_training.validation import reports, trials
 from rl_training.validation.gate import Standing, State
+from rl_training.versions import deployments
 
 # The sentence about new versions of a recipe in each state, where the gate decides.
 CONSEQUENCES = {
@@ -19,7 +20,8 @@ CONSEQUENCES = {
     State.INCONCLUSIVE: "New versions are held back, because the recipe is not validated.",
     State.ENDED: "New versions are held back, because the validation has ended.",
 }
-UNTRIED = "This recipe was never walked forward: nothing shows that retraining it earns anything on unseen bars."
+PINNED = "No new version goes live by itself until what is live is unpinned or another version is promoted."
+UNTRIED = "No walk-forward of this recipe has a verdict: nothing shows that retraining it earns anything."
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ def verdict(standing: Standing) -> list[str]:
 
 def consequence(policy: PolicyStore, standing: Standing) -> str:
     """Return what follows for new versions of the policy; empty where the gate does not decide."""
-    return CONSEQUENCES[standing.state] if policy.promotion == Promotion.VALIDATED else ""
+    if policy.promotion != Promotion.VALIDATED:
+        return ""
+    current = deployments.newest(policy)
+    if current is not None and current.pinned and standing.state == State.VALIDATED:
+        return PINNED
+    return CONSEQUENCES[standing.state]
 
 
 def budget_of(policy: PolicyStore) -> dict[str, Any] | None:

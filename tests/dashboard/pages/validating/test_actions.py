@@ -41,7 +41,7 @@ def test_operator_starts_a_trial_with_its_options(operator, policy):
     assert (validation.folds, validation.window, str(validation.requested_by)) == (3, 900, "operator")
     assert Trial.objects.count() == 1
     # The recipe with a window is another one, so that of the policy has not been tried.
-    assert "This recipe was never walked forward" in text
+    assert "No walk-forward of this recipe has a verdict" in text
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def with_folds(policy):
 
 def test_untried_recipe_says_so_and_what_a_trial_may_spend(page, policy):
     text = words(page(TAB))
-    assert "This recipe was never walked forward: nothing shows that retraining it earns anything" in text
+    assert "No walk-forward of this recipe has a verdict: nothing shows that retraining it earns anything" in text
     assert "No new version goes live by itself until the recipe is validated." in text
     assert "Trials on sp500 Trials so far 0 of 0 recipes The next trial may spend 0.0304" in text
     assert "Left for all later trials 0.05 of 0.05" in text
@@ -132,7 +132,7 @@ def test_failed_walk_forward_says_why(page, policy):
 
 def test_policy_with_invalid_settings_has_its_tab(page, policy):
     store_raw(policy, "market", {"source": "no such"})
-    assert "This recipe was never walked forward" in words(page(TAB))
+    assert "No walk-forward of this recipe has a verdict" in words(page(TAB))
 
 
 def test_page_of_a_validation_shows_its_recipe_and_what_differs_now(page, policy):
