@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -75,4 +74,4 @@ class DateParts:
 def _both_readings(text: str) -> tuple[str, str]:
     first, second, year = (int(number) for number in re.split(r"[^0-9]", text)[:3])
     year += 0 if year > 99 else 2000 if year < 70 else 1900
-    return str(date(year, second, first)), str(date(year, first, second))
+    return f"{year:04}-{second:02}-{first:02}", f"{year:04}-{first:02}-{second:02}"

@@ -37,6 +37,10 @@ def test_dates_that_may_be_day_first_or_month_first_are_refused_until_day_first_
     assert times(load(text, day_first="no"))[0] == "2024-01-02T00:00:00"
 
 
+def test_dates_that_do_not_exist_are_refused_in_either_order(load):
+    assert "are 2024-00-00 with the day first, or 2024-00-00 with" in refusal(load, days("0/0/2024"))
+
+
 def test_date_far_below_settles_the_order_of_all(load):
     minutes = [f"{1 + number // 1440}/1/2024 {number // 60 % 24:02}:{number % 60:02}" for number in range(20_000)]
     market = load(days(*minutes))
