@@ -52,11 +52,11 @@ def validation_ended(rule: Rule, policy: PolicyFacts, live: Deployment | None, n
     judged = policy.judged
     if judged is None or judged.ended_at is None or (live is not None and live.at > judged.ended_at):
         return State.GONE
-    stays = f"Version {live.version.number} stays live" if live is not None and live.version else "Nothing is live"
+    stays, remedy = "Nothing is live", "Change the recipe and walk it forward."
+    if live is not None and live.version is not None:
+        stays, remedy = f"Version {live.version.number} stays live", f"Go flat, or {remedy[0].lower()}{remedy[1:]}"
     found = f"Validation {judged} ended on {judged.ended_at:%Y-%m-%d}: {judged.ended_because.rstrip('.')}."
-    return Holds(
-        f"{found} {stays}, and no new version goes live by itself. Go flat, or change the recipe and walk it forward."
-    )
+    return Holds(f"{found} {stays}, and no new version goes live by itself. {remedy}")
 
 
 def validation_failed(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
