@@ -27,7 +27,7 @@ def test_end_of_a_cancelled_run_depends_on_its_last_heartbeat(seconds, text):
 
 def test_cancelled_run_with_a_dead_worker_ends_when_the_worker_is_lost(policy):
     run = claimed_run(policy)
-    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=20))
+    TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=20.3))
     lifecycle.cancel(run)
     assert how_it_ends(run) == "ends when its worker counts as lost, within 15 s: no heartbeat for 20 s"
 
