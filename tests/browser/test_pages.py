@@ -45,6 +45,9 @@ def violations(page, **options):
     return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
 
 
+TRANSITIONS_ENDED = "!document.getAnimations().some(found => found instanceof CSSTransition)"
+
+
 # Each width and each colour scheme once; `make faults` adds the other two pairs.
 @pytest.mark.parametrize(
     "views",
@@ -63,6 +66,8 @@ def test_page_has_no_accessibility_violation(open_page, system, complaints, name
     for width, scheme in views.items():
         page.set_viewport_size(WIDTHS[width])
         page.emulate_media(color_scheme=scheme)
+        # A transition between the schemes passes through colours of low contrast.
+        page.wait_for_function(TRANSITIONS_ENDED)
         assert violations(page) == [], width
         assert page.evaluate("document.documentElement.scrollWidth") <= WIDTHS[width]["width"]
 
