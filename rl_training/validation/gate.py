@@ -14,7 +14,7 @@ from rl_training.core.market.bars import MarketData
 from rl_training.core.run.recipe import recipe_digest
 from rl_training.core.run.walk_forward.verdict import WALK_FORWARD
 from rl_training.models import InvalidConfigError, PolicyStore, PolicyVersion, Promotion, TrainingRun, Validation
-from rl_training.validation import accounts
+from rl_training.validation import accounts, requesting
 from rl_training.validation.changed_bars import changed_bars
 from rl_training.validation.requesting import REFERENCES
 from rl_training.versions import automatic, deployments
@@ -104,8 +104,7 @@ def _beats_enough(validation: Validation, policy: PolicyStore) -> bool:
 
 def in_force(recipe: str, policy: PolicyStore) -> Validation | None:
     """Return the validation of the recipe that is in force and strict enough for the policy."""
-    found = Validation.objects.in_force().of_recipe(recipe) if recipe else Validation.objects.none()
-    return next((validation for validation in found if _beats_enough(validation, policy)), None)
+    return requesting.in_force(recipe, REFERENCES[policy.must_beat]) if recipe else None  # type: ignore[index]
 
 
 def expiring(before: str, planned: PolicyStore) -> Validation | None:

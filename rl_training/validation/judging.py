@@ -31,9 +31,12 @@ class Judged:
 
 
 def judge_accounts(
-    validation: Validation, market: MarketData, stitched: "Stitched", on_progress: Callable[[], None]
+    validation: Validation, market: MarketData, stitched: "Stitched", found: Accounts, on_progress: Callable[[], None]
 ) -> Judged:
-    """Return the columns of the result. They depend on the accounts, the trial and the recipes tried before alone."""
+    """Return the columns of the result of `stitched`, whose accounts are `found`.
+
+    They depend on the accounts, the trial and the recipes tried before alone.
+    """
     from rl_training.core.run.walk_forward.report import report_on  # torch: web and beat import this module
 
     trial, monitored = validation.trial, validation.monitored
@@ -47,7 +50,6 @@ def judge_accounts(
         other_sharpes=[sharpe for sharpe in others.values_list("sharpe_per_bar", flat=True) if sharpe is not None],
         on_progress=on_progress,
     )
-    found = Accounts.of(stitched)
     columns: dict[str, Any] = {
         "result": report.as_dict() | {"overfitting": overfitting(validation, found)},
         "sharpe_per_bar": report.sharpe_per_bar,

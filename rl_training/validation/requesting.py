@@ -2,7 +2,7 @@
 
 import copy
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,8 +155,13 @@ def monitored_by(recipe: Recipe) -> Validation | None:
 
     A validation that had to beat less than the policy asks for now does not count, so another trial may replace it.
     """
-    found = Validation.objects.in_force().of_recipe(recipe.digest)
-    return next((one for one in found if set(recipe.must_beat) <= set(one.must_beat)), None)
+    return in_force(recipe.digest, recipe.must_beat)
+
+
+def in_force(recipe: str, must_beat: Collection[str]) -> Validation | None:
+    """Return the newest validation in force of the recipe with this digest that had to beat all of `must_beat`."""
+    found = Validation.objects.in_force().of_recipe(recipe)
+    return next((one for one in found if set(must_beat) <= set(one.must_beat)), None)
 
 
 def _active(recipe: str) -> Validation | None:

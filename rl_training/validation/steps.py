@@ -47,7 +47,7 @@ def claim(step_id: str) -> ValidationStep | None:
         return None
     with transaction.atomic():
         # The order of locks is the same everywhere: first the validation, then its step.
-        validation = _locked(found)
+        validation = _lock(found.validation_id)
         step = work_lifecycle.claim(ValidationStep, step_id)
         if step is None:
             return None
@@ -61,10 +61,15 @@ def claim(step_id: str) -> ValidationStep | None:
     return step
 
 
-def _locked(step: ValidationStep) -> Validation:
-    """Return the step's validation as it is stored, and lock its row until the transaction ends."""
+def _lock(pk: int) -> Validation:
+    """Return the validation as it is stored, and lock its row until the transaction ends."""
     locked = Validation.objects.select_for_update(of=("self",)).select_related("policy", "trial", "monitored")
-    step.validation = locked.defer("result").get(pk=step.validation_id)
+    return locked.defer("result").get(pk=pk)
+
+
+def _locked(step: ValidationStep) -> Validation:
+    """Lock the step's validation, set it on the step, and return it."""
+    step.validation = _lock(step.validation_id)
     return step.validation
 
 
@@ -87,8 +92,13 @@ def prepared(
         validation = _locked(step)
         if not work_lifecycle.succeed(step):
             return False
-        _write(validation, bars=len(market), bars_digest=market.digest)
-        _write(validation, bars_last=market.span[1], first_traded_at=_time(market, folds[0].begin))
+        _write(
+            validation,
+            bars=len(market),
+            bars_digest=market.digest,
+            bars_last=market.span[1],
+            first_traded_at=_time(market, folds[0].begin),
+        )
         fault_points.reach("fold_steps")
         begun = folds[:1] if one_by_one else folds
         ValidationStep.objects.bulk_create(_fold_step(validation, fold, market, iterations) for fold in begun)
@@ -170,8 +180,7 @@ def release(step: ValidationStep, workers_lost: int | None = None) -> bool:
 def cancel(validation: Validation) -> bool:
     """queued or running -> cancelled at once; return False when it has ended. Workers notice within a heartbeat."""
     with transaction.atomic():
-        locked = Validation.objects.select_for_update(of=("self",)).select_related("policy", "trial", "monitored")
-        found = locked.defer("result").get(pk=validation.pk)
+        found = _lock(validation.pk)
         if found.status not in Validation.ACTIVE:
             return False
         _end(found, Status.CANCELLED, error=CANCELLED)

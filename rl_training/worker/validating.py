@@ -1,7 +1,9 @@
 """The execution of a claimed step of a validation: plan the folds, train one, or judge all."""
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -10,7 +12,7 @@ from django.db import connection
 
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
-from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.run.walk_forward.folds import Fold, plan_folds
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, bars, checkpoints
@@ -21,7 +23,6 @@ from rl_training.worker.execution import explain
 from rl_training.worker.work_ownership import Limits, StoppedError, WorkOwner
 
 if TYPE_CHECKING:
-    from rl_training.core.market.bars import MarketData
     from rl_training.core.ppo.ppo import Iteration
     from rl_training.core.run.walk_forward.fold_training import FoldPolicy
 
@@ -83,7 +84,7 @@ def _config(validation: Validation) -> TrainingConfig:
     return TrainingConfig.model_validate(validation.config)
 
 
-def _plan(validation: Validation, config: TrainingConfig, market: "MarketData") -> tuple[Fold, ...]:
+def _plan(validation: Validation, config: TrainingConfig, market: MarketData) -> tuple[Fold, ...]:
     return plan_folds(len(market), config.environment, folds=validation.folds, window=validation.window)
 
 
@@ -105,7 +106,7 @@ def _prepare(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool
     write_end(steps.prepared, step, *plan, while_waiting=owner.note_activity)
 
 
-def _check_market(validation: Validation, market: "MarketData") -> None:
+def _check_market(validation: Validation, market: MarketData) -> None:
     """Raise `MarketDataError` if the same bars have trials under another name, as those of a copied file may."""
     same = Validation.objects.filter(bars_digest=market.digest).exclude(market_key=validation.market_key).first()
     if same is not None:
@@ -167,10 +168,10 @@ def _judge(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool])
     config, market = _config(validation), bars.fetch(validation.bars_digest)
     trained = validation.steps.filter(kind=Kind.FOLD).order_by("number")
     stitched = stitch(market, config.environment, [_load_fold(fold) for fold in trained], check)
-    judged = judging.judge_accounts(validation, market, stitched, check)
+    found = accounts.Accounts.of(stitched)
+    judged = judging.judge_accounts(validation, market, stitched, found, check)
     with checkpoints.temporary_folder(step) as folder:
         name = steps.artifact_name(step, step.attempt)
-        found = accounts.Accounts.of(stitched)
         (folder / "accounts").mkdir()
         stored, digest = accounts.store(folder / "accounts", name, found)
     columns = judged.columns | {"accounts": stored, "accounts_sha256": digest}
@@ -189,9 +190,6 @@ def _judge(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool])
 
 
 def _load_fold(step: ValidationStep) -> "FoldPolicy":
-    import tempfile
-    from pathlib import Path
-
     from rl_training.core.run.walk_forward.fold_training import load_fold  # torch: see execution.train()
 
     with tempfile.TemporaryDirectory() as folder:
