@@ -1,0 +1,26 @@
+"""A figure of an attack, beside the figure before the system was secured."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.results import figures
+from benchmarks.results.figures import Figure
+
+HEADINGS = ("attack", "before", *figures.HEADINGS[1:])
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an attack achieves now, and in words what it achieved before."""
+
+    before: str
+    figure: Figure
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the cells below HEADINGS."""
+        name, *others = self.figure.cells()
+        return name, self.before, *others
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row of JSON: `what`, `value`, `target` and `ok`."""
+        return self.figure.as_dict()
