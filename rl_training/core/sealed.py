@@ -2,13 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 # A policy of several members has another format than a single policy, which older releases can read.
 POLICY_FORMAT, ENSEMBLE_FORMAT = 1, 2
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
+CHECKPOINT_FORMAT = 4
+# Formats 2 and 3 hold one member; format 2 holds the episode rewards as JSON. See Tally.load().
+READABLE_CHECKPOINT_FORMATS = (2, 3, CHECKPOINT_FORMAT)
+# The key of the JSON in the metadata of a checkpoint's safetensors.
+CHECKPOINT_METADATA = "checkpoint"
 # A key in the metadata of a policy; see SavedPolicy.trained_until.
 TRAINED_UNTIL = "trained_until"
 
@@ -48,6 +55,15 @@ def digest_of_tensors(tensors: Iterable[tuple[str, str, Sequence[int], bytes]]) 
         digest.update(json.dumps([name, dtype, list(shape)]).encode() + b"\n")
         digest.update(values)
     return digest.hexdigest()
+
+
+def digest_of_arrays(tensors: Mapping[str, NDArray[Any]]) -> str:
+    """Return what checkpoint.tensor_digest() returns for the same tensors, given as numpy arrays."""
+    # The digest was made from torch's names of types.
+    return digest_of_tensors(
+        (name, f"torch.{tensors[name].dtype.name}", tensors[name].shape, tensors[name].tobytes())
+        for name in sorted(tensors)
+    )
 
 
 def _json_digest(content: dict[str, Any]) -> str:

@@ -6,15 +6,21 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import structlog
 from django.conf import settings
 
 from rl_training.core.atomic import previous, remove_file
+from rl_training.core.run.tally import saved_tally
+from rl_training.core.sealed import CheckpointError
 from rl_training.models import TrainingRun, ValidationStep
 
 TEMPORARY = ".tmp"
 # What is trained: a run, or a fold of a walk-forward.
 Trained = TrainingRun | ValidationStep
+
+log = structlog.get_logger(__name__)
 
 
 def checkpoint_paths(work: Trained) -> list[Path]:
@@ -24,6 +30,18 @@ def checkpoint_paths(work: Trained) -> list[Path]:
     """
     root = Path(settings.CHECKPOINT_ROOT)
     return [root / f"{work.checkpoint_id}-{attempt}.safetensors" for attempt in range(work.attempt, 0, -1)]
+
+
+def results_so_far(run: TrainingRun) -> dict[str, Any]:
+    """Return the columns of the rewards and losses in the latest usable checkpoint; none if there is no such file."""
+    for written in checkpoint_paths(run):
+        for path in (written, previous(written)):
+            try:
+                if path.exists():
+                    return saved_tally(path).results()
+            except CheckpointError as error:
+                log.warning("Checkpoint cannot be used", run_id=run.run_id, error=str(error))
+    return {}
 
 
 def log_path(work: Trained) -> Path:

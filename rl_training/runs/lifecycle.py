@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from quantum_trader.text import storable
 from rl_training.core.run.recipe import recipe_digest
+from rl_training.files import checkpoints
 from rl_training.models import PolicyStore, PolicyVersion, StartFrom, TrainingRun
 from rl_training.runs import consequences
 from rl_training.runs.consequences import Ending
@@ -34,6 +35,8 @@ CANCELLED = "cancelled"
 OTHER_VERSION = "version"
 
 Status = TrainingRun.Status
+# The columns of the rewards and losses of a run that ends early; None stands for those of its latest checkpoint.
+Results = Mapping[str, Any] | None
 
 
 class AlreadyActiveError(Exception):
@@ -159,11 +162,11 @@ def heartbeat(run: TrainingRun, **progress: Any) -> bool:
     return bool(TrainingRun.objects.held_by(run).update(heartbeat_at=Now(), **progress))
 
 
-def fail_overdue(run: TrainingRun, seconds: float, results: Callable[[], Mapping[str, Any]] = dict) -> bool:
+def fail_overdue(run: TrainingRun, seconds: float, results: Callable[[], Results] = lambda: None) -> bool:
     """running -> failed when the current attempt, `seconds` long, exceeds the policy's `run_limit_minutes`.
 
     The time between attempts does not count: a run that waited for a day during an outage has not trained for a day.
-    `results` returns the columns that training knows by then.
+    `results` returns what fail() takes.
     """
     limit = run.policy.run_limit_minutes
     if seconds <= 60 * limit:
@@ -193,21 +196,15 @@ def succeed(
     return ending.version if ending else None
 
 
-def fail(run: TrainingRun, error: str, traceback: str = "", results: Mapping[str, Any] | None = None) -> bool:
-    """running -> failed, or cancelled when a user requested that; return False when another attempt owns the run.
-
-    `results` are the columns that training knows by then, such as the rewards of the finished episodes.
-    """
+def fail(run: TrainingRun, error: str, traceback: str = "", results: Results = None) -> bool:
+    """running -> failed, or cancelled when a user requested that; return False when another attempt owns the run."""
     with transaction.atomic():
         ending = _end(run, Status.FAILED, error=storable(error), traceback=storable(traceback), results=results)
     return _set_columns(run, ending)
 
 
-def end_cancelled(run: TrainingRun, results: Mapping[str, Any] | None = None) -> bool:
-    """running or queued -> cancelled; return False when the run has another status or attempt by now.
-
-    `results` are the columns that training knows by then, such as the rewards of the finished episodes.
-    """
+def end_cancelled(run: TrainingRun, results: Results = None) -> bool:
+    """running or queued -> cancelled; return False when the run has another status or attempt by now."""
     with transaction.atomic():
         ending = _end(run, Status.CANCELLED, error=CANCELLED, results=results)
     return _set_columns(run, ending)
@@ -219,7 +216,7 @@ def _end(
     *,
     error: str = "",
     traceback: str = "",
-    results: Mapping[str, Any] | None = None,
+    results: Results = None,
     version: Mapping[str, Any] | None = None,
 ) -> Ending | None:
     """Write the end of the run, its version and its consequences; return None when another attempt owns the run.
@@ -229,7 +226,8 @@ def _end(
     now = timezone.now()
     # A clock that was set back must not make a negative duration.
     duration = max(0.0, (now - (run.started_at or now)).total_seconds())
-    ending = Ending(status, now, duration, error, traceback, results or {})
+    results = checkpoints.results_so_far(run) if results is None else results
+    ending = Ending(status, now, duration, error, traceback, results)
     held = TrainingRun.objects.held_by(run)
     if status != Status.CANCELLED:
         held = held.filter(cancel_requested_at=None)

@@ -56,7 +56,7 @@ def find_version(policy: PolicyStore, number: int | None) -> tuple[PolicyVersion
 def _files(policy: PolicyStore, version: PolicyVersion) -> dict[str, bytes]:
     # torch is imported here: web and beat import other modules of this room.
     from rl_training.core.run.checkpoint import load_policy
-    from rl_training.core.run.export import exported_files
+    from rl_training.core.run.exporting.files import exported_files
 
     about = {"policy": policy.name, "version": version.number, "run_id": version.run.run_id, "sha256": version.sha256}
     try:

@@ -1,6 +1,5 @@
 """The progress of a run that trains in this process."""
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +7,7 @@ from rl_training.models import PolicyVersion
 
 if TYPE_CHECKING:
     from rl_training.core.run.curves import RunCurves
-    from rl_training.core.run.progress import Tally
+    from rl_training.core.run.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,6 @@ class RunProgress:
         """Return the columns whose values are known."""
         return self.columns() | ({} if self._curves is None else {"curve": self._curves.as_dict()})
 
-    def results(self) -> dict[str, Any]:
-        """Return the columns of the rewards and losses so far, for a run that fails; none before the first episode."""
-        rewards = [] if self._tally is None else self._tally.episode_rewards
-        # A failed run may have diverged, and PostgreSQL stores no JSON with NaN.
-        if self._tally is None or not rewards or not all(map(math.isfinite, rewards)):
-            return {}
-        policy_loss, value_loss = self._tally.mean_losses
-        found = {"avg_policy_loss": policy_loss, "avg_value_loss": value_loss}
-        known = {name: value for name, value in found.items() if math.isfinite(value)}
-        average = sum(rewards) / len(rewards)
-        return {"episode_rewards": rewards, "avg_reward": average, "final_reward": rewards[-1], **known}
+    def results(self) -> dict[str, Any] | None:
+        """Return the columns of the rewards and losses so far, for a run that fails; None before training begins."""
+        return None if self._tally is None else self._tally.results()

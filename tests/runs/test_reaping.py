@@ -2,8 +2,12 @@ import time
 from datetime import timedelta
 
 import pytest
+import torch
 from django.db.models.functions import Now
 
+from rl_training.core.run.checkpoint import save_checkpoint
+from rl_training.core.run.tally import EPISODE_REWARDS
+from rl_training.files import checkpoints
 from rl_training.models import PolicyVersion, TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle, reaping
 from rl_training.runs.reaping import reap
@@ -82,6 +86,48 @@ def test_third_lost_worker_fails_the_run(claimed):
     run = TrainingRun.objects.get()
     assert (run.status, run.error) == ("failed", "worker lost in 3 attempts")
     assert event_types() == ["rl_v3.training.started", "rl_v3.training.completed"]
+
+
+def test_run_failed_by_lost_workers_has_the_rewards_of_its_checkpoint(claimed, settings, tmp_path):
+    settings.CHECKPOINT_ROOT = tmp_path
+    checkpoint_with_rewards(claimed, [0.5, 0.25])
+    TrainingRun.objects.update(workers_lost=2)
+    claimed.refresh_from_db()
+    silent_for(31)
+    reap()
+    run = TrainingRun.objects.get()
+    assert (run.status, run.episode_rewards, run.avg_reward, run.final_reward) == ("failed", [0.5, 0.25], 0.375, 0.25)
+
+
+def test_cancelled_run_with_lost_worker_has_the_rewards_of_its_checkpoint(claimed, settings, tmp_path):
+    settings.CHECKPOINT_ROOT = tmp_path
+    checkpoint_with_rewards(claimed, [0.5, 0.25])
+    lifecycle.cancel(claimed)
+    silent_for(31)
+    reap()
+    run = TrainingRun.objects.get()
+    assert (run.status, run.episode_rewards) == ("cancelled", [0.5, 0.25])
+
+
+def test_damaged_checkpoint_of_a_lost_run_gives_no_rewards(claimed, settings, tmp_path, caplog):
+    settings.CHECKPOINT_ROOT = tmp_path
+    checkpoint_with_rewards(claimed, [0.5])
+    path = checkpoints.checkpoint_paths(claimed)[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    lifecycle.cancel(claimed)
+    silent_for(31)
+    reap()
+    assert (status(claimed), TrainingRun.objects.get().avg_reward) == ("cancelled", None)
+    assert "Checkpoint cannot be used" in caplog.text
+
+
+def checkpoint_with_rewards(run: TrainingRun, rewards: list[float]) -> None:
+    """Write a checkpoint of the run's current attempt, with the rewards of its episodes so far."""
+    tally = {"finished": len(rewards), "total": sum(rewards), "iterations": 1, "policy_loss": 0.5, "value_loss": 0.25}
+    config = {"environment": {"episode_length": 8}, "episodes": 10, "seeds": 1}
+    tensors = {EPISODE_REWARDS: torch.tensor(rewards, dtype=torch.float64)}
+    [path] = checkpoints.checkpoint_paths(run)
+    save_checkpoint(path, tensors, {"tally": tally, "identity": {"config": config}})
 
 
 def test_cancelled_run_with_lost_worker_ends_as_cancelled(claimed):

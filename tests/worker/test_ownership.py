@@ -9,7 +9,7 @@ from django.db import OperationalError, connections
 
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.curves import RunCurves
-from rl_training.core.run.progress import Tally
+from rl_training.core.run.tally import Tally
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.worker import database_retry
@@ -140,6 +140,7 @@ def test_run_that_exceeds_the_run_limit_fails(claimed):
 @pytest.mark.parametrize("reward", [math.nan, math.inf])
 def test_diverged_rewards_are_no_results(reward):
     progress, tally = RunProgress(), Tally(episode_length=1, episodes=3, members=1)
+    assert progress.results() is None
     progress.follow(RunCurves(), tally)
     assert progress.results() == {}
     tally.add(Iteration(1, 1, METRICS, np.array([[reward]])))

@@ -19,7 +19,7 @@ from rl_training.core.sealed import (
     TENSORS_FILE,
     TRAINED_UNTIL,
     CheckpointError,
-    digest_of_tensors,
+    digest_of_arrays,
     unsealed,
 )
 from rl_training.core.trading.features import FeatureStatistics
@@ -53,7 +53,7 @@ def load_network(folder: Path) -> Network:
         raise CheckpointError(f"{folder}: cannot be read: {error}") from error
     except SafetensorError as error:
         raise CheckpointError(f"{tensors_file}: damaged: {error}") from error
-    if _digest(tensors) != manifest["digest"]:
+    if digest_of_arrays(tensors) != manifest["digest"]:
         raise CheckpointError(f"{tensors_file}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
     try:
         return _network(manifest, tensors)
@@ -94,12 +94,4 @@ def _compiled(part: str, shape: Mapping[str, Any], prefixes: list[str], tensors:
         scales=scales,
         clip=OBSERVATION_CLIP if normalises else np.inf,
         first_action=int(shape["first_action"]),
-    )
-
-
-def _digest(tensors: Tensors) -> str:
-    # The digest was made from torch's names of types.
-    return digest_of_tensors(
-        (name, f"torch.{tensors[name].dtype.name}", tensors[name].shape, tensors[name].tobytes())
-        for name in sorted(tensors)
     )

@@ -23,9 +23,12 @@ from rl_training.core.config import EnvironmentConfig
 from rl_training.core.ppo.ensemble import AnyPolicy, load_members
 from rl_training.core.ppo.policy import PolicyShape
 from rl_training.core.sealed import (
+    CHECKPOINT_FORMAT,
+    CHECKPOINT_METADATA,
     ENSEMBLE_FORMAT,
     MANIFEST_FILE,
     POLICY_FORMAT,
+    READABLE_CHECKPOINT_FORMATS,
     TENSORS_FILE,
     TRAINED_UNTIL,
     CheckpointError,
@@ -34,11 +37,6 @@ from rl_training.core.sealed import (
     unsealed,
 )
 from rl_training.core.trading.features import FeatureStatistics
-
-CHECKPOINT_FORMAT = 4
-# Formats 2 and 3 hold one member; format 2 holds the episode rewards as JSON. See progress.restore().
-READABLE_CHECKPOINT_FORMATS = (2, 3, CHECKPOINT_FORMAT)
-METADATA_KEY = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
     Raises CheckpointError if the file cannot be written; the former one then stays at one of the two paths.
     """
     content = sealed(path, CHECKPOINT_FORMAT, {"digest": tensor_digest(tensors), "state": dict(state)})
-    data = safetensors.torch.save(dict(tensors), metadata={METADATA_KEY: json.dumps(content)})
+    data = safetensors.torch.save(dict(tensors), metadata={CHECKPOINT_METADATA: json.dumps(content)})
     try:
         write_file(path, data, keep_previous=True)
     except OSError as error:
@@ -150,7 +148,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and state of save_checkpoint(). Raises CheckpointError if missing or damaged."""
     tensors, metadata = _tensors(path)
-    content = unsealed(path, READABLE_CHECKPOINT_FORMATS, metadata.get(METADATA_KEY, "").encode())
+    content = unsealed(path, READABLE_CHECKPOINT_FORMATS, metadata.get(CHECKPOINT_METADATA, "").encode())
     if tensor_digest(tensors) != content["digest"]:
         raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
     return tensors, content["state"]

@@ -1,7 +1,7 @@
 """The progress of a run, episode by episode, and the state that its checkpoint holds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,11 @@ from torch import Tensor
 
 from rl_training.core.ppo.ensemble import load_member
 from rl_training.core.ppo.policy import Policy, PolicyShape, part_of
-from rl_training.core.ppo.ppo import PPO, Iteration
+from rl_training.core.ppo.ppo import PPO
 from rl_training.core.run.held_out import Rewards
+from rl_training.core.run.tally import EPISODE_REWARDS, Tally
 from rl_training.core.trading.environment import TradingVectorEnv
 
-# The name of the episode rewards among the tensors of a checkpoint: sums over the members.
-EPISODE_REWARDS = "tally.episode_rewards"
 # The names of the finished members' tensors in a checkpoint begin with this, and the number of the member.
 MEMBERS = "members"
 
@@ -45,74 +44,6 @@ class Progress:
     held_out: Rewards | None
 
 
-@dataclass
-class Tally:
-    """Sums over the iterations of a run so far, in which `members` members train one after the other.
-
-    An episode is `episode_length` steps in every environment. Its reward is the mean, over environments, of the sum of
-    rewards. If an account is ruined earlier, the environment begins again and its rewards still count. Each member has
-    `episodes` episodes.
-    """
-
-    episode_length: int
-    episodes: int
-    members: int
-    sums: list[float] = field(default_factory=list)  # of each episode's rewards, over the members that finished it
-    finished: int = 0  # episodes, of all members
-    total: float = 0.0  # of the rewards of the finished episodes
-    reward: float = 0.0
-    steps: int = 0
-    iterations: int = 0
-    policy_loss: float = 0.0
-    value_loss: float = 0.0
-
-    def add(self, iteration: Iteration) -> list[tuple[int, float]]:
-        """Add an iteration of the member in training. Return the number, from 1, and the reward of the episodes that
-        ended in it.
-        """
-        self.iterations += 1
-        self.policy_loss += iteration.metrics["train/policy_gradient_loss"]
-        self.value_loss += iteration.metrics["train/value_loss"]
-        ended = []
-        for reward in iteration.rewards.mean(axis=1).tolist():
-            self.reward += reward
-            self.steps += 1
-            if self.steps == self.episode_length:
-                ended.append((self._end_episode(), self.reward))
-                self.reward, self.steps = 0.0, 0
-        return ended
-
-    def _end_episode(self) -> int:
-        episode = self.finished % self.episodes
-        if episode == len(self.sums):
-            self.sums.append(0.0)
-        self.sums[episode] += self.reward
-        self.total += self.reward
-        self.finished += 1
-        return episode + 1
-
-    @property
-    def episode_rewards(self) -> list[float]:
-        """The reward of each episode, the mean over the members that have finished it.
-
-        Another thread may read it while an episode is added.
-        """
-        finished = self.finished
-        whole, rest = divmod(finished, self.episodes)
-        return [total / (whole + (episode < rest)) for episode, total in enumerate(self.sums[:finished])]
-
-    @property
-    def episodes_done(self) -> int:
-        """The finished episodes of all members, divided by the number of members and rounded down."""
-        return self.finished // self.members
-
-    @property
-    def mean_losses(self) -> tuple[float, float]:
-        """The mean losses of the policy and of the critic over the iterations; 0 before the first iteration."""
-        iterations = max(self.iterations, 1)
-        return self.policy_loss / iterations, self.value_loss / iterations
-
-
 def capture(
     ppo: PPO, env: TradingVectorEnv, tally: Tally, finished: Sequence[Policy]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -136,12 +67,7 @@ def restore(
     """Restore `ppo`, `env` and `tally` from a state of capture(); finished_members() returns the rest of it."""
     ppo.load_state_dict(part_of(tensors, "ppo"))
     env.load_state_dict(join_arrays("environment", tensors, state["environment"]))
-    sums = dict(state["tally"])
-    # A checkpoint of format 2 holds the rewards among the sums. Before format 4, a run had one member.
-    rewards = sums.pop("episode_rewards", None)
-    tally.sums = tensors[EPISODE_REWARDS].tolist() if rewards is None else rewards
-    for name, value in ({"finished": len(tally.sums), "total": sum(tally.sums)} | sums).items():
-        setattr(tally, name, value)
+    tally.load(state["tally"], tensors.get(EPISODE_REWARDS, torch.empty(0)).tolist())
 
 
 def finished_members(shape: PolicyShape, tensors: dict[str, Tensor], state: Mapping[str, Any]) -> list[Policy]:

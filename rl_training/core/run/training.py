@@ -14,9 +14,10 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.checkpoint import SavedPolicy
 from rl_training.core.run.curves import RunCurves
-from rl_training.core.run.progress import Progress, Tally
+from rl_training.core.run.progress import Progress
 from rl_training.core.run.result import TrainingResult
 from rl_training.core.run.run_state import RunState
+from rl_training.core.run.tally import Tally
 from rl_training.core.run.tensorboard import MetricsLog, open_log
 
 CHECKPOINT_SECONDS = 10.0

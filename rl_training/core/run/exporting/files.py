@@ -80,7 +80,7 @@ def exported_files(saved: SavedPolicy, tensors: bytes, about: Mapping[str, Any])
     }
     if find_spec("onnx") is not None:
         # An optional package, and not needed by anything else.
-        from rl_training.core.run.onnx_export import onnx_model
+        from rl_training.core.run.exporting.onnx_model import onnx_model
 
         files[ONNX_FILE] = onnx_model(saved, described)
     return files

@@ -18,13 +18,13 @@ from rl_training.core.market.planted import planted_market
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ensemble import AnyPolicy, Ensemble
 from rl_training.core.run.checkpoint import SavedPolicy, load_policy
-from rl_training.core.run.export import TEXTS, exported_files, macd_weights
+from rl_training.core.run.exporting.files import TEXTS, exported_files, macd_weights
 from rl_training.core.run.training import train
 from rl_training.core.trading.accounting import EQUITY, UNITS, open_accounts
 from rl_training.core.trading.features import formula_of, market_features
 from rl_training.core.trading.observation import Observer
 
-SCRIPT = Path(__file__).parents[3] / "rl_training" / "core" / "run" / "decide.py"
+SCRIPT = Path(__file__).parents[3] / "rl_training" / "core" / "run" / "exporting" / "decide.py"
 MARKET = MarketConfig(source="planted", bars=1000)
 ENVIRONMENT = EnvironmentConfig(
     features=[*EnvironmentConfig().features, "time_of_day", "time_of_week"], positions=[-2.0, 0.0, 1.0]
