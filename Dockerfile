@@ -8,7 +8,8 @@ WORKDIR /app
 COPY requirements.txt ./
 RUN pip install --no-cache-dir --requirement requirements.txt
 
-COPY celery_app.py manage.py ./
+# A setting that .env.example does not list is refused if it looks misspelt.
+COPY .env.example celery_app.py manage.py ./
 COPY quantum_trader quantum_trader
 COPY rl_training rl_training
 COPY dashboard dashboard

@@ -23,12 +23,13 @@ SAME_NAME = 0.75
 def load(path: Path, example: Path) -> list[str]:
     """Set the variables of the file that the environment does not have, and return those that `example` does not list.
 
-    A file that cannot be opened is ignored. Raises `ImproperlyConfigured` for a line that sets no variable, and for a
-    name that is nearly the name of a setting.
+    Without the file, as in a container, only the names in the environment are checked. Raises `ImproperlyConfigured`
+    for a line that sets no variable, and for a name that is nearly the name of a setting.
     """
     try:
         content = path.read_bytes()
     except OSError:
+        unlisted(os.environ, example, "the environment")
         return []
     try:
         lines = content.decode("utf-8-sig").split("\n")
@@ -46,9 +47,10 @@ def unlisted(names: Iterable[str], example: Path, file: str) -> list[str]:
 
     Raises `ImproperlyConfigured` for a name that is nearly a listed name: a misspelt setting would have no effect.
     """
-    # A container has no example: its variables come from the environment.
-    listed = LISTED.findall(example.read_text(encoding="utf-8")) if example.exists() else []
-    unknown = [name for name in names if name not in listed] if listed else []
+    if not example.exists():
+        return []
+    listed = LISTED.findall(example.read_text(encoding="utf-8"))
+    unknown = [name for name in names if name not in listed]
     for name in unknown:
         if near := difflib.get_close_matches(name.upper(), listed, n=1, cutoff=SAME_NAME):
             raise ImproperlyConfigured(f"{file}: there is no setting {name}; did you mean {near[0]}?")

@@ -68,7 +68,15 @@ def test_ports_are_published_on_this_machine_only():
 def test_image_holds_the_needed_files_and_no_secret():
     copied = [line.split()[1:-1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
     names = {name for line in copied for name in line}
-    assert names == {"requirements.txt", "celery_app.py", "manage.py", "quantum_trader", "rl_training", "dashboard"}
+    assert names == {
+        ".env.example",
+        "requirements.txt",
+        "celery_app.py",
+        "manage.py",
+        "quantum_trader",
+        "rl_training",
+        "dashboard",
+    }
     assert all((ROOT / name).exists() for name in names)
 
 

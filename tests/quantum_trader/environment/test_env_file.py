@@ -95,6 +95,12 @@ def test_misspelt_setting_is_refused_with_the_nearest_name(name, setting, tmp_pa
     assert os.environ == {}
 
 
+def test_misspelt_setting_in_a_container_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin", "GPG_KEY": "a", "HOSTNAME": "b", "METRICS_TOKN": "c"})
+    with pytest.raises(ImproperlyConfigured, match="^the environment: there is no setting METRICS_TOKN; did you mean"):
+        env_file.load(tmp_path / "missing", EXAMPLE)
+
+
 def test_names_of_other_programs_are_returned_and_set(tmp_path, monkeypatch):
     names = ["HTTPS_PROXY", "COMPOSE_PROJECT_NAME", "POSTGRES_USER", "OMP_NUM_THREADS", "FLOWER_DB", "TZ"]
     monkeypatch.setattr(os, "environ", {"METRICS_TOKN": "of another program"})
@@ -111,7 +117,8 @@ def test_example_lists_every_name_that_is_read():
     assert names <= set(env_file.LISTED.findall(EXAMPLE.read_text()))
 
 
-def test_missing_file_is_ignored_and_other_encoding_refused(tmp_path):
+def test_missing_file_is_ignored_and_other_encoding_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
     env_file.load(tmp_path / ".env", EXAMPLE)
     (tmp_path / ".env").write_bytes("NAME=ä".encode("latin-1"))
     with pytest.raises(ImproperlyConfigured, match="not a text file in UTF-8"):
