@@ -2,9 +2,12 @@
 
 import gc
 import os
+from typing import Any
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.utils.module_loading import import_string
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 django_application = get_wsgi_application()
@@ -18,9 +21,13 @@ from quantum_trader.threaded import ThreadedHandler  # noqa: E402
 THREADS = 3
 # Monitors must get an answer even while all other threads wait for a database.
 HEALTH = ("/healthz", "/readyz")
+# Forms that hash passwords begin with these paths.
+LOGINS = ("/accounts/", "/admin/auth/user/")
 
 live_events = import_string("dashboard.live.app.LiveEvents")
-application = StaticFiles(live_events(ThreadedHandler(django_application, THREADS, apart=HEALTH)))
+pages = ThreadedHandler(django_application, THREADS, apart=HEALTH, logins=LOGINS)
+site: Any = StaticFiles(live_events(pages))
+application = ProxyHeadersMiddleware(site, settings.TRUSTED_PROXIES)
 
 # The objects that exist now live as long as the process. Freezing them keeps the garbage collector from examining them
 # again and again, which would delay requests.

@@ -64,6 +64,18 @@ def shorten_lost_process(record: logging.LogRecord) -> bool:
     return True
 
 
+# Monitors and load balancers ask for these every few seconds.
+POLLED = ("/healthz", "/readyz", "/metrics")
+
+
+def is_worth_a_line(record: logging.LogRecord) -> bool:
+    """Return whether a request is logged: no usual answer to a monitor, and no static file."""
+    if not isinstance(record.args, tuple) or len(record.args) != 5:
+        return True
+    _, _, path, _, status = record.args
+    return status != 200 or not str(path).startswith((*POLLED, "/static/"))
+
+
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -98,12 +110,15 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "formatters": {"structlog": formatter},
         "filters": {
             "lost_process": {"()": "django.utils.log.CallbackFilter", "callback": shorten_lost_process},
+            "requests": {"()": "django.utils.log.CallbackFilter", "callback": is_worth_a_line},
         },
         "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structlog"}},
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django": {"handlers": [], "propagate": True},
             "celery.worker.request": {"filters": ["lost_process"]},
+            # Each line names the client's address, the request and its status.
+            "uvicorn.access": {"filters": ["requests"]},
             # Flower queries the worker when it starts and warns four times while the worker is still starting.
             "flower.inspector": {"level": "ERROR"},
         },

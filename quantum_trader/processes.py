@@ -11,9 +11,10 @@ WORKER_NODE = "training@%h"
 COMMANDS = {
     "redis": ("redis-server", "--appendonly", "yes", "--save", "", "--loglevel", "warning"),
     "migrate": ("python", "manage.py", "migrate", "--noinput"),
-    # uvicorn.json configures no handlers, so uvicorn's lines go through Django's logging.
+    # uvicorn.json configures no handlers, so uvicorn's lines go through Django's logging. The application itself reads
+    # the headers of trusted proxies.
     "web": (
-        *("uvicorn", "quantum_trader.asgi:application", "--lifespan", "off", "--no-access-log"),
+        *("uvicorn", "quantum_trader.asgi:application", "--lifespan", "off", "--no-proxy-headers"),
         *("--log-config", "quantum_trader/uvicorn.json", "--timeout-graceful-shutdown", "5"),
     ),
     # Nothing here uses what workers exchange by gossip and mingle, and mingle delays the start by a second.
@@ -32,7 +33,7 @@ COMMANDS = {
         *("celery", "--quiet", "-A", "celery_app", "worker", "-Q", "decisions", "--hostname", "decide@%h"),
         *("--pool", "threads", "--concurrency", "4", "--without-gossip", "--without-mingle"),
     ),
-    "flower": ("celery", "--quiet", "-A", "celery_app", "flower"),
+    "flower": ("celery", "--quiet", "-A", "celery_app", "flower", "--conf=rl_training/accounts/flower_config.py"),
 }
 
 

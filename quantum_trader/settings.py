@@ -62,7 +62,11 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "simple_history",
+    "rl_training.accounts",
     "rl_training.alerts",
     "dashboard",
 ]
@@ -132,6 +136,12 @@ SERVESTATIC_USE_FINDERS = True
 # Static files do not pass Django's SecurityMiddleware (quantum_trader/static_files.py), so this sets its header.
 SERVESTATIC_ADD_HEADERS_FUNCTION = static_file_headers
 
+AUTHENTICATION_BACKENDS = ["rl_training.accounts.backend.LimitedBackend"]
+# New hashes are of the first kind. A password with another hash gets a new one at its next login.
+PASSWORD_HASHERS = [
+    "rl_training.accounts.hashing.Argon2Hasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -145,6 +155,8 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+# The address of a client is read from the X-Forwarded-For header of these proxies; limits of logins depend on it.
+TRUSTED_PROXIES = values.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if HTTPS else "")
 
 REST_FRAMEWORK = {
     # The first class decides the status of a request without credentials: with tokens 401, with sessions 403.

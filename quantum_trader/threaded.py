@@ -25,10 +25,17 @@ from wsgiref.types import WSGIApplication
 from django.db import connections
 from django.utils.encoding import iri_to_uri
 
+from quantum_trader.login_queue import LoginQueue, QueueFullError
+
 # Seconds for which a thread keeps a database connection at most.
 KEPT_CONNECTION = {"CONN_MAX_AGE": 60}
 # The limit of request bodies in bytes. No page accepts files, and the longest forms have some ten thousand bytes.
 MOST_BYTES = 2_500_000
+# Requests that hash passwords at the same time, and those that wait for it.
+LOGINS_AT_ONCE, LOGINS_WAITING = 2, 100
+# A login form that is shown again was refused. It is answered so long after its arrival, because the answer to an
+# unknown user may be ready at another time than the answer to a known one, whose password may have an older hash.
+REFUSED_LOGIN_SECONDS = 0.5
 
 
 class Answer(NamedTuple):
@@ -46,15 +53,25 @@ class BodyTooLargeError(Exception):
 class ThreadedHandler:
     """Answers each request in one of a few threads, each of which keeps its database connection.
 
-    The paths `apart` have threads of their own, so that they are answered even if all other threads wait. Responses are
-    sent as a whole, never as a stream.
+    The paths `apart` have threads of their own, so that they are answered even if all other threads wait. So do POST
+    requests to the paths that begin as one of `logins`, which hash passwords. Responses are sent as a whole, never as a
+    stream.
     """
 
-    def __init__(self, application: WSGIApplication, threads: int, apart: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        application: WSGIApplication,
+        threads: int,
+        apart: Collection[str] = (),
+        logins: Collection[str] = (),
+    ) -> None:
         self._application = application
         self._apart = frozenset(apart)
+        self._login_paths = tuple(logins)
         self._threads = ThreadPoolExecutor(threads, "request", initializer=keep_connections)
         self._threads_apart = ThreadPoolExecutor(max(1, len(self._apart)), "request-apart")
+        login_threads = ThreadPoolExecutor(LOGINS_AT_ONCE, "login", initializer=keep_connections)
+        self._logins = LoginQueue(login_threads, LOGINS_AT_ONCE, LOGINS_WAITING)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -72,8 +89,21 @@ class ThreadedHandler:
         except UnicodeDecodeError:
             await send_answer(send, plain_text(400, b""))
             return
+        if scope["method"] == "POST" and scope["path"].startswith(self._login_paths):
+            await send_answer(send, await self._answer_login(environ))
+            return
         threads = self._threads_apart if scope["path"] in self._apart else self._threads
         await send_answer(send, await asyncio.get_running_loop().run_in_executor(threads, self._answer, environ))
+
+    async def _answer_login(self, environ: dict[str, Any]) -> Answer:
+        answer_at = asyncio.get_running_loop().time() + REFUSED_LOGIN_SECONDS
+        try:
+            answer = await self._logins.run(environ.get("REMOTE_ADDR", ""), self._answer, environ)
+        except QueueFullError:
+            return plain_text(503, b"Too many logins at the same time. Try again.\n", (b"retry-after", b"1"))
+        if answer.status == 200:
+            await asyncio.sleep(answer_at - asyncio.get_running_loop().time())
+        return answer
 
     def _answer(self, environ: dict[str, Any]) -> Answer:
         """Return what the WSGI application answers to the request `environ`."""

@@ -1,9 +1,12 @@
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 urlpatterns = [
+    # The admin has no login of its own, so that limits and second factors are in one place.
+    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
-    path("accounts/", include("dashboard.pages.accounts")),
+    path("accounts/", include("dashboard.pages.account.urls")),
     path("api/", include("dashboard.api.urls")),
     path("", include("dashboard.urls")),
     path("", include("dashboard.monitoring.readiness")),

@@ -12,7 +12,7 @@ VIEWER, OPERATOR, ADMIN = "viewer", "operator", "admin"
 # The permissions to change what is live, and to propose such a change.
 DEPLOY, PROPOSE = "rl_training.add_deployment", "rl_training.add_proposal"
 
-APPS = ("rl_training", "alerts")
+APPS = ("rl_training", "alerts", "accounts")
 VIEWER_PERMISSIONS = frozenset(
     {
         "rl_training.view_policystore",

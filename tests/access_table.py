@@ -265,19 +265,21 @@ TABLE: dict[str, Row] = {
     "readyz": open_page("/readyz", GET="* * * *"),
     # Django's admin.
     "admin/": admin_page("/admin/"),
-    "admin/login/": open_page("/admin/login/", GET="200 200 200 302", POST="200 200 200 200", PUT="200 200 200 200"),
+    "admin/login/": open_page("/admin/login/", "302 302 302 302", GET="302 302 302 302"),
     "admin/logout/": open_page("/admin/logout/", others="302 302 302 302", GET="302 302 302 405"),
     "admin/password_change/": admin_page("/admin/password_change/", others="405", POST="200", PUT="200"),
     "admin/password_change/done/": admin_page("/admin/password_change/done/", others="405"),
     "admin/autocomplete/": admin_page("/admin/autocomplete/", "403", others="405"),
     "admin/jsi18n/": admin_page("/admin/jsi18n/", others="405"),
     "admin/r/<path:content_type_id>/<path:object_id>/": admin_page("/admin/r/1/1/", "404"),
-    "admin/^(?P<app_label>alerts|auth|authtoken|rl_training)/$": admin_page("/admin/rl_training/"),
+    "admin/^(?P<app_label>accounts|alerts|auth|authtoken|rl_training)/$": admin_page("/admin/rl_training/"),
     "admin/(?P<url>.*)$": admin_page("/admin/nothing/", "404"),
     **model("auth", "group", "403", "403", "403", "403"),
     **model("auth", "user", "403", "403", "403", "403"),
     "admin/auth/user/<id>/password/": admin_page(f"/admin/auth/user/{KEY}/password/", "403"),
     **model("authtoken", "tokenproxy", "403", "403", "403", "403"),
+    **model("accounts", "failedlogins", add="403", change="403"),
+    **model("accounts", "knownplace", change="403"),
     **model("rl_training", "policystore"),
     "admin/rl_training/policystore/^([^/]+)/history/([^/]+)/$": admin_page(
         f"/admin/rl_training/policystore/{KEY}/history/{KEY}/"

@@ -14,7 +14,7 @@ os.environ |= {
     "STATE_DIR": FOLDER,
     "DATABASE_URL": os.environ.get("TEST_DATABASE_URL", ""),
     **dict.fromkeys(["REDIS_URL", "MARKET_DATA_ROOT", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "METRICS_TOKEN"], ""),
-    **dict.fromkeys(["FLOWER_URL", "CSRF_TRUSTED_ORIGINS"], ""),
+    **dict.fromkeys(["FLOWER_URL", "CSRF_TRUSTED_ORIGINS", "TRUSTED_PROXIES"], ""),
     **dict.fromkeys(["WORKER_CONCURRENCY", "TRAINING_THREADS", "EVENT_RETENTION_DAYS", "BARS_RETENTION_DAYS"], ""),
     **dict.fromkeys(["VERSIONS_KEPT", "VERSIONS_KEPT_DAILY_DAYS"], ""),
     "MAX_BAR_AGE": "",

@@ -37,6 +37,7 @@ ROOMS = (
     "rl_training.streams",
     "rl_training.files",
     "rl_training.presence",
+    "rl_training.accounts",
     "rl_training",
     "rl_training.core.run",
     "rl_training.core.deciding",

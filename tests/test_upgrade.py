@@ -27,6 +27,7 @@ NEW_AND_EMPTY = (
     {"ComparedVersion", "Comparison", "IdempotencyKey", "Proposal", "Round", "SlotRange", "Trial", "TrialMarket"}
     | {"Validation", "ValidationStep", "Arm", "Decision", "FollowedMarket", "MarketBar"}
     | {*("Alert", "AlertChannel", "AlertDelivery", "AlertMessage", "AlertRule_channels")}
+    | {*("ApiToken", "FailedLogins", "KnownPlace", "StaticDevice", "StaticToken", "TOTPDevice")}
 )
 API = (
     *("policies/", "policies/btc_hourly/versions/", "policies/btc_hourly/versions/1/", "runs/", "events/", "alerts/"),

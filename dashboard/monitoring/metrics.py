@@ -17,9 +17,11 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, ProcessCollector, genera
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from dashboard.authentication import TokenAuthentication
+from dashboard.authentication import TokenAuthentication, TooManyWrongTokens
 from dashboard.monitoring import request_metrics
 from dashboard.monitoring.measurements import SystemCollector
+from rl_training.accounts import shared_secrets
+from rl_training.accounts.backend import origin_of
 
 PERMISSION = "rl_training.view_trainingrun"
 ProcessCollector(namespace="quantum_trader_web", registry=request_metrics.REGISTRY)
@@ -40,11 +42,16 @@ def check_access(request: HttpRequest) -> HttpResponse | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         known = bool(settings.METRICS_TOKEN) and constant_time_compare(token.strip(), settings.METRICS_TOKEN)
-        return None if known else unauthorized("The bearer token is not METRICS_TOKEN.")
+        wait = shared_secrets.refusal("metrics", "METRICS_TOKEN", origin_of(request), right=known)
+        if wait:
+            return too_many(wait)
+        return None if wait is None else unauthorized("The bearer token is not METRICS_TOKEN.")
     try:
         user = user_of_request(request)
     except AuthenticationFailed as error:
         return unauthorized(str(error.detail))
+    except TooManyWrongTokens as error:
+        return too_many(error.seconds)
     if not user.is_authenticated:
         return unauthorized("Send Authorization: Bearer METRICS_TOKEN, or Authorization: Token of a user.")
     if not user.has_perm(PERMISSION):
@@ -61,6 +68,11 @@ def user_of_request(request: HttpRequest) -> User | AnonymousUser:
 def unauthorized(reason: str) -> HttpResponse:
     headers = {"WWW-Authenticate": "Bearer, Token"}
     return HttpResponse(f"{reason}\n", status=401, content_type="text/plain", headers=headers)
+
+
+def too_many(seconds: float) -> HttpResponse:
+    headers = {"Retry-After": str(int(seconds) + 1)}
+    return HttpResponse("Too many wrong tokens.\n", status=429, content_type="text/plain", headers=headers)
 
 
 urlpatterns = [path("metrics", metrics, name="metrics")]

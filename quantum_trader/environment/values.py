@@ -98,6 +98,15 @@ def origins(name: str) -> list[str]:
     return found
 
 
+def networks(name: str, default: str) -> list[str]:
+    """Return the IP addresses and networks in a comma-separated list."""
+    found = _parts(text(name, default))
+    try:
+        return [str(ipaddress.ip_network(network)) for network in found]
+    except ValueError:
+        raise refused(name, "IP addresses or networks separated by commas, such as 127.0.0.1,172.16.0.0/12") from None
+
+
 def web_url(name: str, default: str) -> str:
     """Return the URL of a web page."""
     url = text(name, default).strip()

@@ -124,6 +124,13 @@ def outbox_lag(rule: Rule, seconds: float) -> Verdict:
     return Holds(f"The oldest event waits for its Redis stream for {seconds:,.0f} s.")
 
 
+def failed_logins(rule: Rule, number: int) -> Verdict:
+    if number < rule.threshold:
+        return State.GONE
+    found = f"{number:,} logins failed in the last {rule.window} minutes."
+    return Holds(f"{found} The log of web and Flower names users and addresses; the admin lists what is refused now.")
+
+
 def silent(rule: Rule, process: str, age: float | None, observed: float) -> Verdict:
     """Evaluate a rule about missing heartbeats.
 

@@ -9,6 +9,7 @@ import redis
 from django.db.models import Q
 from django.utils import timezone
 
+from rl_training.accounts import failures
 from rl_training.alerts import conditions, facts, state_changes, version_conditions, version_facts
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
 from rl_training.alerts.facts import MarketFacts, PolicyFacts
@@ -85,6 +86,8 @@ class Evaluator:
             return conditions.outbox_lag(rule, lag)
         if rule.kind in SILENT:
             return self._silence(rule)
+        if rule.kind == Kind.FAILED_LOGINS:
+            return judge_failed_logins(rule)
         if policy is None:  # The policy was created after the policies were read.
             return State.UNKNOWN
         if rule.kind in LIVE_CONDITIONS:
@@ -124,6 +127,14 @@ class Evaluator:
             self._observing_since = time.monotonic()
             return State.UNKNOWN
         return conditions.silent(rule, process, age, time.monotonic() - self._observing_since)
+
+
+def judge_failed_logins(rule: Rule) -> Verdict:
+    """Evaluate a rule about failed logins, which Redis counts."""
+    try:
+        return conditions.failed_logins(rule, failures.count(rule.window))
+    except redis.RedisError:
+        return State.UNKNOWN
 
 
 def claim_round(now: datetime) -> bool:

@@ -33,6 +33,7 @@ class Kind(models.TextChoices):
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
+    FAILED_LOGINS = "failed_logins", "many logins fail"
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,13 @@ SPECS: dict[str, Spec] = {
     Kind.OUTBOX_LAG: Spec(
         "The oldest event that is not on its Redis stream yet was written so long ago.",
         threshold=Parameter(60, 10, 86_400, "seconds"),
+        of_policy=False,
+    ),
+    Kind.FAILED_LOGINS: Spec(
+        "So many logins failed in the last minutes, by password, API token or metrics token, on the site or on Flower. "
+        "Refused ones count too. The log names the user and the address of each.",
+        threshold=Parameter(100, 1, 1_000_000, "the number of failed logins"),
+        window=Parameter(10, 1, 1440, "the number of minutes"),
         of_policy=False,
     ),
 }

@@ -1,7 +1,8 @@
-"""Beat's housekeeping of stored files, once a minute, by one beat of several."""
+"""Beat's housekeeping of stored files and failed logins, once a minute, by one beat of several."""
 
 from datetime import datetime
 
+from rl_training.accounts import guessing
 from rl_training.streams import retention
 from rl_training.versions import bars_retention, weights_retention
 
@@ -10,10 +11,13 @@ EVERY_SECONDS = 60
 
 
 def maintain(now: datetime) -> None:
-    """Remove files that the rules of retention no longer keep. Each call has a bound on its work.
+    """Remove files that the rules of retention no longer keep, and old failed logins.
+
+    Each call has a bound on its work.
 
     Raises `redis.RedisError` when Redis cannot be reached.
     """
     if retention.acquire(LOCK, EVERY_SECONDS):
         bars_retention.remove_unneeded(now)
         weights_retention.remove_old(now)
+        guessing.forget_old(now)

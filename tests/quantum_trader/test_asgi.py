@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,7 @@ urlpatterns = [
     path("proto", lambda request: HttpResponse(request.headers.get("X-Forwarded-Proto", "none"))),
     path("parts", lambda request: StreamingHttpResponse(iter([b"one ", b"two"]))),
     path("apart", lambda request: HttpResponse("apart")),
+    path("login", csrf_exempt(lambda request: HttpResponse(status=302 if request.body == b"right" else 200))),
 ]
 
 
@@ -111,6 +113,37 @@ def test_connection_that_the_server_ended_is_replaced(handler):
 def test_path_with_its_own_thread_is_answered_while_others_wait(handler):
     with busy(handler):
         assert asyncio.run(ask(handler, "/apart"))[2] == b"apart"
+
+
+def test_login_has_its_own_threads_and_a_refused_one_is_answered_late(settings, monkeypatch):
+    settings.ROOT_URLCONF = __name__
+    monkeypatch.setattr(threaded, "REFUSED_LOGIN_SECONDS", 0.05)
+    handler = ThreadedHandler(WSGIHandler(), 1, logins=["/login"])
+    with busy(handler):
+        started = time.monotonic()
+        assert asyncio.run(ask(handler, "/login", b"right", method="POST"))[0] == 302
+        assert asyncio.run(ask(handler, "/login", b"wrong", method="POST"))[0] == 200
+        assert time.monotonic() - started > 0.05
+
+
+@pytest.mark.parametrize(
+    ("peer", "proxies", "seen"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        ("203.0.113.9", ["127.0.0.1/32"], "203.0.113.9"),
+        ("10.0.0.2", ["10.0.0.0/8"], "192.0.2.7"),
+    ],
+)
+def test_address_of_the_client_is_taken_from_trusted_proxies_only(peer, proxies, seen):
+    found = []
+
+    async def note_client(scope: Any, receive: Any, send: Any) -> None:
+        found.append(scope["client"][0])
+
+    headers = [(b"x-forwarded-for", b"198.51.100.1, 192.0.2.7")]
+    scope: Any = {"type": "http", "client": (peer, 1234), "headers": headers}
+    asyncio.run(type(application)(note_client, proxies)(scope, None, None))  # type: ignore[arg-type]
+    assert found == [seen]
 
 
 def test_body_arrives_and_streaming_response_is_sent(handler):

@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
+from rl_training.accounts.models import FailedLogins, KnownPlace
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
 from rl_training.models import (
     ComparedVersion,
@@ -80,6 +81,8 @@ def rows(db: None, redis_server: None) -> None:
     rule = AlertRule.objects.create(pk=KEY, policy=other, kind="run_failed")
     Alert.objects.create(pk=KEY, rule=rule, kind=rule.kind, message="no bars")
     Group.objects.create(pk=KEY, name="others")
+    FailedLogins.objects.create(pk=KEY, kind="user", user="somebody", last_failure_at=timezone.now())
+    KnownPlace.objects.create(pk=KEY, user="somebody", place="192.0.2.1")
     Token.objects.create(user=User.objects.create_user("somebody", pk=KEY))
 
 

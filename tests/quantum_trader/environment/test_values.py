@@ -38,6 +38,22 @@ def test_word_that_is_no_boolean_is_refused(setting, value):
         values.boolean("NAME")
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", []), ("127.0.0.1, ::1", ["127.0.0.1/32", "::1/128"]), ("172.16.0.0/12", ["172.16.0.0/12"])],
+)
+def test_networks_are_read(setting, value, expected):
+    setting(value)
+    assert values.networks("NAME", "") == expected
+
+
+@pytest.mark.parametrize("value", ["proxy", "10.0.0.1/8", "10.0.0.1;10.0.0.2", "*"])
+def test_text_that_is_no_network_is_refused(setting, value):
+    setting(value)
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is IP addresses or networks"):
+        values.networks("NAME", "")
+
+
 @pytest.mark.parametrize("value", ["8 000", "1e3", "-1", "$PORT", "٣", "9" * 5000, "0x10"])
 def test_text_that_is_no_whole_number_is_refused(setting, value):
     setting(value)

@@ -1,0 +1,71 @@
+"""A bounded pool of threads for requests that hash passwords, so that guesses delay neither pages nor other logins."""
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PERIOD_SECONDS = 60.0
+
+
+class QueueFullError(Exception):
+    """As many requests wait as may wait, and this one's address has sent more than theirs."""
+
+
+class LoginQueue:
+    """Runs functions in an executor, first those of addresses with few requests in the last minute.
+
+    Many requests of one address wait for each other only. All methods run in one event loop.
+    """
+
+    def __init__(self, executor: Executor, at_once: int, most_waiting: int) -> None:
+        self._executor = executor
+        self._free = at_once
+        self._most_waiting = most_waiting
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+        self._requests: Counter[str] = Counter()
+        self._period_ends = 0.0
+
+    async def run(self, address: str, function: Callable[..., T], *arguments: object) -> T:
+        """Return what the function returns. Raises `QueueFullError`."""
+        await self._turn(self._rank(address))
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        finally:
+            self._free += 1
+            self._wake_next()
+
+    def _rank(self, address: str) -> int:
+        """Count the request, and return how many this address has sent in this period."""
+        now = time.monotonic()
+        if now >= self._period_ends:
+            self._requests.clear()
+            self._period_ends = now + PERIOD_SECONDS
+        self._requests[address] += 1
+        return self._requests[address]
+
+    async def _turn(self, rank: int) -> None:
+        """Return when a thread is free for this request."""
+        if self._free:
+            self._free -= 1
+            return
+        place = (rank, next(self._number), asyncio.get_running_loop().create_future())
+        heapq.heappush(self._waiting, place)
+        if len(self._waiting) > self._most_waiting:
+            last = max(self._waiting)
+            self._waiting.remove(last)
+            heapq.heapify(self._waiting)
+            last[2].set_exception(QueueFullError())
+        await place[2]
+
+    def _wake_next(self) -> None:
+        if self._free and self._waiting:
+            self._free -= 1
+            heapq.heappop(self._waiting)[2].set_result(None)

@@ -1,0 +1,1 @@
+"""Who may enter: limits of guesses, known places, API tokens and second factors."""

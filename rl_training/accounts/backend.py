@@ -1,0 +1,44 @@
+"""Django's authentication by password, with limits of guesses. Every form and program that logs a user in uses it."""
+
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+
+from rl_training.accounts import failures, guessing
+from rl_training.accounts.guessing import Origin
+
+BROWSER_COOKIE = "known_browser"
+
+
+def origin_of(request: HttpRequest | None) -> Origin:
+    """Return where a request comes from; without a request, as in a command, that is unknown."""
+    if request is None:
+        return Origin()
+    browser = request.get_signed_cookie(BROWSER_COOKIE, default="", salt=BROWSER_COOKIE)
+    return Origin(request.META.get("REMOTE_ADDR", ""), browser or "")
+
+
+class LimitedBackend(ModelBackend):
+    """Checks passwords of users who have not failed too often; an unknown user takes as long as a known one."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        """Return the user with this name and password, or None. Raises `PermissionDenied` for a refused guess."""
+        if username is None or password is None:
+            return None
+        origin = origin_of(request)
+        buckets = guessing.login_buckets(username, origin)
+        if wait := guessing.reserve(buckets):
+            failures.note("login", username, origin, wait)
+            raise PermissionDenied
+        user = super().authenticate(request, username, password, **kwargs)
+        if user is None:
+            failures.note("login", username, origin)
+            return None
+        guessing.release(buckets)
+        assert isinstance(user, User)  # noqa: S101 - AUTH_USER_MODEL is Django's own
+        return user
