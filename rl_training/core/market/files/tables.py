@@ -23,6 +23,8 @@ MAX_BARS = 10_000_000
 # A batch of this size takes a few MB, and is large enough for the cost of a call not to matter.
 ROWS_PER_BATCH = 65_536
 BYTES_PER_BLOCK = 4 * 2**20
+# Of U+FFFD in UTF-8, which stands for a byte that is not UTF-8.
+BYTES_OF_SIGN = 3
 # Arrow's message for a row that has more or fewer columns than the header.
 RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 # A cell of a number or a timestamp is shorter.
@@ -52,7 +54,7 @@ def text_batches(
         ),
         # With several threads, Arrow does not report row numbers.
         "read_options": arrow_csv.ReadOptions(
-            column_names=names, block_size=2 * BYTES_PER_BLOCK + 1, use_threads=False
+            column_names=names, block_size=BYTES_OF_SIGN * 2 * BYTES_PER_BLOCK + 1, use_threads=False
         ),
     }
     rows = 0
@@ -60,6 +62,7 @@ def text_batches(
         left_out: list[int] = []
         if skipped is not None:
             options["parse_options"].invalid_row_handler = partial(_skip, left_out)
+            block = _as_utf8(block)
         try:
             # Arrow's own reader of streams calls Python in another thread, which aborts a process that ends meanwhile.
             table = arrow_csv.read_csv(pa.BufferReader(block), **options)
@@ -74,6 +77,15 @@ def text_batches(
 def _skip(left_out: list[int], row: Any) -> str:
     left_out.append(row.number)
     return "skip"
+
+
+def _as_utf8(block: bytes) -> bytes:
+    """Return the bytes with a sign for each that is not UTF-8: Arrow cannot pass a row with one to the handler."""
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return block.decode(errors="replace").encode()
+    return block
 
 
 def _blocks(file: BufferedReader) -> Iterator[bytes]:
@@ -91,7 +103,7 @@ def _blocks(file: BufferedReader) -> Iterator[bytes]:
 
 
 def _refusal(error: Exception, rows: int) -> MarketDataError:
-    # The row is read from the message, because Arrow calls no invalid_row_handler for a row that is not UTF-8.
+    # The row is read from the message, because Arrow passes rows to a handler only if they are UTF-8.
     ragged = RAGGED_ROW.search(str(error))
     if not ragged:
         return MarketDataError(f"cannot be read as CSV: {error}")

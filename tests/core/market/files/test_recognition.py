@@ -37,8 +37,8 @@ def test_dates_that_may_be_day_first_or_month_first_are_refused_until_day_first_
     assert times(load(text, day_first="no"))[0] == "2024-01-02T00:00:00"
 
 
-def test_dates_that_do_not_exist_are_refused_in_either_order(load):
-    assert "are 2024-00-00 with the day first, or 2024-00-00 with" in refusal(load, days("0/0/2024"))
+def test_dates_that_do_not_exist_are_refused(load):
+    assert "row 1 (header not counted): timestamp '0/0/2024' is not a date" in refusal(load, days("0/0/2024"))
 
 
 def test_date_far_below_settles_the_order_of_all(load):
@@ -197,6 +197,13 @@ def test_invalid_rows_are_dropped_and_counted_and_later_rows_keep_their_numbers(
     assert (len(market), market.reading.drops) == (27, {"bad_rows": 3})
     again = NAMES + "\n".join([*rows, "2120-01-01,10,12,9,11"])
     assert refusal(load, again, bad_rows="drop").startswith("m.csv, row 31 (header not counted): timestamp 2120-01-01")
+
+
+def test_ragged_row_that_is_not_utf8_is_dropped_without_a_word_on_the_terminal(load, capfd):
+    rows = [f"2024-01-{day:02},10,12,9,{10 + day % 2}" for day in range(1, 31)]
+    text = (NAMES + "\n".join(rows)).encode().replace(b"2024-01-15,10", b"2024-01-15,\xe9\xff,10")
+    assert load(text, bad_rows="drop").reading.drops == {"bad_rows": 1}
+    assert capfd.readouterr().err == ""
 
 
 def test_unused_columns_are_reported(load):
