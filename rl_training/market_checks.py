@@ -1,5 +1,6 @@
-"""Checks of markets for pages, remembered for as long as the settings and the file stay the same."""
+"""Checks of markets for pages and the API, remembered for as long as the settings and the file stay the same."""
 
+import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.file_access import open_under
 from rl_training.core.market_config import MarketConfig
 
+# Settings that a text gives as JSON.
+AS_JSON = ("columns", "skip_rows")
 CHECKS_KEPT = 16
 # A chart shows so many bars, evenly spaced, besides those that are suspicious or follow a gap.
 BARS_DRAWN = 1_000
@@ -35,6 +38,16 @@ class CheckedMarket:
     @property
     def usable(self) -> bool:
         return bool(self.facts["usable"])
+
+
+def value_of(name: str, text: str) -> Any:
+    """Return the value that a text gives to a setting about how a file is read."""
+    if name not in AS_JSON:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def checked(config: MarketConfig) -> CheckedMarket:

@@ -157,6 +157,7 @@ TABLE: dict[str, Row] = {
     "api/v1/proposals/<int:proposal_id>/reject/": api(f"/api/v1/proposals/{KEY}/reject/", POST="401 403 403 200"),
     # Only the operator proposed it.
     "api/v1/proposals/<int:proposal_id>/withdraw/": api(f"/api/v1/proposals/{KEY}/withdraw/", POST="401 403 200 403"),
+    "api/v1/market-check": api("/api/v1/market-check?policy=rl_v3", GET="401 200 200 200"),
     "api/v1/runs/": api("/api/v1/runs/", GET="401 200 200 200", POST="401 403 201 201", body={"policy": "rl_v3"}),
     "api/v1/runs/<str:run_id>/": api(f"/api/v1/runs/{FINISHED}/", GET="401 200 200 200"),
     "api/v1/runs/<str:run_id>/cancel/": api(f"/api/v1/runs/{QUEUED}/cancel/", POST="401 403 200 200"),

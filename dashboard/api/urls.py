@@ -22,6 +22,7 @@ from dashboard.api.evidence.validations import (
     ValidationList,
     ValidationView,
 )
+from dashboard.api.market.check import MarketCheckView
 from dashboard.api.policies import PolicyList, PolicyView
 from dashboard.api.runs import RunCancel, RunList, RunView
 from dashboard.api.slots import SlotList
@@ -54,6 +55,7 @@ urlpatterns = [
     path("v1/validations/<str:validation_id>/", ValidationView.as_view(), name="validation"),
     path("v1/validations/<str:validation_id>/cancel/", ValidationCancel.as_view(), name="validation-cancel"),
     path("v1/trials/", TrialList.as_view(), name="trials"),
+    path("v1/market-check", MarketCheckView.as_view(), name="market-check"),
     path("v1/runs/", RunList.as_view(), name="runs"),
     path("v1/runs/<str:run_id>/", RunView.as_view(), name="run"),
     path("v1/runs/<str:run_id>/cancel/", RunCancel.as_view(), name="run-cancel"),

@@ -12,6 +12,7 @@ from quantum_trader.logs import escape_control_characters
 from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.market.checking import check_market
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
+from rl_training.market_checks import value_of
 from rl_training.models import InvalidConfig, PolicyStore
 
 NOT_USABLE, WRONG_USAGE = 1, 2
@@ -21,10 +22,7 @@ def setting(text: str) -> tuple[str, Any]:
     name, separator, value = text.partition("=")
     if not separator or name not in FILE_FIELDS:
         raise argparse.ArgumentTypeError(f"{text!r} is not SETTING=VALUE with a setting of {', '.join(FILE_FIELDS)}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+    return name, value_of(name, value)
 
 
 class Command(BaseCommand):

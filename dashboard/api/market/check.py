@@ -1,0 +1,118 @@
+"""Whether price data is usable and how it is read: the same as `manage market_check --json` prints."""
+
+from typing import Any, ClassVar
+
+import pydantic
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from dashboard.api.protocol.fields import finite
+from dashboard.api.protocol.problem_details import InvalidInput
+from dashboard.api.protocol.views import View, check_policy_name, unknown_policy
+from rl_training.core.config_problems import find_problems
+from rl_training.core.market_config import FILE_FIELDS, MarketConfig
+from rl_training.market_checks import checked, value_of
+from rl_training.models import PolicyStore
+
+SETTINGS = MarketConfig.model_json_schema()["properties"]
+WHAT = ("policy", "path")
+
+
+class Bar(serializers.Serializer):  # type: ignore[type-arg]
+    timestamp = serializers.CharField(help_text="UTC, without an offset.")
+    open = serializers.FloatField()
+    high = serializers.FloatField()
+    low = serializers.FloatField()
+    close = serializers.FloatField()
+    volume = serializers.FloatField(required=False, help_text="Absent if the market has no volume.")
+
+
+class Suspicion(serializers.Serializer):  # type: ignore[type-arg]
+    count = serializers.IntegerField()
+    examples = serializers.ListField(child=serializers.CharField(), help_text="The first of them, in words.")
+
+
+class MarketCheck(serializers.Serializer):  # type: ignore[type-arg]
+    """For the schema: `MarketCheck.as_json` in `core/market/checking.py` makes it."""
+
+    usable = serializers.BooleanField()
+    problem = serializers.CharField(allow_null=True, help_text="Why it is not usable.")
+    name = serializers.CharField()
+    layout = serializers.CharField(help_text="A value of the setting format; of other sources, the source.")
+    compression = serializers.CharField()
+    separator = serializers.CharField()
+    decimal = serializers.CharField()
+    columns = serializers.DictField(child=serializers.CharField(), help_text="The column of each role.")
+    unused = serializers.ListField(child=serializers.CharField(), help_text="Columns without a role.")
+    zone = serializers.CharField(help_text="What its times were taken for, in words.")
+    # These are absent if no bars can be read.
+    bars = serializers.IntegerField(required=False)
+    first = serializers.DateTimeField(required=False)
+    last = serializers.DateTimeField(required=False)
+    days = serializers.FloatField(required=False, help_text="From the first bar to the last one.")
+    spacing_seconds = serializers.IntegerField(required=False)
+    gaps = serializers.IntegerField(required=False, help_text="Bars that are missing.")
+    has_volume = serializers.BooleanField(required=False)
+    first_bars = Bar(many=True, required=False)
+    last_bars = Bar(many=True, required=False)
+    repairs = serializers.DictField(child=serializers.IntegerField(), help_text="Counts by kind.")
+    drops = serializers.DictField(child=serializers.IntegerField(), help_text="Rows by kind.")
+    suspicions = serializers.DictField(child=Suspicion(), help_text="By kind.")
+    notes = serializers.ListField(child=serializers.CharField())
+
+
+def parameter(name: str) -> OpenApiParameter:
+    described = {key: value for key, value in SETTINGS[name].items() if key not in ("title", "default", "description")}
+    if name == "columns":
+        described = {"type": "string"}
+    hint = SETTINGS[name]["description"].removeprefix("For source=file").lstrip(":. ")
+    return OpenApiParameter(name, described, description=f"{hint} As JSON." if name == "columns" else hint)
+
+
+class MarketCheckView(View):
+    permissions_of_methods: ClassVar = {"GET": "rl_training.view_policystore"}
+
+    def query_parameters(self) -> tuple[str, ...]:
+        return (*WHAT, *FILE_FIELDS)
+
+    @extend_schema(
+        summary="Check price data",
+        description="Checks the market of the policy `policy`, or the file `path` below MARKET_DATA_ROOT; the other "
+        "parameters are settings about how a file is read. Of an exchange, only the cached bars are read. A market "
+        "that is not usable is no error: `usable` is false and `problem` says why.",
+        parameters=[
+            OpenApiParameter("policy", str, description="The name of a policy."),
+            OpenApiParameter("path", str, description="A file, relative to MARKET_DATA_ROOT."),
+            *map(parameter, FILE_FIELDS),
+        ],
+        responses=MarketCheck,
+    )
+    def get(self, request: Request) -> Response:
+        return Response(finite(checked(asked(request.query_params.dict())).facts))
+
+
+def asked(query: dict[str, str]) -> MarketConfig:
+    """Return the market that the parameters describe. Raises `InvalidInput`."""
+    if ("policy" in query) == ("path" in query):
+        raise InvalidInput({"path": "Give either policy or path."})
+    given = {name: value_of(name, text) for name, text in query.items() if name not in WHAT}
+    market: Any = {"source": "file", "path": query.get("path")}
+    if "policy" in query:
+        market = market_of(query["policy"])
+    try:
+        return MarketConfig.model_validate(market | given)
+    except pydantic.ValidationError as error:
+        raise InvalidInput(dict(find_problems(error))) from None
+
+
+def market_of(name: str) -> dict[str, Any]:
+    check_policy_name(name)
+    policy = PolicyStore.objects.filter(name=name).first()
+    if policy is None:
+        raise InvalidInput({"policy": unknown_policy(name)})
+    if not isinstance(policy.market, MarketConfig):
+        problems = "; ".join(map(str, policy.market.problems))
+        raise InvalidInput({"policy": f"Its market is stored invalid: {problems}"})
+    return policy.market.model_dump()
