@@ -1,13 +1,15 @@
-"""Every page in a real browser: its accessibility, its charts, and stored markup shown as text."""
+"""Every page in a real browser: its accessibility, its charts, stored markup shown as text, and uploads."""
 
 import re
 import statistics
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import expect
 
 from tests.browser.names import HOSTILE, LONG, ROLLED_BACK
 from tests.browser.pages import WIDTHS, page_urls, wait_until_drawn
+from tests.core.market.price_files import HEADER
 from tests.waiting import wait_for
 
 AXE = {
@@ -30,6 +32,7 @@ LIVE_PAGES = {
     "roll-back-question": f"/policies/{ROLLED_BACK}/roll-back/",
 }
 
+BARS = "".join(f"2020-01-{day:02},10,12,9,{10 + day % 2},5\n" for day in range(1, 29))
 
 # Keeps the plots that are drawn from then on.
 KEEP_PLOTS = """
@@ -153,3 +156,31 @@ def test_row_of_a_list_is_a_short_card_on_a_phone(open_page, system, name):
     assert statistics.median_low(box["height"] for box in boxes) < 205
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def choose(page, name, text):
+    page.get_by_label("file", exact=True).last.set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
+    )
+    page.get_by_role("button", name="Upload").click()
+
+
+def test_file_is_uploaded_checked_and_replaced_after_a_question(open_page, system):
+    page = open_page("/market/", "admin")
+    choose(page, "My Prices.csv", HEADER + BARS)
+    expect(page.get_by_text("my-prices.csv is stored.")).to_be_visible()
+    expect(page.get_by_text("Usable, without suspicions.")).to_be_visible()
+    assert violations(page) == []
+    choose(page, "my-prices.csv", HEADER + BARS.replace(",12,", ",13,"))
+    expect(page.get_by_role("heading", name="Replace my-prices.csv?")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Replace it").click()
+    expect(page.get_by_role("cell", name="13.0").first).to_be_visible()
+    assert [file.name for file in (system.folder / "market").iterdir()] == ["my-prices.csv"]
+
+
+def test_file_without_prices_is_refused_with_the_reason(open_page, system):
+    page = open_page("/market/upload/", "admin")
+    choose(page, "notes.csv", "no prices\n")
+    expect(page.get_by_text("Nothing was stored: notes.csv: is no table of prices")).to_be_visible()
+    assert violations(page) == []
