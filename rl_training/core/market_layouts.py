@@ -11,6 +11,7 @@ EPOCH = r"\d{9,19}(\.\d+)?"
 DOTTED_DATE = r"\d{4}\.\d\d\.\d\d"
 ANY_TIME = r"\d{1,4}[-/.]?\d{1,2}[-/.]?\d{1,4}([ T].*)?|" + EPOCH
 TIME_OF_DAY = r"\d{1,2}:?\d\d(:?\d\d)?([.]\d+)?"
+ANY = ".*"
 BROKER_TIME = "the times are the broker's, which are rarely UTC; `timezone` names their zone"
 
 
@@ -18,10 +19,10 @@ BROKER_TIME = "the times are the broker's, which are rarely UTC; `timezone` name
 class Layout:
     """One way in which price files are written.
 
-    name        the value of `format` that selects the layout written_by  the vendors, libraries and tools that write it
-    columns     the names of the columns. A header with all of them has this layout; of a name in brackets, it may lack
-    the
-                column. Files without a header have exactly these columns
+    name        the value of `format` that selects the layout
+    written_by  the vendors, libraries and tools that write it
+    columns     the names of the columns. A header with all of them has this layout; columns in brackets may be missing.
+                Files without a header have exactly these columns
     first       of a file without a header: regular expressions for its first cells
     roles       which column has which role, where the name does not show it
     timezone    the zone of times without offset, where the layout fixes it
@@ -73,8 +74,16 @@ LAYOUTS = (
         "timestamp,open,high,low,close,volume,trades",
         first=(EPOCH,),
     ),
+    Layout(
+        "kaiko_cohlcvwap",
+        "Kaiko: trade count, OHLCV and VWAP",
+        "timestamp,count,open,high,low,close,volume,price",
+        first=(EPOCH,),
+    ),
     Layout("kraken_api", "Kraken: API", "timestamp,open,high,low,close,vwap,volume,count", first=(EPOCH,)),
     Layout("okx_candles", "OKX: API", "ts,open,high,low,close,vol,vol_ccy,vol_ccy_quote,confirm", first=(EPOCH,)),
+    Layout("kucoin_klines", "KuCoin: API", "timestamp,open,close,high,low,volume,turnover", first=(EPOCH,)),
+    Layout("gateio_candles", "Gate.io: archives", "timestamp,volume,close,high,low,open", first=(EPOCH,)),
     Layout("bybit_kline", "Bybit: API", "start,open,high,low,close,volume,turnover", first=(EPOCH,)),
     Layout(
         "coinbase_candles",
@@ -90,11 +99,24 @@ LAYOUTS = (
     ),
     Layout(
         "histdata_ascii",
-        "HistData.com: Generic ASCII, NinjaTrader",
+        "HistData.com: Generic ASCII; its volumes are 0",
         "timestamp,open,high,low,close,volume",
-        first=(r"\d{8} \d{6}",),
+        first=(r"\d{8} \d{6}", ANY, ANY, ANY, ANY, "0"),
         timezone="Etc/GMT+5",
         note="its times are Eastern Standard Time without daylight saving",
+    ),
+    Layout(
+        "ninjatrader",
+        "NinjaTrader, Portara: minutes",
+        "timestamp,open,high,low,close,volume",
+        first=(r"\d{8} \d{6}",),
+        note="NinjaTrader exports times in UTC; `timezone` names another zone",
+    ),
+    Layout(
+        "iqfeed",
+        "DTN IQFeed: intervals; high and low come first",
+        "timestamp,high,low,open,close,total_volume,volume,trades",
+        first=(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d",),
     ),
     Layout(
         "metatrader4",
@@ -138,6 +160,13 @@ LAYOUTS = (
         first=(ANY_TIME, TIME_OF_DAY),
         general=True,
     ),
+    Layout(
+        "symbol_without_header",
+        "MetaStock ASCII, EODData, KLSE: no header, the instrument first",
+        "symbol,date,open,high,low,close,volume",
+        first=(r"[A-Za-z^$][\w.^=-]*", ANY_TIME),
+        general=True,
+    ),
     Layout("stooq_bulk", "Stooq: bulk files", "ticker,per,date,time,open,high,low,close,vol,openint"),
     Layout("metastock_ascii", "MetaStock ASCII, Finam", "ticker,per,date,[time],open,high,low,close,vol"),
     Layout(
@@ -149,6 +178,13 @@ LAYOUTS = (
     Layout("polygon", "Polygon.io, Alpaca: API", "t,o,h,l,c,v"),
     Layout(
         "polygon_flat_files", "Polygon.io: flat files", "ticker,volume,open,close,high,low,window_start,transactions"
+    ),
+    Layout(
+        "databento",
+        "Databento: OHLCV",
+        "ts event,rtype,publisher id,instrument id,open,high,low,close,volume",
+        roles={"timestamp": "ts event"},
+        note="prices without a decimal point are in units of 1e-9",
     ),
     Layout("investing_com", "Investing.com", "date,price,open,high,low,[vol],change %"),
     Layout("nasdaq_com", "Nasdaq.com", "date,close last,volume,open,high,low"),

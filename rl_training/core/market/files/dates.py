@@ -21,6 +21,8 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
     """
     if not parts.examples or known.epoch or known.month_names:
         return known
+    if not parts.differ and parts.first <= 12:
+        return replace(known, day_first=True)
     day_first, month_first = parts.second <= 12, parts.first <= 12
     if setting != "auto":
         day_first, month_first = setting == "yes" and day_first, setting == "no" and month_first
@@ -42,19 +44,22 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
 
 @dataclass
 class DateParts:
-    """The largest first and second numbers of the dates of a file that begin with day or month, and its first dates."""
+    """The largest first and second numbers of the dates of a file that begin with day or month, and its first dates.
+
+    `differ`: in some date the two numbers differ; dates such as 12/12/2024 are the same in either order.
+    """
 
     first: int = 0
     second: int = 0
     examples: tuple[str, ...] = ()
+    differ: bool = False
 
     @classmethod
     def of(cls, cells: Sequence[str]) -> "DateParts":
         parts = cls()
         for cell in cells:
             if found := DAY_MONTH.fullmatch(cell.strip()):
-                parts.first = max(parts.first, int(found.group(1)))
-                parts.second = max(parts.second, int(found.group(2)))
+                parts._take(int(found.group(1)), int(found.group(2)))
                 if len(parts.examples) < 3 and cell.strip() not in parts.examples:
                     parts.examples = (*parts.examples, cell.strip())
         return parts
@@ -67,8 +72,11 @@ class DateParts:
         """Take the dates of a column into account."""
         for cell in pc.unique(pc.utf8_slice_codeunits(trimmed(column).fill_null(""), 0, 10)).to_pylist():
             if found := re.match(r"(\d{1,2})[./-](\d{1,2})[./-]\d", cell):
-                self.first = max(self.first, int(found.group(1)))
-                self.second = max(self.second, int(found.group(2)))
+                self._take(int(found.group(1)), int(found.group(2)))
+
+    def _take(self, first: int, second: int) -> None:
+        self.first, self.second = max(self.first, first), max(self.second, second)
+        self.differ |= first != second
 
 
 def _both_readings(text: str) -> tuple[str, str]:

@@ -75,7 +75,9 @@ def find_roles(names: Sequence[str]) -> dict[str, int]:
 
     Raises MarketDataError if two columns have the name that decides a role.
     """
-    simple = [simple_name(name) for name in names]
+    written = [name.strip() for name in names]
+    # Of columns whose names differ in case alone, such as `t` for open and `T` for close times, the lower case counts.
+    simple = ["" if name != name.lower() and name.lower() in written else simple_name(name) for name in written]
     found = {role: position for role, known in NAMES.items() if (position := _first(simple, known)) is not None}
     _add_prefixed_prices(simple, found)
     if "volume" not in found:
@@ -91,7 +93,7 @@ def find_roles(names: Sequence[str]) -> dict[str, int]:
             found["time"] = time
     elif time is not None:
         found["timestamp"] = time
-    plain = [name.strip().casefold() for name in names]
+    plain = [name.casefold() if simple[position] else "" for position, name in enumerate(written)]
     for role, position in found.items():
         if plain.count(plain[position]) > 1 and role != "symbol":
             raise MarketDataError(
