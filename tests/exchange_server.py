@@ -9,8 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from rl_training.core.market import exchange_pages
-
 HOUR = 3600
 # The opening time of the newest bar in the tests, in seconds since 1970: 2020-09-13 13:00.
 NEWEST = 1_600_002_000
@@ -70,6 +68,9 @@ class ExchangeServer(ThreadingHTTPServer):
 
     def connect(self, exchange: str) -> Any:
         """Return the client of ccxt for `exchange`, with its URLs replaced by those of this server."""
+        # ccxt takes seconds to import: only the processes that run these tests should.
+        from rl_training.core.market import exchange_pages
+
         client = exchange_pages.connect(exchange)
         origin = f"http://127.0.0.1:{self.server_port}"
         client.urls["api"] = {name: re.sub("^https://[^/]+", origin, url) for name, url in client.urls["api"].items()}
