@@ -20,6 +20,7 @@ from dashboard.pages.duplicate import DuplicatePage
 from dashboard.pages.market.check import MarketChart, MarketPage
 from dashboard.pages.market.upload import UploadPage
 from dashboard.pages.overview import OverviewPage
+from dashboard.pages.policy.challengers import EndArm, OpenArm
 from dashboard.pages.policy.decisions import DecisionsPage
 from dashboard.pages.policy.now import PolicyPage
 from dashboard.pages.policy.runs import PolicyRunsPage
@@ -54,6 +55,8 @@ urlpatterns = [
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
     path("policies/<policy:name>/runs/", PolicyRunsPage.as_view(), name="policy-runs"),
     path("policies/<policy:name>/decisions/", DecisionsPage.as_view(), name="policy-decisions"),
+    path("policies/<policy:name>/accounts/open/", OpenArm.as_view(), name="open-arm"),
+    path("policies/<policy:name>/accounts/<int:account>/end/", EndArm.as_view(), name="end-arm"),
     path("policies/<policy:name>/validation/", PolicyValidationPage.as_view(), name="policy-validation"),
     path("policies/<policy:name>/walk-forward/", WalkForward.as_view(), name="walk-forward"),
     path("policies/<policy:name>/versions/", VersionListPage.as_view(), name="policy-versions"),

@@ -35,6 +35,8 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
     "rl_training.add_trainingrun",  # train now
     "rl_training.change_trainingrun",  # cancel
     PROPOSE,
+    "rl_training.add_arm",  # open a challenger
+    "rl_training.change_arm",  # end it
     "rl_training.add_comparison",  # compare versions
     "rl_training.change_comparison",  # cancel a comparison
     "rl_training.add_validation",  # walk a recipe forward, which is a trial

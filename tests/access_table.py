@@ -12,104 +12,23 @@ expected of all methods that a row does not name. The URLs refer to rows that th
 with the primary key KEY of every model in the admin. The proposal KEY is the operator's.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
-ANONYMOUS, VIEWER, OPERATOR, ADMIN = "anonymous", "viewer", "operator", "admin"
-ROLES = (ANONYMOUS, VIEWER, OPERATOR, ADMIN)
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-EVENT = "11111111-2222-3333-4444-555555555555"
-# Larger than the keys that the database assigns.
-KEY = 9999
-FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
-COMPARISON = "cccccccccccc"
-VALIDATION, WALKED_FORWARD = "dddddddddddd", "eeeeeeeeeeee"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A URL. `statuses` are by method, one for each of ROLES; all methods but GET send `body` and `headers`."""
-
-    path: str
-    statuses: dict[str, tuple[str, ...]]
-    body: dict[str, Any]
-    as_json: bool
-    headers: dict[str, str]
-
-    def expected(self, method: str, role: str) -> str:
-        return self.statuses[method][ROLES.index(role)]
-
-
-def row(
-    path: str,
-    others: str,
-    methods: dict[str, str],
-    body: dict[str, Any] | None = None,
-    as_json: bool = False,
-    headers: dict[str, str] | None = None,
-) -> Row:
-    """Return the row of a URL. `methods` maps methods to their statuses."""
-    statuses = {method: tuple(methods.get(method, others).split()) for method in METHODS}
-    assert methods.keys() <= set(METHODS), methods
-    assert all(len(found) == len(ROLES) for found in statuses.values()), path
-    return Row(path, statuses, body or {}, as_json, headers or {})
-
-
-def api(
-    path: str,
-    others: str = "405 405 405 405",
-    body: dict[str, Any] | None = None,
-    headers: dict[str, str] | None = None,
-    **methods: str,
-) -> Row:
-    """Return the row of an API resource: requests are JSON, and a wrong method is refused before the login."""
-    return row(path, others, methods, body, True, headers)
-
-
-def page(path: str, others: str = "302 405 405 405", **methods: str) -> Row:
-    """Return the row of a page: every request of an anonymous user is redirected to the login."""
-    return row(path, others, methods)
-
-
-def question(path: str, post: str = "302") -> Row:
-    """Return the row of a question that operators answer by POST."""
-    return page(path, "302 403 405 405", GET="302 403 200 200", POST=f"302 403 {post} {post}")
-
-
-def open_page(path: str, others: str = "405 405 405 405", **methods: str) -> Row:
-    """Return the row of a page that needs no login."""
-    return row(path, others, methods)
-
-
-def admin_page(path: str, admin: str = "200", others: str = "", **methods: str) -> Row:
-    """Return the row of a page of Django's admin: only staff may enter, and most pages treat other methods as GET."""
-    statuses = {method: f"302 302 302 {status}" for method, status in ({"GET": admin} | methods).items()}
-    return row(path, f"302 302 302 {others or admin}", statuses)
-
-
-def model(
-    app: str, name: str, lists: str = "200", add: str = "200", change: str = "200", delete: str = "200"
-) -> dict[str, Row]:
-    """Return the rows of a model's pages in the admin, with the statuses that an admin gets."""
-    base = f"admin/{app}/{name}/"
-    pages = {
-        "": lists,
-        "add/": add,
-        f"{KEY}/history/": lists,
-        f"{KEY}/delete/": delete,
-        f"{KEY}/change/": lists,
-        f"{KEY}/": "302",
-    }
-    found = {path: admin_page(f"/{base}{path}", status) for path, status in pages.items()}
-    found[f"{KEY}/change/"] = admin_page(f"/{base}{KEY}/change/", lists, POST=change)
-    return {base + path.replace(f"{KEY}/", "<path:object_id>/", 1): row for path, row in found.items()}
-
-
-def read_only(app: str, *names: str) -> dict[str, Row]:
-    """Return the rows of the pages of models that the admin only shows."""
-    models = (model(app, name, add="403", change="403", delete="403") for name in names)
-    return {path: row for rows in models for path, row in rows.items()}
-
+from tests.access_rows import (
+    COMPARISON,
+    EVENT,
+    FINISHED,
+    KEY,
+    QUEUED,
+    VALIDATION,
+    WALKED_FORWARD,
+    Row,
+    admin_page,
+    api,
+    model,
+    open_page,
+    page,
+    question,
+    read_only,
+)
 
 # dashboard.live answers it before Django resolves URLs.
 LIVE = open_page("/live/", GET="401 200 200 200")
@@ -145,7 +64,16 @@ TABLE: dict[str, Row] = {
         body={"position": 0.0, "unrealised_log_return": 0.0, "drawdown": 0.0},
         POST="401 409 409 409",
     ),
-    "api/v1/policies/<str:name>/accounts/": api("/api/v1/policies/rl_v3/accounts/", GET="401 200 200 200"),
+    # The market of the policy cannot grow.
+    "api/v1/policies/<str:name>/accounts/": api(
+        "/api/v1/policies/rl_v3/accounts/",
+        body={"arm": "newest"},
+        GET="401 200 200 200",
+        POST="401 403 409 409",
+    ),
+    "api/v1/policies/<str:name>/accounts/<int:account>/end/": api(
+        f"/api/v1/policies/rl_v3/accounts/{KEY}/end/", POST="401 403 200 200"
+    ),
     "api/v1/proposals/": api(
         "/api/v1/proposals/",
         GET="401 200 200 200",
@@ -197,6 +125,8 @@ TABLE: dict[str, Row] = {
     "policies/<policy:name>/": page("/policies/rl_v3/", GET="302 200 200 200"),
     "policies/<policy:name>/runs/": page("/policies/rl_v3/runs/", GET="302 200 200 200"),
     "policies/<policy:name>/decisions/": page("/policies/rl_v3/decisions/", GET="302 200 200 200"),
+    "policies/<policy:name>/accounts/open/": question("/policies/rl_v3/accounts/open/", "200"),
+    "policies/<policy:name>/accounts/<int:account>/end/": question(f"/policies/rl_v3/accounts/{KEY}/end/"),
     "policies/<policy:name>/versions/": page("/policies/rl_v3/versions/", GET="302 200 200 200"),
     "comparisons/": page("/comparisons/", GET="302 200 200 200"),
     "comparisons/new/": page("/comparisons/new/", GET="302 200 200 200", POST="302 403 200 200"),

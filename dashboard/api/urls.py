@@ -2,7 +2,8 @@ from django.urls import path, re_path
 from django.views.decorators.http import require_safe
 
 from dashboard.api.alerts import AlertAcknowledge, AlertList, AlertView
-from dashboard.api.deciding.decisions import AccountList, AskView, CurrentDecisionView, DecisionList
+from dashboard.api.deciding.accounts import AccountEnd, AccountList
+from dashboard.api.deciding.decisions import AskView, CurrentDecisionView, DecisionList
 from dashboard.api.deploying.deployments import DeploymentList, LiveView
 from dashboard.api.deploying.proposals import (
     ProposalApprove,
@@ -43,6 +44,7 @@ urlpatterns = [
     path("v1/policies/<str:name>/decisions/", DecisionList.as_view(), name="decisions"),
     path("v1/policies/<str:name>/decide/", AskView.as_view(), name="decide"),
     path("v1/policies/<str:name>/accounts/", AccountList.as_view(), name="accounts"),
+    path("v1/policies/<str:name>/accounts/<int:account>/end/", AccountEnd.as_view(), name="account-end"),
     path("v1/proposals/", ProposalList.as_view(), name="proposals"),
     path("v1/proposals/<int:proposal_id>/", ProposalView.as_view(), name="proposal"),
     path("v1/proposals/<int:proposal_id>/approve/", ProposalApprove.as_view(), name="proposal-approve"),

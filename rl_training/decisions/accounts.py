@@ -29,6 +29,7 @@ class PaperAccount:
         return {
             "account": arm.pk,
             "arm": arm.kind,
+            "name": arm.name,
             "market": arm.market.label,
             "opened_at": utc_text(arm.opened_at),
             "opening": arm.opening,
@@ -44,11 +45,15 @@ class PaperAccount:
 
 
 def accounts_of(policy: PolicyStore, *, ended: bool = True) -> list[PaperAccount]:
-    """Return the accounts of a policy, those that are open first, the live version's before its references'."""
-    arms = Arm.objects.filter(policy=policy).select_related("market", "policy")
-    found = list(arms if ended else arms.filter(ended_at__isnull=True))
+    """Return the accounts of a policy, those that are open first, the live version's before the others."""
+    arms = Arm.objects.filter(policy=policy).shown()
+    found = list(arms if ended else arms.open())
     newest = Decision.objects.select_related("version").defer("version__evaluation")
     decisions = newest.newest_of([arm.pk for arm in found])
-    kinds = list(Arm.Kind)
-    found.sort(key=lambda arm: (arm.ended_at is not None, -arm.opened_at.timestamp(), kinds.index(Arm.Kind(arm.kind))))
+    found.sort(key=_place)
     return [PaperAccount(arm, decisions.get(arm.pk)) for arm in found]
+
+
+def _place(arm: Arm) -> tuple[Any, ...]:
+    kind = list(Arm.Kind).index(Arm.Kind(arm.kind))
+    return (False, kind, arm.pk) if arm.ended_at is None else (True, -arm.opened_at.timestamp(), kind, arm.pk)

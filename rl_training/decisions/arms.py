@@ -1,4 +1,7 @@
-"""Which arms each policy has: the live version and its references, on the policy's market under its trading costs."""
+"""Which arms each policy has: the live version and its references, on the policy's market under its trading costs.
+
+Users open challengers besides; see challengers.py. They end like these, and do not open anew.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from rl_training.models import Arm, Deployment, FollowedMarket, PolicyStore
 
 # The settings of an environment that an account depends on.
 RULES = ("positions", "fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
-KINDS = tuple(Arm.Kind)
+FIRST = "Something is live for the first time on this market."
 
 
 def rules_of(environment: EnvironmentConfig) -> dict[str, Any]:
@@ -28,6 +31,7 @@ class Roster:
     _seen: dict[int, datetime] = field(default_factory=dict)
     _wanted: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     _deployed: frozenset[int] = frozenset()
+    _challengers: frozenset[tuple[int, int]] = frozenset()
 
     def refresh(self) -> bool:
         """Read what has changed; return whether anything has."""
@@ -35,16 +39,17 @@ class Roster:
         changed = [pk for pk, stamp in stamps.items() if self._seen.get(pk) != stamp]
         gone = self._seen.keys() - stamps.keys()
         first = Deployment.objects.filter(previous__isnull=True).order_by()
-        deployed = frozenset(first.values_list("policy_id", flat=True))
-        if not changed and not gone and deployed == self._deployed:
+        challengers = frozenset(Arm.objects.open().challengers().order_by().values_list("pk", "policy_id"))
+        deployed = frozenset(first.values_list("policy_id", flat=True)) | {policy for _, policy in challengers}
+        if not changed and not gone and (deployed, challengers) == (self._deployed, self._challengers):
             return False
         for pk in [*gone, *changed]:
             self._wanted.pop(pk, None)
-        # A market is followed once something is live for the first time.
+        # A market is followed once something is live for the first time, or a challenger is opened.
         added = {*changed, *(deployed - self._deployed)} & deployed
         for policy in PolicyStore.objects.filter(pk__in=added).order_by("pk"):
             self._add(policy)
-        self._seen, self._deployed = stamps, deployed
+        self._seen, self._deployed, self._challengers = stamps, deployed, challengers
         return True
 
     def _add(self, policy: PolicyStore) -> None:
@@ -61,7 +66,7 @@ class Roster:
 def settle(wanted: Mapping[int, tuple[int, dict[str, Any]]], now: datetime) -> int:
     """End the arms that no longer fit their policies, open those that are missing, and return how many changed."""
     with transaction.atomic():
-        open_arms = list(Arm.objects.filter(ended_at__isnull=True).select_related("market", "policy"))
+        open_arms = list(Arm.objects.open().select_related("market", "policy"))
         changed, endings = 0, dict[int, str]()
         for arm in open_arms:
             ending = _ending(arm, wanted.get(arm.policy_id))
@@ -77,10 +82,10 @@ def settle(wanted: Mapping[int, tuple[int, dict[str, Any]]], now: datetime) -> i
                 market_id=market,
                 rules=rules,
                 opened_at=now,
-                opening=endings.get(policy, "Something is live for the first time on this market."),
+                opening=endings.get(policy, FIRST),
             )
             for policy, (market, rules) in wanted.items()
-            for kind in KINDS
+            for kind in Arm.STANDARD
             if (policy, kind) not in kept
         ]
         Arm.objects.bulk_create(missing, batch_size=500)

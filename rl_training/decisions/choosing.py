@@ -11,7 +11,7 @@ from rl_training.core.deciding.network import Network
 from rl_training.core.market.bars import MarketData
 from rl_training.decisions.bars import as_market, latest
 from rl_training.decisions.networks import network_of
-from rl_training.models import Arm, Decision, Deployment, MarketBar, PolicyVersion
+from rl_training.models import Arm, Decision, MarketBar, PolicyVersion
 
 # Of the latest bars, so many are seen where no network says how many it needs.
 RULE_BARS = 21
@@ -83,17 +83,16 @@ class Seen:
 
 
 def choose(
-    arm: Arm, deployment: Deployment | None, window: Window, state: core.AccountState, costs: EnvironmentConfig
+    arm: Arm, version: PolicyVersion | None, window: Window, state: core.AccountState, costs: EnvironmentConfig
 ) -> Chosen:
-    """Return what the arm chooses at the close of the window's last bar.
+    """Return what the arm chooses at the close of the window's last bar; a version decides unless the arm is a rule.
 
-    A network whose probabilities are not finite chooses flat. Raises `NetworkError` if the version cannot be read, and
-    `MarketDataError` if there are too few bars.
+    Without a version the arm chooses flat. A network whose probabilities are not finite chooses flat. Raises
+    `NetworkError` if the version cannot be read, and `MarketDataError` if there are too few bars.
     """
-    if arm.kind != Arm.Kind.LIVE:
+    if not arm.has_network:
         market, digest = window.last(RULE_BARS)
         return Chosen(core.follow_rule(arm.kind, market, costs), digest)
-    version = deployment.version if deployment else None
     if version is None:
         return Chosen(0.0, window.last(RULE_BARS)[1])
     network = network_of(version)

@@ -19,7 +19,7 @@ from rl_training.decisions import bars, notes
 from rl_training.decisions.choosing import Chosen, Seen, choose
 from rl_training.decisions.networks import NetworkError
 from rl_training.decisions.payloads import payload
-from rl_training.models import Arm, Decision, Deployment, FollowedMarket, MarketBar
+from rl_training.models import Arm, Decision, Deployment, FollowedMarket, MarketBar, PolicyVersion
 from rl_training.streams import outbox
 from rl_training.versions.live import live_at, live_of
 
@@ -43,26 +43,32 @@ def decide(market: FollowedMarket, now: datetime) -> int:
     arms = list(_open_arms(market))
     made = 0
     for first in range(0, len(arms), TOGETHER):
-        while some := _decide_together(market, arms[first : first + TOGETHER], now):
+        together, some = arms[first : first + TOGETHER], 1
+        while some:
+            some, waiting = _decide_together(market, together, now)
             made += some
+            # The bars that an arm cannot decide on are not in the way of the other arms.
+            together = [arm for arm in together if arm.pk not in waiting]
+            some += len(waiting)
     if made:
         log.info("Decided", market=market.label, bar=market.newest_at.isoformat(), decisions=made)
     return made
 
 
 def _open_arms(market: FollowedMarket) -> Any:
-    arms = Arm.objects.filter(market=market, ended_at__isnull=True).select_related("policy").order_by("policy", "pk")
-    return arms.defer("policy__market", "policy__environment", "policy__ppo")
+    arms = Arm.objects.open().filter(market=market).select_related("policy", "version").order_by("policy", "pk")
+    return arms.defer("policy__market", "policy__environment", "policy__ppo", "version__evaluation")
 
 
-def _decide_together(market: FollowedMarket, arms: Sequence[Arm], now: datetime) -> int:
+def _decide_together(market: FollowedMarket, arms: Sequence[Arm], now: datetime) -> tuple[int, set[int]]:
+    """Return the number of decisions, and the ids of the arms that cannot decide."""
     with transaction.atomic():
         # The lock makes two processes decide one after the other: the second finds the decisions of the first.
         locked = FollowedMarket.objects.select_for_update(no_key=True).get(pk=market.pk)
         newest = Decision.objects.newest_of([arm.pk for arm in arms])
         due = _bars_to_decide(locked, arms, newest, now)
         if not due:
-            return 0
+            return 0, set()
         live = live_of({arm.policy_id for arm in arms})
         seen = Seen(bars.rows_up_to(locked.pk, due[-1].opened_at, len(due)))
         made: list[Decision] = []
@@ -78,7 +84,7 @@ def _decide_together(market: FollowedMarket, arms: Sequence[Arm], now: datetime)
         _note_errors(arms, errors)
         announced = [decision for decision in made if decision.arm.kind == Arm.Kind.LIVE]
         outbox.write_decisions(announced, [payload(decision) for decision in announced])
-    return len(made)
+    return len(made), set(errors)
 
 
 def _bars_to_decide(
@@ -142,7 +148,8 @@ class _Account:
         closed_at = bars.closes(self.market, bar.opened_at)
         state = self._state(bar)
         deployment = self._deployment(closed_at)
-        chosen = choose(self.arm, deployment, self.seen.by(bar), state, self.costs)
+        version = deployment.version if deployment else self._challenger(closed_at)
+        chosen = choose(self.arm, version, self.seen.by(bar), state, self.costs)
         decision = Decision(
             policy=self.arm.policy,
             arm=self.arm,
@@ -177,9 +184,24 @@ class _Account:
         """
         if self.arm.kind != Arm.Kind.LIVE:
             return None
-        if self.now < closed_at + self.market.bar_length:
-            return self.live
-        return live_at(self.arm.policy_id, closed_at)
+        return self.live if self._is_on_time(closed_at) else live_at(self.arm.policy_id, closed_at)
+
+    def _challenger(self, closed_at: datetime) -> PolicyVersion | None:
+        """Return the version by which a challenger decides: the pinned one, or the newest at the time of the decision.
+
+        The version is kept for good from then on, because the account is replayed. Raises `NetworkError`.
+        """
+        if self.arm.kind != Arm.Kind.NEWEST:
+            return self.arm.version
+        made = PolicyVersion.objects.with_weights().of_recipe(self.arm.recipe_policy_id, self.arm.recipe)
+        version = made.filter(created_at__lte=self.now if self._is_on_time(closed_at) else closed_at).first()
+        if version is not None and not version.keep():
+            raise NetworkError(f"the weights of version {version.number} were removed")
+        return version
+
+    def _is_on_time(self, closed_at: datetime) -> bool:
+        """Return whether no other bar has closed since."""
+        return self.now < closed_at + self.market.bar_length
 
 
 def state_of(decision: Decision) -> AccountState:

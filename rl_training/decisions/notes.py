@@ -27,6 +27,10 @@ def _sentences(decision: Decision, last: Decision | None, market: FollowedMarket
         yield f"This machine's clock is {-late:,.0f} s behind the close of the bar."
     if arm.kind == Arm.Kind.LIVE:
         yield from _of_live(decision, last)
+    elif arm.kind == Arm.Kind.NEWEST and (last is None or last.version_id != decision.version_id):
+        yield f"Version {decision.version.number} decides." if decision.version else "There is no version yet: flat."
+    if decision.version_id is not None and decision.probabilities is None:
+        yield "A probability is not finite: flat."
     if last is not None and decision.equity <= float(arm.rules["ruin_fraction"]):
         yield "The account is ruined."
 
@@ -34,8 +38,6 @@ def _sentences(decision: Decision, last: Decision | None, market: FollowedMarket
 def _of_live(decision: Decision, last: Decision | None) -> Iterator[str]:
     if last is None or last.deployment_id != decision.deployment_id:
         yield _live(decision.deployment)
-    if decision.version_id is not None and decision.probabilities is None:
-        yield "A probability is not finite: flat."
     if decision.enabled != (last is None or last.enabled):
         yield "The policy is enabled again." if decision.enabled else "The policy is disabled: it is not trained."
 

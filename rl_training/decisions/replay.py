@@ -12,7 +12,7 @@ from rl_training.decisions import bars
 from rl_training.decisions.choosing import Seen, choose
 from rl_training.decisions.deciding import state_of
 from rl_training.decisions.networks import NetworkError
-from rl_training.models import Arm, Decision, MarketBar
+from rl_training.models import Arm, Decision, MarketBar, PolicyVersion
 
 # Decisions that are replayed from one read of the bars.
 BATCH = 500
@@ -50,7 +50,8 @@ def replay(arm: Arm) -> Replayed:
 
 def _batches(arm: Arm) -> Iterator[list[Decision]]:
     decisions = Decision.objects.filter(policy=arm.policy_id, arm=arm).order_by("bar_opened_at")
-    related = decisions.select_related("bar", "deployment__version").defer("deployment__version__evaluation")
+    related = decisions.select_related("bar", "version", "deployment__version")
+    related = related.defer("version__evaluation", "deployment__version__evaluation")
     found = related.iterator(BATCH)
     while rows := list(islice(found, BATCH)):
         yield rows
@@ -67,11 +68,18 @@ def _skipped(arm: Arm, last: Decision | None, row: Decision) -> str:
     return f"{skipped} bars before it have no decision" if skipped else ""
 
 
+def _version(arm: Arm, row: Decision) -> PolicyVersion | None:
+    """Return the version that decides by the row's deployment, or by the arm; a newest version is the row's."""
+    if arm.kind == Arm.Kind.LIVE:
+        return row.deployment.version if row.deployment else None
+    return row.version if arm.kind == Arm.Kind.NEWEST else arm.version
+
+
 def _differs(arm: Arm, row: Decision, seen: Seen, state: AccountState, costs: EnvironmentConfig) -> str:
     if state_of(row) != state:
         return f"the account is {state_of(row)}, its replay {state}"
     try:
-        chosen = choose(arm, row.deployment, seen.by(row.bar), state, costs)
+        chosen = choose(arm, _version(arm, row), seen.by(row.bar), state, costs)
     except (NetworkError, MarketDataError) as error:
         return str(error)
     found: dict[str, Any] = {

@@ -52,6 +52,10 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         """
         return self.defer("evaluation").annotate(reward=F("run__avg_reward"))
 
+    def of_recipe(self, policy: int | None, recipe: str) -> PolicyVersionQuerySet:
+        """Select the versions that the policy with this id made by the recipe with this digest, the newest first."""
+        return self.filter(policy=policy, run__recipe=recipe).defer("evaluation").order_by("-number")
+
     def with_weights(self) -> PolicyVersionQuerySet:
         """Select the versions whose weights were not removed."""
         return self.filter(weights_removed_at__isnull=True)
@@ -63,13 +67,15 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
     def kept_for_good(self) -> PolicyVersionQuerySet:
         """Select the versions whose weights and bars are never removed: those that are or were live or compared.
 
+        Those that a challenger decides by count too: its account is replayed.
+
         Whatever else keeps a version for good is a condition of this query.
         """
         deployments, compared = (
             apps.get_model("rl_training", name)._default_manager.filter(version=OuterRef("pk"))
             for name in ("Deployment", "ComparedVersion")
         )
-        return self.filter(Exists(deployments) | Exists(compared))
+        return self.filter(Exists(deployments) | Exists(compared) | Q(has_decided=True))
 
 
 class PolicyVersion(models.Model):
@@ -103,6 +109,9 @@ class PolicyVersion(models.Model):
         default="",
         db_default="",
         help_text="Why the gate holds it back; empty: it does not.",
+    )
+    has_decided = models.BooleanField(
+        default=False, db_default=False, help_text="Whether a challenger decides by it, or did: its weights are kept."
     )
     market = models.CharField(max_length=MARKET_LENGTH, blank=True, db_default="", help_text="The market's label.")
     held_out_bars = models.PositiveIntegerField(null=True, blank=True, help_text="Decisions on held-out bars.")
@@ -143,3 +152,10 @@ class PolicyVersion(models.Model):
             for column, value in results_of(self.evaluation).items():
                 setattr(self, column, value)
         super().save(*args, **kwargs)
+
+    def keep(self) -> bool:
+        """Keep the weights for good, in the current transaction; return False if they are removed already."""
+        if not self.has_decided:
+            kept = PolicyVersion.objects.with_weights().filter(pk=self.pk)
+            self.has_decided = bool(kept.update(has_decided=True))
+        return self.has_decided

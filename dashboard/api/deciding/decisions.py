@@ -11,12 +11,11 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from dashboard.api.deciding.serializers import Accounts, AskedDecision, CurrentDecision, Decision
+from dashboard.api.deciding.serializers import AskedDecision, CurrentDecision, Decision
 from dashboard.api.deploying.changing import find_policy, read
 from dashboard.api.protocol.problem_details import InvalidInput, NoDecision, WeightsUnreadable
 from dashboard.api.protocol.views import ListView, View, check_policy_name, policy_pk, unknown_policy
 from rl_training.core.base_config import Config
-from rl_training.decisions.accounts import accounts_of
 from rl_training.decisions.answers import NoDecisionError, current
 from rl_training.decisions.payloads import payload
 from rl_training.models import Arm, PolicyStore
@@ -121,20 +120,6 @@ class DecisionList(ListView):
     def paginate_queryset(self, queryset: Any) -> Any:
         rows = super().paginate_queryset(queryset) or []
         return [{RENAMED.get(key, key): row[key] for key in row} for row in rows]
-
-
-class AccountList(View):
-    permissions_of_methods: ClassVar = {"GET": "rl_training.view_arm"}
-    problems_of_methods: ClassVar = {"GET": (404,)}
-
-    @extend_schema(
-        summary="Paper accounts of a policy",
-        description="Open accounts first. An account ends when the policy's market or trading costs change.",
-        responses=Accounts,
-    )
-    def get(self, request: Request, name: str) -> Response:
-        found = accounts_of(find_policy(name))
-        return Response(Accounts({"results": [account.as_dict() for account in found]}).data)
 
 
 def find_market(name: str) -> PolicyStore:

@@ -57,6 +57,7 @@ class Account(serializers.Serializer):  # type: ignore[type-arg]
 
     account = serializers.IntegerField(help_text="Its number.")
     arm = serializers.ChoiceField(choices=Arm.Kind.values)
+    name = serializers.CharField(help_text="What requests call the arm, as in `live`, `newest:rl_v3` and `rl_v3:12`.")
     market = serializers.CharField()
     opened_at = serializers.DateTimeField()
     opening = serializers.CharField(help_text="Why it was opened.")

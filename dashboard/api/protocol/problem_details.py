@@ -106,6 +106,10 @@ class NoDecision(Conflict):
         self.type = f"{URN}{error.reason}"
 
 
+class ArmRefused(Conflict):
+    type = f"{URN}arm-refused"
+
+
 class WeightsUnreadable(Conflict):
     type = f"{URN}weights-unreadable"
 

@@ -14,6 +14,7 @@ from rl_training.core.config import EnvironmentConfig
 from rl_training.core.trading.features import ACCOUNT_OBSERVATIONS, feature_names
 from rl_training.decisions.accounts import PaperAccount, accounts_of
 from rl_training.decisions.answers import Answer, NoDecisionError, current
+from rl_training.decisions.markets import grows
 from rl_training.decisions.standing import position_in_words, since, standings
 from rl_training.models import Decision, PolicyStore, TrainingRun
 
@@ -55,6 +56,7 @@ class DecisionsPage(PolicyTab):
             "since": since(newest) if newest else None,
             "reasons": reasons(newest) if newest else None,
             "accounts": accounts,
+            "grows": grows(policy.market),
             **self._listed(accounts),
             **({} if again else {"chart": equity(policy.pk)}),
         }

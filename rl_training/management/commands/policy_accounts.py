@@ -3,29 +3,42 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from quantum_trader.logs import escape_control_characters
+from rl_training.decisions import challengers
 from rl_training.decisions.accounts import PaperAccount, accounts_of
+from rl_training.decisions.challengers import ArmRefusedError
 from rl_training.decisions.replay import replay
 from rl_training.management.live_versions import find_policy
+from rl_training.models import PolicyStore
+from rl_training.versions.changes import command_author
 
-DIFFERS = 1
+DIFFERS = REFUSED = 1
 
 
 class Command(BaseCommand):
     help = (
         "Show the paper accounts of a policy. With --replay each account is decided and traded again from the stored "
-        "bars and compared to the bit. Exit status: 0 done, 1 an account differs from its replay, 2 wrong usage."
+        "bars and compared to the bit. Exit status: 0 done, 1 an account differs from its replay or a change is "
+        "refused, 2 wrong usage."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
         parser.add_argument("--replay", action="store_true", help="compare each account with its replay")
+        change = parser.add_mutually_exclusive_group()
+        change.add_argument("--open", metavar="ARM", help=f"open a challenger first: {challengers.FORMS}")
+        change.add_argument("--end", metavar="ARM", help="end this challenger first")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     def handle(self, *, name: str, **options: Any) -> None:
-        differences = 0
-        for account in accounts_of(find_policy(name)):
+        differences, policy = 0, find_policy(name)
+        try:
+            _change(policy, options["open"], options["end"])
+        except ArmRefusedError as error:
+            raise CommandError(escape_control_characters(str(error)), returncode=REFUSED) from None
+        for account in accounts_of(policy):
             described = account.as_dict()
             if options["replay"]:
                 found = replay(account.arm)
@@ -37,13 +50,25 @@ class Command(BaseCommand):
             raise CommandError(f"{differences} accounts differ from their replay", returncode=DIFFERS)
 
 
+def _change(policy: PolicyStore, opened: str | None, ended: str | None) -> None:
+    """Open or end a challenger. Raises `ArmRefusedError`."""
+    by, now = command_author().name or "a command", timezone.now()
+    if opened:
+        challengers.open_arm(policy, opened, by=by, now=now)
+    if ended:
+        found = [account.arm for account in accounts_of(policy, ended=False) if account.arm.name == ended]
+        if not found:
+            raise ArmRefusedError(f"{policy} has no open arm {ended[:80]!r}.")
+        challengers.end_arm(found[0], by=by, now=now)
+
+
 def text_of(account: PaperAccount, described: dict[str, Any]) -> str:
     """Return the account as a line for users."""
     newest = account.newest
     state = "no decision yet" if newest is None else f"{newest.equity - 1:+.2%}, target {newest.target_position:g}"
     when = "" if newest is None else f", at {newest.bar_closed_at:%Y-%m-%d %H:%M:%S} UTC"
     ended = f", ended: {account.arm.ending}" if account.arm.ended_at else ""
-    line = f"{account.arm.get_kind_display()} on {account.arm.market}: {state}{when}{ended}"
+    line = f"{account.arm.title} on {account.arm.market}: {state}{when}{ended}"
     if "replayed" not in described:
         return line
     result = described["difference"] or f"equals its replay of {described['replayed']:,} decisions"

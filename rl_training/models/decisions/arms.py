@@ -7,21 +7,73 @@ from django.db.models import Q
 
 from rl_training.models.decisions.markets import FollowedMarket
 from rl_training.models.policies import PolicyStore
+from rl_training.models.versions import PolicyVersion
+
+# A digest of a recipe.
+DIGEST_LENGTH = 64
+
+
+class ArmQuerySet(models.QuerySet["Arm"]):
+    def open(self) -> ArmQuerySet:
+        """Select the arms that have not ended."""
+        return self.filter(ended_at__isnull=True)
+
+    def challengers(self) -> ArmQuerySet:
+        """Select the arms that a user opened."""
+        return self.exclude(kind__in=Arm.STANDARD)
+
+    def shown(self) -> ArmQuerySet:
+        """Select the arms with what their titles and accounts need."""
+        related = self.select_related("market", "policy", "version__policy", "recipe_policy")
+        return related.defer("version__evaluation")
 
 
 class Arm(models.Model):
     """What decides at each bar of a market for a policy, with one paper account from its first decision to its last.
 
-    An arm ends, and a new one opens, where the policy's market or trading costs change. Only `decisions/` writes it.
+    Each policy has the arms of STANDARD; users open further ones, the challengers. An arm ends where the policy's
+    market or trading costs change; then those of STANDARD open anew. Only `decisions/` writes it.
     """
 
     class Kind(models.TextChoices):
         LIVE = "live", "the live version"
         FLAT = "flat", "flat"
         BUY_AND_HOLD = "buy_and_hold", "buy and hold"
+        NEWEST = "newest", "newest version of the recipe"
+        VERSION = "version", "pinned version"
+        LAST_RETURN_FOLLOWED = "last_return_followed", "sign of the last return"
+        LAST_RETURN_OPPOSED = "last_return_opposed", "sign of the last return, opposed"
+        LAST_20_BARS_FOLLOWED = "last_20_bars_followed", "sign of the last 20 bars' return"
+
+    STANDARD = (Kind.LIVE, Kind.FLAT, Kind.BUY_AND_HOLD)
 
     policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="arms")
     kind = models.CharField(max_length=21, choices=Kind)
+    version = models.ForeignKey(
+        PolicyVersion,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="That always decides; of the kind `version` alone.",
+    )
+    recipe_policy = models.ForeignKey(
+        PolicyStore,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="Whose versions decide; of the kind `newest` alone.",
+    )
+    recipe = models.CharField(
+        max_length=DIGEST_LENGTH,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Digest of the recipe whose newest version decides; of the kind `newest` alone.",
+    )
     market = models.ForeignKey(FollowedMarket, on_delete=models.PROTECT, related_name="arms")
     rules = models.JSONField(help_text="The costs and positions of its account, as in the policy's environment.")
     opened_at = models.DateTimeField()
@@ -30,13 +82,61 @@ class Arm(models.Model):
     ending = models.TextField(blank=True, help_text="Why it ended.")
     error = models.TextField(blank=True, help_text="Why it could not decide the last time; empty when it did.")
 
+    objects = ArmQuerySet.as_manager()
+
     class Meta:
         ordering = ("policy", "pk")
         constraints = (
             models.UniqueConstraint(
-                fields=["policy", "kind"], condition=Q(ended_at__isnull=True), name="arm_one_open_per_kind"
+                fields=["policy", "kind"],
+                condition=Q(ended_at__isnull=True, version__isnull=True, recipe_policy__isnull=True),
+                name="arm_one_open_per_kind",
+            ),
+            models.UniqueConstraint(
+                fields=["policy", "version"], condition=Q(ended_at__isnull=True), name="arm_one_open_per_version"
+            ),
+            models.UniqueConstraint(
+                fields=["policy", "recipe_policy", "recipe"],
+                condition=Q(ended_at__isnull=True),
+                name="arm_one_open_per_recipe",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="version", version__isnull=False) | (~Q(kind="version") & Q(version__isnull=True)),
+                name="arm_version_as_its_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="newest", recipe_policy__isnull=False)
+                | (~Q(kind="newest") & Q(recipe_policy__isnull=True)),
+                name="arm_recipe_as_its_kind",
             ),
         )
 
     def __str__(self) -> str:
-        return f"{self.policy} {self.kind}"
+        return f"{self.policy} {self.name}"
+
+    @property
+    def name(self) -> str:
+        """What a request calls the arm: its kind, `newest:POLICY`, or `POLICY:NUMBER` for a pinned version."""
+        if self.version:
+            return f"{self.version.policy.name}:{self.version.number}"
+        return f"newest:{self.recipe_policy.name}" if self.recipe_policy else self.kind
+
+    @property
+    def title(self) -> str:
+        """The arm in words."""
+        if self.version:
+            own = "" if self.version.policy_id == self.policy_id else f" of {self.version.policy}"
+            return f"version {self.version.number}{own}"
+        if self.recipe_policy:
+            whose = "the recipe" if self.recipe_policy_id == self.policy_id else f"the recipe of {self.recipe_policy}"
+            return f"newest version of {whose}"
+        return str(self.get_kind_display())
+
+    @property
+    def is_challenger(self) -> bool:
+        return self.kind not in self.STANDARD
+
+    @property
+    def has_network(self) -> bool:
+        """Whether versions decide, and no rule."""
+        return self.kind in (self.Kind.LIVE, self.Kind.NEWEST, self.Kind.VERSION)

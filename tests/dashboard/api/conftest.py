@@ -11,9 +11,11 @@ from rest_framework.authtoken.models import Token
 from rl_training.accounts.models import FailedLogins, KnownPlace
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
 from rl_training.models import (
+    Arm,
     ComparedVersion,
     Comparison,
     Deployment,
+    FollowedMarket,
     PolicyStore,
     PolicyVersion,
     Proposal,
@@ -22,7 +24,7 @@ from rl_training.models import (
     Trial,
     TrialMarket,
 )
-from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION, WALKED_FORWARD
+from tests.access_rows import COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION, WALKED_FORWARD
 from tests.api_clients import client_of, user_of
 from tests.stored import skip_slots, walked_forward
 from tests.validations import store_validation
@@ -74,6 +76,9 @@ def rows(db: None, redis_server: None) -> None:
     Proposal.objects.create(
         pk=KEY, version=promoted, proposer=proposer, proposed_at=timezone.now(), previous=live, **change
     )
+    followed = FollowedMarket.objects.create(identity="0" * 64, config={}, label="bars.csv")
+    arm = {"policy": policy, "market": followed, "rules": {}, "opened_at": timezone.now()}
+    Arm.objects.create(pk=KEY, kind="last_return_followed", **arm)
     skip_slots(policy, pk=KEY)
     TrainingEvent.objects.create(pk=KEY, event_id=EVENT, event_type="rl_v3.training.started", run=run, payload={})
     AlertChannel.objects.create(pk=KEY, name="mail")

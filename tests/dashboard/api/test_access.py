@@ -10,7 +10,8 @@ from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 
-from tests.access_table import ANONYMOUS, METHODS, ROLES, TABLE
+from tests.access_rows import ANONYMOUS, METHODS, ROLES
+from tests.access_table import TABLE
 from tests.api_clients import JSON, user_of
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,8 @@ from django.utils import timezone
 from celery_app import app
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
 from rl_training.schedule.scheduler import PolicyStoreScheduler
-from tests.access_table import ADMIN, KEY, TABLE
+from tests.access_rows import ADMIN, KEY
+from tests.access_table import TABLE
 from tests.admin.policy_pages import LIST, form_data
 from tests.api_clients import POLICY, patch, problem, trigger, user_of
 

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
 from dashboard.api.documentation import openapi_schema
-from tests.access_table import COMPARISON, EVENT, FINISHED, KEY, VALIDATION
+from tests.access_rows import COMPARISON, EVENT, FINISHED, KEY, VALIDATION
 from tests.api_clients import client_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("connection_of_the_test")]
 
 EXAMPLES = 10
 KNOWN = {"name": "rl_v3", "run_id": FINISHED, "number": 1, "event_id": EVENT, "If-Match": "*"}
-KNOWN |= {"alert_id": KEY, "proposal_id": KEY, "comparison_id": COMPARISON, "validation_id": VALIDATION}
+KNOWN |= {"alert_id": KEY, "proposal_id": KEY, "comparison_id": COMPARISON, "validation_id": VALIDATION, "account": KEY}
 # The check for accepted positive data is missing: rules that concern several fields refuse values that the schema
 # allows.
 CHECKS = [

@@ -5,7 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.access_table import ANONYMOUS, LIVE, METHODS, ROLES
+from tests.access_rows import ANONYMOUS, METHODS, ROLES
+from tests.access_table import LIVE
 from tests.browser.names import PASSWORD
 from tests.dashboard.live.publishing import COMPLETED, PROGRESS, RUN_ID, STARTED, number, publish, publish_many
 from tests.sse import Listener, connect_without_reading, log_in

@@ -210,3 +210,35 @@ def test_failing_source_is_read_again_after_growing_pauses(policy, grow):
     growing.round()
     market.refresh_from_db()
     assert (market.failures, market.error, market.failing_since) == (0, "", None)
+
+
+def open_arm(arm, role="operator"):
+    return client_of(role).post(f"{POLICY}accounts/", {"arm": arm}, content_type=JSON)
+
+
+def close(url):
+    return client_of("operator").post(url, content_type=JSON)
+
+
+def test_challenger_is_opened_once_and_ended(policy, grow):
+    growing = grow(hours=3)
+    opened = open_arm("last_return_opposed")
+    assert (opened.status_code, opened.json()["name"], opened.json()["equity"]) == (201, "last_return_opposed", None)
+    assert (open_arm("last_return_opposed").status_code, open_arm("rl_v3:2").status_code) == (200, 201)
+    growing.grow()
+    accounts = client_of("viewer").get(f"{POLICY}accounts/").json()["results"]
+    names = ["live", "flat", "buy_and_hold", "rl_v3:2", "last_return_opposed"]
+    assert [account["name"] for account in accounts] == names
+    assert accounts[3]["equity"] == 1.0
+    end = f"{POLICY}accounts/{accounts[3]['account']}/end/"
+    assert close(end).json()["ending"] == "Ended by operator."
+    assert problem(close(end), 409)["type"] == f"{URN}arm-refused"
+    live = f"{POLICY}accounts/{accounts[0]['account']}/end/"
+    assert "only challengers can be ended" in problem(close(live), 409)["detail"]
+
+
+def test_unknown_arms_and_accounts_are_refused(policy, grow):
+    grow(hours=3)
+    assert [error["field"] for error in problem(open_arm("rl_v3:9"), 400)["errors"]] == ["arm"]
+    for number in (0, 10**30):
+        problem(close(f"{POLICY}accounts/{number}/end/"), 404)

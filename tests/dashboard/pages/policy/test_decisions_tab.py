@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rl_training.models import Decision
+from tests.api_clients import user_of
 from tests.dashboard.pages.page_text import words
 from tests.decisions.conftest import market_root, versions
 from tests.decisions.growing import Growing, closing, live_arm, set_up
@@ -93,3 +94,20 @@ def test_chart_of_accounts_has_each_close(client, viewer, policy, decided):
     assert [one["label"] for one in found["series"]] == ["Live version", "Buy and hold", "Flat"]
     assert found["data"][3] == [1.0] * 4
     assert client.get("/charts/rl_v3/decisions/other.json").status_code == 404
+
+
+def test_challenger_is_opened_shown_and_ended(client, policy, decided):
+    client.force_login(user_of("operator"))
+    url = "/policies/rl_v3/accounts/open/"
+    assert "newest version of the recipe" in words(client.get(url).content.decode())
+    assert "Select a valid choice" in client.post(url, {"arm": "rl_v3:9"}).content.decode()
+    shown = client.post(url, {"arm": "rl_v3:2"}, follow=True)
+    assert "The arm version 2 is open" in words(shown.content.decode())
+    decided.grow()
+    text = words(client.get(DECISIONS).content.decode())
+    assert "version 2 growing.csv 0.00 %" in text
+    found = client.get("/charts/rl_v3/decisions/equity.json").json()
+    assert [one["label"] for one in found["series"]] == ["Live version", "Buy and hold", "Flat", "Version 2"]
+    arm = policy.arms.get(kind="version")
+    client.post(f"/policies/rl_v3/accounts/{arm.pk}/end/")
+    assert "ended: Ended by operator." in words(client.get(DECISIONS).content.decode())

@@ -1,0 +1,119 @@
+"""Questions about challengers: which arm to open beside the live version, and whether to end one."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+
+from dashboard.access import VIEW
+from dashboard.pages.actions import Action
+from rl_training.decisions import challengers
+from rl_training.decisions.challengers import ArmRefusedError
+from rl_training.models import Arm, PolicyStore
+
+OF_DECISIONS = (*VIEW, "rl_training.view_decision", "rl_training.view_arm")
+# Versions that a form offers; the API and the command take any.
+OFFERED = 20
+
+
+def choices_of(policy: PolicyStore, *, standard: bool = False) -> list[tuple[str, str]]:
+    """Return the arms that a form offers, with their titles; with `standard`, those that every policy has too."""
+    kinds = [*(Arm.STANDARD if standard else ()), *challengers.RULES]
+    rules = [(kind.value, Arm.Kind(kind).label) for kind in kinds]
+    newest = [(challengers.NEWEST, "newest version of the recipe")]
+    others = PolicyStore.objects.exclude(pk=policy.pk).filter(versions__isnull=False).distinct().order_by("name")
+    recipes = [
+        (f"{challengers.NEWEST}:{other.name}", f"newest version of the recipe of {other}")
+        for other in others
+        if getattr(other.market, "label", "") == getattr(policy.market, "label", None)
+    ]
+    numbers = policy.versions.with_weights().order_by("-number").values_list("number", flat=True)[:OFFERED]
+    versions = [(f"{policy.name}:{number}", f"version {number}") for number in numbers]
+    return [*(rules[:3] if standard else []), *newest, *versions, *recipes, *rules[3 if standard else 0 :]]
+
+
+class ArmForm(forms.Form):
+    """The arm to open."""
+
+    arm = forms.ChoiceField(help_text="It decides on each new bar and trades on paper. What is live stays.")
+
+    def __init__(self, policy: PolicyStore, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["arm"].choices = choices_of(policy)  # type: ignore[attr-defined]
+
+
+class OpenArm(Action):
+    permission_required = (*OF_DECISIONS, "rl_training.add_arm")
+    yes, no = "Open a challenger", "Not now"
+    form: ArmForm
+
+    def question(self) -> str:
+        return f"Open a challenger of {self.policy}?"
+
+    def consequence(self) -> str:
+        return (
+            "Its paper account opens flat, under the costs of this policy. The weights of each version that decides "
+            f"are kept for good. A policy has {challengers.MOST} challengers at most."
+        )
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(form=kwargs.pop("form", None) or ArmForm(self.policy), **kwargs)
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        """Show the form again when an option is invalid."""
+        self.form = ArmForm(self.policy, request.POST)
+        if not self.form.is_valid():
+            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
+        return super().post(request, **kwargs)
+
+    def act(self) -> None:
+        by, text = self.request.user.get_username(), self.form.cleaned_data["arm"]
+        try:
+            arm, opened = challengers.open_arm(self.policy, text, by=by, now=timezone.now())
+        except ArmRefusedError as error:
+            messages.warning(self.request, f"Nothing was opened: {error}")
+            return
+        if not opened:
+            messages.info(self.request, f"The arm {arm.title} was open already.")
+            return
+        self.log(f"Opened the arm {arm.name}.")
+        messages.success(self.request, f"The arm {arm.title} is open: its first decision is on the next bar.")
+
+    def home(self) -> str:
+        return reverse("dashboard:policy-decisions", args=[self.policy.name])
+
+
+class EndArm(Action):
+    permission_required = (*OF_DECISIONS, "rl_training.change_arm")
+    yes, no, danger = "End the challenger", "Let it go on", True
+    arm: Arm
+
+    def find(self, name: str = "", account: int = 0, **parts: Any) -> None:
+        super().find(name)
+        found = Arm.objects.filter(policy=self.policy, pk=account).shown().first() if account < 2**63 else None
+        if found is None:
+            raise Http404("There is no such account.")
+        self.arm = found
+
+    def question(self) -> str:
+        return f"End the arm {self.arm.title} of {self.policy}?"
+
+    def consequence(self) -> str:
+        if self.arm.ended_at is not None:
+            return f"It has ended already. {self.arm.ending}"
+        return "It decides no more. Its decisions and its account stay, and the same arm can be opened again, flat."
+
+    def act(self) -> None:
+        try:
+            challengers.end_arm(self.arm, by=self.request.user.get_username(), now=timezone.now())
+        except ArmRefusedError as error:
+            messages.warning(self.request, f"Nothing was ended: {error}")
+            return
+        self.log(f"Ended the arm {self.arm.name}.")
+        messages.success(self.request, f"The arm {self.arm.title} has ended.")
+
+    def home(self) -> str:
+        return reverse("dashboard:policy-decisions", args=[self.policy.name])

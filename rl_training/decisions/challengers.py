@@ -1,0 +1,132 @@
+"""Challengers: arms that users open beside the live version and its references, and how requests name arms.
+
+A challenger decides and trades on paper alone: what is live stays as it is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import IntegrityError, transaction
+
+from rl_training.core.config import EnvironmentConfig
+from rl_training.decisions.arms import rules_of
+from rl_training.decisions.markets import follow, grows, identity
+from rl_training.models import Arm, PolicyStore, PolicyVersion
+from rl_training.validation import gate
+from rl_training.versions.naming import UnknownVersionError, find_versions, parse
+
+log = structlog.get_logger(__name__)
+
+# More open challengers of a policy than this are refused: each decides on every bar, and is a line of a chart.
+MOST = 8
+RULES = (Arm.Kind.LAST_RETURN_FOLLOWED, Arm.Kind.LAST_RETURN_OPPOSED, Arm.Kind.LAST_20_BARS_FOLLOWED)
+NEWEST = "newest"
+FORMS = (
+    f"{', '.join(Arm.STANDARD)}, {', '.join(RULES)}, {NEWEST} (the newest version of the policy's recipe), "
+    f"{NEWEST}:POLICY (of another policy's recipe) or POLICY:NUMBER (a version)"
+)
+
+
+class ArmRefusedError(Exception):
+    """The arm cannot be opened or ended; the message says why. Nothing was changed."""
+
+
+class UnknownArmError(ArmRefusedError):
+    """A text names no arm."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An arm that a request names."""
+
+    kind: Arm.Kind
+    version: PolicyVersion | None = None
+    recipe_policy: PolicyStore | None = None
+    recipe: str = ""
+
+    @property
+    def policy(self) -> PolicyStore | None:
+        """The policy whose versions decide."""
+        return self.version.policy if self.version else self.recipe_policy
+
+
+def named(policy: PolicyStore, text: str) -> Named:
+    """Return the arm of the policy that the text names, as FORMS says. Raises `UnknownArmError`."""
+    if text in Arm.STANDARD or text in RULES:
+        return Named(Arm.Kind(text))
+    kind, _, other = text.partition(":")
+    if kind == NEWEST:
+        found = PolicyStore.objects.filter(name=other).first() if other and "\0" not in other else None
+        if other and found is None:
+            raise UnknownArmError(f"There is no policy {other[:50]}.")
+        recipe_policy = found or policy
+        recipe = gate.recipe_of(recipe_policy)
+        if not recipe:
+            raise UnknownArmError(f"The settings of {recipe_policy} are stored invalid: it has no recipe.")
+        return Named(Arm.Kind.NEWEST, recipe_policy=recipe_policy, recipe=recipe)
+    try:
+        return Named(Arm.Kind.VERSION, version=find_versions([parse(text)])[0])
+    except UnknownVersionError as error:
+        raise UnknownArmError(f"{error} An arm is one of {FORMS}.") from None
+
+
+def open_arm(policy: PolicyStore, text: str, *, by: str, now: datetime) -> tuple[Arm, bool]:
+    """Return the open arm of the policy that the text names, and whether it was opened now. Raises `ArmRefusedError`.
+
+    `by` is the name of the user or command.
+    """
+    wanted = named(policy, text)
+    own = Arm.objects.open().filter(policy=policy).shown()
+    same = own.filter(
+        kind=wanted.kind, version=wanted.version, recipe_policy=wanted.recipe_policy, recipe=wanted.recipe
+    )
+    found = same.first()
+    if found is not None:
+        return found, False
+    try:
+        with transaction.atomic():
+            _open(policy, wanted, own.challengers().count(), by, now)
+    except IntegrityError:
+        # Another process opened the same arm at the same time.
+        return same.get(), False
+    arm = same.get()
+    log.info("Arm opened", policy=policy.name, arm=arm.name, by=by)
+    return arm, True
+
+
+def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: datetime) -> None:
+    market = follow(policy) if grows(policy.market) else None
+    if market is None or not isinstance(policy.environment, EnvironmentConfig):
+        raise ArmRefusedError(
+            f"The market of {policy} does not grow: only exchanges and files that grow have new bars."
+        )
+    other: Any = wanted.policy or policy
+    if other.pk != policy.pk and not (grows(other.market) and identity(other.market) == market.identity):
+        raise ArmRefusedError(f"{other} is of another market than {policy}.")
+    if wanted.kind not in Arm.STANDARD and challengers >= MOST:
+        raise ArmRefusedError(f"{policy} has {challengers} challengers: end one of them first.")
+    if wanted.version is not None and not wanted.version.keep():
+        raise ArmRefusedError(f"The weights of {wanted.version} were removed.")
+    Arm.objects.create(
+        policy=policy,
+        kind=wanted.kind,
+        version=wanted.version,
+        recipe_policy=wanted.recipe_policy,
+        recipe=wanted.recipe,
+        market=market,
+        rules=rules_of(policy.environment),
+        opened_at=now,
+        opening=f"Opened by {by}.",
+    )
+
+
+def end_arm(arm: Arm, *, by: str, now: datetime) -> None:
+    """End a challenger; its decisions and its account stay. Raises `ArmRefusedError`."""
+    if not arm.is_challenger:
+        raise ArmRefusedError(f"The arm {arm.title} belongs to every policy: only challengers can be ended.")
+    ended = Arm.objects.open().filter(pk=arm.pk).update(ended_at=now, ending=f"Ended by {by}.")
+    if not ended:
+        raise ArmRefusedError("The arm has ended already.")
+    log.info("Arm ended", policy=arm.policy.name, arm=arm.name, by=by)
