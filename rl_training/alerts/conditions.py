@@ -28,10 +28,16 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Holds:
-    """The verdict that the condition holds: the message for users, and the primary key of the run that caused it."""
+    """The verdict that the condition holds.
+
+    message  for users
+    run      the primary key of the run that caused it
+    renews   whether another message than that of the open alert ends it and opens a new one
+    """
 
     message: str
     run: int | None = None
+    renews: bool = False
 
 
 Verdict = Holds | State

@@ -53,15 +53,15 @@ class Evaluator:
         if not claim_round(now):
             return False
         # Reads the open alerts first: an alert that opens later was opened by a process that knows more recent facts.
-        open_alerts = dict(Alert.objects.open().values_list("rule", "pk"))
+        open_alerts = {alert.rule_id: alert for alert in Alert.objects.open().only("rule_id", "message")}
         verdicts = self._verdicts(now)
-        opened = [(rule, found) for rule, found in verdicts if isinstance(found, Holds) and rule.pk not in open_alerts]
-        kept = {rule.pk for rule, found in verdicts if found is not State.GONE}
-        gone = [alert for rule, alert in open_alerts.items() if rule not in kept]
-        if opened:
-            state_changes.open_alerts(opened)
+        kept = {rule.pk for rule, found in verdicts if still_holds(found, open_alerts.get(rule.pk))}
+        gone = [alert.pk for rule, alert in open_alerts.items() if rule not in kept]
+        opened = [(rule, found) for rule, found in verdicts if isinstance(found, Holds) and rule.pk not in kept]
         if gone:
             state_changes.resolve(gone)
+        if opened:
+            state_changes.open_alerts(opened)
         return True
 
     def _verdicts(self, now: datetime) -> list[tuple[Rule, Verdict]]:
@@ -127,6 +127,13 @@ class Evaluator:
             self._observing_since = time.monotonic()
             return State.UNKNOWN
         return conditions.silent(rule, process, age, time.monotonic() - self._observing_since)
+
+
+def still_holds(found: Verdict, alert: Alert | None) -> bool:
+    """Return whether the alert, None without one, is about what was found."""
+    if alert is None or found is State.GONE:
+        return False
+    return not (isinstance(found, Holds) and found.renews and found.message != alert.message)
 
 
 def judge_failed_logins(rule: Rule) -> Verdict:

@@ -16,7 +16,7 @@ EXPECTED = {Deployment.Actor.GATE, Deployment.Actor.MIGRATION}
 def live_changed(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
     if live is None or live.actor in EXPECTED or (now - live.at).total_seconds() > 60 * rule.threshold:
         return State.GONE
-    return Holds(sentence(live))
+    return Holds(sentence(live), renews=True)
 
 
 def nothing_live(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from rl_training.alerts.kinds import Kind
+from rl_training.alerts.models import Alert
 from rl_training.models import Deployment, PolicyStore, PolicyVersion
 from tests.stored import deploy
 
@@ -30,6 +31,16 @@ def test_change_by_a_user_opens_an_alert_for_an_hour(watched):
         lambda: deploy(version, at=watched.now),
         lambda: later(watched, minutes=61),
     )
+
+
+def test_second_change_within_the_hour_opens_an_alert_of_its_own(watched):
+    version = watched.make_version(0.1)
+    watched.rule(Kind.LIVE_CHANGED)
+    deploy(version, at=watched.now - timedelta(minutes=1))
+    assert [watched.round(), watched.round()] == [["open"], ["open"]]
+    flat(watched)
+    assert [watched.round(), watched.round()] == [["resolved", "open"], ["resolved", "open"]]
+    assert "flat" in Alert.objects.open().get().message
 
 
 def test_automatic_promotion_opens_no_alert(watched):
