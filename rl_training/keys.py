@@ -13,9 +13,9 @@ from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import ConfigProblem, find_problems
 from rl_training.flat_settings import flatten
 from rl_training.market_files import file_problems
-from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore
+from rl_training.models import InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
-from rl_training.settings_change import TRAINING_FIELDS
+from rl_training.settings_change import TRAINING_FIELDS, scalar_problem
 
 
 class SettingError(Exception):
@@ -99,22 +99,14 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
 
 
 def _set_training(policy: PolicyStore, values: Mapping[str, Any]) -> list[ConfigProblem]:
-    """Set the fields on the policy, and return the problems of values that have the wrong type."""
+    """Set the fields on the policy, and return the problems of values that it refuses."""
     problems = []
     for field, value in values.items():
-        expected, wanted = _type_of(field)
-        if type(value) is expected:
-            setattr(policy, field, value)
+        if problem := scalar_problem(field, value):
+            problems.append(ConfigProblem(field, problem))
         else:
-            problems.append(ConfigProblem(field, f"{field} must be {wanted}, got {json.dumps(value)}."))
+            setattr(policy, field, value)
     return problems
-
-
-def _type_of(field: str) -> tuple[type, str]:
-    """Return the type of a training setting's values, and what to call it."""
-    if field in CHOICES:
-        return str, f"one of {', '.join(CHOICES[field].values)}"
-    return (int, "a whole number") if field in RANGES else (bool, "true or false")
 
 
 def _set_in_section(policy: PolicyStore, section: str, fields: dict[str, Any]) -> list[ConfigProblem]:

@@ -28,7 +28,7 @@ def test_policystore_lists_gets_and_sets(policy):
 def test_policystore_refuses_interval_of_0_naming_the_minimum(policy):
     error = refusal_of("policystore", "set", "rl_v3.training.interval_minutes", "0")
     assert error.returncode == 2
-    assert str(error) == ("rl_v3.training.interval_minutes: Ensure this value is greater than or equal to 1.")
+    assert str(error) == "rl_v3.training.interval_minutes: Must be a whole number from 1 to 527,040."
     assert PolicyStore.objects.get().interval_minutes == 60
 
 
@@ -45,7 +45,7 @@ def test_one_refused_pair_prevents_all_changes_and_all_are_named(policy):
     PolicyStore.objects.create(name="other")
     pairs = ["other.training.interval_minutes=5", "rl_v3.training.interval_minutes=0", "rl_v3.ppo.gamma=2", "x=1"]
     refused = str(refusal_of("policystore", "set", *pairs)).splitlines()
-    assert [line.split(":")[0] for line in refused[1:]] == ["rl_v3.ppo.gamma", "rl_v3.training.interval_minutes"]
+    assert [line.split(":")[0] for line in refused[1:]] == ["rl_v3.training.interval_minutes", "rl_v3.ppo.gamma"]
     assert refused[0].startswith("'x' is not a key")
     assert set(PolicyStore.objects.values_list("interval_minutes", flat=True)) == {60}
 
@@ -209,7 +209,7 @@ def test_new_settings_are_set_exported_and_imported(policy, tmp_path):
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("start_from=best", "Value 'best' is not a valid choice."),
+        ("start_from=best", "Must be one of scratch, live, newest."),
         ("promotion=1", "one of validated, manual, newest"),
         ("seeds=33", "32"),
         ("min_new_bars=-1", "0"),
