@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
@@ -86,7 +86,7 @@ class Problem:
     """A problem, its remedy, and the URL of the remedy.
 
     `is_question` says that the URL is a question page, which the browser opens in a dialog. A `notice` is listed like
-    a problem, but needs nothing to be done.
+    a problem, but needs nothing to be done. `found_at` is when it was found, where its text may be of the past.
     """
 
     text: str
@@ -95,6 +95,7 @@ class Problem:
     is_question: bool = False
     stops_training: bool = False
     notice: bool = False
+    found_at: datetime | None = None
 
     @property
     def kind(self) -> str:
@@ -200,11 +201,11 @@ def alerts(user: Any) -> list[Problem]:
 
 
 def unacknowledged(alert: Alert, may_acknowledge: bool) -> Problem:
-    notice = alert.severity == "info"
+    found = Problem(described(alert), notice=alert.severity == "info", found_at=alert.opened_at)
     if not may_acknowledge:
-        return Problem(described(alert), notice=notice)
+        return found
     url = reverse("dashboard:acknowledge-alert", args=[alert.pk])
-    return Problem(described(alert), "Acknowledge it.", url, is_question=True, notice=notice)
+    return replace(found, remedy="Acknowledge it.", url=url, is_question=True)
 
 
 def open_alerts(user: Any) -> tuple[int, int]:

@@ -29,7 +29,8 @@ def _worse(rule: Rule, version: EvaluatedVersion, reference: float | None, name:
         return State.UNKNOWN
     if version.total_return >= reference - rule.threshold:
         return State.GONE
-    found = f"Version {version.number} made {version.total_return:+.2%} on {_bars(version)}, {name} {reference:+.2%}."
+    found = f"Version {version.number} returned {_percent(version.total_return)} on {_bars(version)}, "
+    found += f"{name} {_percent(reference)}."
     return Holds(f"{found} Do not use it; train on more bars, for fewer episodes, or with other features.", version.run)
 
 
@@ -95,10 +96,15 @@ def overfits(rule: Rule, versions: Versions) -> Verdict:
     found = (
         f"Over the last {rule.window} versions on the same market, the training reward went from {rewards[0]:.4g} to "
     )
-    found += f"{rewards[-1]:.4g}, and the return on held-out bars from {returns[0]:+.2%} to {returns[-1]:+.2%}."
+    found += f"{rewards[-1]:.4g}, and the return on held-out bars from {_percent(returns[0])} to "
+    found += f"{_percent(returns[-1])}."
     return Holds(
         f"{found} Training memorises its bars: train on more bars, or start again with fewer episodes.", versions[0].run
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:,.2f} %"
 
 
 def _bars(version: EvaluatedVersion) -> str:

@@ -32,7 +32,7 @@ def test_version_worse_than_flat_opens_alert(watched):
     watched.make_version(0.1)
     watched.opens_and_resolves(
         "rl_v3: the newest version is worse than flat",
-        "Version 2 made -12.34% on 896 held-out bars, staying flat +0.00%. Do not use it; train on more bars",
+        "Version 2 returned -12.34 % on 896 held-out bars, staying flat 0.00 %. Do not use it; train on more bars",
         lambda: watched.make_version(-0.1234),
         lambda: watched.make_version(0.01),
     )
@@ -44,7 +44,7 @@ def test_version_worse_than_buy_and_hold_opens_alert(watched):
     watched.make_version(0.1, 0.1)
     watched.opens_and_resolves(
         "rl_v3: the newest version is worse than buy and hold",
-        "Version 2 made +5.00% on 896 held-out bars, buy and hold +20.00%.",
+        "Version 2 returned 5.00 % on 896 held-out bars, buy and hold 20.00 %.",
         lambda: watched.make_version(0.05, 0.2),
         lambda: watched.make_version(0.3, 0.2),
     )
@@ -111,7 +111,7 @@ def test_rising_reward_with_falling_result_opens_alert(watched):
     watched.opens_and_resolves(
         "rl_v3: the reward rises while the held-out result falls",
         "Over the last 4 versions on the same market, the training reward went from 0.1 to 0.4, and the return on "
-        "held-out bars from +20.00% to -20.00%.",
+        "held-out bars from 20.00 % to -20.00 %.",
         lambda: watched.make_version(-0.2, avg_reward=0.4),
         lambda: watched.make_version(0.3, avg_reward=0.5),
     )

@@ -1,5 +1,6 @@
 """The page that answers whether price data is usable."""
 
+from datetime import datetime
 from typing import Any
 
 import pydantic
@@ -11,6 +12,7 @@ from dashboard.charts.prices import closes
 from dashboard.charts.series import Chart, Series
 from dashboard.charts.views import ChartData
 from dashboard.pages.market.upload import UPLOAD, UploadForm
+from dashboard.templatetags.cells import lasting, title
 from rl_training.core.config_problems import find_problems
 from rl_training.core.market.reading import WORDS
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
@@ -28,10 +30,26 @@ CHOICES = {
     "suspicious": ("refuse", "warn"),
 }
 POLICIES_NAMED = 100
-READ_AS = (
-    *("layout", "compression", "separator", "decimal", "columns", "unused", "zone", "bars", "first", "last", "days"),
-    *("spacing_seconds", "gaps", "has_volume", "repairs", "drops", "notes"),
-)
+# What the page says about reading, by the name in the check.
+READ_AS = {
+    "layout": "Layout",
+    "compression": "Compression",
+    "separator": "Separator",
+    "decimal": "Decimal sign",
+    "columns": "Columns",
+    "unused": "Unused columns",
+    "zone": "Time zone",
+    "bars": "Bars",
+    "first": "First bar",
+    "last": "Last bar",
+    "days": "Span",
+    "spacing_seconds": "Spacing",
+    "gaps": "Missing bars",
+    "has_volume": "Volume",
+    "repairs": "Repairs",
+    "drops": "Dropped rows",
+    "notes": "Notes",
+}
 
 
 class MarketForm(forms.Form):
@@ -92,7 +110,7 @@ def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None]:
 def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return how a market was read as pairs of a name and a text."""
     found = []
-    for name in READ_AS:
+    for name, label in READ_AS.items():
         value = facts.get(name)
         if value in (None, "", [], {}):
             continue
@@ -100,11 +118,17 @@ def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
             value = ", ".join(f"{WORDS.get(kind, kind)}: {count:,}" for kind, count in value.items())
         elif name == "columns":
             value = ", ".join(f"{role}: {column}" for role, column in value.items())
+        elif name in ("first", "last"):
+            value = title(datetime.fromisoformat(value))
+        elif name == "days":
+            value = f"{value:,.0f} days" if value >= 2 else lasting(86_400 * value)
+        elif name == "spacing_seconds":
+            value = lasting(value)
         elif isinstance(value, list):
             value = "; ".join(value) if name == "notes" else ", ".join(value)
         elif isinstance(value, bool):
             value = "yes" if value else "no"
-        found.append((name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)))
+        found.append((label, f"{value:,}" if isinstance(value, int) else str(value)))
     return found
 
 

@@ -56,7 +56,7 @@ def store_walked_forward(policy: PolicyStore) -> str:
     tests = {name: {"mean": 0.0001, "p_above": 0.2, "p_below": 0.8} for name in REFERENCES}
     result = {"bars": POINTS - 1, "timestamps": stamps, "performances": accounts, "folds": folds, "tests": tests}
     result |= {"deflated_sharpe": 0.4, "trials": 8, "overfitting": {"probability": 0.3, "recipes": 8, "bars": POINTS}}
-    sentence = "Inconclusive: over 2,500 bars against flat (p = 0.2) and buy and hold (p = 0.2), not all below 0.03."
+    sentence = "Inconclusive: over 2,500 bars p is 0.2 against flat and buy and hold; trial 1 needs both below 0.03."
     columns = {"folds": 4, "config": policy.training_config().model_dump(mode="json"), "result": result}
     columns |= {"judgement": {"sentence": sentence}, "bars": 5000}
     validation = walked_forward(policy, "inconclusive", bars_digest="ab" * 32, **columns)

@@ -58,11 +58,14 @@ class Verdict:
                 return (
                     f"Refused: over {self.bars:,} bars it was behind flat (p = {self.p_below_flat:.2g}), below {level}."
                 )
-        undecided = f"Inconclusive: over {self.bars:,} bars against {shown}, not all below {level}"
+        against = " and ".join(f"{p:.2g} against {name.replace('_', ' ')}" for name, p in self.p_above.items())
+        needed = {1: "it", 2: "both"}.get(len(self.p_above), "all")
+        found = f"Inconclusive: over {self.bars:,} bars p is {against}"
+        found += f"; trial {self.trial} needs {needed} below {self.level:.2g}. At the present estimate "
         if self.further_bars is None:
-            return f"{undecided}; at the present estimate no number of bars would decide."
+            return f"{found}no number of bars would decide."
         decision = "validate" if max(self.p_above.values()) < UNDECIDED else "refuse"
-        return f"{undecided}; at the present estimate {self.further_bars:,} more bars would {decision} it."
+        return f"{found}{self.further_bars:,} more bars would {decision} it."
 
 
 def trial_level(trial: int, alpha: float = ALPHA) -> float:

@@ -47,7 +47,7 @@ def test_inconclusive_verdict_says_how_many_more_bars_would_validate():
     # The quantiles of the level and of p = 0.1587 are 1.875 and 1: 1.875^2 = 3.516 times the bars are needed.
     found = verdict(0.01, 0.158655)
     assert found.further_bars == pytest.approx(2516, abs=2)
-    assert found.sentence.endswith(f"at the present estimate {found.further_bars:,} more bars would validate it.")
+    assert found.sentence.endswith(f"At the present estimate {found.further_bars:,} more bars would validate it.")
 
 
 def test_inconclusive_verdict_says_how_many_more_bars_would_refuse():
@@ -59,7 +59,10 @@ def test_inconclusive_verdict_says_how_many_more_bars_would_refuse():
 def test_recipe_between_the_references_is_never_decided():
     found = verdict(0.2, 0.6, below=0.8)
     assert found.further_bars is None
-    assert found.sentence.endswith("at the present estimate no number of bars would decide.")
+    assert found.sentence == (
+        "Inconclusive: over 1,000 bars p is 0.2 against flat and 0.6 against buy and hold; trial 1 needs both below "
+        "0.03. At the present estimate no number of bars would decide."
+    )
 
 
 def test_missing_references_are_refused():

@@ -24,8 +24,8 @@ def root(tmp_path, settings):
 def test_usable_file_is_shown_with_its_chart_and_how_it_was_read(page, client, root):
     html = page("/market/?path=good.csv")
     text = words(html)
-    assert "usable Usable, without suspicions." in text
-    for shown in ("layout by_name", "unused funding", "bars 48", "spacing seconds 3,600", "No policy uses it."):
+    assert "Usable, without suspicions." in text
+    for shown in ("Layout by_name", "Unused columns funding", "Bars 48", "Spacing 1 h 0 min", "No policy uses it."):
         assert shown in text
     assert 'data-chart="/market/chart.json?path=good.csv"' in html
     assert len(client.get("/market/chart.json?path=good.csv").json()["data"][0]) == 48
@@ -33,10 +33,7 @@ def test_usable_file_is_shown_with_its_chart_and_how_it_was_read(page, client, r
 
 def test_refused_file_is_shown_with_its_reason_and_marks(page, client, root):
     text = words(page("/market/?path=tick.csv"))
-    assert (
-        "not usable Not usable: tick.csv: 2020-01-01T20:00:00: high 9000 between closes of 11 and 11: a bad tick"
-        in text
-    )
+    assert "Not usable: tick.csv: 2020-01-01T20:00:00: high 9000 between closes of 11 and 11: a bad tick" in text
     assert "Single bars far from their neighbours: 1" in text
     series = client.get("/market/chart.json?path=tick.csv").json()
     assert [one["label"] for one in series["series"]] == ["Close", "Suspicious"]
@@ -44,7 +41,7 @@ def test_refused_file_is_shown_with_its_reason_and_marks(page, client, root):
 
 
 def test_settings_of_the_form_decide_how_the_file_is_read(page, root):
-    assert "drops bad ticks dropped: 1" in words(page("/market/?path=tick.csv&bad_rows=drop"))
+    assert "Dropped rows bad ticks dropped: 1" in words(page("/market/?path=tick.csv&bad_rows=drop"))
     assert "must be the name of a time zone" in page("/market/?path=tick.csv&timezone=Mars")
     assert "has no instrument &#x27;AAA&#x27;" not in page("/market/?path=good.csv&symbol=AAA")
 
