@@ -3,6 +3,7 @@
 from django.urls import path, register_converter
 
 from dashboard.charts.views import (
+    ArmComparisonChart,
     ComparisonChart,
     DecisionChart,
     PolicyChart,
@@ -12,6 +13,7 @@ from dashboard.charts.views import (
 )
 from dashboard.pages.actions import CancelRun, Disable, Enable, TrainNow
 from dashboard.pages.alerts import AcknowledgeAlert, AlertListPage
+from dashboard.pages.arm_comparisons import ArmComparisonListPage, ArmComparisonPage, CompareArms, EndArmComparison
 from dashboard.pages.comparisons import CancelComparison, ComparisonListPage, ComparisonPage, NewComparisonPage
 from dashboard.pages.deploying.actions import GoFlat, Pin, Promote, RollBack, Unpin
 from dashboard.pages.deploying.decisions import Approve, Reject, Withdraw
@@ -55,6 +57,7 @@ urlpatterns = [
     path("policies/<policy:name>/settings/", SettingsPage.as_view(), name="settings"),
     path("policies/<policy:name>/runs/", PolicyRunsPage.as_view(), name="policy-runs"),
     path("policies/<policy:name>/decisions/", DecisionsPage.as_view(), name="policy-decisions"),
+    path("policies/<policy:name>/compare-arms/", CompareArms.as_view(), name="compare-arms"),
     path("policies/<policy:name>/accounts/open/", OpenArm.as_view(), name="open-arm"),
     path("policies/<policy:name>/accounts/<int:account>/end/", EndArm.as_view(), name="end-arm"),
     path("policies/<policy:name>/validation/", PolicyValidationPage.as_view(), name="policy-validation"),
@@ -69,6 +72,14 @@ urlpatterns = [
     path("comparisons/new/", NewComparisonPage.as_view(), name="new-comparison"),
     path("comparisons/<slug:comparison_id>/", ComparisonPage.as_view(), name="comparison"),
     path("comparisons/<slug:comparison_id>/cancel/", CancelComparison.as_view(), name="cancel-comparison"),
+    path("arm-comparisons/", ArmComparisonListPage.as_view(), name="arm-comparisons"),
+    path("arm-comparisons/<slug:comparison_id>/", ArmComparisonPage.as_view(), name="arm-comparison"),
+    path("arm-comparisons/<slug:comparison_id>/end/", EndArmComparison.as_view(), name="end-arm-comparison"),
+    path(
+        "arm-comparisons/<slug:comparison_id>/charts/<slug:key>.json",
+        ArmComparisonChart.as_view(),
+        name="arm-comparison-chart",
+    ),
     path("validations/", ValidationListPage.as_view(), name="validations"),
     path("validations/<slug:validation_id>/", ValidationPage.as_view(), name="validation"),
     path("validations/<slug:validation_id>/cancel/", CancelValidation.as_view(), name="cancel-validation"),

@@ -27,6 +27,7 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_trial",
         "rl_training.view_arm",
         "rl_training.view_decision",
+        "rl_training.view_armcomparison",
         "alerts.view_alert",
     }
 )
@@ -39,6 +40,8 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
     "rl_training.change_arm",  # end it
     "rl_training.add_comparison",  # compare versions
     "rl_training.change_comparison",  # cancel a comparison
+    "rl_training.add_armcomparison",  # compare two arms on new bars, which is a trial
+    "rl_training.change_armcomparison",  # end such a comparison
     "rl_training.add_validation",  # walk a recipe forward, which is a trial
     "rl_training.change_validation",  # cancel a validation
     "alerts.change_alert",  # acknowledge

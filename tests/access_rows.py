@@ -10,7 +10,7 @@ EVENT = "11111111-2222-3333-4444-555555555555"
 # Larger than the keys that the database assigns.
 KEY = 9999
 FINISHED, QUEUED = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
-COMPARISON = "cccccccccccc"
+COMPARISON, ARM_COMPARISON = "cccccccccccc", "ffffffffffff"
 VALIDATION, WALKED_FORWARD = "dddddddddddd", "eeeeeeeeeeee"
 
 

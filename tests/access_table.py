@@ -13,6 +13,7 @@ with the primary key KEY of every model in the admin. The proposal KEY is the op
 """
 
 from tests.access_rows import (
+    ARM_COMPARISON,
     COMPARISON,
     EVENT,
     FINISHED,
@@ -99,6 +100,19 @@ TABLE: dict[str, Row] = {
     "api/v1/comparisons/<str:comparison_id>/cancel/": api(
         f"/api/v1/comparisons/{COMPARISON}/cancel/", POST="401 403 200 200"
     ),
+    # The market of the policy cannot grow.
+    "api/v1/arm-comparisons/": api(
+        "/api/v1/arm-comparisons/",
+        GET="401 200 200 200",
+        POST="401 403 409 409",
+        body={"policy": "rl_v3", "b": "newest"},
+    ),
+    "api/v1/arm-comparisons/<str:comparison_id>/": api(
+        f"/api/v1/arm-comparisons/{ARM_COMPARISON}/", GET="401 200 200 200"
+    ),
+    "api/v1/arm-comparisons/<str:comparison_id>/end/": api(
+        f"/api/v1/arm-comparisons/{ARM_COMPARISON}/end/", POST="401 403 200 200"
+    ),
     "api/v1/validations/": api(
         "/api/v1/validations/",
         GET="401 200 200 200",
@@ -125,6 +139,13 @@ TABLE: dict[str, Row] = {
     "policies/<policy:name>/": page("/policies/rl_v3/", GET="302 200 200 200"),
     "policies/<policy:name>/runs/": page("/policies/rl_v3/runs/", GET="302 200 200 200"),
     "policies/<policy:name>/decisions/": page("/policies/rl_v3/decisions/", GET="302 200 200 200"),
+    "policies/<policy:name>/compare-arms/": question("/policies/rl_v3/compare-arms/", "200"),
+    "arm-comparisons/": page("/arm-comparisons/", GET="302 200 200 200"),
+    "arm-comparisons/<slug:comparison_id>/": page(f"/arm-comparisons/{ARM_COMPARISON}/", GET="302 200 200 200"),
+    "arm-comparisons/<slug:comparison_id>/end/": question(f"/arm-comparisons/{ARM_COMPARISON}/end/"),
+    "arm-comparisons/<slug:comparison_id>/charts/<slug:key>.json": page(
+        f"/arm-comparisons/{ARM_COMPARISON}/charts/evidence.json", GET="302 404 404 404"
+    ),
     "policies/<policy:name>/accounts/open/": question("/policies/rl_v3/accounts/open/", "200"),
     "policies/<policy:name>/accounts/<int:account>/end/": question(f"/policies/rl_v3/accounts/{KEY}/end/"),
     "policies/<policy:name>/versions/": page("/policies/rl_v3/versions/", GET="302 200 200 200"),
@@ -216,7 +237,7 @@ TABLE: dict[str, Row] = {
         f"/admin/rl_training/policystore/{KEY}/history/{KEY}/"
     ),
     **read_only("rl_training", "trainingrun", "policyversion", "deployment", "proposal", "slotrange", "trainingevent"),
-    **read_only("rl_training", "comparison", "validation", "trial"),
+    **read_only("rl_training", "comparison", "armcomparison", "validation", "trial"),
     **read_only("alerts", "alert"),
     **model("alerts", "alertchannel"),
     **model("alerts", "alertrule", change="302"),

@@ -15,19 +15,22 @@ from dashboard.api.protocol.views import ListView, View
 from rl_training.models import TrainingEvent
 
 COLUMNS = (
-    *("pk", "event_id", "event_type", "run__run_id", "deployment", "validation__validation_id", "timestamp"),
-    *("published_at", "payload"),
+    *("pk", "event_id", "event_type", "run__run_id", "deployment", "validation__validation_id"),
+    *("arm_comparison__comparison_id", "timestamp", "published_at", "payload"),
 )
 
 
 class Event(serializers.Serializer):  # type: ignore[type-arg]
-    """What a run, a deployment or a validation announced on a stream. The subjects that it is not about are null."""
+    """What a run, a deployment, a validation, a decision or a comparison announced. Other subjects are null."""
 
     event_id = serializers.UUIDField()
     event_type = serializers.CharField(help_text="Also the name of the stream.")
     run_id = serializers.CharField(source="run__run_id", allow_null=True)
     deployment = serializers.IntegerField(allow_null=True)
     validation_id = serializers.CharField(source="validation__validation_id", allow_null=True)
+    comparison_id = serializers.CharField(
+        source="arm_comparison__comparison_id", allow_null=True, help_text="A comparison on new bars."
+    )
     timestamp = serializers.DateTimeField()
     published_at = serializers.DateTimeField(allow_null=True, help_text="Null while it waits for Redis.")
     payload = StoredObject()

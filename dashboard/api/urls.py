@@ -15,6 +15,7 @@ from dashboard.api.deploying.proposals import (
 from dashboard.api.documentation import DocumentationPage, SchemaView
 from dashboard.api.errors import unknown_path
 from dashboard.api.events import EventList, EventView
+from dashboard.api.evidence.arm_comparisons import ArmComparisonEnd, ArmComparisonList, ArmComparisonView
 from dashboard.api.evidence.comparisons import ComparisonCancel, ComparisonList, ComparisonView
 from dashboard.api.evidence.validations import (
     StandingView,
@@ -53,6 +54,9 @@ urlpatterns = [
     path("v1/comparisons/", ComparisonList.as_view(), name="comparisons"),
     path("v1/comparisons/<str:comparison_id>/", ComparisonView.as_view(), name="comparison"),
     path("v1/comparisons/<str:comparison_id>/cancel/", ComparisonCancel.as_view(), name="comparison-cancel"),
+    path("v1/arm-comparisons/", ArmComparisonList.as_view(), name="arm-comparisons"),
+    path("v1/arm-comparisons/<str:comparison_id>/", ArmComparisonView.as_view(), name="arm-comparison"),
+    path("v1/arm-comparisons/<str:comparison_id>/end/", ArmComparisonEnd.as_view(), name="arm-comparison-end"),
     path("v1/validations/", ValidationList.as_view(), name="validations"),
     path("v1/validations/<str:validation_id>/", ValidationView.as_view(), name="validation"),
     path("v1/validations/<str:validation_id>/cancel/", ValidationCancel.as_view(), name="validation-cancel"),

@@ -8,11 +8,11 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
-from dashboard.charts import comparisons, decisions, evaluations, results, validations
+from dashboard.charts import arm_comparisons, comparisons, decisions, evaluations, results, validations
 from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
-from rl_training.models import Comparison, PolicyStore, PolicyVersion, Validation
+from rl_training.models import ArmComparison, Comparison, PolicyStore, PolicyVersion, Validation
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -88,6 +88,17 @@ class ComparisonChart(ChartData):
         found = comparisons.charts_of(stored)
         if key not in found:
             raise Http404(f"There is no chart {key} of a comparison {comparison_id}.")
+        return found[key]
+
+
+class ArmComparisonChart(ChartData):
+    permission_required = "rl_training.view_armcomparison"
+
+    def chart(self, comparison_id: str = "", key: str = "", **_: Any) -> Chart:
+        stored = ArmComparison.objects.select_related("trial").filter(comparison_id=comparison_id).first()
+        found = arm_comparisons.charts_of(stored) if stored else {}
+        if key not in found:
+            raise Http404(f"There is no chart {key} of a comparison {comparison_id} on new bars.")
         return found[key]
 
 

@@ -16,6 +16,7 @@ KINDS = {
     names.COMPLETED: "completed",
     names.CHANGED: "deployment",
     names.DECIDED: "decision",
+    names.COMPARED: "comparison",
 }
 ORDER = list(KINDS)
 OF_RUNS = {"started", "progress", "completed"}

@@ -30,6 +30,8 @@ class ChangeAdmin(ReadOnlyAdmin):
     def evidence(self, row: Deployment | Proposal) -> str | SafeString:
         if row.comparison:
             return admin_link("comparison", row.comparison.pk, f"comparison {row.comparison}")
+        if row.arm_comparison:
+            return admin_link("armcomparison", row.arm_comparison.pk, f"comparison {row.arm_comparison} on new bars")
         return admin_link("validation", row.validation.pk, f"validation {row.validation}") if row.validation else "none"
 
     @admin.display(description="reason")
@@ -106,7 +108,7 @@ class ProposalAdmin(ChangeAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Proposal]:
         return (
             Proposal.objects.shown()
-            .select_related("previous", "deployment", "comparison", "validation")
+            .select_related("previous", "deployment", "comparison", "validation", "arm_comparison")
             .defer("comparison__result", "validation__result", "validation__config")
         )
 

@@ -7,7 +7,7 @@ from django.utils.safestring import SafeString
 
 from rl_training.admin.display import EMPTY, admin_link, figure_column, outcome, preformatted, pretty_json, time_column
 from rl_training.admin.records import PolicyFilter, ReadOnlyAdmin
-from rl_training.models import Comparison, Trial, Validation
+from rl_training.models import ArmComparison, Comparison, Trial, Validation
 from rl_training.validation import reports
 
 
@@ -108,6 +108,60 @@ class ValidationAdmin(EvidenceAdmin):
         return pretty_json(validation.config)
 
 
+@admin.register(ArmComparison)
+class ArmComparisonAdmin(ReadOnlyAdmin):
+    list_display = (
+        *("comparison_id", "policy", "arms", "status", "requested", "requested_by_name", "bars", "shown_evidence"),
+        "shown_threshold",
+    )
+    list_filter = ("status", PolicyFilter)
+    search_fields = ("comparison_id",)
+    search_help_text = "Comparison id."
+    date_hierarchy = "requested_at"
+    fields = (
+        *("comparison_id", "policy_name", "arms", "status", "shown_ending", "shown_outcome", "requested"),
+        *("requested_by_name", "ended", "trial_link", "bars", "capped", "shown_evidence", "shown_threshold"),
+        *("largest_loss", "floor", "first_bar", "last_bar"),
+    )
+
+    requested = time_column("requested_at")
+    ended = time_column("ended_at")
+    first_bar = time_column("first_bar_at", "begins at the close of")
+    last_bar = time_column("last_bar_at", "last bar")
+    shown_evidence = figure_column("evidence", "K")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ArmComparison]:
+        return ArmComparison.objects.shown()
+
+    @admin.display(description="policy")
+    def policy_name(self, comparison: ArmComparison) -> SafeString:
+        return admin_link("policystore", comparison.policy_id, comparison.policy.name)
+
+    @admin.display(description="B against A")
+    def arms(self, comparison: ArmComparison) -> str:
+        return f"{comparison.b.title} against {comparison.a.title}"
+
+    @admin.display(description="requested by")
+    def requested_by_name(self, comparison: ArmComparison) -> str:
+        return comparison.requested_by.get_username() if comparison.requested_by else EMPTY
+
+    @admin.display(description="trial")
+    def trial_link(self, comparison: ArmComparison) -> SafeString:
+        return admin_link("trial", comparison.trial_id, f"trial {comparison.trial.number}")
+
+    @admin.display(description="decides at K")
+    def shown_threshold(self, comparison: ArmComparison) -> str:
+        return f"{comparison.threshold:.4g}"
+
+    @admin.display(description="why it ended")
+    def shown_ending(self, comparison: ArmComparison) -> str | SafeString:
+        return preformatted(comparison.ending)
+
+    @admin.display(description="what followed")
+    def shown_outcome(self, comparison: ArmComparison) -> str | SafeString:
+        return preformatted(comparison.outcome)
+
+
 @admin.register(Trial)
 class TrialAdmin(ReadOnlyAdmin):
     list_display = ("trial", "market", "kind", "policy_name", "began", "spent", "of", "led_to")
@@ -123,7 +177,7 @@ class TrialAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trial]:
         trials: QuerySet[Trial] = super().get_queryset(request)
-        related = trials.select_related("market", "validation")
+        related = trials.select_related("market", "validation", "arm_comparison")
         return related.defer("validation__config", "validation__result", "validation__judgement")
 
     @admin.display(description="trial", ordering="number")
@@ -132,7 +186,9 @@ class TrialAdmin(ReadOnlyAdmin):
 
     @admin.display(description="led to")
     def led_to(self, trial: Trial) -> str | SafeString:
-        validation = getattr(trial, "validation", None)
+        validation, comparison = getattr(trial, "validation", None), getattr(trial, "arm_comparison", None)
+        if comparison is not None:
+            return admin_link("armcomparison", comparison.pk, f"{comparison}, {comparison.status}")
         if validation is None:
             return EMPTY
         return admin_link("validation", validation.pk, f"{validation}, {validation.verdict or validation.status}")

@@ -214,6 +214,8 @@ class TrainingEventAdmin(ReadOnlyAdmin):
             return run_link(event.run)
         if event.decision_id is not None:
             return format_html("decision {}", event.decision_id)
+        if event.arm_comparison_id is not None:
+            return admin_link("armcomparison", event.arm_comparison_id, "comparison")
         if event.validation_id is not None:
             return format_html("validation {}", event.validation_id)
         return admin_link("deployment", cast(int, event.deployment_id), f"deployment {event.deployment_id}")

@@ -9,11 +9,12 @@ from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.decisions.arms import rules_of
 from rl_training.decisions.markets import follow, grows, identity
-from rl_training.models import Arm, PolicyStore, PolicyVersion
+from rl_training.models import Arm, ArmComparison, PolicyStore, PolicyVersion
 from rl_training.validation import gate
 from rl_training.versions.naming import UnknownVersionError, find_versions, parse
 
@@ -126,6 +127,9 @@ def end_arm(arm: Arm, *, by: str, now: datetime) -> None:
     """End a challenger; its decisions and its account stay. Raises `ArmRefusedError`."""
     if not arm.is_challenger:
         raise ArmRefusedError(f"The arm {arm.title} belongs to every policy: only challengers can be ended.")
+    compared = ArmComparison.objects.running().filter(Q(a=arm) | Q(b=arm)).first()
+    if compared is not None:
+        raise ArmRefusedError(f"Comparison {compared} needs the arm: end the comparison first.")
     ended = Arm.objects.open().filter(pk=arm.pk).update(ended_at=now, ending=f"Ended by {by}.")
     if not ended:
         raise ArmRefusedError("The arm has ended already.")

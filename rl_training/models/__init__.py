@@ -2,6 +2,7 @@
 
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError
 from rl_training.models.decisions.arms import Arm
+from rl_training.models.decisions.comparisons import ArmComparison, ComparedBar
 from rl_training.models.decisions.decided import Decision
 from rl_training.models.decisions.markets import FollowedMarket, MarketBar
 from rl_training.models.deployments import Deployment
@@ -36,6 +37,8 @@ __all__ = [
     "MAX_STALL_MINUTES",
     "RANGES",
     "Arm",
+    "ArmComparison",
+    "ComparedBar",
     "ComparedVersion",
     "Comparison",
     "Decision",

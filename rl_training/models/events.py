@@ -1,4 +1,4 @@
-"""Events of training runs, validations, deployments and decisions, as the outbox stores them before publication."""
+"""Events of runs, validations, deployments, decisions and comparisons, as the outbox stores them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from rl_training.models.decisions.comparisons import ArmComparison
 from rl_training.models.decisions.decided import Decision
 from rl_training.models.deployments import Deployment
 from rl_training.models.runs import TrainingRun
@@ -46,6 +47,9 @@ class TrainingEvent(models.Model):
     deployment = models.OneToOneField(Deployment, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
     validation = models.ForeignKey(Validation, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
     decision = models.OneToOneField(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
+    arm_comparison = models.OneToOneField(
+        ArmComparison, null=True, blank=True, on_delete=models.PROTECT, related_name="event"
+    )
     timestamp = models.DateTimeField(default=timezone.now)
     payload = models.JSONField()
     published_at = models.DateTimeField(null=True, blank=True)
@@ -63,7 +67,7 @@ class TrainingEvent(models.Model):
             models.UniqueConstraint(fields=["run", "event_type"], name="event_once_per_run"),
             models.UniqueConstraint(fields=["validation", "event_type"], name="event_once_per_validation"),
             models.CheckConstraint(
-                condition=_exactly_one("run", "deployment", "validation", "decision"),
+                condition=_exactly_one("run", "deployment", "validation", "decision", "arm_comparison"),
                 name="event_of_one_subject",
             ),
         )
@@ -73,9 +77,11 @@ class TrainingEvent(models.Model):
 
     @property
     def trace_id(self) -> str:
-        """The id of the run or of the validation, or `deployment-` or `decision-` with its number."""
+        """The id of the run, validation or comparison, or `deployment-` or `decision-` with its number."""
         if self.validation:
             return self.validation.validation_id
         if self.run:
             return self.run.run_id
+        if self.arm_comparison:
+            return self.arm_comparison.comparison_id
         return f"deployment-{self.deployment_id}" if self.deployment_id else f"decision-{self.decision_id}"

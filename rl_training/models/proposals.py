@@ -53,6 +53,15 @@ class Proposal(models.Model):
         db_index=False,
         help_text="The comparison that is the evidence for it; none: there is none.",
     )
+    arm_comparison = models.ForeignKey(
+        "rl_training.ArmComparison",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The comparison on new bars that is the evidence for it; none: there is none.",
+    )
     validation = models.ForeignKey(
         "rl_training.Validation",
         null=True,

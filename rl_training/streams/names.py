@@ -5,9 +5,10 @@ from collections.abc import Iterable
 STARTED, PROGRESS, COMPLETED = "training.started", "training.progress", "training.completed"
 CHANGED = "deployment.changed"
 DECIDED = "decision.made"
+COMPARED = "comparison.ended"
 VALIDATION_STARTED, VALIDATION_COMPLETED = "validation.started", "validation.completed"
 # The kinds of the outbox, which consumers read. Progress is published besides, at best effort.
-EVENT_KINDS = (STARTED, COMPLETED, CHANGED, VALIDATION_STARTED, VALIDATION_COMPLETED, DECIDED)
+EVENT_KINDS = (STARTED, COMPLETED, CHANGED, VALIDATION_STARTED, VALIDATION_COMPLETED, DECIDED, COMPARED)
 
 
 def stream(policy: str, kind: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from quantum_trader.timestamps import utc_text
-from rl_training.models import Decision, Deployment, TrainingEvent, TrainingRun, Validation
+from rl_training.models import ArmComparison, Decision, Deployment, TrainingEvent, TrainingRun, Validation
 from rl_training.streams import names, relay
 from rl_training.transactions import after_commit
 
@@ -27,6 +27,11 @@ def write_deployment(deployment: Deployment, payload: dict[str, Any]) -> Trainin
 def write_validation(validation: Validation, kind: str, payload: dict[str, Any]) -> TrainingEvent:
     """Add the event `<policy>.<kind>` to the current transaction, and relay it like an event of a run."""
     return _write(names.stream(validation.policy.name, kind), payload, validation=validation)
+
+
+def write_comparison(comparison: ArmComparison, payload: dict[str, Any]) -> TrainingEvent:
+    """Add the event `<policy>.comparison.ended` to the current transaction, and relay it like an event of a run."""
+    return _write(names.stream(comparison.policy.name, names.COMPARED), payload, arm_comparison=comparison)
 
 
 def write_decisions(decisions: Sequence[Decision], payloads: Sequence[dict[str, Any]]) -> list[TrainingEvent]:

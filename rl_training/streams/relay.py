@@ -87,7 +87,11 @@ def relay_unpublished(before: datetime, after: int = 0, limit: int = 1000) -> in
     events waiting.
     """
     for _ in range(0, limit, BATCH):
-        unpublished = TrainingEvent.objects.unpublished(before).filter(pk__gt=after).select_related("run", "validation")
+        unpublished = (
+            TrainingEvent.objects.unpublished(before)
+            .filter(pk__gt=after)
+            .select_related("run", "validation", "arm_comparison")
+        )
         batch = list(unpublished[:BATCH])
         if not batch or _relay(batch) is None or len(batch) < BATCH:
             return 0
@@ -151,6 +155,8 @@ def context(event: TrainingEvent) -> dict[str, Any]:
         return {"validation_id": event.validation.validation_id}
     if event.run:
         return {"run_id": event.run.run_id}
+    if event.arm_comparison:
+        return {"comparison_id": event.arm_comparison.comparison_id}
     return {"deployment": event.deployment_id} if event.deployment_id else {"decision": event.decision_id}
 
 

@@ -142,8 +142,10 @@ def _offer(batch: list[TrainingEvent]) -> None:
 
 def _events_from(first: int) -> QuerySet[TrainingEvent]:
     entry = ("event_id", "event_type", "timestamp", "payload", "deployment", "decision", "run__run_id")
-    events = TrainingEvent.objects.filter(pk__gte=first).order_by("pk").select_related("run", "validation")
-    return events.only(*entry, "validation__validation_id")
+    events = (
+        TrainingEvent.objects.filter(pk__gte=first).order_by("pk").select_related("run", "validation", "arm_comparison")
+    )
+    return events.only(*entry, "validation__validation_id", "arm_comparison__comparison_id")
 
 
 def purge(now: datetime) -> int:

@@ -3,7 +3,7 @@
 import structlog
 from django.db import transaction
 
-from rl_training.models import PolicyStore, PolicyVersion, Promotion, Validation
+from rl_training.models import ArmComparison, PolicyStore, PolicyVersion, Promotion, Validation
 from rl_training.versions import deployments, proposals
 from rl_training.versions.changes import Action, Actor, Author, Change, NothingChangesError
 
@@ -24,21 +24,28 @@ def promote_newest(version: PolicyVersion) -> None:
             promote(policy, version, reason)
 
 
-def promote(policy: PolicyStore, version: PolicyVersion, reason: str, validation: Validation | None = None) -> bool:
+def promote(
+    policy: PolicyStore,
+    version: PolicyVersion,
+    reason: str,
+    validation: Validation | None = None,
+    arm_comparison: ArmComparison | None = None,
+) -> bool:
     """Make the version live, or propose it, and return True.
 
     Returns False where that changes nothing, and where a deployment of the locked policy is pinned.
 
-    The user who triggered the version's run may not approve the proposal that follows from it.
+    The user who triggered the version's run, or who began the comparison, may not approve the proposal that follows.
     """
     current = deployments.newest(policy)
     if current is not None and current.pinned:
         kept = f"version {current.version.number}" if current.version else "flat"
         log.info("New version is not promoted: a deployment is pinned", policy=policy.name, live=kept)
         return False
-    change = Change(Action.PROMOTE, reason, version, validation=validation)
+    change = Change(Action.PROMOTE, reason, version, validation=validation, arm_comparison=arm_comparison)
+    user = arm_comparison.requested_by if arm_comparison else version.run.triggered_by
     try:
-        proposals.request(policy, change, Author(Actor.GATE, user=version.run.triggered_by))
+        proposals.request(policy, change, Author(Actor.GATE, user=user))
     except (NothingChangesError, proposals.AlreadyProposedError) as nothing:
         log.info("New version is not promoted", policy=policy.name, version=version.number, reason=str(nothing))
         return False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantum_trader.text import storable
-from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion, Validation
+from rl_training.models import ArmComparison, Comparison, Deployment, PolicyStore, PolicyVersion, Validation
 
 Action, Actor = Deployment.Action, Deployment.Actor
 
@@ -67,7 +67,8 @@ class Change:
     to          roll back: the deployment whose target is wanted; by default the last one with another target
     seen        the newest deployment that the author knows; 0: there was none; None: the author does not mind
     comparison  the evidence for it, or
-    validation
+    validation, or
+    arm_comparison: on new bars
     """
 
     action: Deployment.Action
@@ -77,6 +78,7 @@ class Change:
     seen: int | None = None
     comparison: Comparison | None = None
     validation: Validation | None = None
+    arm_comparison: ArmComparison | None = None
 
     def checked_reason(self) -> str:
         """Return the reason as it is stored. Raises `ReasonError`."""

@@ -76,6 +76,7 @@ def deploy(policy: PolicyStore, change: Change, author: Author, *, approval: Pro
             reason=reason,
             comparison=change.comparison,
             validation=change.validation,
+            arm_comparison=change.arm_comparison,
             previous=current,
             began=current.origin if current and live == (wanted.pk if wanted else None) else None,
         )
@@ -129,6 +130,7 @@ def payload(deployment: Deployment) -> dict[str, Any]:
         "reason": deployment.reason,
         "comparison": deployment.comparison.comparison_id if deployment.comparison else None,
         "validation": deployment.validation.validation_id if deployment.validation else None,
+        "arm_comparison": deployment.arm_comparison.comparison_id if deployment.arm_comparison else None,
     }
 
 

@@ -34,9 +34,9 @@ SINCE = Coalesce("began__at", "at")
 def shown() -> DeploymentQuerySet:
     """Select deployments with what pages and programs show of them, but without the versions' evaluations."""
     related = Deployment.objects.select_related("policy", "version", "began", "previous__version", "comparison")
-    related = related.select_related("validation")
+    related = related.select_related("validation", "arm_comparison")
     large = ("version__evaluation", "previous__version__evaluation", "comparison__result")
-    return related.defer(*large, "validation__result", "validation__config")
+    return related.defer(*large, "validation__result", "validation__config", "arm_comparison__wealth")
 
 
 def live_at(policy: int, time: datetime) -> Deployment | None:

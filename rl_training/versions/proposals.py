@@ -98,6 +98,7 @@ def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
             reason=reason,
             comparison=change.comparison,
             validation=change.validation,
+            arm_comparison=change.arm_comparison,
             actor=author.actor,
             proposer=author.user,
             proposer_name=author.name,
@@ -133,6 +134,7 @@ def approve(proposal: Proposal, user: Any) -> Deployment | Proposal:
             seen=seen,
             comparison=found.comparison,
             validation=found.validation,
+            arm_comparison=found.arm_comparison,
         )
         found.decided_by = user.get_username()
         author = Author(Actor(found.actor), found.proposer_name, found.proposer)
@@ -169,9 +171,9 @@ def _locked(proposal: Proposal) -> Proposal:
     Proposals change under the lock of their policy only, so that a proposal is decided once.
     """
     deployments.lock(proposal.policy)
-    found = Proposal.objects.select_related("policy", "version", "proposer", "comparison", "validation").get(
-        pk=proposal.pk
-    )
+    found = Proposal.objects.select_related(
+        "policy", "version", "proposer", "comparison", "validation", "arm_comparison"
+    ).get(pk=proposal.pk)
     if found.status == Status.SUPERSEDED:
         raise AlreadyDecidedError("What is live has changed since this was proposed: propose it again.")
     if found.status != Status.WAITING:

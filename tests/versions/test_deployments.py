@@ -52,6 +52,7 @@ def test_event_of_a_change_is_written_with_it(policy, versions, change):
         "reason": "Keep it.",
         "comparison": None,
         "validation": None,
+        "arm_comparison": None,
     }
 
 

@@ -24,7 +24,7 @@ from rl_training.versions.changes import Author
 COLUMNS = (
     *("pk", "policy__name", "action", "version__number", "version__sha256", "pinned", "at", "actor", "actor_name"),
     *("approved_by", "reason", "comparison__comparison_id", "validation__validation_id"),
-    *("previous", "live_since"),
+    *("arm_comparison__comparison_id", "previous", "live_since"),
 )
 ACTIONS, ACTORS = DeploymentRow.Action.values, DeploymentRow.Actor.values
 
@@ -52,6 +52,9 @@ class Deployment(serializers.Serializer):  # type: ignore[type-arg]
     )
     validation = serializers.CharField(
         source="validation__validation_id", allow_null=True, help_text="The gate's evidence for it; null: none."
+    )
+    arm_comparison = serializers.CharField(
+        source="arm_comparison__comparison_id", allow_null=True, help_text="The evidence on new bars; null: none."
     )
     previous = serializers.IntegerField(allow_null=True, help_text="The deployment before; null: the first one.")
     live_since = serializers.DateTimeField(

@@ -21,7 +21,7 @@ from rl_training.versions.changes import Author
 
 COLUMNS = (
     *("pk", "policy__name", "action", "version__number", "reason", "comparison__comparison_id"),
-    "validation__validation_id",
+    *("validation__validation_id", "arm_comparison__comparison_id"),
     *("actor", "proposer_name", "supported_by"),
     *("proposed_at", "previous", "status", "decided_by", "decided_at", "deployment"),
 )
@@ -42,6 +42,9 @@ class Proposal(serializers.Serializer):  # type: ignore[type-arg]
     )
     validation = serializers.CharField(
         source="validation__validation_id", allow_null=True, help_text="The gate's evidence for it; null: none."
+    )
+    arm_comparison = serializers.CharField(
+        source="arm_comparison__comparison_id", allow_null=True, help_text="The evidence on new bars; null: none."
     )
     actor = serializers.ChoiceField(choices=DeploymentRow.Actor.values, help_text="Who or what proposed it.")
     proposer_name = serializers.CharField(help_text="The user, or the account of a command; empty for rules.")

@@ -56,7 +56,11 @@ def sentence(found: Deployment | None) -> dict[str, Any] | None:
     if found is None:
         return None
     origin = found.origin
-    evidence = {"comparison": origin.comparison, "validation": origin.validation}
+    evidence = {
+        "comparison": origin.comparison,
+        "validation": origin.validation,
+        "arm_comparison": origin.arm_comparison,
+    }
     return {"since": origin.at, "decided": live.decided(origin), "reason": origin.reason, **evidence}
 
 

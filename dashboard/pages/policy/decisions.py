@@ -16,9 +16,9 @@ from rl_training.decisions.accounts import PaperAccount, accounts_of
 from rl_training.decisions.answers import Answer, NoDecisionError, current
 from rl_training.decisions.markets import grows
 from rl_training.decisions.standing import position_in_words, since, standings
-from rl_training.models import Decision, PolicyStore, TrainingRun
+from rl_training.models import ArmComparison, Decision, PolicyStore, TrainingRun
 
-LISTED = 50
+LISTED, COMPARISONS = 50, 5
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class DecisionsPage(PolicyTab):
             "reasons": reasons(newest) if newest else None,
             "accounts": accounts,
             "grows": grows(policy.market),
+            "comparisons": ArmComparison.objects.shown().filter(policy=policy.pk)[:COMPARISONS],
             **self._listed(accounts),
             **({} if again else {"chart": equity(policy.pk)}),
         }

@@ -24,8 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rl_training.core.trading.accounting import FloatArray
-
+FloatArray = npt.NDArray[np.float64]
 STAKES: FloatArray = np.geomspace(0.02, 0.95, 16)
 LARGEST_LOSS = 0.10
 
@@ -75,18 +74,27 @@ def detect(state: FloatArray, difference: float, floor: float = 0.0, largest_los
     return changed
 
 
-def expected_bars(
-    differences: FloatArray, alpha: float, floor: float = 0.0, largest_loss: float = LARGEST_LOSS
-) -> float:
-    """Return how many bars a verdict takes if they are like these: infinity where B does not gain.
+def expected_bars(bet: Bet, differences: FloatArray, alpha: float, floor: float, largest_loss: float) -> float:
+    """Return how many more bars `bet` takes to reach 1 / alpha if they are like these; infinity where B does not gain.
 
-    The best stake's mean of log(1 + u x) is the rate at which its wealth grows.
+    The wealth of stake j grows by the factor exp(mean of log(1 + u_j x)) per bar.
     """
     x = np.minimum(np.asarray(differences) - floor, largest_loss) / largest_loss
-    if not len(x) or x.min() < -1.0:
+    if bet.ended or not len(x) or x.min() < -1.0:
         return math.inf
-    rate = float(np.log1p(np.outer(STAKES, x)).mean(axis=1).max())
-    return math.log(1.0 / alpha) / rate if rate > 0 else math.inf
+    rates = np.log1p(np.outer(STAKES, x)).mean(axis=1)
+    best = int(rates.argmax())
+    if rates[best] <= 0:
+        return math.inf
+    # The best stake alone reaches the limit by `most`; the mean of all stakes grows up to there.
+    fewest, most = 0.0, max(0.0, math.log(len(STAKES) / alpha / bet.wealth[best]) / float(rates[best]))
+    for _ in range(60):
+        middle = (fewest + most) / 2
+        if float((bet.wealth * np.exp(middle * rates)).mean()) >= 1.0 / alpha:
+            most = middle
+        else:
+            fewest = middle
+    return most
 
 
 def first_promotions(

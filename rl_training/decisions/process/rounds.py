@@ -13,6 +13,7 @@ import structlog
 from django.db import IntegrityError
 
 from rl_training.decisions import arms, deciding
+from rl_training.decisions.comparing import advancing, requesting
 from rl_training.decisions.process.reading import Reader
 from rl_training.models import FollowedMarket
 
@@ -40,6 +41,7 @@ class Rounds:
                 return False
             try:
                 arms.settle(self._roster.wanted, now)
+                requesting.end_without_arms(now)
             except Exception as error:
                 self._roster = arms.Roster()
                 # Another process opened the same arms at the same time.
@@ -68,6 +70,7 @@ class Rounds:
             self._retry_at[pk] = 0.0
             self._reader.read(market, now)
             made = deciding.decide(market, now)
+            advancing.advance(market, now)
             if market.arms.filter(ended_at__isnull=True).exclude(error="").exists():
                 self._retry_at[pk] = time.monotonic() + RETRY_SECONDS
             else:

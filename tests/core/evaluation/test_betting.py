@@ -61,11 +61,13 @@ def test_paths_give_what_single_steps_give():
         assert bars == (steps if bet.evidence >= 20 else -1)
 
 
-def test_expected_bars_follow_the_best_stake():
-    gains = np.array([0.05, -0.04])
-    rate = max(math.log1p(0.5 * stake) + math.log1p(-0.4 * stake) for stake in STAKES) / 2
-    assert expected_bars(gains, 0.05) == pytest.approx(math.log(20) / rate)
-    assert expected_bars(-gains, 0.05) == math.inf
+def test_expected_bars_are_those_that_equal_gains_take():
+    bet = new_bet().after(0.02)
+    expected = expected_bars(bet, np.full(5, 0.02), 0.05, 0.0, 0.1)
+    while bet.evidence < 20:
+        bet = bet.after(0.02)
+    assert math.ceil(expected) == bet.bars - 1
+    assert expected_bars(new_bet(), np.array([-0.02]), 0.05, 0.0, 0.1) == math.inf
 
 
 def test_null_is_promoted_in_at_most_five_percent_of_paths():

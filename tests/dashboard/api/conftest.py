@@ -12,6 +12,7 @@ from rl_training.accounts.models import FailedLogins, KnownPlace
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
 from rl_training.models import (
     Arm,
+    ArmComparison,
     ComparedVersion,
     Comparison,
     Deployment,
@@ -24,7 +25,7 @@ from rl_training.models import (
     Trial,
     TrialMarket,
 )
-from tests.access_rows import COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION, WALKED_FORWARD
+from tests.access_rows import ARM_COMPARISON, COMPARISON, EVENT, FINISHED, KEY, QUEUED, VALIDATION, WALKED_FORWARD
 from tests.api_clients import client_of, user_of
 from tests.stored import skip_slots, walked_forward
 from tests.validations import store_validation
@@ -79,6 +80,10 @@ def rows(db: None, redis_server: None) -> None:
     followed = FollowedMarket.objects.create(identity="0" * 64, config={}, label="bars.csv")
     arm = {"policy": policy, "market": followed, "rules": {}, "opened_at": timezone.now()}
     Arm.objects.create(pk=KEY, kind="last_return_followed", **arm)
+    a, b = (Arm.objects.create(kind=kind, **arm) for kind in ("live", "flat"))
+    compared = Trial.objects.create(market=market, number=2, at=timezone.now(), **tried | {"kind": "comparison"})
+    numbers = {"trial": compared, "largest_loss": 0.1, "wealth": [1.0] * 16}
+    ArmComparison.objects.create(pk=KEY, comparison_id=ARM_COMPARISON, policy=policy, a=a, b=b, **numbers)
     skip_slots(policy, pk=KEY)
     TrainingEvent.objects.create(pk=KEY, event_id=EVENT, event_type="rl_v3.training.started", run=run, payload={})
     AlertChannel.objects.create(pk=KEY, name="mail")

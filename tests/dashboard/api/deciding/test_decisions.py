@@ -242,3 +242,20 @@ def test_unknown_arms_and_accounts_are_refused(policy, grow):
     assert [error["field"] for error in problem(open_arm("rl_v3:9"), 400)["errors"]] == ["arm"]
     for number in (0, 10**30):
         problem(close(f"{POLICY}accounts/{number}/end/"), 404)
+
+
+def test_comparison_on_new_bars_is_begun_shown_and_ended(policy, grow):
+    growing = grow(hours=-1)
+    client, url = client_of("operator"), "/api/v1/arm-comparisons/"
+    begun = client.post(url, {"policy": "rl_v3", "b": "buy_and_hold"}, content_type=JSON)
+    found = begun.json()
+    assert (begun.status_code, found["status"], found["a"], found["expected_bars"]) == (201, "running", "live", None)
+    growing.grow(3)
+    found = client.get(begun["Location"]).json()
+    assert (found["bars"], len(client.get(url).json()["results"])) == (3, 1)
+    assert problem(client.post(url, {"policy": "rl_v3", "b": "buy_and_hold"}, content_type=JSON), 409)
+    for field, value in {"b": "rl_v3:9", "largest_loss": 2, "floor": -1}.items():
+        refused = client.post(url, {"policy": "rl_v3", "b": "flat", field: value}, content_type=JSON)
+        assert [error["field"] for error in problem(refused, 400)["errors"]] == [field]
+    assert close(f"{begun['Location']}end/").json()["ending"] == "Ended by operator."
+    assert problem(close(f"{begun['Location']}end/"), 409)["type"] == f"{URN}comparison-has-ended"

@@ -1,0 +1,51 @@
+"""The charts of a comparison on new bars: what B gained on A, and the evidence against the threshold."""
+
+import math
+
+from dashboard.charts.series import Chart, Series
+from rl_training.models import ArmComparison
+
+# The charts show so many of the newest bars.
+POINTS = 1_000
+
+
+def charts_of(comparison: ArmComparison) -> dict[str, Chart]:
+    """Return the charts by their keys; none below two compared bars."""
+    rows = list(
+        comparison.compared_bars.order_by("-opened_at").values_list("closed_at", "difference", "evidence")[:POINTS]
+    )
+    rows.reverse()
+    if len(rows) < 2:
+        return {}
+    times = [closed_at.timestamp() for closed_at, _, _ in rows]
+    ends = math.log(comparison.b_equity or 1.0) - math.log(comparison.a_equity or 1.0)
+    # The paired curve ends where the accounts stand, and is followed back from there.
+    curve = _back(ends, [difference for _, difference, _ in rows])
+    evidence = [math.log10(value) if value > 0 else None for _, _, value in rows]
+    span = f"{len(rows):,} bars, {rows[0][0]:%Y-%m-%d %H:%M} to {rows[-1][0]:%Y-%m-%d %H:%M} UTC."
+    threshold = math.log10(comparison.threshold)
+    return {
+        "paired": Chart(
+            "Log equity of B minus that of A",
+            f"{span} At the end: {curve[-1]:+.4f}.",
+            "Close",
+            times,
+            (Series("B minus A", curve),),
+            time=True,
+        ),
+        "evidence": Chart(
+            "Evidence: the logarithm of K to base 10",
+            f"{span} K = {comparison.evidence:.3g} at the end; B counts as better at {comparison.threshold:.3g}.",
+            "Close",
+            times,
+            (Series("K", evidence), Series("Threshold", [threshold] * len(rows), colour="reference")),
+            time=True,
+        ),
+    }
+
+
+def _back(last: float, gained: list[float]) -> list[float]:
+    curve = [last]
+    for difference in reversed(gained[1:]):
+        curve.append(curve[-1] - difference)
+    return curve[::-1]

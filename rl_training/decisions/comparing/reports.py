@@ -1,0 +1,68 @@
+"""A comparison for users and programs: a sentence, and how long it may take."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rl_training.core.evaluation.betting import Bet, expected_bars
+from rl_training.decisions.comparing.verdicts import payload
+from rl_training.models import ArmComparison
+
+# The estimate is of so many of the newest bars.
+ESTIMATED_BARS = 10_000
+Status = ArmComparison.Status
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the compared bars say so far.
+
+    mean  of B's gain on A per bar, in log equity; None before the first bar
+    bars  that a verdict takes from now on if further bars are like these; None: B does not gain
+    """
+
+    mean: float | None
+    bars: int | None
+
+
+def estimate(comparison: ArmComparison) -> Estimate:
+    newest = comparison.compared_bars.order_by("-opened_at").values_list("difference", flat=True)[:ESTIMATED_BARS]
+    differences = np.array(list(newest))
+    if not len(differences):
+        return Estimate(None, None)
+    mean = float(differences.mean())
+    if comparison.status != Status.RUNNING:
+        return Estimate(mean, None)
+    bet, level = Bet(np.array(comparison.wealth)), comparison.trial.level
+    more = expected_bars(bet, differences, level, comparison.floor, comparison.largest_loss)
+    return Estimate(mean, math.ceil(more) if more < 1e9 else None)
+
+
+def answer(comparison: ArmComparison, found: Estimate) -> str:
+    """Return the result so far in sentences."""
+    if comparison.status != Status.RUNNING:
+        return f"{comparison.ending} {comparison.outcome}".strip()
+    a, b = comparison.a.title, comparison.b.title
+    if not comparison.bars:
+        return (
+            f"No bar has been compared yet: the first one opens after {comparison.requested_at:%Y-%m-%d %H:%M:%S} UTC."
+        )
+    so_far = (
+        f"After {comparison.bars:,} bars K is {comparison.evidence:.3g}; at {comparison.threshold:.3g}, {b} counts as "
+    )
+    so_far += f"better than {a}."
+    if found.bars is None:
+        return f"{so_far} At present {b} does not gain on {a}."
+    return f"{so_far} If the bars go on like these, that takes {found.bars:,} more."
+
+
+def as_dict(comparison: ArmComparison) -> dict[str, Any]:
+    """Return the comparison with its estimate as JSON values."""
+    found = estimate(comparison)
+    return payload(comparison) | {
+        "answer": answer(comparison, found),
+        "mean_difference": found.mean,
+        "expected_bars": found.bars,
+    }
