@@ -18,6 +18,8 @@ LISTED = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]*)=", re.MULTILINE)
 # Two names that share this part of their characters are one name with a typing error. POSTGRES_USER, which other
 # programs read, and POSTGRES_PASSWORD share 0.73.
 SAME_NAME = 0.75
+# The environment holds names of other programs, such as TEST_DATABASE_URL, which shares 0.83 with DATABASE_URL.
+SAME_NAME_IN_ENVIRONMENT = 0.9
 
 
 def load(path: Path, example: Path) -> list[str]:
@@ -29,7 +31,7 @@ def load(path: Path, example: Path) -> list[str]:
     try:
         content = path.read_bytes()
     except OSError:
-        unlisted(os.environ, example, "the environment")
+        unlisted(os.environ, example, "the environment", SAME_NAME_IN_ENVIRONMENT)
         return []
     try:
         lines = content.decode("utf-8-sig").split("\n")
@@ -42,7 +44,7 @@ def load(path: Path, example: Path) -> list[str]:
     return unknown
 
 
-def unlisted(names: Iterable[str], example: Path, file: str) -> list[str]:
+def unlisted(names: Iterable[str], example: Path, file: str, same_name: float = SAME_NAME) -> list[str]:
     """Return the names that `example` does not list; they may belong to other programs.
 
     Raises `ImproperlyConfigured` for a name that is nearly a listed name: a misspelt setting would have no effect.
@@ -52,7 +54,7 @@ def unlisted(names: Iterable[str], example: Path, file: str) -> list[str]:
     listed = LISTED.findall(example.read_text(encoding="utf-8"))
     unknown = [name for name in names if name not in listed]
     for name in unknown:
-        if near := difflib.get_close_matches(name.upper(), listed, n=1, cutoff=SAME_NAME):
+        if near := difflib.get_close_matches(name.upper(), listed, n=1, cutoff=same_name):
             raise ImproperlyConfigured(f"{file}: there is no setting {name}; did you mean {near[0]}?")
     return unknown
 

@@ -96,7 +96,7 @@ def test_misspelt_setting_is_refused_with_the_nearest_name(name, setting, tmp_pa
 
 
 def test_misspelt_setting_in_a_container_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "environ", {"PATH": "/bin", "GPG_KEY": "a", "HOSTNAME": "b", "METRICS_TOKN": "c"})
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin", "GPG_KEY": "a", "TEST_DATABASE_URL": "b", "METRICS_TOKN": "c"})
     with pytest.raises(ImproperlyConfigured, match="^the environment: there is no setting METRICS_TOKN; did you mean"):
         env_file.load(tmp_path / "missing", EXAMPLE)
 
