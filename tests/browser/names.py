@@ -15,11 +15,13 @@ PLANTED, NOISY = "planted_waves", "planted_noise"
 # The longest possible name.
 LONG = "mean_reversion_of_the_dollar_against_the_yen_daily"
 # The policies that are trained for the screenshots, beside `rl_v3`, with their settings. GOLD names a file that is
-# missing, so its runs fail.
+# missing, so its runs fail. The market of DECIDED grows while the screenshots are taken.
 GOLD = "gold_daily"
+DECIDED, GROWING = "waves", "waves.csv"
 UNTRAINED: dict[str, dict[str, Any]] = {
     "nasdaq_trend": {"market": {"source": "nasdaq"}, "interval_minutes": 30, "episodes_per_run": 4},
     "sp500_long_flat": {"environment": {"positions": [0.0, 1.0]}, "interval_minutes": 120},
     "nasdaq_low_cost": {"market": {"source": "nasdaq"}, "environment": {"fee": 0.0001}, "interval_minutes": 240},
+    DECIDED: {"market": {"source": "file", "path": GROWING}, "interval_minutes": 1440},
     GOLD: {"market": {"source": "file", "path": "gold/daily.csv"}, "interval_minutes": 1440},
 }

@@ -14,9 +14,10 @@ from typing import Literal
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.conftest import NO_BROWSER, log_in
+from tests.browser.names import DECIDED
 from tests.browser.pages import OPTIONS, SCHEMES, WIDTHS, chromium, page_urls, wait_until_drawn
 from tests.browser.site import Site, site
-from tests.browser.training import FINISHED, RUNNING, train
+from tests.browser.training import FINISHED, RUNNING, growing_market, train
 
 ROOT = Path(__file__).parents[2]
 FOLDER, DOCS = ROOT / "var" / "screenshots", ROOT / "docs" / "screenshots"
@@ -28,8 +29,8 @@ DOCUMENTED = (
     "run-wide-light",
     "running-run-wide-light",
     "version-wide-light",
-    "runs-wide-light",
-    "settings-wide-light",
+    "policy-validation-wide-light",
+    "decisions-wide-light",
     "alerts-wide-light",
 )
 # Of a longer page, the screenshot shows the top. Pixels by width.
@@ -49,9 +50,9 @@ def main() -> int:
         return 1
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    services = ("web", "worker", "alerts")
+    services = ("web", "worker", "alerts", "decide")
     temporary = tempfile.TemporaryDirectory(prefix="site-", dir="/tmp")
-    with temporary as state, site(Path(state), "untrained", services) as system:
+    with temporary as state, site(Path(state), "untrained", services) as system, growing_market(system):
         train(system)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=executable, args=OPTIONS)
@@ -84,6 +85,7 @@ def take_all(system: Site, browser: Browser, width: str, scheme: Literal["light"
     log_in(page, "operator")
     run = f"/runs/{system.runs(RUNNING)[-1]['run_id']}/"
     running = {"running": f"/policies/{RUNNING}/", "running-run": run, "cancel-question": f"{run}cancel/"}
+    running["decisions"] = f"/policies/{DECIDED}/decisions/"
     for name, url in (running | page_urls(system, FINISHED)).items():
         page.goto(url)
         wait_until_drawn(page)
