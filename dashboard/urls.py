@@ -8,6 +8,7 @@ from dashboard.charts.views import (
     DecisionChart,
     PolicyChart,
     RunChart,
+    StorageChart,
     ValidationChart,
     VersionChart,
 )
@@ -31,6 +32,7 @@ from dashboard.pages.policy.version import VersionPage
 from dashboard.pages.policy.versions import VersionListPage
 from dashboard.pages.runs import RunListPage, RunPage
 from dashboard.pages.settings import SettingsPage
+from dashboard.pages.storage import StoragePage
 from dashboard.pages.validating.actions import CancelValidation, WalkForward
 from dashboard.pages.validating.pages import ValidationListPage, ValidationPage
 from dashboard.url_names import PolicyName
@@ -87,6 +89,8 @@ urlpatterns = [
     path("market/", MarketPage.as_view(), name="market"),
     path("market/chart.json", MarketChart.as_view(), name="market-chart"),
     path("market/upload/", UploadPage.as_view(), name="market-upload"),
+    path("storage/", StoragePage.as_view(), name="storage"),
+    path("storage/chart.json", StorageChart.as_view(), name="storage-chart"),
     path("alerts/", AlertListPage.as_view(), name="alerts"),
     path("alerts/<int:alert_id>/acknowledge/", AcknowledgeAlert.as_view(), name="acknowledge-alert"),
     path("comparisons/<slug:comparison_id>/charts/<slug:key>.json", ComparisonChart.as_view(), name="comparison-chart"),

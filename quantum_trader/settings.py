@@ -10,7 +10,7 @@ from wsgiref.headers import Headers
 from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
-from quantum_trader.environment import env_file, values
+from quantum_trader.environment import env_file, retention, silence, values
 from quantum_trader.environment.server_urls import checked_redis_url, database_config
 from quantum_trader.redis_clients import broker_url, private_socket
 
@@ -37,6 +37,8 @@ def static_file_headers(headers: Headers, path: str, url: str) -> None:
 
 DEBUG = values.boolean("DEBUG")
 SECRET_KEY = required_unless_debug("SECRET_KEY", "for debugging only, not a secret")
+# Earlier keys, which still decrypt and verify, separated by commas: after a change of SECRET_KEY.
+SECRET_KEY_FALLBACKS = [key for key in values.text("SECRET_KEY_FALLBACKS").split(",") if key]
 ALLOWED_HOSTS = values.hosts("ALLOWED_HOSTS", required_unless_debug("ALLOWED_HOSTS", "localhost,127.0.0.1"))
 CSRF_TRUSTED_ORIGINS = values.origins("CSRF_TRUSTED_ORIGINS")
 
@@ -194,10 +196,18 @@ SPECTACULAR_SETTINGS = {
 }
 
 REDIS_URL = checked_redis_url(values.text("REDIS_URL", f"unix://{private_socket(STATE_DIR)}"))
-# Published events are kept for this time, in the table and on their streams.
-EVENT_RETENTION_DAYS = values.whole_number("EVENT_RETENTION_DAYS", 30, 1, 36_500)
-# The bars of a run are kept for this time after its end, and for good if its version is or was live or compared.
-BARS_RETENTION_DAYS = values.whole_number("BARS_RETENTION_DAYS", 30, 1, 36_500)
+# How long records and files are kept.
+(
+    EVENT_RETENTION_DAYS,
+    BARS_RETENTION_DAYS,
+    BARS_KEPT,
+    RUNS_KEPT,
+    RUN_DETAILS_KEPT,
+    SETTINGS_HISTORY_KEPT,
+    ALERT_RETENTION_DAYS,
+    VERSIONS_KEPT,
+    VERSIONS_KEPT_DAILY_DAYS,
+) = retention.limits()
 # With 1, what is live changes only after a second user has approved it.
 PROMOTION_NEEDS_TWO = values.boolean("PROMOTION_NEEDS_TWO")
 # All trials on a market together validate a recipe without merit with at most this probability.
@@ -207,9 +217,6 @@ PROMOTION_ALPHA = values.probability("PROMOTION_ALPHA", 0.05)
 VALIDATION_STEPS_AT_ONCE = values.whole_number("VALIDATION_STEPS_AT_ONCE", 2, 1, 1024)
 # A fold that was trained for so long in one go is laid aside while a run waits for a worker.
 VALIDATION_TURN_SECONDS = values.seconds("VALIDATION_TURN_SECONDS", 60)
-# Versions that keep their weights: the newest of each policy, and one a day. Live and compared ones keep them too.
-VERSIONS_KEPT = values.whole_number("VERSIONS_KEPT", 100, 1, 1_000_000)
-VERSIONS_KEPT_DAILY_DAYS = values.whole_number("VERSIONS_KEPT_DAILY_DAYS", 365, 0, 36_500)
 # A decision is not to be used, and is answered no longer, so many bars after the close of its bar.
 MAX_BAR_AGE = values.whole_number("MAX_BAR_AGE", 2, 1, 1_000)
 TRAINING_QUEUE = "training"
@@ -271,21 +278,8 @@ EVENT_RELAY_AFTER_SECONDS = values.seconds("EVENT_RELAY_AFTER_SECONDS", 3)
 MESSAGE_RESEND_AFTER_SECONDS = values.seconds("MESSAGE_RESEND_AFTER_SECONDS", 30)
 # One of several beats keeps the streams complete; another beat replaces a dead one after so long.
 STREAM_LOCK_SECONDS = values.seconds("STREAM_LOCK_SECONDS", 4)
-# Monitors and pages report a process without a heartbeat for so long. Beat writes one every second, workers every two.
-SILENT_AFTER_SECONDS = {
-    "beat": values.seconds("BEAT_SILENT_AFTER_SECONDS", 15),
-    "worker": values.seconds("WORKER_SILENT_AFTER_SECONDS", 60),
-    "alerts": values.seconds("ALERTS_SILENT_AFTER_SECONDS", 60),
-    "decide": values.seconds("DECIDE_SILENT_AFTER_SECONDS", 60),
-}
-# `up` restarts a service without a heartbeat for so long. A worker writes none while it waits for Redis, and a restart
-# ends its running training.
-HUNG_AFTER_SECONDS = {
-    "beat": values.seconds("BEAT_HUNG_AFTER_SECONDS", 60),
-    "worker": values.seconds("WORKER_HUNG_AFTER_SECONDS", 120),
-    "alerts": values.seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
-    "decide": values.seconds("DECIDE_HUNG_AFTER_SECONDS", 120),
-}
+# Seconds without a heartbeat, by the kind of process, until it counts as silent and until `up` restarts it.
+SILENT_AFTER_SECONDS, HUNG_AFTER_SECONDS = silence.silent_after(), silence.hung_after()
 
 # The bearer token of Prometheus. While it is empty, no bearer token is accepted.
 METRICS_TOKEN = values.text("METRICS_TOKEN")
@@ -299,5 +293,7 @@ FLOWER_LOGINS = values.logins("FLOWER_BASIC_AUTH")
 
 LOG_FORMAT = values.text("LOG_FORMAT", "console")
 LOG_LEVEL = values.text("LOG_LEVEL", "INFO")
+# `up` stores the output of each service in files of this size under STATE_DIR/logs, five of each service; 0: in none.
+LOG_FILES_MB = values.whole_number("LOG_FILES_MB", 10, 0, 10_000)
 LOGGING_CONFIG = "quantum_trader.logs.configure"
 LOGGING = logs.logging_config(LOG_FORMAT, LOG_LEVEL)

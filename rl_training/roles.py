@@ -28,6 +28,7 @@ VIEWER_PERMISSIONS = frozenset(
         "rl_training.view_arm",
         "rl_training.view_decision",
         "rl_training.view_armcomparison",
+        "rl_training.view_storagereading",
         "alerts.view_alert",
     }
 )

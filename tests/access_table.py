@@ -204,6 +204,9 @@ TABLE: dict[str, Row] = {
     "market/": page("/market/?policy=rl_v3", GET="302 200 200 200"),
     "market/chart.json": page("/market/chart.json?policy=rl_v3", GET="302 200 200 200"),
     "market/upload/": page("/market/upload/", others="302 403 403 405", GET="302 403 403 200", POST="302 403 403 200"),
+    "storage/": page("/storage/", GET="302 200 200 200"),
+    # No reading is stored.
+    "storage/chart.json": page("/storage/chart.json", GET="302 404 404 404"),
     "alerts/": page("/alerts/", GET="302 200 200 200"),
     "alerts/<int:alert_id>/acknowledge/": question(f"/alerts/{KEY}/acknowledge/"),
     # Django treats a PUT of its login form as a POST.

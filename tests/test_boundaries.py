@@ -32,6 +32,7 @@ ROOMS = (
     "rl_training.worker",
     "rl_training.decisions",
     "rl_training.validation",
+    "rl_training.storage",
     "rl_training.versions",
     "rl_training.runs",
     "rl_training.streams",

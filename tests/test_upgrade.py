@@ -25,7 +25,7 @@ POLICIES = ("btc_hourly", "rl_v3")
 # The models that the first release did not have, or whose rows no upgrade makes.
 NEW_AND_EMPTY = (
     {"ComparedVersion", "Comparison", "IdempotencyKey", "Proposal", "Round", "SlotRange", "Trial", "TrialMarket"}
-    | {"Validation", "ValidationStep", "Arm", "Decision", "FollowedMarket", "MarketBar"}
+    | {"StorageReading", "Validation", "ValidationStep", "Arm", "Decision", "FollowedMarket", "MarketBar"}
     | {*("Alert", "AlertChannel", "AlertDelivery", "AlertMessage", "AlertRule_channels")}
     | {*("ApiToken", "FailedLogins", "KnownPlace", "StaticDevice", "StaticToken", "TOTPDevice")}
 )

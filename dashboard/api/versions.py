@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from dashboard.api.protocol.fields import FiniteFloat, StoredObject
 from dashboard.api.protocol.views import ListView, View, policy_pk
+from rl_training.files.evaluations import complete
 from rl_training.models import PolicyVersion
 from rl_training.models.versions import SORTABLE
 from rl_training.versions.live_periods import live_periods
@@ -125,9 +126,10 @@ class VersionView(View):
     @extend_schema(summary="A version of a policy", responses=VersionDetail)
     def get(self, request: Request, name: str, number: int) -> Response:
         found = PolicyVersion.objects.filter(policy_id=policy_pk(name), number=number)
-        row = found.values(*COLUMNS, "evaluation").first()
+        row = found.values(*COLUMNS).first()
         if row is None:
             raise NotFound(f"Policy {name} has no version {number}.")
+        row["evaluation"] = complete(found.only("artifact", "evaluation").get(pk=row["pk"]))
         add_periods([row])
         return Response(VersionDetail(row).data)
 

@@ -8,11 +8,12 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 
 from dashboard.access import Permitted
-from dashboard.charts import arm_comparisons, comparisons, decisions, evaluations, results, validations
+from dashboard.charts import arm_comparisons, comparisons, decisions, evaluations, results, storage, validations
 from dashboard.charts.curves import chart_of
 from dashboard.charts.policies import CHARTS, runs_of
 from dashboard.charts.series import Chart
-from rl_training.models import ArmComparison, Comparison, PolicyStore, PolicyVersion, Validation
+from rl_training.files.evaluations import complete
+from rl_training.models import ArmComparison, Comparison, PolicyStore, PolicyVersion, StorageReading, Validation
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -63,7 +64,8 @@ class VersionChart(ChartData):
 
     def chart(self, name: str = "", number: int = 0, key: str = "", **_: Any) -> Chart:
         stored = PolicyVersion.objects.filter(policy__name=name, number=number)
-        found = evaluations.charts(stored.values_list("evaluation", flat=True).first())
+        version = stored.only("artifact", "evaluation").first()
+        found = evaluations.charts(complete(version) if version else None)
         if key not in found:
             raise Http404(f"There is no chart {key} of version {number} of a policy {name}.")
         return found[key]
@@ -111,3 +113,13 @@ class ValidationChart(ChartData):
         if key not in found:
             raise Http404(f"There is no chart {key} of a validation {validation_id}.")
         return found[key]
+
+
+class StorageChart(ChartData):
+    permission_required = "rl_training.view_storagereading"
+
+    def chart(self, **_: Any) -> Chart:
+        found = storage.used(list(StorageReading.objects.order_by("at")))
+        if found is None:
+            raise Http404("There are fewer than two readings of the used storage.")
+        return found

@@ -1,6 +1,6 @@
 """Measurements of the whole system for `/metrics`, read from the database and Redis at each scrape.
 
-All processes store their results in the database or Redis, so any web process can report them. A scrape makes fourteen
+All processes store their results in the database or Redis, so any web process can report them. A scrape makes sixteen
 queries, whose cost does not grow with the number of runs. If the database or Redis is down, its metrics are omitted and
 `database_up` or `redis_up` is 0.
 """
@@ -27,11 +27,13 @@ from rl_training.models import (
     PolicyVersion,
     Promotion,
     RunTotal,
+    StorageReading,
     TrainingEvent,
     TrainingRun,
     Validation,
 )
 from rl_training.presence import heartbeats
+from rl_training.storage.readings import disks_read
 from rl_training.versions.live import live_of
 
 PREFIX = "quantum_trader_"
@@ -68,6 +70,7 @@ def database_metrics(now: datetime) -> Iterator[Metric]:
     yield held_back_versions(names, live)
     yield validations()
     yield from decisions(names, now)
+    yield from storage(now)
 
 
 def runs_by_status(names: dict[int, str]) -> Metric:
@@ -191,6 +194,22 @@ def decisions(names: dict[int, str], now: datetime) -> Iterator[Metric]:
             if newest_at is not None:
                 age.add_metric([names[policy]], _age(newest_at + timedelta(seconds=spacing), now))
     yield from (age, failures)
+
+
+def storage(now: datetime) -> Iterator[Metric]:
+    used = family("storage_bytes", "Bytes that a part of the system uses, read once an hour.", "part")
+    total = family("disk_bytes", "Size of a disk, by the setting of a folder on it.", "disk")
+    free = family("disk_free_bytes", "Free bytes of the disk.", "disk")
+    full = family("disk_full_seconds", "Time until the disk is full; missing where it does not fill up.", "disk")
+    newest = StorageReading.objects.newest()
+    for part, size in newest.usage.items() if newest else ():
+        used.add_metric([part], size)
+    for disk in disks_read(newest) if newest else ():
+        total.add_metric([disk.name], disk.total)
+        free.add_metric([disk.name], disk.free)
+        if disk.full_at is not None:
+            full.add_metric([disk.name], max(0.0, (disk.full_at - now).total_seconds()))
+    yield from (used, total, free, full)
 
 
 def redis_metrics() -> Iterator[Metric]:

@@ -22,8 +22,8 @@ RUNS_PER_PAGE = 50
 # The filter suggests so many policy names; users can type any other name.
 POLICIES_SUGGESTED = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# The total returns of a version and of buy and hold in an evaluation.
-RETURNS = ("evaluation__total_return", "evaluation__buy_and_hold__total_return")
+# The total returns of a version and of buy and hold on held-out bars.
+RETURNS = ("held_out_return", "buy_and_hold_return")
 
 
 def check_year(time: datetime) -> None:

@@ -44,5 +44,16 @@ def seconds(value: Any) -> str:
     return f"{hours:,} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
+@register.filter(name="bytes")
+def in_bytes(value: Any) -> str:
+    """Return a number of bytes in kB, MB, GB or TB."""
+    if not is_number(value):
+        return MISSING
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if abs(value) >= size:
+            return f"{value / size:,.1f} {unit}"
+    return f"{value / 1e3:,.0f} kB"
+
+
 def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -15,6 +15,7 @@ from rl_training.admin.display import (
     time_column,
 )
 from rl_training.admin.records import PolicyFilter, ReadOnlyAdmin
+from rl_training.files.evaluations import complete
 from rl_training.models import PolicyVersion
 from rl_training.models.columns import large_run_columns
 from rl_training.versions.live_periods import LivePeriod, periods_of
@@ -103,7 +104,7 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="evaluation")
     def shown_evaluation(self, version: PolicyVersion) -> str | SafeString:
-        return pretty_json(version.evaluation)
+        return pretty_json(complete(version))
 
 
 def _until(period: LivePeriod) -> str:

@@ -4,12 +4,13 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from rl_training.alerts.facts import FinishedRun, PolicyFacts
 from rl_training.alerts.kinds import DURATION_RUNS, Kind
 from rl_training.core.market.reading import WORDS
+from rl_training.storage.readings import Disk
 
 # The smallest deviation of the durations' logarithms: 5 %. Without this limit, a small delay after runs that all took
 # the same time would be unusual.
@@ -135,6 +136,17 @@ def failed_logins(rule: Rule, number: int) -> Verdict:
         return State.GONE
     found = f"{number:,} logins failed in the last {rule.window} minutes."
     return Holds(f"{found} The log of web and Flower names users and addresses; the admin lists what is refused now.")
+
+
+def disk_full(rule: Rule, disks: Sequence[Disk], now: datetime) -> Verdict:
+    for disk in disks:
+        left = disk.full_at - now if disk.full_at else None
+        soon = left is not None and left <= timedelta(days=rule.threshold)
+        if soon or disk.free_share < rule.window / 100:
+            free = f"{disk.free / 1e9:,.1f} GB, {disk.free_share:.0%}, of the disk of {disk.name} is free"
+            when = f"; it will be full on {disk.full_at:%Y-%m-%d}" if disk.full_at else ""
+            return Holds(f"{free}{when}. The page Storage shows what uses it.")
+    return State.GONE
 
 
 def silent(rule: Rule, process: str, age: float | None, observed: float) -> Verdict:

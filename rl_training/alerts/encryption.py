@@ -4,12 +4,12 @@ import base64
 import hashlib
 import hmac
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 
 
 class UnreadableError(Exception):
-    """The text was encrypted with another SECRET_KEY."""
+    """The text was encrypted with a key that is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS."""
 
     def __init__(self) -> None:
         super().__init__("its address was stored with another SECRET_KEY: enter it again")
@@ -33,6 +33,13 @@ def fingerprint(text: str) -> str:
     return hmac.new(key, text.encode(), "sha256").hexdigest()[:32]
 
 
-def _fernet() -> Fernet:
-    key = hashlib.sha256(b"alert channel\0" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(key))
+def rotate(encrypted: str) -> str:
+    """Return the text encrypted with the present SECRET_KEY. Raises `UnreadableError`."""
+    return encrypt(decrypt(encrypted))
+
+
+def _fernet() -> MultiFernet:
+    """Return the cipher that encrypts with SECRET_KEY and decrypts with the fallbacks as well."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    digests = [hashlib.sha256(b"alert channel\0" + key.encode()).digest() for key in keys]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(digest)) for digest in digests])

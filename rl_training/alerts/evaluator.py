@@ -18,6 +18,7 @@ from rl_training.alerts.live_conditions import LIVE_CONDITIONS, MARKET_CONDITION
 from rl_training.alerts.models import Alert, AlertRule, Round
 from rl_training.models import Deployment
 from rl_training.presence import heartbeats
+from rl_training.storage.readings import disks_now
 from rl_training.versions.live import live_of
 
 EVERY_SECONDS = 10.0
@@ -84,6 +85,8 @@ class Evaluator:
     ) -> Verdict:
         if rule.kind == Kind.OUTBOX_LAG:
             return conditions.outbox_lag(rule, lag)
+        if rule.kind == Kind.DISK_FULL:
+            return conditions.disk_full(rule, disks_now(now), now)
         if rule.kind in SILENT:
             return self._silence(rule)
         if rule.kind == Kind.FAILED_LOGINS:

@@ -34,6 +34,7 @@ class Kind(models.TextChoices):
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
     FAILED_LOGINS = "failed_logins", "many logins fail"
+    DISK_FULL = "disk_full", "a disk fills up"
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,13 @@ SPECS: dict[str, Spec] = {
         "Refused ones count too. The log names the user and the address of each.",
         threshold=Parameter(100, 1, 1_000_000, "the number of failed logins"),
         window=Parameter(10, 1, 1440, "the number of minutes"),
+        of_policy=False,
+    ),
+    Kind.DISK_FULL: Spec(
+        "A disk with files of the system will be full within so many days, by its readings of the last week, or less "
+        "than a share of it is free. The page Storage shows what uses it.",
+        threshold=Parameter(30, 1, 365, "the number of days"),
+        window=Parameter(5, 1, 50, "the percentage that must be free"),
         of_policy=False,
     ),
 }

@@ -1,4 +1,4 @@
-"""The stored evaluations of policy versions, as the conditions about results need them."""
+"""The results of policy versions, as the conditions about them need them."""
 
 import json
 import math
@@ -35,13 +35,9 @@ class EvaluatedVersion:
 
 
 def last_versions(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[EvaluatedVersion]]]:
-    """Yield each policy's id with its last `number` versions, newest first.
-
-    The database extracts the results from the evaluations, whose equity curves are large.
-    """
+    """Yield each policy's id with its last `number` versions, newest first."""
     columns = (
-        *(KeyTextTransform(key, "evaluation") for key in ("total_return", "turnover", "time_in_market", "bars")),
-        *(KeyTextTransform("total_return", KeyTransform(name, "evaluation")) for name in ("flat", "buy_and_hold")),
+        *("held_out_return", "turnover", "time_in_market", "held_out_bars", "flat_return", "buy_and_hold_return"),
         KeyTextTransform("name", F("run__market_summary")),
         KeyTextTransform("train_fraction", KeyTransform("market", F("run__config"))),
         KeyTextTransform("environment", F("run__config")),
@@ -56,28 +52,27 @@ def _version(
     number: int,
     run: int,
     avg_reward: float | None,
-    total_return: Any,
-    turnover: Any,
-    time_in_market: Any,
-    bars: Any,
-    flat_return: Any,
-    holding_return: Any,
+    total_return: float | None,
+    turnover: float | None,
+    time_in_market: float | None,
+    bars: int | None,
+    flat_return: float | None,
+    holding_return: float | None,
     market: Any,
     train_fraction: Any,
     environment: Any,
 ) -> EvaluatedVersion:
     settings = _mapping(environment)
-    bars_or_none = _number(bars)
     return EvaluatedVersion(
         number=number,
         run=run,
         avg_reward=avg_reward,
-        total_return=_number(total_return),
-        flat_return=_number(flat_return),
-        holding_return=_number(holding_return),
-        turnover=_number(turnover),
-        time_in_market=_number(time_in_market),
-        bars=None if bars_or_none is None else int(bars_or_none),
+        total_return=total_return,
+        flat_return=flat_return,
+        holding_return=holding_return,
+        turnover=turnover,
+        time_in_market=time_in_market,
+        bars=bars,
         setting=(market, _number(train_fraction), settings.get("episode_length")),
         environment=settings,
     )

@@ -23,6 +23,7 @@ from rl_training.models.policy_settings import (
 from rl_training.models.proposals import Proposal, ProposalQuerySet
 from rl_training.models.runs import TrainingRun, TrainingRunQuerySet, new_run_id
 from rl_training.models.slots import SlotOutcome, SlotRange, SlotRangeQuerySet, SlotReason
+from rl_training.models.storage.readings import StorageReading
 from rl_training.models.totals import Measure, RunTotal
 from rl_training.models.versions import PolicyVersion, PolicyVersionQuerySet
 from rl_training.models.work.comparisons import ComparedVersion, Comparison
@@ -63,6 +64,7 @@ __all__ = [
     "SlotRangeQuerySet",
     "SlotReason",
     "StartFrom",
+    "StorageReading",
     "TrainingEvent",
     "TrainingEventQuerySet",
     "TrainingRun",

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from rl_training.models.columns import CHART_COLUMNS, LARGE_RUN_COLUMNS, POLICY_SUMMARY_COLUMNS, SUMMARY_COLUMNS
 from rl_training.models.policies import PolicyStore
+from rl_training.models.storage.packed_json import PackedJSONField
 
 
 def new_run_id() -> str:
@@ -205,7 +206,7 @@ class TrainingRun(models.Model):
         related_name="+",
         help_text="The version that training starts from; none: random weights.",
     )
-    # Null in both columns until training has loaded the initial version. Without an index: nothing searches by it.
+    # Null in both columns until training has loaded the initial version.
     started_from = models.ForeignKey(
         "PolicyVersion",
         null=True,
@@ -232,7 +233,7 @@ class TrainingRun(models.Model):
     bars_digest = models.CharField(
         max_length=64, blank=True, default="", db_default="", help_text="Digest under which the bars are stored."
     )
-    computing_environment = models.JSONField(
+    computing_environment = PackedJSONField(
         null=True,
         blank=True,
         help_text="Versions and kernels that the last attempt computes with; see core/run/computing_environment.py.",
@@ -243,8 +244,8 @@ class TrainingRun(models.Model):
     avg_policy_loss = models.FloatField(null=True, blank=True)
     avg_value_loss = models.FloatField(null=True, blank=True)
     environment_steps = models.PositiveBigIntegerField(default=0)
-    episode_rewards = models.JSONField(default=list, blank=True)
-    curve = models.JSONField(null=True, blank=True, help_text="Rewards and PPO's metrics; see core/run/curves.py.")
+    episode_rewards = PackedJSONField(default=list, blank=True)
+    curve = PackedJSONField(null=True, blank=True, help_text="Rewards and PPO's metrics; see core/run/curves.py.")
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
 
@@ -266,6 +267,8 @@ class TrainingRun(models.Model):
             models.Index(
                 fields=["status", "heartbeat_at"], condition=Q(status__in=["queued", "running"]), name="run_active"
             ),
+            # Retention looks for rows that refer to a version before it removes the version.
+            models.Index(fields=["started_from"], condition=Q(started_from__isnull=False), name="run_started_from"),
         )
         constraints = (
             models.UniqueConstraint(fields=["policy", "scheduled_for"], name="run_once_per_slot"),

@@ -53,7 +53,8 @@ class SlotRange(models.Model):
     """Successive slots of a policy with the same outcome. Only `move_next_slots` writes it.
 
     The ranges of a policy, in the order of their ids, account for each of its slots once: each begins at the
-    `next_slot` of the one before, and the last one's is the policy's `next_run_at`.
+    `next_slot` of the one before, and the last one's is the policy's `next_run_at`. With an old run, retention removes
+    its ranges and the older ones of skipped slots.
     """
 
     policy = models.ForeignKey("PolicyStore", on_delete=models.CASCADE, related_name="slots", db_index=False)
@@ -86,7 +87,10 @@ class SlotRange(models.Model):
 
     class Meta:
         ordering = ("-first_slot",)
-        indexes = (models.Index(fields=["policy", "-id"], name="slots_newest"),)
+        indexes = (
+            models.Index(fields=["policy", "-id"], name="slots_newest"),
+            models.Index(fields=["run"], condition=Q(run__isnull=False), name="slots_of_run"),
+        )
         constraints = (
             models.UniqueConstraint(fields=["policy", "first_slot"], name="slots_once"),
             models.UniqueConstraint(fields=["run"], condition=Q(outcome="ran"), name="slots_one_per_run"),

@@ -66,7 +66,7 @@ def bound(measure: str, value: float) -> str:
 
 
 def count_anew(totals: type[models.Model], runs: type[models.Model]) -> None:
-    """Replace all totals by counts of all runs, with one query for each measure. No run may end meanwhile.
+    """Replace all totals by counts of all stored runs, with one query for each measure. No run may end meanwhile.
 
     The models are arguments because a migration passes its historical ones.
     """

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from rl_training.models.policies import PolicyStore
 from rl_training.models.runs import TrainingRun
+from rl_training.models.storage.packed_json import PackedJSONField
 from rl_training.models.version_results import MARKET_LENGTH, market_label, results_of
 
 # A column by which lists of versions are ordered.
@@ -103,7 +104,8 @@ class PolicyVersion(models.Model):
         null=True, blank=True, help_text="When retention removed the weights; they cannot be used any more."
     )
     sha256 = models.CharField(max_length=64, help_text="Digest of the weights.")
-    evaluation = models.JSONField()
+    # With fewer points in its curves than the artifact has; see files/evaluations.py.
+    evaluation = PackedJSONField()
     held_back = models.TextField(
         blank=True,
         default="",

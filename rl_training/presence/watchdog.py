@@ -7,7 +7,7 @@ import redis
 import structlog
 from django.conf import settings
 
-from quantum_trader.supervisor import Supervisor
+from quantum_trader.running.supervisor import Supervisor
 from rl_training.presence import heartbeats
 from rl_training.presence.heartbeats import Kind
 

@@ -18,6 +18,7 @@ from rl_training.models.slots import Skipped, SlotReason
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle, reaping, task_messages
 from rl_training.schedule import new_bars, slots
+from rl_training.storage import housekeeping as rows
 from rl_training.streams import relay, retention
 from rl_training.validation import monitoring, steps
 from rl_training.versions import comparisons, housekeeping
@@ -105,7 +106,7 @@ class PolicyStoreScheduler(Scheduler):
         return len(runs)
 
     def do_housekeeping(self, now: datetime) -> None:
-        """Reap lost work, relay unpublished events, resend undelivered messages, keep streams and files in order."""
+        """Reap lost work, relay events, resend undelivered messages, keep streams, files and rows in order."""
         self._note_pause()
         may_reap = time.monotonic() - self._database_back_at >= owners_return_within()
         if may_reap:
@@ -118,6 +119,7 @@ class PolicyStoreScheduler(Scheduler):
         monitoring.maintain(now)
         retention.maintain(now)
         housekeeping.maintain(now)
+        rows.maintain(now)
 
     def _note_pause(self) -> None:
         """Delay reaping after a long pause: while the database or this machine was away, no owner wrote a heartbeat."""

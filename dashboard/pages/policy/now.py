@@ -12,6 +12,7 @@ from dashboard.pages.run_configs import market_rows
 from dashboard.pages.validating.shown import consequence
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
+from rl_training.files.evaluations import complete
 from rl_training.models import InvalidConfig, PolicyStore, PolicyVersion
 from rl_training.models.columns import large_run_columns
 from rl_training.runs.next_start import next_start
@@ -42,7 +43,7 @@ class PolicyPage(PolicyTab):
         version = _evaluated(deployed or (newest.pk if newest else None))
         return always | {
             "version": version,
-            "evaluation": shown(version.evaluation) if version else None,
+            "evaluation": shown(complete(version)) if version else None,
             "settings": settings_of(policy),
             "data": last_data(policy),
             "start": next_start(policy),

@@ -7,6 +7,7 @@ from django.http import Http404
 from dashboard.access import Page
 from dashboard.charts.evaluations import shown
 from dashboard.pages.active_runs import current_stream_id
+from rl_training.files.evaluations import complete
 from rl_training.models import PolicyVersion
 from rl_training.models.columns import large_run_columns
 from rl_training.roles import PROPOSE
@@ -34,7 +35,7 @@ class VersionPage(Page):
             version=version,
             policy=version.policy,
             after=after,
-            evaluation=shown(version.evaluation),
+            evaluation=shown(complete(version)),
             live=live_now(version.policy_id),
             periods=live_periods([version.pk]).get(version.pk, []),
             may_change=self.request.user.has_perm(PROPOSE),

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.evaluation.backtest import Backtest, Policy, run_backtest
-from rl_training.core.evaluation.evaluation import Performance, curve_points, performances, stamps
+from rl_training.core.evaluation.equity_curves import curve_points
+from rl_training.core.evaluation.evaluation import Performance, performances, stamps
 from rl_training.core.evaluation.paired import Differences, paired_differences
 from rl_training.core.evaluation.references import best_targets, rule_targets
 from rl_training.core.market.bars import MarketData

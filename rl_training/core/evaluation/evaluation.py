@@ -9,18 +9,12 @@ import numpy.typing as npt
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.evaluation.backtest import POLICY, Backtest, Policy, run_backtest
+from rl_training.core.evaluation.equity_curves import curve_points, drawdown
 from rl_training.core.evaluation.references import rule_targets
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics
 from rl_training.core.trading.observation import Observer
-
-CURVE_POINTS = 1000
-"""The most points that a stored equity curve has. They are evenly spaced and include the first and the last bar.
-
-The peak and the trough of each account's deepest drawdown replace the points beside them, so that a drawn curve shows
-`max_drawdown`.
-"""
 
 # The most bars that the bootstrap of one interval draws in total. This many take about half a second.
 _BOOTSTRAP_BARS = 10_000_000
@@ -115,24 +109,6 @@ def evaluate(
     )
 
 
-def curve_points(equity: FloatArray) -> npt.NDArray[np.int64]:
-    """Return the indices of the closes that a stored curve has; see CURVE_POINTS. `equity` is [closes, accounts]."""
-    troughs = _drawdown(equity).argmax(axis=0)
-    peaks = [equity[: trough + 1, account].argmax() for account, trough in enumerate(troughs)]
-    deepest = np.array([*troughs, *peaks], np.int64)
-    points = np.linspace(0, len(equity) - 1, min(len(equity), CURVE_POINTS)).round().astype(np.int64)
-    for point in np.setdiff1d(deepest, points):
-        inner = np.flatnonzero(~np.isin(points, deepest))[1:-1]
-        points[inner[np.abs(points[inner] - point).argmin()]] = point
-    return np.sort(points)
-
-
-def _drawdown(equity: FloatArray) -> FloatArray:
-    """Return 1 - equity / highest equity before, for each close and account."""
-    drawdown: FloatArray = 1.0 - equity / np.maximum.accumulate(equity, axis=0)
-    return drawdown
-
-
 def stamps(times: npt.NDArray[np.datetime64]) -> tuple[str, ...]:
     """Return timestamps as text, ISO 8601, UTC."""
     return tuple(f"{time}Z" for time in np.datetime_as_string(times, unit="s"))
@@ -164,7 +140,7 @@ def _performance(
         "total_return": float(equity[-1] / equity[0] - 1.0),
         "sharpe": scale * float(_sharpe(returns)) if _varies(returns) else None,
         "sortino": scale * float(returns.mean()) / downside if downside > _NO_DEVIATION else None,
-        "max_drawdown": float(_drawdown(equity).max()),
+        "max_drawdown": float(drawdown(equity).max()),
         "turnover": float(backtest.turnover[:, account].sum()),
         "time_in_market": float(held.mean()),
         "costs_paid": float(backtest.cost[:, account].sum()),

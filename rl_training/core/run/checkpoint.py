@@ -105,7 +105,7 @@ def save_policy(
     )
     files = {
         TENSORS_FILE: safetensors.torch.save(tensors),
-        MANIFEST_FILE: json.dumps(manifest, indent=2).encode(),
+        MANIFEST_FILE: json.dumps(manifest).encode(),
     }
     try:
         write_folder(path, files)

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from quantum_trader.supervisor import Signals
+from quantum_trader.running.supervisor import Signals
 from rl_training.core.deciding.market_replay import HEADER, bar_seconds, replayed
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market

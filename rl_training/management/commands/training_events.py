@@ -12,7 +12,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 
 from quantum_trader.redis_clients import redis_client
-from quantum_trader.supervisor import Signals
+from quantum_trader.running.supervisor import Signals
 from rl_training import keys
 from rl_training.models import PolicyStore
 from rl_training.streams import names

@@ -28,7 +28,8 @@ from rest_framework.authtoken.models import Token
 from quantum_trader import health, processes, state_dir
 from quantum_trader.environment import values
 from quantum_trader.redis_clients import private_socket, redis_client
-from quantum_trader.supervisor import Signals, Supervisor
+from quantum_trader.running.log_files import LogFile
+from quantum_trader.running.supervisor import Signals, Supervisor
 from rl_training.presence.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
@@ -128,7 +129,9 @@ class Command(BaseCommand):
         """Start the supervisor, and the private Redis unless REDIS_URL names one."""
         redis_services = self._private_redis(stack)
         stdout = sys.stderr if self.once else None
-        self.supervisor = stack.enter_context(Supervisor({**os.environ, **ports}, self.signals, stdout=stdout))
+        environment = {**os.environ, **ports}
+        log_file = None if self.once or not settings.LOG_FILES_MB else log_file_of
+        self.supervisor = stack.enter_context(Supervisor(environment, self.signals, stdout=stdout, log_file=log_file))
         self.watchdog = Watchdog(self.supervisor)
         self.supervisor.start(*redis_services)
 
@@ -227,6 +230,13 @@ def first_admin() -> tuple[str, str, str | None]:
         user = user_model.objects.create_superuser("admin", password=password)
     token, _ = Token.objects.get_or_create(user=user)
     return user.get_username(), token.key, password
+
+
+def log_file_of(service: str) -> LogFile:
+    """Return the log file of a service, whose output also goes to the console."""
+    folder = settings.STATE_DIR / "logs"
+    state_dir.private_folder(folder)
+    return LogFile(folder / f"{service}.log", round(settings.LOG_FILES_MB * 1e6), sys.stderr.fileno())
 
 
 def redis_error() -> redis.RedisError | None:

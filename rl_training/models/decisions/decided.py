@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 
 from django.db import models
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, Q, Subquery
 
 from rl_training.models.decisions.arms import Arm
 from rl_training.models.decisions.markets import MarketBar
@@ -71,6 +71,8 @@ class Decision(PermanentRow):
 
     class Meta:
         ordering = ("-bar_opened_at",)
+        # Retention looks for rows that refer to a version before it removes the version.
+        indexes = (models.Index(fields=["version"], condition=Q(version__isnull=False), name="decision_of_version"),)
         constraints = (
             models.UniqueConstraint(fields=["policy", "arm", "bar_opened_at"], name="decision_once_per_arm_and_bar"),
         )

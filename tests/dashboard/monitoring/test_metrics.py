@@ -12,7 +12,15 @@ from prometheus_client.parser import text_string_to_metric_families
 from rest_framework.authtoken.models import Token
 
 from rl_training.alerts.models import Alert, AlertRule
-from rl_training.models import Arm, FollowedMarket, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun
+from rl_training.models import (
+    Arm,
+    FollowedMarket,
+    PolicyStore,
+    PolicyVersion,
+    StorageReading,
+    TrainingEvent,
+    TrainingRun,
+)
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
@@ -46,6 +54,21 @@ def test_runs_durations_and_rewards_are_counted_by_status(history, scrape):
     assert rewards == {"-0.5": 0, "-0.2": 1, "0.05": 2, "+Inf": 2}
     assert found["run_reward_sum{status=succeeded}"] == pytest.approx(-0.26)
     assert found["run_reward_count{status=succeeded}"] == 2
+
+
+def read_storage() -> None:
+    """Store two readings, a day apart, between which a tenth of the disk filled up."""
+    for days, free in ((1, 600), (0, 500)):
+        at, disks = timezone.now() - timedelta(days=days), {"STATE_DIR": {"total": 1000, "free": free}}
+        StorageReading.objects.create(at=at, usage={"database": 300 - free // 10}, disks=disks)
+
+
+def test_used_storage_and_expected_date_of_a_full_disk_are_reported(history, scrape):
+    read_storage()
+    found = values(scrape())
+    assert found["storage_bytes{part=database}"] == 250
+    assert (found["disk_bytes{disk=STATE_DIR}"], found["disk_free_bytes{disk=STATE_DIR}"]) == (1000, 500)
+    assert found["disk_full_seconds{disk=STATE_DIR}"] == pytest.approx(5 * 86_400, rel=0.01)
 
 
 def test_policy_name_with_quotes_and_line_breaks_is_escaped(history, scrape):
@@ -179,9 +202,10 @@ def test_held_back_versions_and_walk_forwards_are_reported(policy, scrape):
     assert "version_held_back{policy=rl_v3}" not in values(scrape())
 
 
-def test_scrape_makes_at_most_seventeen_queries(history, scrape, django_assert_max_num_queries):
+def test_scrape_makes_at_most_nineteen_queries(history, scrape, django_assert_max_num_queries):
     scrape()
-    with django_assert_max_num_queries(17):
+    read_storage()
+    with django_assert_max_num_queries(19):
         scrape()
 
 

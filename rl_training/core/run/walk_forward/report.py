@@ -8,7 +8,8 @@ import numpy as np
 
 from rl_training.core.evaluation.block_length import NO_DEVIATION
 from rl_training.core.evaluation.deflated_sharpe import deflated_sharpe
-from rl_training.core.evaluation.evaluation import Performance, curve_points, performances, stamps
+from rl_training.core.evaluation.equity_curves import curve_points
+from rl_training.core.evaluation.evaluation import Performance, performances, stamps
 from rl_training.core.evaluation.mean_test import MeanTest, mean_test, resamples_for
 from rl_training.core.run.walk_forward.guards import Conduct
 from rl_training.core.run.walk_forward.stitching import Stitched

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ import structlog
 from celery.platforms import set_pdeathsig
 
 from quantum_trader.processes import BASE_DIR, Service
+from quantum_trader.running.log_files import LogFile
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +52,15 @@ class Signals:
         os.close(self._read)
         os.close(self._write)
 
-    def wait(self, seconds: float) -> None:
-        """Wait until a signal arrives or a child ends, at most `seconds`."""
-        select.select([self._read], [], [], seconds)
+    def wait(self, seconds: float, also: Sequence[int] = ()) -> list[int]:
+        """Wait until a signal arrives, a child ends or a file of `also` is readable, at most `seconds`.
+
+        Returns the readable files of `also`.
+        """
+        ready, _, _ = select.select([self._read, *also], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
             os.read(self._read, 4096)
+        return [file for file in ready if file != self._read]
 
     @staticmethod
     def _stop_signals() -> Iterator[signal.Signals]:
@@ -102,12 +107,21 @@ class Supervisor:
     supervisor is killed.
     """
 
-    def __init__(self, environment: Mapping[str, str], signals: Signals, stdout: IO[str] | None = None) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        signals: Signals,
+        stdout: IO[str] | None = None,
+        log_file: Callable[[str], LogFile] | None = None,
+    ) -> None:
         # Programs of this interpreter's virtual environment go first, whether it is activated or not.
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', os.defpath)}"
         self._environment = {**environment, "PATH": path}
         self._signals = signals
         self._stdout = stdout
+        # With `log_file`, each service by its name has a file besides the console.
+        self._log_file = log_file
+        self._logs: dict[str, LogFile] = {}
         self._children: list[Child] = []
 
     def __enter__(self) -> "Supervisor":
@@ -135,7 +149,7 @@ class Supervisor:
 
     def watch(self, seconds: float) -> None:
         """Wait at most `seconds` for a signal or the end of a service; restart services whose pause is over."""
-        self._signals.wait(seconds)
+        self._wait(seconds)
         now = time.monotonic()
         for child in self._children:
             if child.restart_at is not None and now >= child.restart_at:
@@ -157,13 +171,26 @@ class Supervisor:
                     log.warning("Service does not stop and is killed", service=child.service.name)
                     child.kill()
             self._children.clear()
+            for log_file in self._logs.values():
+                log_file.close()
+            self._logs.clear()
+
+    def _wait(self, seconds: float) -> None:
+        """Pass on what services write until a signal arrives or a child ends, at most about `seconds`."""
+        deadline = time.monotonic() + seconds
+        outputs = {log_file.output: log_file for log_file in self._logs.values()}
+        while ready := self._signals.wait(max(0.0, deadline - time.monotonic()), [*outputs]):
+            for output in ready:
+                outputs[output].pass_on()
+            if time.monotonic() >= deadline:
+                return
 
     def _terminate(self, children: list[Child], deadline: float) -> None:
         for child in children:
             if not child.ended():
                 child.process.terminate()
         while not all(child.ended() for child in children) and time.monotonic() < deadline:
-            self._signals.wait(0.1)
+            self._wait(0.1)
 
     def _note_end(self, child: Child, now: float) -> None:
         child.ends = 1 if now - child.started_at >= STEADY_SECONDS else child.ends + 1
@@ -179,12 +206,16 @@ class Supervisor:
         )
 
     def _spawn(self, service: Service) -> "subprocess.Popen[bytes]":
+        if self._log_file and service.name not in self._logs:
+            self._logs[service.name] = self._log_file(service.name)
+        log_file = self._logs.get(service.name)
         return subprocess.Popen(  # noqa: S603 - the commands are constants
             service.command,
             cwd=BASE_DIR,
             env={**self._environment, **service.env},
             stdin=subprocess.DEVNULL,
-            stdout=self._stdout,
+            stdout=log_file.input if log_file else self._stdout,
+            stderr=subprocess.STDOUT if log_file else None,
             start_new_session=True,
             preexec_fn=end_with_parent(),
         )

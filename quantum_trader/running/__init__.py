@@ -1,0 +1,1 @@
+"""What `up` runs: the supervisor of the services, their log files, and the private Redis server."""

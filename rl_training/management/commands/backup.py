@@ -1,0 +1,50 @@
+import argparse
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from rl_training.storage.backup.archive import BackupError
+from rl_training.storage.backup.backing_up import back_up
+
+INCOMPLETE = 3
+
+
+def add_passphrase(parser: argparse.ArgumentParser, purpose: str) -> None:
+    parser.add_argument("--passphrase-file", type=Path, metavar="PATH", help=purpose)
+
+
+def passphrase_of(path: Path | None) -> str:
+    """Return the first line of the file; empty without one. Raises `CommandError`."""
+    if path is None:
+        return ""
+    try:
+        found = path.read_text(encoding="utf-8").splitlines()[:1]
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+    if not found or not found[0]:
+        raise CommandError(f"{path} is empty; its first line is the passphrase.")
+    return found[0]
+
+
+class Command(BaseCommand):
+    help = (
+        "Write the database, the files that it refers to, and the settings into one new file, while everything runs. "
+        "The file holds password hashes and API tokens. Exit status: 0 written, 1 not written, 3 written, but files "
+        "that the database refers to were missing."
+    )
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, help="a new file, such as backup.tar.gz")
+        parser.add_argument("--market-files", action="store_true", help="with the files of MARKET_DATA_ROOT")
+        add_passphrase(parser, "its first line encrypts the settings, which then hold the secrets too")
+
+    def handle(self, *, file: Path, market_files: bool, passphrase_file: Path | None, **_: Any) -> None:
+        try:
+            found = back_up(file, market_files=market_files, passphrase=passphrase_of(passphrase_file))
+        except (BackupError, OSError) as error:
+            raise CommandError(str(error)) from None
+        self.stdout.write(f"{file}: {found.rows:,} rows and {found.files:,} files, {file.stat().st_size:,} bytes.")
+        if found.missing:
+            missing = ", ".join(found.missing)
+            raise CommandError(f"These artifacts were not in the storage: {missing}.", returncode=INCOMPLETE)

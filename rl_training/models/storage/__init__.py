@@ -1,0 +1,1 @@
+"""How large values are stored, and how much storage the system uses."""

@@ -1,0 +1,76 @@
+"""How many bytes each part of the system uses, and how many are free on its disks."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from rl_training.files.bars import FOLDER as BARS
+
+# The settings that name folders. Those on the same disk count as one, by the first of these names.
+FOLDERS = ("STATE_DIR", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "MARKET_DATA_ROOT")
+
+
+def parts() -> dict[str, int]:
+    """Return the bytes of each part; a part that cannot be read is left out."""
+    artifacts, state = Path(settings.ARTIFACT_ROOT), Path(settings.STATE_DIR)
+    readers: dict[str, Callable[[], int]] = {
+        "database": database_bytes,
+        "weights": lambda: folder_bytes(artifacts) - folder_bytes(artifacts / BARS),
+        "bars": lambda: folder_bytes(artifacts / BARS),
+        "checkpoints": lambda: folder_bytes(Path(settings.CHECKPOINT_ROOT)),
+        "market": lambda: folder_bytes(Path(settings.MARKET_DATA_ROOT)),
+        "redis": lambda: folder_bytes(state / "redis"),
+        "logs": lambda: folder_bytes(state / "logs"),
+    }
+    found = {}
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+        except OSError:
+            continue
+    return found
+
+
+def database_bytes() -> int:
+    """Return the size of the database: of a server's without the logs of its transactions."""
+    sqlite = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    server = "SELECT pg_database_size(current_database())"
+    with connection.cursor() as cursor:
+        cursor.execute(sqlite if connection.vendor == "sqlite" else server)
+        return int(cursor.fetchone()[0])
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes that the files below a folder take on their disk; 0 where there is no folder."""
+    return sum(_file_bytes(folder))
+
+
+def _file_bytes(folder: Path | str) -> Iterator[int]:
+    try:
+        entries = [*os.scandir(folder)]
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _file_bytes(entry.path)
+            continue
+        # Retention, or a worker that renames a file, may remove it meanwhile.
+        try:
+            yield 512 * entry.stat(follow_symlinks=False).st_blocks
+        except FileNotFoundError:
+            continue
+
+
+def disks() -> dict[str, dict[str, int]]:
+    """Return the total and the free bytes of each disk, by the first setting of FOLDERS that names a folder on it."""
+    found: dict[int, tuple[str, Path]] = {}
+    for name in FOLDERS:
+        folder = Path(getattr(settings, name))
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        found.setdefault(there.stat().st_dev, (name, there))
+    sizes = {name: shutil.disk_usage(path) for name, path in found.values()}
+    return {name: {"total": size.total, "free": size.free} for name, size in sizes.items()}
