@@ -15,6 +15,7 @@ def fill_in(example: str) -> str:
         "ADMIN_PASSWORD": secrets.token_urlsafe(12),
         "FLOWER_BASIC_AUTH": f"admin:{secrets.token_urlsafe(12)}",
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
+        "REDIS_PASSWORD": secrets.token_urlsafe(24),
     }
     for name, secret in made.items():
         example = re.sub(rf"^{name}=$", f"{name}={secret}", example, flags=re.MULTILINE)

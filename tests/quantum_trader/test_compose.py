@@ -31,7 +31,15 @@ pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-SECRETS = {"SECRET_KEY": "a", "ALLOWED_HOSTS": "b.example", "POSTGRES_PASSWORD": "c", "FLOWER_BASIC_AUTH": "admin:d"}
+SECRETS = {
+    "SECRET_KEY": "a",
+    "SECRET_KEY_FALLBACKS": "",
+    "ALLOWED_HOSTS": "b.example",
+    "POSTGRES_PASSWORD": "c",
+    "REDIS_PASSWORD": "e",
+    "FLOWER_BASIC_AUTH": "admin:d",
+    "METRICS_TOKEN": "",
+}
 
 
 def test_compose_file_follows_its_schema():
@@ -52,6 +60,8 @@ def test_docker_compose_reads_file_and_demands_missing_secrets(tmp_path):
 
 def test_commands_are_those_of_make_up():
     commands = {name: tuple(service["command"]) for name, service in COMPOSE.items() if "command" in service}
+    # A shell hands Redis its password.
+    commands["redis"] = commands["redis"][4:]
     assert commands == COMMANDS
 
 
@@ -102,7 +112,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 def ports() -> dict[str, str]:
     redis, web, flower = free_ports(3)
     return {
-        "redis://redis:6379": f"redis://127.0.0.1:{redis}",
+        "@redis:6379": f"@127.0.0.1:{redis}",
         "redis-server": f"redis-server --bind 127.0.0.1 --port {redis}",
         "redis-cli": f"redis-cli -p {redis}",
         "8000": str(web),
@@ -123,8 +133,10 @@ def environment(service: dict[str, Any], here: dict[str, str]) -> dict[str, str]
 
 
 def command(words: list[str], here: dict[str, str]) -> tuple[str, ...]:
-    program, *arguments = words
-    return (*substituted(program, here).split(), *(substituted(argument, here) for argument in arguments))
+    """Return the command with the programs of this machine, which have further arguments."""
+    given = [substituted(word, here) for word in words]
+    parts = [text.split() if word in here else [text] for word, text in zip(words, given, strict=True)]
+    return tuple(part for found in parts for part in found)
 
 
 def healthy(service: dict[str, Any], here: dict[str, str], python: PreparedPython) -> bool:
