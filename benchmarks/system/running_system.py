@@ -19,9 +19,10 @@ from django.db import connection
 
 from benchmarks.requirements import not_installed
 from benchmarks.system.console import Console
-from quantum_trader import health, processes, state_dir, supervisor
+from quantum_trader import health, processes, state_dir
 from quantum_trader.processes import Service
 from quantum_trader.redis_clients import private_socket
+from quantum_trader.running import supervisor
 from tests.waiting import wait_for
 
 try:
