@@ -5,8 +5,9 @@ RUN useradd --uid 1000 --create-home quantum \
 ENV PYTHONUNBUFFERED=1
 WORKDIR /app
 
-COPY requirements.txt ./
-RUN pip install --no-cache-dir --requirement requirements.txt
+COPY requirements.txt requirements-torch.txt ./
+RUN pip install --no-cache-dir --require-hashes --requirement requirements.txt \
+    && pip install --no-cache-dir --requirement requirements-torch.txt
 
 # A setting that .env.example does not list is refused if it looks misspelt.
 COPY .env.example celery_app.py manage.py ./

@@ -1,7 +1,7 @@
 # `make demo`: one scheduled training run on a throw-away state. `make demo-live`: decisions on bars as they come.
 # `make up`: the whole system, until Ctrl-C.
 .DELETE_ON_ERROR:
-.PHONY: up demo demo-live check test lint types compiled collected quick sqlite postgresql debian-packages screenshots faults lock vendor clean
+.PHONY: up demo demo-live check test lint types compiled collected quick sqlite postgresql debian-packages screenshots faults lock audit vendor clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -88,11 +88,12 @@ faults: .venv/development debian-packages compiled
 
 # Keeps the versions that are pinned and still fit; `make lock UPGRADE=--upgrade` takes the newest.
 lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
-	--annotation-style line --custom-compile-command "make lock" $(UPGRADE)
+	--annotation-style line --custom-compile-command "make lock" --generate-hashes $(UPGRADE)
 lock: .venv/development
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
-	sed -i.whole -E '/^(cuda|nvidia)-|^triton=/d' requirements.txt requirements-dev.txt
+	$(COMPILE) requirements-audit.in --output-file requirements-audit.txt
+	sed -i.whole -E '/^(cuda-|nvidia-|triton=|torch=)/,/^    # via/d' requirements.txt requirements-dev.txt
 	rm requirements.txt.whole requirements-dev.txt.whole
 
 # Third-party scripts of the pages, each from its npm package with its licence. To update one, change its version here.
@@ -109,21 +110,31 @@ vendor:
 	cd $(VENDOR) && tar -xzOf uplot-$(UPLOT).tgz package/LICENSE > uPlot.LICENSE
 	rm $(VENDOR)/htmx.org-$(HTMX).tgz $(VENDOR)/uplot-$(UPLOT).tgz
 
+# Known vulnerabilities and licences of the locked packages, and a bill of materials in build/.
+audit: .venv/runtime build/audit
+	@$(BIN)/python -m quantum_trader.audit
+
+build/audit: requirements-audit.txt
+	@$(PYTHON) -m venv build/audit
+	@build/audit/bin/pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements-audit.txt >&2
+	@touch $@
+
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Without --no-compile, most of the time would go into modules that are never imported.
-.venv/runtime: requirements.txt
+.venv/runtime: requirements.txt requirements-torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one, as in: make up PYTHON=/usr/bin/python3.12" >&2; exit 1; }
 	@echo "Installing the requirements into .venv: a few minutes, this once." >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements.txt >&2
+	@$(BIN)/pip install --no-compile --disable-pip-version-check --require-hashes --requirement requirements.txt >&2
+	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements-torch.txt >&2
 	@touch $@
 
 .venv/development: .venv/runtime requirements-dev.txt
 	@echo "Installing the test tools into .venv." >&2
-	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements-dev.txt >&2
+	@$(BIN)/pip install --no-compile --disable-pip-version-check --require-hashes --requirement requirements-dev.txt >&2
 	@touch $@
 
 .env:

@@ -6,5 +6,5 @@ def not_installed(error: ModuleNotFoundError) -> SystemExit:
     package = (error.name or "").partition(".")[0]
     return SystemExit(
         f"{package} is not installed. This benchmark needs the development requirements: run "
-        "`make .venv/development`, or `pip install --requirement requirements-dev.txt`."
+        "`make .venv/development`, or `pip install --require-hashes --requirement requirements-dev.txt`."
     )

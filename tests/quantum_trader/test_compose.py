@@ -81,6 +81,7 @@ def test_image_holds_the_needed_files_and_no_secret():
     assert names == {
         ".env.example",
         "requirements.txt",
+        "requirements-torch.txt",
         "celery_app.py",
         "manage.py",
         "quantum_trader",
