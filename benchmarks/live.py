@@ -31,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--browsers", type=int, default=200, help="how many follow the run")
     parser.add_argument("--seconds", type=int, default=30, help="how long the run goes on")
     options = parser.parse_args(arguments)
-    with django_on_throw_away_system() as system:
+    # All browsers are one user at one address here.
+    most = str(max(10, 2 * options.browsers))
+    limits = dict.fromkeys(("CONNECTIONS", "CONNECTIONS_PER_ADDRESS"), most)
+    limits |= dict.fromkeys(("LIVE_STREAMS_PER_USER", "LIVE_STREAMS_PER_ADDRESS"), str(min(options.browsers, 1000)))
+    with django_on_throw_away_system(**limits) as system:
         figures = list(measure(system, options.browsers, options.seconds))
     print(aligned([HEADINGS, *(figure.cells() for figure in figures)]))
 

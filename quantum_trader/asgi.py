@@ -13,8 +13,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 django_application = get_wsgi_application()
 
 # These modules can be imported only after `get_wsgi_application` has set Django up.
+from quantum_trader.bounded_http import BoundedHttp  # noqa: E402
 from quantum_trader.static_files import StaticFiles  # noqa: E402
-from quantum_trader.threaded import ThreadedHandler  # noqa: E402
+from quantum_trader.threaded import ThreadedHandler, Upload  # noqa: E402
 
 # The number of requests that are answered at once; more are queued. The threads share one core with the event loop, so
 # that more threads than wait for the database would only wait for each other.
@@ -23,9 +24,16 @@ THREADS = 3
 HEALTH = ("/healthz", "/readyz")
 # Forms that hash passwords begin with these paths.
 LOGINS = ("/accounts/", "/admin/auth/user/")
+# Pages and resources that may read a market file of a hundred megabytes begin with these paths.
+SLOW = ("/market/", "/api/v1/market-check")
+# A form has names and a boundary around its file.
+MARKET_UPLOAD_BYTES = settings.MARKET_UPLOAD_MB * 2**20 + 65_536
 
 live_events = import_string("dashboard.live.app.LiveEvents")
-pages = ThreadedHandler(django_application, THREADS, apart=HEALTH, logins=LOGINS)
+may_upload = import_string("dashboard.pages.market.admission.may_upload")
+uploads = {"/market/upload/": Upload(MARKET_UPLOAD_BYTES, settings.MARKET_DATA_ROOT, may_upload)}
+BoundedHttp.uploads = frozenset(uploads)
+pages = ThreadedHandler(django_application, THREADS, apart=HEALTH, logins=LOGINS, slow=SLOW, uploads=uploads)
 site: Any = StaticFiles(live_events(pages))
 application = ProxyHeadersMiddleware(site, settings.TRUSTED_PROXIES)
 

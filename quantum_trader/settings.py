@@ -157,6 +157,12 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+# Connections to one web process, and those of one address, unless it is a trusted proxy's.
+CONNECTIONS = values.whole_number("CONNECTIONS", 4_000, 10, 100_000)
+CONNECTIONS_PER_ADDRESS = values.whole_number("CONNECTIONS_PER_ADDRESS", 200, 1, 100_000)
+# Live streams to one web process of one user and of one address. A page of the dashboard holds one while it is open.
+LIVE_STREAMS_PER_USER = values.whole_number("LIVE_STREAMS_PER_USER", 20, 1, 1_000)
+LIVE_STREAMS_PER_ADDRESS = values.whole_number("LIVE_STREAMS_PER_ADDRESS", 100, 1, 1_000)
 # The address of a client is read from the X-Forwarded-For header of these proxies; limits of logins depend on it.
 TRUSTED_PROXIES = values.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if HTTPS else "")
 

@@ -16,10 +16,11 @@ Django's application needs 35 ms there, scaled by the 95th percentile 19 ms: the
 import asyncio
 import select
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from typing import Any, NamedTuple
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, NamedTuple
 from wsgiref.types import WSGIApplication
 
 from django.db import connections
@@ -27,10 +28,15 @@ from django.utils.encoding import iri_to_uri
 
 from quantum_trader.login_queue import LoginQueue, QueueFullError
 
+CLOSE = (b"connection", b"close")
 # Seconds for which a thread keeps a database connection at most.
 KEPT_CONNECTION = {"CONN_MAX_AGE": 60}
-# The limit of request bodies in bytes. No page accepts files, and the longest forms have some ten thousand bytes.
+# The limit of request bodies in bytes, except uploads. The longest forms have some ten thousand bytes.
 MOST_BYTES = 2_500_000
+# A longer body is kept in a file, so that many clients at once take little memory.
+BYTES_IN_MEMORY = 65_536
+# Requests that read large files, and uploads that are received or answered, at the same time.
+SLOW_AT_ONCE, UPLOADS_AT_ONCE = 2, 2
 # Requests that hash passwords at the same time, and those that wait for it.
 LOGINS_AT_ONCE, LOGINS_WAITING = 2, 100
 # A login form that is shown again was refused. It is answered so long after its arrival, because the answer to an
@@ -46,16 +52,29 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Upload(NamedTuple):
+    """The limit in bytes of the body of an upload, where it is kept, and who may send it."""
+
+    most: int
+    folder: Path
+    allowed: Callable[[dict[str, Any]], bool]
+
+
 class BodyTooLargeError(Exception):
-    """The request's body has more than MOST_BYTES bytes."""
+    """The request's body has more bytes than are taken."""
+
+
+class TooManyUploadsError(Exception):
+    """As many uploads as are taken at once are received."""
 
 
 class ThreadedHandler:
     """Answers each request in one of a few threads, each of which keeps its database connection.
 
     The paths `apart` have threads of their own, so that they are answered even if all other threads wait. So do POST
-    requests to the paths that begin as one of `logins`, which hash passwords. Responses are sent as a whole, never as a
-    stream.
+    requests to the paths that begin as one of `logins`, which hash passwords, and requests to the paths that begin as
+    one of `slow`, which may read large files. The bodies of POST requests to the paths of `uploads` may be large.
+    Responses are sent as a whole, never as a stream.
     """
 
     def __init__(
@@ -64,6 +83,8 @@ class ThreadedHandler:
         threads: int,
         apart: Collection[str] = (),
         logins: Collection[str] = (),
+        slow: Collection[str] = (),
+        uploads: Mapping[str, Upload] | None = None,
     ) -> None:
         self._application = application
         self._apart = frozenset(apart)
@@ -72,28 +93,69 @@ class ThreadedHandler:
         self._threads_apart = ThreadPoolExecutor(max(1, len(self._apart)), "request-apart")
         login_threads = ThreadPoolExecutor(LOGINS_AT_ONCE, "login", initializer=keep_connections)
         self._logins = LoginQueue(login_threads, LOGINS_AT_ONCE, LOGINS_WAITING)
+        self._slow_paths = tuple(slow)
+        self._slow_threads = ThreadPoolExecutor(SLOW_AT_ONCE, "slow", initializer=keep_connections)
+        self._uploads = uploads or {}
+        self._uploads_now = 0
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Only HTTP connections are handled, not {scope['type']}.")
         try:
-            body = await read_body(receive)
-        except BodyTooLargeError:
-            refusal = b"At most %d bytes are taken.\n" % MOST_BYTES
-            await send_answer(send, plain_text(413, refusal, (b"connection", b"close")))
-            return
-        if body is None:
+            upload = await self._upload(scope)
+        except TooManyUploadsError:
+            await send_answer(send, plain_text(503, b"Too many uploads at the same time. Try again.\n", CLOSE))
             return
         try:
-            environ = wsgi_environ(scope, body)
+            await self._receive(scope, upload, receive, send)
+        finally:
+            self._uploads_now -= upload is not None
+
+    async def _upload(self, scope: dict[str, Any]) -> Upload | None:
+        """Return the bounds of an upload that the user of the request may send. Raises `TooManyUploadsError`."""
+        upload = self._uploads.get(scope["path"]) if scope["method"] == "POST" else None
+        if upload is None or not await self._in_thread(self._threads, upload.allowed, scope):
+            return None
+        if self._uploads_now >= UPLOADS_AT_ONCE:
+            raise TooManyUploadsError
+        self._uploads_now += 1
+        return upload
+
+    async def _receive(self, scope: dict[str, Any], upload: Upload | None, receive: Any, send: Any) -> None:
+        most, folder = (upload.most, upload.folder) if upload else (MOST_BYTES, None)
+        with SpooledTemporaryFile(BYTES_IN_MEMORY, dir=folder and str(folder)) as body:
+            try:
+                if folder:
+                    folder.mkdir(parents=True, exist_ok=True)
+                size = await read_body(receive, most, body)
+            except BodyTooLargeError:
+                await send_answer(send, plain_text(413, b"At most %d bytes are taken.\n" % most, CLOSE))
+                return
+            except OSError as error:
+                await send_answer(
+                    send, plain_text(507, f"The body cannot be kept: {error.strerror}.\n".encode(), CLOSE)
+                )
+                return
+            if size is not None:
+                await send_answer(send, await self._answer_in_thread(scope, body, size))
+
+    async def _answer_in_thread(self, scope: dict[str, Any], body: IO[bytes], size: int) -> Answer:
+        try:
+            environ = wsgi_environ(scope, body, size)
         except UnicodeDecodeError:
-            await send_answer(send, plain_text(400, b""))
-            return
+            return plain_text(400, b"")
         if scope["method"] == "POST" and scope["path"].startswith(self._login_paths):
-            await send_answer(send, await self._answer_login(environ))
-            return
-        threads = self._threads_apart if scope["path"] in self._apart else self._threads
-        await send_answer(send, await asyncio.get_running_loop().run_in_executor(threads, self._answer, environ))
+            return await self._answer_login(environ)
+        answer: Answer = await self._in_thread(self._threads_for(scope["path"]), self._answer, environ)
+        return answer
+
+    def _threads_for(self, path: str) -> ThreadPoolExecutor:
+        if path in self._apart:
+            return self._threads_apart
+        return self._slow_threads if path.startswith(self._slow_paths) else self._threads
+
+    async def _in_thread(self, threads: ThreadPoolExecutor, function: Callable[..., Any], argument: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(threads, function, argument)
 
     async def _answer_login(self, environ: dict[str, Any]) -> Answer:
         answer_at = asyncio.get_running_loop().time() + REFUSED_LOGIN_SECONDS
@@ -124,22 +186,31 @@ class ThreadedHandler:
         return Answer(int(status.partition(" ")[0]), encoded, body)
 
 
-async def read_body(receive: Any) -> bytes | None:
-    """Return the request's body, None if the client disconnects. Raises `BodyTooLargeError`."""
-    body = bytearray()
-    more = True
+async def read_body(receive: Any, most: int, body: IO[bytes]) -> int | None:
+    """Write the request's body to the file, and return its size, None if the client disconnects.
+
+    Raises `BodyTooLargeError`, and OSError if the file cannot be written.
+    """
+    size, more = 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        body += message.get("body", b"")
-        if len(body) > MOST_BYTES:
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
             raise BodyTooLargeError
+        # A disk may be slow, memory is not.
+        if size > BYTES_IN_MEMORY:
+            await asyncio.to_thread(body.write, part)
+        else:
+            body.write(part)
         more = message.get("more_body", False)
-    return bytes(body)
+    body.seek(0)
+    return size
 
 
-def wsgi_environ(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
+def wsgi_environ(scope: dict[str, Any], body: IO[bytes], size: int) -> dict[str, Any]:
     """Return the WSGI environment (PEP 3333) of an ASGI request. Raises `UnicodeDecodeError` if its query is not UTF-8.
 
     WSGI represents bytes as Latin-1 text.
@@ -156,7 +227,7 @@ def wsgi_environ(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
         "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.input": BytesIO(body),
+        "wsgi.input": body,
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
@@ -174,7 +245,7 @@ def wsgi_environ(scope: dict[str, Any], body: bytes) -> dict[str, Any]:
     # The length of the received body replaces the header: a body that is sent in chunks has no such header, and Django
     # would read nothing of it.
     environ.pop("HTTP_CONTENT_LENGTH", None)
-    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["CONTENT_LENGTH"] = str(size)
     return environ
 
 

@@ -9,19 +9,12 @@ A Django view would hold one of the few request threads for as long as the clien
 
 import asyncio
 import contextlib
-import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qs
 
-import django.db
-import structlog
-from django.contrib.auth import get_user
-from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.exceptions import DisallowedHost
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse
+from django.conf import settings
 
 from dashboard.access import VIEW
 from dashboard.live.entries import Id, parse
@@ -29,12 +22,11 @@ from dashboard.live.follower import Follower
 from dashboard.live.following import RANDOM, follow
 from dashboard.live.hub import Hub
 from dashboard.live.server import hang_up, on_termination
-from quantum_trader.threaded import close_broken_connections, keep_connections
-
-log = structlog.get_logger(__name__)
+from dashboard.scope_user import Permission, permission, with_database
+from quantum_trader.threaded import keep_connections
 
 PATH = "/live/"
-# A user who signed out receives events for at most about this long.
+# A user who lost the permission receives events for at most about this long. The hub ends streams at sign-out.
 RECHECK_SECONDS = 30.0
 FOLLOWERS = 1000
 
@@ -52,13 +44,18 @@ class LiveEvents:
             await self._application(scope, receive, send)
             return
         hub = self._hub or self._open_hub()
-        status = 405 if scope["method"] != "GET" else await self._in_thread(permission, scope)
-        if status == 200 and (hub.closed or len(hub.followers) >= FOLLOWERS):
-            status = 503
+        if scope["method"] != "GET":
+            await refuse(send, 405)
+            return
+        found: Permission = await self._in_thread(permission, scope, *VIEW)
+        policy, cursor = wanted(scope)
+        client = scope.get("client") or ("", 0)
+        follower = Follower(policy, found.user, client[0], found.session)
+        status = found.status if found.status != 200 else room_for(follower, hub)
         if status != 200:
             await refuse(send, status)
             return
-        await self._stream(hub, scope, receive, send)
+        await self._stream(hub, follower, cursor, scope, receive, send)
 
     def _open_hub(self) -> Hub:
         self._hub = Hub(self._in_thread)
@@ -68,10 +65,10 @@ class LiveEvents:
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.threads, with_database, function, *arguments)
 
-    async def _stream(self, hub: Hub, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Send events until the client disconnects, loses its permission or stops reading, or the server ends."""
-        policy, cursor = wanted(scope)
-        follower = Follower(policy)
+    async def _stream(
+        self, hub: Hub, follower: Follower, cursor: Id | None, scope: dict[str, Any], receive: Any, send: Any
+    ) -> None:
+        """Send events until the client disconnects, signs out or stops reading, or the server ends."""
         hub.join(follower)
         tasks = [
             asyncio.create_task(follow(hub, follower, cursor, send)),
@@ -103,8 +100,19 @@ class LiveEvents:
                 if message["type"] == "http.disconnect":
                     return
             except TimeoutError:
-                if await self._in_thread(permission, scope) not in (200, 503):
+                if (await self._in_thread(permission, scope, *VIEW)).status not in (200, 503):
                     return
+
+
+def room_for(follower: Follower, hub: Hub) -> int:
+    """Return 200 if the hub may take another follower of its user and its address, otherwise the status."""
+    if hub.closed or len(hub.followers) >= FOLLOWERS:
+        return 503
+    of_user = sum(other.user == follower.user for other in hub.followers)
+    of_address = sum(other.address == follower.address for other in hub.followers)
+    if of_user >= settings.LIVE_STREAMS_PER_USER or of_address >= settings.LIVE_STREAMS_PER_ADDRESS:
+        return 429
+    return 200
 
 
 def wanted(scope: dict[str, Any]) -> tuple[str | None, Id | None]:
@@ -113,31 +121,6 @@ def wanted(scope: dict[str, Any]) -> tuple[str | None, Id | None]:
     headers = dict(scope["headers"])
     last = headers.get(b"last-event-id", b"").decode("latin-1") or query.get("after", [""])[0]
     return query.get("policy", [None])[0], parse(last)
-
-
-def permission(scope: dict[str, Any]) -> int:
-    """Return the status for the user of the request's session: 200, 400, 401 or 403; 503 without the database."""
-    request = ASGIRequest(scope, io.BytesIO())
-    try:
-        request.get_host()
-        SessionMiddleware(lambda _: HttpResponse()).process_request(request)
-        user = get_user(request)
-        return 401 if not user.is_authenticated else 200 if user.has_perms(VIEW) else 403
-    except DisallowedHost:
-        return 400
-    except django.db.Error as error:
-        log.warning("A user's permission cannot be read", error=str(error))
-        return 503
-
-
-def with_database(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call the function; close the thread's database connection after a database error."""
-    close_broken_connections()
-    try:
-        return function(*arguments)
-    except django.db.Error:
-        django.db.connection.close()
-        raise
 
 
 async def refuse(send: Any, status: int) -> None:

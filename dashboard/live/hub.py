@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import redis
 import structlog
+from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseError
 from django.db.models import Count, Max
 from django.utils import timezone
@@ -31,6 +32,8 @@ GATHER_SECONDS = 0.05
 # The pause between reads grows with the number of streams, so that reading leaves time for answering.
 SECONDS_PER_STREAM = 5e-5
 POLICIES_SECONDS = 3.0
+# A stream ends at most so long after its user has signed out.
+SESSIONS_SECONDS = 2.0
 HEALTH_SECONDS = 5.0
 RETRY_SECONDS = 0.5
 # Stands for the whole system where the name of a policy is expected; no policy has an empty name.
@@ -62,7 +65,8 @@ class Hub:
     def join(self, follower: Follower) -> None:
         self.followers.add(follower)
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._read_streams()), asyncio.create_task(self._watch_health())]
+            work = (self._read_streams(), self._watch_health(), self._watch_sessions())
+            self._tasks = [asyncio.create_task(task) for task in work]
 
     def leave(self, follower: Follower) -> None:
         self.followers.discard(follower)
@@ -164,6 +168,20 @@ class Hub:
             known = found
             await asyncio.sleep(HEALTH_SECONDS)
 
+    async def _watch_sessions(self) -> None:
+        """End the streams of sessions that have ended."""
+        while True:
+            await asyncio.sleep(SESSIONS_SECONDS)
+            known = {follower.session for follower in self.followers if follower.session}
+            try:
+                ended = known - await self._in_thread(open_sessions, known)
+            except DatabaseError as error:
+                log.warning("Sessions cannot be read", error=str(error))
+                continue
+            for follower in list(self.followers):
+                if follower.session in ended:
+                    follower.end()
+
 
 async def unless_cancelled(answer: Awaitable[T]) -> T:
     """Return the answer of Redis. Raises `CancelledError` when the task was cancelled meanwhile.
@@ -183,6 +201,12 @@ def heartbeat_times(state: dict[str, Any]) -> dict[str, str]:
     now = timezone.now()
     ages = {name: part.get("seconds_ago") for name, part in state.items() if isinstance(part, dict)}
     return {name: (now - timedelta(seconds=age)).isoformat() for name, age in ages.items() if age is not None}
+
+
+def open_sessions(keys: set[str]) -> set[str]:
+    """Return those of the sessions that have not ended."""
+    found = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
+    return set(found.values_list("session_key", flat=True))
 
 
 def policies() -> dict[str, Any]:

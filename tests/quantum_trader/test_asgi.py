@@ -17,7 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from quantum_trader import threaded
 from quantum_trader.asgi import HEALTH, application
-from quantum_trader.threaded import ThreadedHandler
+from quantum_trader.threaded import ThreadedHandler, Upload
 
 MEETING = threading.Barrier(2, timeout=10)
 LEAVE = threading.Event()
@@ -204,3 +204,21 @@ def test_static_files_are_served(name):
 @pytest.mark.parametrize("path", ["/static/other.css", "/static/../manage.py", "/other"])
 def test_unknown_file_is_not_found(path):
     assert asyncio.run(ask(application, path))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("allowed", "at_once", "folder", "status"),
+    [(True, 1, "new", 200), (False, 1, "new", 413), (True, 0, "new", 503), (True, 1, "file", 507)],
+    ids=["permitted", "not permitted", "too many", "disk"],
+)
+def test_body_of_a_permitted_upload_may_be_large(settings, tmp_path, monkeypatch, allowed, at_once, folder, status):
+    settings.ROOT_URLCONF = __name__
+    monkeypatch.setattr(threaded, "MOST_BYTES", 8)
+    monkeypatch.setattr(threaded, "UPLOADS_AT_ONCE", at_once)
+    (tmp_path / "file").touch()
+    uploads = {"/length": Upload(200_000, tmp_path / folder, lambda scope: allowed)}
+    handler = ThreadedHandler(WSGIHandler(), 1, uploads=uploads)
+    answer = asyncio.run(ask(handler, "/length", b"x" * 100_000, method="POST"))
+    assert answer[0] == status
+    assert (answer[2] == b"100000") == (status == 200)
+    assert asyncio.run(ask(handler, "/echo", b"x" * 9, method="POST"))[0] == 413

@@ -1,0 +1,52 @@
+"""The user of a request that Django has not seen yet, such as of a live stream or of an upload."""
+
+import io
+from typing import Any, NamedTuple
+
+import django.db
+import structlog
+from django.contrib.auth import get_user
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse
+
+from quantum_trader.threaded import close_broken_connections
+
+log = structlog.get_logger(__name__)
+
+
+class Permission(NamedTuple):
+    """The status of a request, 200 if its user may make it, with the user's key and that of the session."""
+
+    status: int
+    user: int | None = None
+    session: str | None = None
+
+
+def permission(scope: dict[str, Any], *permissions: str) -> Permission:
+    """Return the status for the user of the request's session: 200, 400, 401 or 403; 503 without the database."""
+    request = ASGIRequest(scope, io.BytesIO())
+    try:
+        request.get_host()
+        SessionMiddleware(lambda _: HttpResponse()).process_request(request)
+        user = get_user(request)
+        allowed = user.has_perms(permissions)
+    except DisallowedHost:
+        return Permission(400)
+    except django.db.Error as error:
+        log.warning("A user's permission cannot be read", error=str(error))
+        return Permission(503)
+    if not user.is_authenticated:
+        return Permission(401)
+    return Permission(200 if allowed else 403, user.pk, request.session.session_key)
+
+
+def with_database(function: Any, *arguments: Any) -> Any:
+    """Call the function; close the thread's database connection after a database error."""
+    close_broken_connections()
+    try:
+        return function(*arguments)
+    except django.db.Error:
+        django.db.connection.close()
+        raise
