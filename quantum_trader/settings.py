@@ -166,6 +166,11 @@ LIVE_STREAMS_PER_ADDRESS = values.whole_number("LIVE_STREAMS_PER_ADDRESS", 100, 
 # The address of a client is read from the X-Forwarded-For header of these proxies; limits of logins depend on it.
 TRUSTED_PROXIES = values.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if HTTPS else "")
 
+# Whether alert channels and exchanges may be at private addresses. `core`, which knows no settings, reads the variable.
+ALLOW_PRIVATE_ADDRESSES = values.boolean("ALLOW_PRIVATE_ADDRESSES")
+if ALLOW_PRIVATE_ADDRESSES:
+    os.environ["ALLOW_PRIVATE_ADDRESSES"] = "1"
+
 REST_FRAMEWORK = {
     # The first class decides the status of a request without credentials: with tokens 401, with sessions 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -19,6 +19,7 @@ os.environ |= {
     **dict.fromkeys(["VERSIONS_KEPT", "VERSIONS_KEPT_DAILY_DAYS"], ""),
     "MAX_BAR_AGE": "",
     "HTTPS": "0",
+    "ALLOW_PRIVATE_ADDRESSES": "1",
     "PROMOTION_NEEDS_TWO": "0",
     "WEB_HOST": "127.0.0.1",
     "WEB_PORT": "8000",

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_out
 
 from dashboard.access import VIEW
 from dashboard.live.entries import Id, parse
@@ -58,9 +59,18 @@ class LiveEvents:
         await self._stream(hub, follower, cursor, scope, receive, send)
 
     def _open_hub(self) -> Hub:
-        self._hub = Hub(self._in_thread)
-        on_termination(asyncio.get_running_loop(), self._hub.close)
-        return self._hub
+        loop, hub = asyncio.get_running_loop(), Hub(self._in_thread)
+        on_termination(loop, hub.close)
+
+        # Signals refer to their receivers weakly. The hub itself finds sign-outs in other processes.
+        def signed_out(request: Any, **_: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(hub.end_streams, {request.session.session_key})
+
+        self._signed_out = signed_out
+        user_logged_out.connect(signed_out)
+        self._hub = hub
+        return hub
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.threads, with_database, function, *arguments)

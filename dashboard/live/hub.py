@@ -32,7 +32,7 @@ GATHER_SECONDS = 0.05
 # The pause between reads grows with the number of streams, so that reading leaves time for answering.
 SECONDS_PER_STREAM = 5e-5
 POLICIES_SECONDS = 3.0
-# A stream ends at most so long after its user has signed out.
+# Pause between checks whether sessions have ended by a sign-out in another process.
 SESSIONS_SECONDS = 2.0
 HEALTH_SECONDS = 5.0
 RETRY_SECONDS = 0.5
@@ -84,6 +84,12 @@ class Hub:
         self.closed = True
         for follower in self.followers:
             follower.end()
+
+    def end_streams(self, sessions: set[str]) -> None:
+        """End the streams of sessions that have ended."""
+        for follower in self.followers:
+            if follower.session in sessions:
+                follower.end()
 
     async def _read_streams(self) -> None:
         while True:
@@ -174,13 +180,9 @@ class Hub:
             await asyncio.sleep(SESSIONS_SECONDS)
             known = {follower.session for follower in self.followers if follower.session}
             try:
-                ended = known - await self._in_thread(open_sessions, known)
+                self.end_streams(known - await self._in_thread(open_sessions, known))
             except DatabaseError as error:
                 log.warning("Sessions cannot be read", error=str(error))
-                continue
-            for follower in list(self.followers):
-                if follower.session in ended:
-                    follower.end()
 
 
 async def unless_cancelled(answer: Awaitable[T]) -> T:

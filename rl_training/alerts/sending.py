@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_training.alerts import encryption
+from rl_training.core import outgoing
 
 # apprise and the libraries that it sends with write URLs, paths with tokens and message contents into their logs.
 LOGGERS_WITH_SECRETS = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "paho", "slixmpp")
@@ -52,7 +53,11 @@ class Recipient:
         warnings = WarningsOfThread()
         logging.getLogger("apprise").addHandler(warnings)
         try:
-            sent = self.service.notify(body=body, title=title, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
+            with outgoing.guarded() as guard:
+                text = apprise.NotifyFormat.TEXT
+                sent = self.service.notify(body=body, title=title, notify_type=kind, body_format=text)
+            if not sent and guard.refused:
+                return outgoing.REFUSED
             return "" if sent else _reason(warnings.lines)
         except Exception as error:
             # A service's plugin may raise any exception, with the URL in its text.

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from rl_training.alerts import delivery, sending, state_changes
 from rl_training.alerts.models import AlertChannel, AlertRule
+from rl_training.core import outgoing
 from tests.alerts.rows import open_alerts, store_channel
 
 pytestmark = pytest.mark.django_db
@@ -32,6 +33,17 @@ def test_message_is_retried_after_growing_pauses_until_sent(receiver, policy):
     assert try_again(channel) == 0
     assert receiver.titles == ["rl_v3: a run failed"]
     assert channel.messages.get().sent_at
+
+
+def test_channel_at_a_private_address_gets_no_message_unless_allowed(receiver, policy, monkeypatch):
+    channel = store_channel(receiver)
+    open_alerts(policy)
+    monkeypatch.setenv(outgoing.SETTING, "0")
+    assert try_again(channel) == 1
+    assert (channel.messages.get().problem, receiver.messages) == (outgoing.REFUSED, [])
+    monkeypatch.setenv(outgoing.SETTING, "1")
+    assert try_again(channel) == 1
+    assert len(receiver.messages) == 1
 
 
 def test_message_is_given_up_after_a_day(receiver, policy):

@@ -12,6 +12,7 @@ import ccxt  # type: ignore[import-untyped]
 import numpy as np
 import structlog
 
+from rl_training.core import outgoing
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
 
@@ -90,12 +91,15 @@ class ExchangePages:
     def _ask(self, request: Callable[[], T]) -> T:
         for delay in (*RETRY_DELAYS, None):
             try:
-                answer = request()
+                with outgoing.guarded() as guard:
+                    answer = request()
                 # ccxt reads a page of HTML as an answer without bars.
                 if not isinstance(self._client.last_json_response, dict | list):
                     raise MalformedAnswer("the answer is not JSON")
                 return answer
             except (ccxt.OperationFailed, MalformedAnswer) as error:
+                if guard.refused:
+                    raise self._error(f"the exchange is not asked: {outgoing.REFUSED}") from error
                 if delay is None:
                     raise self._given_up(error) from error
                 logger.warning(

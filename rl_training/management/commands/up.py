@@ -129,7 +129,9 @@ class Command(BaseCommand):
         """Start the supervisor, and the private Redis unless REDIS_URL names one."""
         redis_services = self._private_redis(stack)
         stdout = sys.stderr if self.once else None
-        environment = {**os.environ, **ports}
+        # Where everything runs on one machine, alerts may go to a program on it.
+        private = {"ALLOW_PRIVATE_ADDRESSES": values.text("ALLOW_PRIVATE_ADDRESSES", "1")}
+        environment = {**os.environ, **ports, **private}
         log_file = None if self.once or not settings.LOG_FILES_MB else log_file_of
         self.supervisor = stack.enter_context(Supervisor(environment, self.signals, stdout=stdout, log_file=log_file))
         self.watchdog = Watchdog(self.supervisor)

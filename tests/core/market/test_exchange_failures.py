@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from rl_training.core import outgoing
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.exchange_series import ExchangeUnavailable
 from tests.exchange_server import HOUR, NEWEST
@@ -17,6 +18,12 @@ def test_an_exchange_that_fails_briefly_is_asked_again(load_bars, exchange, fail
     exchange.failures = [failure] * 3
     assert len(load_bars(10, sleep=waited.append)) == 10
     assert waited == [1.0, 2.0, 4.0]
+
+
+def test_exchange_whose_name_leads_to_a_private_address_is_not_asked(load_bars, exchange, monkeypatch):
+    monkeypatch.setenv(outgoing.SETTING, "0")
+    with pytest.raises(MarketDataError, match=f"the exchange is not asked: {outgoing.REFUSED}"):
+        load_bars(10)
 
 
 def test_an_exchange_that_stays_down_is_unavailable(load_bars, exchange):
