@@ -13,9 +13,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 django_application = get_wsgi_application()
 
 # These modules can be imported only after `get_wsgi_application` has set Django up.
-from quantum_trader.bounded_http import BoundedHttp  # noqa: E402
 from quantum_trader.static_files import StaticFiles  # noqa: E402
 from quantum_trader.threaded import ThreadedHandler, Upload  # noqa: E402
+from quantum_trader.web.bounded_http import BoundedHttp  # noqa: E402
 
 # The number of requests that are answered at once; more are queued. The threads share one core with the event loop, so
 # that more threads than wait for the database would only wait for each other.

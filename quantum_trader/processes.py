@@ -15,7 +15,7 @@ COMMANDS = {
     # the headers of trusted proxies.
     "web": (
         *("uvicorn", "quantum_trader.asgi:application", "--lifespan", "off", "--no-proxy-headers"),
-        *("--http", "quantum_trader.bounded_http:BoundedHttp", "--ws", "none"),
+        *("--http", "quantum_trader.web.bounded_http:BoundedHttp", "--ws", "none"),
         *("--log-config", "quantum_trader/uvicorn.json", "--timeout-graceful-shutdown", "5"),
     ),
     # Nothing here uses what workers exchange by gossip and mingle, and mingle delays the start by a second.

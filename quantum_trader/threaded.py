@@ -123,7 +123,7 @@ class ThreadedHandler:
 
     async def _receive(self, scope: dict[str, Any], upload: Upload | None, receive: Any, send: Any) -> None:
         most, folder = (upload.most, upload.folder) if upload else (MOST_BYTES, None)
-        with SpooledTemporaryFile(BYTES_IN_MEMORY, dir=folder and str(folder)) as body:
+        with SpooledTemporaryFile(BYTES_IN_MEMORY, dir=str(folder) if folder else None) as body:
             try:
                 if folder:
                     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +25,7 @@ LONGEST_SECONDS = 60.0
 MEGABYTE = b"a" * 2**20
 REFUSED_WITHIN = 10.0
 
-Send = Callable[[asyncio.StreamWriter], Awaitable[None]]
+Send = Callable[[asyncio.StreamWriter], Coroutine[None, None, None]]
 
 
 def rows(system: RunningSystem) -> Iterator[Row]:
@@ -77,7 +77,7 @@ async def until_closed(port: int, address: str, send: Send) -> float:
     """Return the seconds until the server has closed a connection whose client sends and reads."""
     reader, writer = await asyncio.open_connection(LOCAL, port, local_addr=(address, 0))
     started = time.perf_counter()
-    sending = asyncio.create_task(send(writer))  # type: ignore[arg-type]
+    sending = asyncio.create_task(send(writer))
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(LONGEST_SECONDS):
             while await reader.read(65_536):

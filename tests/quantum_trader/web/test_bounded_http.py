@@ -11,8 +11,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from quantum_trader import bounded_http
-from quantum_trader.bounded_http import BoundedHttp
+from quantum_trader.web import bounded_http
+from quantum_trader.web.bounded_http import BoundedHttp
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -94,7 +94,12 @@ def test_upload_that_makes_progress_may_take_longer(talk, monkeypatch):
     monkeypatch.setattr(bounded_http, "UPLOAD_BYTES_PER_SECOND", 1)
     waited = asyncio.Event()
     too_slow = BoundedHttp._too_slow
-    monkeypatch.setattr(BoundedHttp, "_too_slow", lambda self: (too_slow(self), waited.set()))
+
+    def noted(self: BoundedHttp) -> None:
+        too_slow(self)
+        waited.set()
+
+    monkeypatch.setattr(BoundedHttp, "_too_slow", noted)
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write(POST % b"/upload/" + b"12345")
