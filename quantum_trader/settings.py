@@ -10,7 +10,7 @@ from wsgiref.headers import Headers
 from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
-from quantum_trader.environment import env_file, retention, silence, values
+from quantum_trader.environment import env_file, network, retention, silence, values
 from quantum_trader.environment.server_urls import checked_redis_url, database_config
 from quantum_trader.redis_clients import broker_url, private_socket
 
@@ -157,20 +157,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
-# Connections to one web process, and those of one address, unless it is a trusted proxy's.
-CONNECTIONS = values.whole_number("CONNECTIONS", 4_000, 10, 100_000)
-CONNECTIONS_PER_ADDRESS = values.whole_number("CONNECTIONS_PER_ADDRESS", 200, 1, 100_000)
-# Live streams to one web process of one user and of one address. A page of the dashboard holds one while it is open.
-LIVE_STREAMS_PER_USER = values.whole_number("LIVE_STREAMS_PER_USER", 20, 1, 1_000)
-LIVE_STREAMS_PER_ADDRESS = values.whole_number("LIVE_STREAMS_PER_ADDRESS", 100, 1, 1_000)
 # The address of a client is read from the X-Forwarded-For header of these proxies; limits of logins depend on it.
 TRUSTED_PROXIES = values.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if HTTPS else "")
-
-# Whether alert channels and exchanges may be at private addresses. `core`, which knows no settings, reads the variable.
-ALLOW_PRIVATE_ADDRESSES = values.boolean("ALLOW_PRIVATE_ADDRESSES")
-if ALLOW_PRIVATE_ADDRESSES:
-    os.environ["ALLOW_PRIVATE_ADDRESSES"] = "1"
-
+CONNECTIONS, CONNECTIONS_PER_ADDRESS, LIVE_STREAMS_PER_USER, LIVE_STREAMS_PER_ADDRESS = network.connection_limits()
+ALLOW_PRIVATE_ADDRESSES = network.private_addresses_allowed()
 REST_FRAMEWORK = {
     # The first class decides the status of a request without credentials: with tokens 401, with sessions 403.
     "DEFAULT_AUTHENTICATION_CLASSES": [
