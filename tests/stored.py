@@ -8,7 +8,17 @@ from django.utils import timezone
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.market_config import MarketConfig
-from rl_training.models import Deployment, PolicyVersion, SlotRange, TrainingRun, Trial, Validation
+from rl_training.models import (
+    Arm,
+    ArmComparison,
+    Deployment,
+    FollowedMarket,
+    PolicyVersion,
+    SlotRange,
+    TrainingRun,
+    Trial,
+    Validation,
+)
 from rl_training.validation import gate, trials
 
 MARKUP = "<script>alert('x')</script>"
@@ -70,3 +80,13 @@ def walked_forward(policy, verdict="validated", *, monitors=None, **columns):
         "finished_at": timezone.now(),
     }
     return Validation.objects.create(policy=policy, monitored=monitors, **defaults | columns)
+
+
+def stored_comparison(policy, **columns):
+    """Store a running comparison of the live version with flat, on new bars."""
+    market, _ = FollowedMarket.objects.get_or_create(identity="0" * 64, config={}, label="bars.csv")
+    arm = {"policy": policy, "market": market, "rules": {}, "opened_at": timezone.now()}
+    a, b = (Arm.objects.create(kind=kind, **arm) for kind in ("flat", "live"))
+    trial = trials.begin(policy.market, Trial.Kind.COMPARISON, recipe="0" * 64, policy=policy.name)
+    numbers = {"trial": trial, "largest_loss": 0.1, "wealth": [1.0] * 16}
+    return ArmComparison.objects.create(policy=policy, a=a, b=b, **numbers | columns)

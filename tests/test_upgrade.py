@@ -26,6 +26,7 @@ POLICIES = ("btc_hourly", "rl_v3")
 NEW_AND_EMPTY = (
     {"ComparedVersion", "Comparison", "IdempotencyKey", "Proposal", "Round", "SlotRange", "Trial", "TrialMarket"}
     | {"StorageReading", "Validation", "ValidationStep", "Arm", "Decision", "FollowedMarket", "MarketBar"}
+    | {"ArmComparison", "ComparedBar", "Watch"}
     | {*("Alert", "AlertChannel", "AlertDelivery", "AlertMessage", "AlertRule_channels")}
     | {*("ApiToken", "FailedLogins", "KnownPlace", "StaticDevice", "StaticToken", "TOTPDevice")}
 )

@@ -47,6 +47,8 @@ def follow(policy: PolicyStore, file: GrowingFile, weights: PolicyVersion | None
     """Point the policy at the file, make version 1 live, by default with new weights, and return it."""
     policy.market = MarketConfig(source="file", path=file.name)
     policy.environment = EnvironmentConfig(features=list(ENVIRONMENT.features))
+    # The weights are random: their account may lose any part.
+    policy.drawdown_limit = 100
     policy.save_settings()
     version = stored_version(policy, 1) if weights is None else with_weights(policy, weights)
     deploy(version)  # type: ignore[no-untyped-call]

@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
+from django.utils import timezone
 
 from benchmarks.decision_rows.growing_file import GrowingFile, follow, wait_for_decisions
 from benchmarks.results.figures import Figure
 from benchmarks.system.running_system import RunningSystem
 from benchmarks.version_rows.deployed import Client
 from benchmarks.version_rows.stored_versions import admin_tokens
+from rl_training.decisions.comparing.advancing import recompute
+from rl_training.decisions.comparing.requesting import Wanted, begin
 from rl_training.decisions.replay import replay
-from rl_training.models import Arm, Decision, Deployment, MarketBar, PolicyStore
+from rl_training.models import Arm, ArmComparison, Decision, Deployment, MarketBar, PolicyStore
 from rl_training.versions.changes import Action, Author, Change
 from rl_training.versions.deployments import deploy
 from tests.weights import stored_version
@@ -105,6 +108,11 @@ def many_policies(system: RunningSystem) -> Iterator[Figure]:
 def kills(system: RunningSystem, times: int) -> Iterator[Figure]:
     """Kill the process at random times while bars arrive, and count what is missing, doubled or other than replayed."""
     policy, file = policy_on("killed", 3)
+    with system.start("decide"):
+        wait_for_decisions(file.catch_up(), 1, 300)
+    # Without a verdict, so that bars are compared until the end.
+    wanted = Wanted("flat", f"{policy.name}:1", largest_loss=1.0, floor=0.1)
+    begin(policy, wanted, by="the benchmark", now=timezone.now())
     chance = random.Random(0)
     for _ in range(times):
         with system.start("decide") as services:
@@ -124,5 +132,17 @@ def kills(system: RunningSystem, times: int) -> Iterator[Figure]:
     bars = max(arm.decisions.count() for arm in arms)
     yield Figure(f"process killed {times} times in {bars} bars: decisions missing or doubled", missing, "", at_most=0)
     yield Figure("accounts other than their replay", wrong, "", at_most=0)
+    yield from compared_once(policy)
     stream = Decision.objects.filter(policy=policy, arm__kind="live", event__isnull=True).count()
     yield Figure("decisions without an event", stream, "", at_most=0)
+
+
+def compared_once(policy: PolicyStore) -> Iterator[Figure]:
+    """Count the bars that a comparison of two arms misses or counts twice, and compute it again."""
+    comparison = ArmComparison.objects.shown().get(policy=policy)
+    both = set(comparison.a.decisions.values_list("bar_opened_at", flat=True))
+    both &= set(comparison.b.decisions.values_list("bar_opened_at", flat=True))
+    due = sum(opened_at > comparison.first_bar_at for opened_at in both) if comparison.first_bar_at else len(both)
+    wrong = abs(due - comparison.bars) + abs(comparison.compared_bars.count() - comparison.bars)
+    yield Figure(f"comparison of two arms, {due} bars: bars missing or doubled", wrong, "", at_most=0)
+    yield Figure("comparisons other than computed again", int(bool(recompute(comparison))), "", at_most=0)

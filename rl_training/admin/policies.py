@@ -27,6 +27,7 @@ from rl_training.settings_change import CHANGEABLE, may_change_promotion
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run", "min_new_bars")
 VERSIONS = ("start_from", "seeds", "promotion", "must_beat", "revalidate_days")
+GUARDS = ("fallback", "demotion_bars", "drawdown_limit")
 LIMITS = ("stall_limit_minutes", "run_limit_minutes")
 STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
@@ -65,6 +66,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
                 },
             ),
             ("Versions", {"fields": VERSIONS}),
+            ("Guards of the live version", {"fields": GUARDS}),
             ("Limits of a run", {"fields": LIMITS}),
             ("Market", {"fields": ("market",)}),
             ("Environment", {"fields": ("environment",)}),

@@ -13,6 +13,7 @@ from django.db.models.functions import Left
 
 from rl_training.models import (
     Arm,
+    ArmComparison,
     PolicyStore,
     PolicyVersion,
     Promotion,
@@ -71,11 +72,13 @@ class PolicyFacts:
     `total_runs` is the number of finished runs: while it stays the same, verdicts about runs stay the same.
     `last_skipped` is the last slot, if it was skipped for want of new bars. `newest_version` is the number of the
     newest version, and `held_back` why the gate holds it back; empty where the gate does not, or does not decide.
-    `validation` is the newest walk-forward, `judged` the newest one with a verdict.
+    `validation` is the newest walk-forward, `judged` the newest one with a verdict, `compared` the newest comparison on
+    new bars with a verdict.
     """
 
     validation: Validation | None
     judged: Validation | None
+    compared: ArmComparison | None
     pk: int
     name: str
     enabled: bool
@@ -111,8 +114,11 @@ def policies() -> dict[int, PolicyFacts]:
         _newest_walk_forwards(Validation.objects.all()),
         _newest_walk_forwards(Validation.objects.judged()),
     )
+    compared = _newest_verdicts()
     return {
-        pk: PolicyFacts(validations.get(pk), judged.get(pk), pk, name, enabled, timedelta(minutes=minutes), *rest)
+        pk: PolicyFacts(
+            validations.get(pk), judged.get(pk), compared.get(pk), pk, name, enabled, timedelta(minutes=minutes), *rest
+        )
         for pk, name, enabled, minutes, *rest in rows
     }
 
@@ -123,6 +129,14 @@ def _newest_walk_forwards(selected: QuerySet[Validation]) -> dict[int, Validatio
     wanted = PolicyStore.objects.order_by().values(newest=Subquery(newest))
     found = Validation.objects.filter(pk__in=wanted).defer("config", "result", "judgement").order_by()
     return {validation.policy_id: validation for validation in found}
+
+
+def _newest_verdicts() -> dict[int, ArmComparison]:
+    """Return the newest comparison on new bars with a verdict of each policy, by the policy's id."""
+    decided = ArmComparison.objects.filter(status__in=[ArmComparison.Status.BETTER, ArmComparison.Status.LOST])
+    newest = decided.filter(policy=OuterRef("pk")).order_by("-ended_at", "-pk").values("pk")[:1]
+    wanted = PolicyStore.objects.order_by().values(newest=Subquery(newest))
+    return {one.policy_id: one for one in ArmComparison.objects.filter(pk__in=wanted).defer("wealth").order_by()}
 
 
 def last_runs(policies: Sequence[int], number: int) -> Iterator[tuple[int, list[FinishedRun]]]:

@@ -30,6 +30,8 @@ class Kind(models.TextChoices):
     MARKET_DATA = "market_data", "the market data has a new kind of fault"
     DECISIONS_OLD = "decisions_old", "no new bar is decided"
     BARS_REVISED = "bars_revised", "bars changed at the source"
+    COMPARISON_ENDED = "comparison_ended", "a comparison on new bars has a verdict"
+    DEMOTED = "demoted", "a guard ended what was live"
     BEAT_SILENT = "beat_silent", "beat is silent"
     WORKERS_SILENT = "workers_silent", "all workers are silent"
     OUTBOX_LAG = "outbox_lag", "events wait for Redis"
@@ -171,6 +173,15 @@ SPECS: dict[str, Spec] = {
         "Bars that a policy has decided on, or seen, changed at the source in the last minutes. Stored decisions stay.",
         threshold=Parameter(60, 1, 10_080, "the number of minutes"),
         severity="warning",
+    ),
+    Kind.COMPARISON_ENDED: Spec(
+        "A comparison of two arms of the policy on new bars had a verdict in the last minutes.",
+        threshold=Parameter(1_440, 1, 10_080, "the number of minutes"),
+        severity="info",
+    ),
+    Kind.DEMOTED: Spec(
+        "A guard ended what was live, and nobody has changed what is live since.",
+        severity="critical",
     ),
     Kind.BEAT_SILENT: Spec(
         "No beat process wrote a heartbeat; beat writes one every second.",

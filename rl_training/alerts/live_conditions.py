@@ -70,6 +70,19 @@ def validation_failed(rule: Rule, policy: PolicyFacts, live: Deployment | None, 
     return Holds(f"{found.rstrip('.')}. {remedy}")
 
 
+def comparison_ended(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
+    found = policy.compared
+    if found is None or found.ended_at is None or (now - found.ended_at).total_seconds() > 60 * rule.threshold:
+        return State.GONE
+    return Holds(f"Comparison {found} on new bars: {found.ending} {found.outcome}".strip(), renews=True)
+
+
+def demoted(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: datetime) -> Verdict:
+    if live is None or live.actor != Deployment.Actor.GUARD:
+        return State.GONE
+    return Holds(f"{sentence(live)} Promote a version, or unpin to let automatic promotions resume.")
+
+
 def decisions_old(rule: Rule, market: MarketFacts | None, live: Deployment | None, now: datetime) -> Verdict:
     if market is None or market.newest_at is None or live is None or live.version is None:
         return State.GONE
@@ -100,4 +113,6 @@ LIVE_CONDITIONS: dict[str, Callable[[Rule, PolicyFacts, Deployment | None, datet
     Kind.VERSION_HELD_BACK.value: version_held_back,
     Kind.VALIDATION_ENDED.value: validation_ended,
     Kind.VALIDATION_FAILED.value: validation_failed,
+    Kind.COMPARISON_ENDED.value: comparison_ended,
+    Kind.DEMOTED.value: demoted,
 }

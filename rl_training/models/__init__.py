@@ -5,6 +5,7 @@ from rl_training.models.decisions.arms import Arm
 from rl_training.models.decisions.comparisons import ArmComparison, ComparedBar
 from rl_training.models.decisions.decided import Decision
 from rl_training.models.decisions.markets import FollowedMarket, MarketBar
+from rl_training.models.decisions.watches import Watch
 from rl_training.models.deployments import Deployment
 from rl_training.models.events import TrainingEvent, TrainingEventQuerySet
 from rl_training.models.idempotency_keys import IdempotencyKey
@@ -16,6 +17,7 @@ from rl_training.models.policy_settings import (
     MAX_RUN_MINUTES,
     MAX_STALL_MINUTES,
     RANGES,
+    Fallback,
     MustBeat,
     Promotion,
     StartFrom,
@@ -44,6 +46,7 @@ __all__ = [
     "Comparison",
     "Decision",
     "Deployment",
+    "Fallback",
     "FollowedMarket",
     "IdempotencyKey",
     "InvalidConfig",
@@ -73,5 +76,6 @@ __all__ = [
     "TrialMarket",
     "Validation",
     "ValidationStep",
+    "Watch",
     "new_run_id",
 ]

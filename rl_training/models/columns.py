@@ -1,5 +1,10 @@
 """The columns of policies and runs that summaries, lists, charts and reports show."""
 
+from typing import Any
+
+from django.db import models
+from django.db.models import Subquery
+
 # A summary of a policy.
 POLICY_SUMMARY_COLUMNS = ("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")
 # What `PolicyStoreQuerySet.with_outcome()` adds to a policy.
@@ -63,3 +68,16 @@ LARGE_RUN_COLUMNS = ("config", "market_summary", "computing_environment", "episo
 def large_run_columns(relation: str) -> list[str]:
     """Return the large columns of a run that a query reaches over `relation`, for the query's `defer()`."""
     return [f"{relation}__{name}" for name in LARGE_RUN_COLUMNS]
+
+
+class Concatenated(Subquery):
+    """The column `text` of the rows of a query as one text, in the query's order; null when there is no row.
+
+    Neither database promises that an aggregate over an ordered subquery keeps the order, but both do.
+    """
+
+    output_field = models.TextField()
+    template = "(SELECT STRING_AGG(text, '') FROM (%(subquery)s) AS texts)"
+
+    def as_sqlite(self, compiler: Any, connection: Any) -> Any:
+        return self.as_sql(compiler, connection, "(SELECT GROUP_CONCAT(text, '') FROM (%(subquery)s) AS texts)")

@@ -16,9 +16,11 @@ from simple_history.models import HistoricalRecords
 from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.config_problems import ConfigProblem
 from rl_training.core.market_config import MarketConfig
+from rl_training.models.columns import Concatenated
 from rl_training.models.config_column import InvalidConfig, InvalidConfigError, config_column
 from rl_training.models.policy_settings import (
     CHOICES,
+    MAX_DEMOTION_BARS,
     MAX_EPISODES,
     MAX_INTERVAL_MINUTES,
     MAX_NEW_BARS,
@@ -27,6 +29,7 @@ from rl_training.models.policy_settings import (
     MAX_SEEDS,
     MAX_STALL_MINUTES,
     RANGES,
+    Fallback,
     MustBeat,
     Promotion,
     StartFrom,
@@ -35,19 +38,6 @@ from rl_training.models.policy_settings import (
     range_validators,
 )
 from rl_training.models.slots import Move, Skipped, SlotReason, following, move_next_slots
-
-
-class Concatenated(Subquery):
-    """The column `text` of the rows of a query as one text, in the query's order; null when there is no row.
-
-    Neither database promises that an aggregate over an ordered subquery keeps the order, but both do.
-    """
-
-    output_field = models.TextField()
-    template = "(SELECT STRING_AGG(text, '') FROM (%(subquery)s) AS texts)"
-
-    def as_sqlite(self, compiler: Any, connection: Any) -> Any:
-        return self.as_sql(compiler, connection, "(SELECT GROUP_CONCAT(text, '') FROM (%(subquery)s) AS texts)")
 
 
 class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
@@ -187,6 +177,24 @@ class PolicyStore(models.Model):
         validators=range_validators("revalidate_days"),
         help_text="Days after which a validated recipe is walked forward again, which can only end the validation. "
         f"1 to {MAX_REVALIDATE_DAYS:,}.",
+    )
+    fallback = models.CharField(
+        max_length=10,
+        choices=Fallback,
+        default=Fallback.FLAT,
+        help_text="What follows when a guard ends what is live; none: no guard acts.",
+    )
+    demotion_bars = models.PositiveIntegerField(
+        default=0,
+        validators=range_validators("demotion_bars"),
+        help_text="A version that loses nothing is demoted once in so many bars on average, and a losing one soon. "
+        f"0 to {MAX_DEMOTION_BARS:,}; 0: the bars of ten years.",
+    )
+    drawdown_limit = models.PositiveIntegerField(
+        default=30,
+        validators=range_validators("drawdown_limit"),
+        help_text="A live version whose paper account falls by more than so many percent from its peak is ended. "
+        "1 to 100; 100 never is.",
     )
     stall_limit_minutes = models.PositiveIntegerField(
         default=10,

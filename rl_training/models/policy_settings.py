@@ -11,6 +11,7 @@ MAX_RUN_MINUTES = 31 * 24 * 60
 MAX_SEEDS = 32
 MAX_NEW_BARS = 10_000_000
 MAX_REVALIDATE_DAYS = 3_650
+MAX_DEMOTION_BARS = 1_000_000_000
 # The settings that are whole numbers, with the least and the largest value of each.
 RANGES = {
     "interval_minutes": (1, MAX_INTERVAL_MINUTES),
@@ -18,6 +19,8 @@ RANGES = {
     "seeds": (1, MAX_SEEDS),
     "min_new_bars": (0, MAX_NEW_BARS),
     "revalidate_days": (1, MAX_REVALIDATE_DAYS),
+    "demotion_bars": (0, MAX_DEMOTION_BARS),
+    "drawdown_limit": (1, 100),
     "stall_limit_minutes": (1, MAX_STALL_MINUTES),
     "run_limit_minutes": (1, MAX_RUN_MINUTES),
 }
@@ -47,11 +50,20 @@ class MustBeat(models.TextChoices):
     ALL = "all", "all: these, the version that was trained once, and the sign rules"
 
 
+class Fallback(models.TextChoices):
+    """What follows when a guard ends what is live."""
+
+    FLAT = "flat", "flat: nothing is live"
+    PREVIOUS = "previous", "previous: the version that was live before, or nothing"
+    NONE = "none", "none: no guard acts"
+
+
 # The settings that are one of a few words.
 CHOICES: dict[str, type[models.TextChoices]] = {
     "start_from": StartFrom,
     "promotion": Promotion,
     "must_beat": MustBeat,
+    "fallback": Fallback,
 }
 
 

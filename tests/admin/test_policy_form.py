@@ -41,11 +41,11 @@ def test_settings_of_versions_have_a_group_and_are_saved(admin, policy):
     assert groups["Versions"]["fields"] == ("start_from", "seeds", "promotion", "must_beat", "revalidate_days")
     assert "min_new_bars" in groups["Schedule"]["fields"]
     given = {"start_from": "live", "seeds": 5, "promotion": "newest", "min_new_bars": 24}
-    given |= {"must_beat": "flat", "revalidate_days": 7}
+    given |= {"must_beat": "flat", "revalidate_days": 7, "fallback": "previous", "drawdown_limit": 20}
     assert edit(admin, policy, **given).status_code == 302
     assert PolicyStore.objects.values(*given).get() == given
     bad = {"start_from": "best", "promotion": "", "seeds": 33, "min_new_bars": -1}
-    bad |= {"must_beat": "nothing", "revalidate_days": 0}
+    bad |= {"must_beat": "nothing", "revalidate_days": 0, "fallback": "never", "drawdown_limit": 0}
     assert set(errors(edit(admin, policy, **bad))) == set(given)
 
 

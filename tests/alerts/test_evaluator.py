@@ -212,11 +212,11 @@ def test_queries_of_a_round_do_not_grow_with_rules(watched, django_assert_num_qu
     AlertRule.objects.bulk_create(AlertRule(policy=policy, kind=Kind.RUN_FAILED) for policy in policies)
     watched.evaluator.round(watched.now)
     PolicyStore.objects.update(total_runs=1)
-    # Seven for the round, open alerts, rules, policies, their validations (two) and outbox; three for the runs of 250
-    # policies.
-    with django_assert_num_queries(7 + 3):
+    # Eight for the round, open alerts, rules, policies, their validations (two) and comparisons, and outbox; three for
+    # the runs of 250 policies.
+    with django_assert_num_queries(8 + 3):
         watched.evaluator.round(watched.now + timedelta(seconds=10))
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         watched.evaluator.round(watched.now + timedelta(seconds=20))
 
 

@@ -7,8 +7,8 @@ from django.utils import timezone
 
 from rl_training.alerts.kinds import Kind
 from rl_training.alerts.models import Alert
-from rl_training.models import Deployment, PolicyStore, PolicyVersion
-from tests.stored import deploy
+from rl_training.models import ArmComparison, Deployment, PolicyStore, PolicyVersion
+from tests.stored import deploy, stored_comparison
 
 pytestmark = pytest.mark.django_db
 
@@ -83,3 +83,28 @@ def test_live_version_that_is_old_opens_an_alert(watched):
         lambda: PolicyVersion.objects.update(created_at=watched.now - timedelta(days=8)),
         lambda: flat(watched),
     )
+
+
+def test_demotion_by_a_guard_opens_an_alert_until_something_else_is_live(watched):
+    version = watched.make_version(0.1)
+    watched.rule(Kind.DEMOTED)
+    deploy(version, at=watched.now - timedelta(hours=1))
+    watched.opens_and_resolves(
+        "rl_v3: a guard ended what was live",
+        "taken flat by a guard (anna): It loses.",
+        lambda: flat(watched, actor="guard"),
+        lambda: deploy(version, at=watched.now + timedelta(seconds=1)),
+    )
+
+
+def test_verdict_of_a_comparison_opens_an_alert_for_a_day(watched):
+    watched.rule(Kind.COMPARISON_ENDED)
+    comparison = stored_comparison(watched.policy)
+
+    def ends():
+        columns = {"status": "better", "ended_at": watched.now, "ending": "K = 40 reached 33.", "outcome": "Promoted."}
+        ArmComparison.objects.filter(pk=comparison.pk).update(**columns)
+
+    text = f"Comparison {comparison} on new bars: K = 40 reached 33. Promoted."
+    title = "rl_v3: a comparison on new bars has a verdict"
+    watched.opens_and_resolves(title, text, ends, lambda: later(watched, hours=25))

@@ -22,9 +22,10 @@ COSTS = {"features": ["log_return_1"], "fee": 0.0005}
 
 
 def set_up(policy: PolicyStore, path: str = "growing.csv") -> None:
-    """Point the policy at the file, with few features."""
+    """Point the policy at the file, with few features and without a limit of the drawdown."""
     policy.market = MarketConfig(source="file", path=path)
     policy.environment = EnvironmentConfig.model_validate(COSTS)
+    policy.drawdown_limit = 100
     policy.save_settings()
 
 

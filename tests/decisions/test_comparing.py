@@ -147,7 +147,7 @@ def test_verdict_follows_the_promotion_of_the_policy(policy, market, versions, p
     grow_until_decided(market, comparison)
     assert comparison.status == "better"
     assert re.fullmatch(outcome, comparison.outcome)
-    newest = Deployment.objects.filter(policy=policy).order_by("-at").first()
+    newest = Deployment.objects.filter(policy=policy).latest("at")
     proposals = Proposal.objects.filter(policy=policy, arm_comparison=comparison).count()
     if promotion == "validated":
         assert (newest.actor, newest.version, newest.arm_comparison) == ("gate", versions[1], comparison)

@@ -58,6 +58,7 @@ class Exchange:
 def exchange(policy, versions):
     policy.market = MarketConfig(source="exchange", exchange="kraken", symbol="BTC/USD", bars=200)
     policy.environment = EnvironmentConfig.model_validate(COSTS)
+    policy.fallback = "none"
     policy.save_settings()
     found = Exchange()
     deploy(versions[0], at=found.now - timedelta(days=1))
@@ -85,6 +86,22 @@ def test_outage_is_retried_shown_and_ends_without_a_lost_bar(policy, exchange):
     assert exchange.round() == 9
     assert exchange.connected == 4
     assert [row.note.startswith("Decided") for row in decisions(live_arm(policy))[1:]] == [True, True, False]
+    assert_replays(policy)
+
+
+def actor(policy):
+    return policy.deployments.latest("at").actor
+
+
+def test_long_outage_takes_a_guarded_policy_flat(policy, exchange):
+    policy.fallback = "flat"
+    policy.save_settings("fallback")
+    exchange.round()
+    exchange.broken = [OUTAGE] * 2
+    assert [exchange.round(1), actor(policy)] == [0, "user"]
+    assert [exchange.round(2), actor(policy)] == [0, "guard"]
+    assert exchange.round() == 9
+    assert [row.version is None for row in decisions(live_arm(policy))] == [False, False, False, True]
     assert_replays(policy)
 
 

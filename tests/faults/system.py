@@ -166,7 +166,8 @@ class System:
         )
         columns = (
             "enabled, episodes_per_run, interval_minutes, start_from, seeds, min_new_bars, promotion, "
-            "must_beat, revalidate_days, stall_limit_minutes, run_limit_minutes, market, environment, ppo, "
+            "must_beat, revalidate_days, fallback, demotion_bars, drawdown_limit, "
+            "stall_limit_minutes, run_limit_minutes, market, environment, ppo, "
             "updated_at, next_run_at, total_runs, succeeded_runs, schedule_error"
         )
         self.execute(

@@ -14,6 +14,7 @@ from rl_training.core.config import EnvironmentConfig
 from rl_training.core.trading.features import ACCOUNT_OBSERVATIONS, feature_names
 from rl_training.decisions.accounts import PaperAccount, accounts_of
 from rl_training.decisions.answers import Answer, NoDecisionError, current
+from rl_training.decisions.comparing.reports import guards
 from rl_training.decisions.markets import grows
 from rl_training.decisions.standing import position_in_words, since, standings
 from rl_training.models import ArmComparison, Decision, PolicyStore, TrainingRun
@@ -57,6 +58,7 @@ class DecisionsPage(PolicyTab):
             "reasons": reasons(newest) if newest else None,
             "accounts": accounts,
             "grows": grows(policy.market),
+            "guards": guards(policy.pk),
             "comparisons": ArmComparison.objects.shown().filter(policy=policy.pk)[:COMPARISONS],
             **self._listed(accounts),
             **({} if again else {"chart": equity(policy.pk)}),

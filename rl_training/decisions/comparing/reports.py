@@ -1,4 +1,4 @@
-"""A comparison for users and programs: a sentence, and how long it may take."""
+"""A comparison for users and programs: a sentence, and how long it may take; and the state of the guards."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from rl_training.core.evaluation.betting import Bet, expected_bars
 from rl_training.decisions.comparing.verdicts import payload
-from rl_training.models import ArmComparison
+from rl_training.models import ArmComparison, Watch
 
 # The estimate is of so many of the newest bars.
 ESTIMATED_BARS = 10_000
@@ -66,3 +66,17 @@ def as_dict(comparison: ArmComparison) -> dict[str, Any]:
         "mean_difference": found.mean,
         "expected_bars": found.bars,
     }
+
+
+def guards(policy: int) -> str:
+    """Return the state of the guards of the policy with this id as a sentence; empty: nothing is watched."""
+    watched = Watch.objects.filter(arm__policy=policy, arm__ended_at__isnull=True).select_related(
+        "arm__policy", "arm__market"
+    )
+    one = watched.first()
+    if one is None:
+        return ""
+    return (
+        f"Guards: after {one.bars:,} bars the change detector is at {one.evidence:,.1f} of {one.limit:,.0f}, and the "
+        f"drawdown at {one.drawdown:.1%} of {one.arm.policy.drawdown_limit} %. Fallback: {one.arm.policy.fallback}."
+    )

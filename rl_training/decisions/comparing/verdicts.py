@@ -39,6 +39,8 @@ def end(comparison: ArmComparison, now: datetime) -> None:
 
 def version_of_b(comparison: ArmComparison) -> PolicyVersion | None:
     """Return the version by which B decided at the last compared bar; None for a rule, and while B is flat."""
+    if comparison.last_bar_at is None:
+        return None
     own = Decision.objects.filter(
         policy=comparison.policy_id, arm=comparison.b_id, bar_opened_at=comparison.last_bar_at
     )

@@ -13,7 +13,7 @@ import structlog
 from django.db import IntegrityError
 
 from rl_training.decisions import arms, deciding
-from rl_training.decisions.comparing import advancing, requesting
+from rl_training.decisions.comparing import advancing, requesting, watching
 from rl_training.decisions.process.reading import Reader
 from rl_training.models import FollowedMarket
 
@@ -68,9 +68,12 @@ class Rounds:
                 return 0
             # A round that an error ends is done again at once, one in which an arm cannot decide after a while.
             self._retry_at[pk] = 0.0
-            self._reader.read(market, now)
+            taken = self._reader.read(market, now)
             made = deciding.decide(market, now)
             advancing.advance(market, now)
+            watching.watch(market)
+            if not taken.new:
+                watching.watch_age(market, now)
             if market.arms.filter(ended_at__isnull=True).exclude(error="").exists():
                 self._retry_at[pk] = time.monotonic() + RETRY_SECONDS
             else:

@@ -15,7 +15,7 @@ from quantum_trader import health, state_dir
 from quantum_trader.processes import BASE_DIR
 from rl_training.core.market_config import MarketConfig
 from rl_training.management.commands.up import first_admin
-from rl_training.models import Arm, Decision, PolicyStore
+from rl_training.models import Arm, ArmComparison, Decision, PolicyStore
 
 POLICY, FILE, PASSWORD = "demo", "live.csv", "demo"
 # The hourly bars of the planted market close every two seconds.
@@ -28,7 +28,8 @@ POLL_SECONDS = 0.2
 class Command(BaseCommand):
     help = (
         "Show decisions on a market that is played back: start the system on an empty STATE_DIR, train two versions, "
-        "promote one, follow its decisions and paper accounts, compare the versions, and go on until Ctrl-C."
+        "promote one, follow its decisions and paper accounts, compare it with flat on new bars and with the other "
+        "version on past ones, and go on until Ctrl-C."
     )
 
     def add_arguments(self, parser: Any) -> None:
@@ -44,6 +45,8 @@ class Command(BaseCommand):
             "FLOWER_PORT": str(flower),
             "ADMIN_PASSWORD": PASSWORD,
             "PYTHONUNBUFFERED": "1",
+            # A bar takes two seconds, and a busy machine may be later than two bars.
+            "MAX_BAR_AGE": "30",
         }
         try:
             with contextlib.ExitStack() as stack:
@@ -59,7 +62,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, verbosity=0)
         PolicyStore.objects.update(enabled=False)
         policy = PolicyStore.objects.create(
-            name=POLICY, enabled=False, seeds=1, market=MarketConfig(source="file", path=FILE)
+            name=POLICY, enabled=False, seeds=1, drawdown_limit=100, market=MarketConfig(source="file", path=FILE)
         )
         up = stack.enter_context(self._process("up", stdout=log, stderr=log))
         self._wait(lambda: health.answers(f"{self.site}/healthz"), up)
@@ -69,12 +72,17 @@ class Command(BaseCommand):
         self._wait((settings.MARKET_DATA_ROOT / FILE).exists, up)
         self._command("train_policy", policy.name, "--wait")
         self._command("policy_promote", POLICY, "1", "--reason", "The demonstration begins.")
+        self._follow(1, up)
+        self._command("policy_compare_arms", POLICY, "live", "--against", "flat")
         self._follow(DECISIONS, up)
+        self._command("policy_compare_arms", POLICY)
+        self._say(f"Comparison: {self.site}/arm-comparisons/{ArmComparison.objects.latest('requested_at')}/")
         self._command("train_policy", POLICY, "--wait")
         self._command("policy_compare", f"{POLICY}:1", f"{POLICY}:2", "--wait")
         self._command("policy_promote", POLICY, "2", "--reason", "It knows more bars.")
         self._follow(2, up)
         self._command("policy_accounts", POLICY, "--replay")
+        self._command("policy_compare_arms", POLICY, "--replay")
         if not once:
             self._say("The market goes on until Ctrl-C.")
             self._follow(None, up)

@@ -106,6 +106,7 @@ def test_changed_bars_are_refused_until_the_next_bar(policy, grow):
         **{name: getattr(bar, name) for name in ("open", "high", "low", "close", "volume")},
     )
     assert datetime.fromisoformat(refusal("bars-revised")["bar_closed_at"]) == growing.now
+    assert problem(ask(), 409)["type"] == f"{URN}bars-revised"
 
 
 @pytest.mark.parametrize("source", ["sp500", "nasdaq", "planted"])

@@ -1,0 +1,196 @@
+"""The guards of live versions: a change detector against flat, the drawdown, stale bars, and broken probabilities.
+
+A guard acts at once: the policy falls back to flat or to the version before. It works from stored decisions alone, and
+the state of the guards is stored with what they do, so that no bar counts twice.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from rl_training.core.evaluation.betting import STAKES, detect
+from rl_training.decisions.deciding import valid_for
+from rl_training.models import Arm, Decision, Deployment, Fallback, FollowedMarket, PolicyStore, Watch
+from rl_training.versions import deployments
+from rl_training.versions.changes import Action, Actor, Author, Change, ChangeRefusedError, rollback_target
+
+log = structlog.get_logger(__name__)
+
+# Arms that one transaction watches: as many as decide together.
+TOGETHER = 300
+# Larger than any limit: where no guard may act, M would grow beyond what a number holds.
+LARGEST = 1e12
+NOT_FINITE = "a probability of the live version is not finite"
+GUARD = Author(Actor.GUARD)
+STATE = ("last_bar_at", "equity", "was_live", "deployment", "peak", "detector", "evidence", "bars")
+# What these make live is judged by its own bars alone. The versions that the gate promotes follow each other.
+PEOPLE = {Deployment.Actor.USER, Deployment.Actor.COMMAND}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a guard reads of a decision."""
+
+    arm: int
+    bar_opened_at: datetime
+    equity: float
+    version: int | None
+    deployment: int | None
+    actor: str | None
+    is_finite: bool
+
+
+def watch(market: FollowedMarket) -> int:
+    """Carry the guards of all live arms of the market on to the new decisions; return how many guards acted."""
+    live = Arm.objects.open().filter(market=market, kind=Arm.Kind.LIVE)
+    arms = list(live.order_by("pk").values_list("pk", flat=True))
+    acted = 0
+    for first in range(0, len(arms), TOGETHER):
+        with transaction.atomic():
+            # The lock makes two processes watch one after the other: the second finds the state of the first.
+            FollowedMarket.objects.select_for_update(no_key=True).get(pk=market.pk)
+            acted += _watch_together(arms[first : first + TOGETHER])
+    return acted
+
+
+def _watch_together(arms: Sequence[int]) -> int:
+    watched = Watch.objects.filter(arm__in=arms).select_related("arm__policy", "arm__market")
+    unread = (f"arm__policy__{name}" for name in ("market", "environment", "ppo"))
+    known = {one.arm_id: one for one in watched.defer(*unread)}
+    acted = _begin([arm for arm in arms if arm not in known])
+    decisions = defaultdict(list)
+    for seen in _after(known):
+        decisions[seen.arm].append(seen)
+    for arm, seen_by_arm in decisions.items():
+        one = known[arm]
+        for seen in seen_by_arm:
+            reason = step(one, seen)
+            if reason and act(one.arm.policy, reason, seen.version):
+                acted += 1
+                _reset(one)
+    Watch.objects.bulk_update([known[arm] for arm in decisions], STATE, batch_size=500)
+    return acted
+
+
+def _begin(arms: Sequence[int]) -> int:
+    """Begin to watch arms, from their newest decisions on; return how many guards acted."""
+    newest = Decision.objects.newest_of(arms)
+    Watch.objects.bulk_create(
+        Watch(
+            arm_id=decision.arm_id,
+            last_bar_at=decision.bar_opened_at,
+            equity=decision.equity,
+            was_live=decision.version_id is not None,
+            deployment_id=decision.deployment_id,
+            peak=decision.equity,
+            detector=[0.0] * len(STAKES),
+        )
+        for decision in newest.values()
+    )
+    broken = [one for one in newest.values() if one.version_id is not None and one.probabilities is None]
+    return sum(act(one.policy, NOT_FINITE, one.version_id) for one in broken)
+
+
+def _after(known: dict[int, Watch]) -> list[Seen]:
+    """Return the decisions that are not watched yet, in the order of their bars."""
+    own = Decision.objects.filter(
+        arm__in=known, policy=F("arm__policy"), bar_opened_at__gt=F("arm__watch__last_bar_at")
+    )
+    columns = ("arm", "bar_opened_at", "equity", "version", "deployment", "deployment__actor", "probabilities")
+    return [
+        Seen(arm, opened_at, equity, version, deployment, actor, version is None or probabilities is not None)
+        for arm, opened_at, equity, version, deployment, actor, probabilities in own.order_by(
+            "bar_opened_at"
+        ).values_list(*columns)
+    ]
+
+
+def step(one: Watch, seen: Seen) -> str:
+    """Carry the watch on to a decision; return why a guard acts, or an empty text."""
+    change = math.log(seen.equity) - math.log(one.equity)
+    was_live = one.was_live
+    is_new = seen.deployment != one.deployment_id and seen.actor in PEOPLE
+    one.deployment_id = seen.deployment
+    one.last_bar_at, one.equity, one.was_live = seen.bar_opened_at, seen.equity, seen.version is not None
+    if not was_live or is_new:
+        _reset(one)
+    else:
+        # Flat gains nothing: what flat gains on the live version is what that loses.
+        state = np.minimum(detect(np.array(one.detector), -change), LARGEST)
+        one.detector, one.evidence, one.bars = state.tolist(), float(state.mean()), one.bars + 1
+        one.peak = max(one.peak, seen.equity)
+    if not seen.is_finite:
+        return NOT_FINITE
+    if one.evidence >= one.limit:
+        return (
+            f"the account of the live version falls behind flat: after {one.bars:,} bars M = {one.evidence:,.0f} "
+            f"reached {one.limit:,.0f}"
+        )
+    percent = one.arm.policy.drawdown_limit
+    if 100 * one.drawdown > percent:
+        return f"the drawdown of the live version, {one.drawdown:.1%}, is beyond {percent} %"
+    return ""
+
+
+def _reset(one: Watch) -> None:
+    one.peak, one.detector, one.evidence, one.bars = one.equity, [0.0] * len(STAKES), 0.0, 0
+
+
+def watch_age(market: FollowedMarket, now: datetime) -> int:
+    """Take the policies flat whose newest decision is too old, after a reading without a new bar; return how many.
+
+    The version before would see the same bars. A version that has not decided yet is not concerned.
+    """
+    if market.newest_at is None or now <= market.newest_at + market.bar_length + valid_for(market):
+        return 0
+    arms = Arm.objects.open().filter(market=market, kind=Arm.Kind.LIVE).exclude(policy__fallback=Fallback.NONE)
+    newest = Decision.objects.newest_of(list(arms.values_list("pk", flat=True)))
+    old = [one for one in newest.values() if one.version_id is not None and now > one.valid_until]
+    acted = 0
+    for decision in old:
+        reason = f"the newest decided bar closed at {decision.bar_closed_at:%Y-%m-%d %H:%M:%S} UTC, too long ago"
+        acted += act(decision.policy, reason, decision.version_id, to_flat=True)
+    return acted
+
+
+def act(policy: PolicyStore, reason: str, version: int | None, *, to_flat: bool = False) -> int:
+    """Fall back as the policy says, unless another version than the one with this id is live meanwhile.
+
+    Returns 1 if that changed what is live, else 0.
+    """
+    with transaction.atomic():
+        policy = deployments.lock(policy)
+        current = deployments.newest(policy)
+        if current is None or current.version is None or current.version_id != version:
+            return 0
+        if policy.fallback == Fallback.NONE:
+            return 0
+        whole = f"{reason[0].upper()}{reason[1:]}."
+        back = policy.fallback == Fallback.PREVIOUS and not to_flat
+        if back and _roll_back(policy, current, whole):
+            return 1
+        deployments.deploy(policy, Change(Action.GO_FLAT, whole, seen=current.pk), GUARD)
+    log.warning("Guard acted", policy=policy.name, reason=reason)
+    return 1
+
+
+def _roll_back(policy: PolicyStore, current: Deployment, reason: str) -> bool:
+    """Bring the version before back; return False if there is none, or if a guard brought the present one back."""
+    target = rollback_target(policy, current.version)
+    if current.actor == Actor.GUARD or target is None or target.version is None:
+        return False
+    try:
+        with transaction.atomic():
+            deployments.deploy(policy, Change(Action.ROLL_BACK, reason, to=target, seen=current.pk), GUARD)
+    except ChangeRefusedError as refused:
+        log.warning("Guard cannot bring the version before back", policy=policy.name, reason=str(refused))
+        return False
+    log.warning("Guard acted", policy=policy.name, reason=reason)
+    return True
