@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader import logs
 from quantum_trader.environment import env_file, network, retention, silence, values
+from quantum_trader.environment.database_options import with_options
 from quantum_trader.environment.server_urls import checked_redis_url, database_config
 from quantum_trader.redis_clients import broker_url, private_socket
 
@@ -74,6 +75,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "dashboard.monitoring.request_metrics.RequestMetrics",
+    "dashboard.headers.StrictHeaders",
+    "csp.middleware.CSPMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -98,28 +101,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": database_config(values.text("DATABASE_URL"), STATE_DIR / "db.sqlite3")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"]["OPTIONS"] = {
-        # A server that is down, slow or unreachable causes an error within seconds. Options in the URL, such as
-        # `?connect_timeout=2`, take precedence.
-        "connect_timeout": 5,
-        # The server ends the transactions of a suspended or lost client, because their locks block other clients.
-        "options": "-c statement_timeout=30s -c idle_in_transaction_session_timeout=20s "
-        "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
-        "tcp_user_timeout": 10_000,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-    } | DATABASES["default"].get("OPTIONS", {})
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    DATABASES["default"]["OPTIONS"] = {
-        # With WAL, readers and a writer do not block each other. With IMMEDIATE, a transaction takes the write lock at
-        # its start and waits up to `timeout`; otherwise it could fail in the middle without waiting.
-        "init_command": "PRAGMA journal_mode=WAL",
-        "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
-    }
+DATABASES = {"default": with_options(database_config(values.text("DATABASE_URL"), STATE_DIR / "db.sqlite3"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -137,6 +119,16 @@ STATIC_URL = "static/"
 SERVESTATIC_USE_FINDERS = True
 # Static files do not pass Django's SecurityMiddleware (quantum_trader/static_files.py), so this sets its header.
 SERVESTATIC_ADD_HEADERS_FUNCTION = static_file_headers
+
+# Pages load files of this site only, and no page contains inline scripts or styles.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        **{f"{kind}-src": ["'self'"] for kind in ("script", "style", "img", "connect")},
+        **{name: ["'none'"] for name in ("default-src", "base-uri", "frame-ancestors")},
+        "form-action": ["'self'"],
+    }
+}
+SECURE_REFERRER_POLICY = "same-origin"
 
 AUTHENTICATION_BACKENDS = ["rl_training.accounts.backend.LimitedBackend"]
 # New hashes are of the first kind. A password with another hash gets a new one at its next login.

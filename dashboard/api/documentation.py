@@ -3,8 +3,9 @@
 from functools import cache
 from typing import Any
 
+from csp.decorators import csp_update
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import method_decorator
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2, OpenApiYamlRenderer
 from drf_spectacular.utils import extend_schema
@@ -13,12 +14,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.protocol.views import AnyMethodFirst
-
-# Swagger UI draws its icons from `data:` URLs. The rest equals the policy of the other pages (dashboard/access.py).
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
 
 
 @cache
@@ -38,6 +33,8 @@ class SchemaView(AnyMethodFirst):
         return Response(openapi_schema())
 
 
+# Swagger UI draws its icons from `data:` URLs.
+@method_decorator(csp_update({"img-src": "data:"}), name="dispatch")
 class DocumentationPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
     """Swagger UI, loaded from files of this site, with its script in a separate file."""
 
@@ -47,9 +44,3 @@ class DocumentationPage(LoginRequiredMixin, SpectacularSwaggerSplitView):
     permission_classes = ()
     throttle_classes = ()
     schema = None
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        response = super().dispatch(request, *args, **kwargs)
-        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        response.headers["Cache-Control"] = "no-store"
-        return response

@@ -1,4 +1,7 @@
-"""Limits of guesses at Flower's logins, and its access log. `rl_training/accounts/flower_config.py` installs them."""
+"""Limits of guesses at Flower's logins, its access log, and the headers of its pages.
+
+`rl_training/accounts/flower_config.py`, which Flower executes at its start, installs them.
+"""
 
 import asyncio
 import base64
@@ -18,6 +21,14 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from rl_training.accounts import shared_secrets
 from rl_training.accounts.guessing import Origin
 
+# Flower's pages set the widths of columns in attributes, and its icons are `data:` URLs of its style sheets.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
 access_log = structlog.get_logger("flower.access")
 
 
@@ -81,8 +92,18 @@ def log_request(handler: Any) -> None:
         line.info(f"{request.method} {request.path}")
 
 
+def with_headers(usual: Callable[[BaseHandler], None]) -> Callable[[BaseHandler], None]:
+    def set_default_headers(handler: BaseHandler) -> None:
+        usual(handler)
+        for name, value in HEADERS.items():
+            handler.set_header(name, value)
+
+    return set_default_headers
+
+
 def install() -> None:
-    """Let Flower limit logins and log requests."""
+    """Let Flower limit logins, log requests and send strict headers."""
+    BaseHandler.set_default_headers = with_headers(BaseHandler.set_default_headers)
     for handler in (BaseHandler, BaseApiHandler):
         handler.prepare = limited(handler.prepare)
     flower_settings["log_function"] = log_request

@@ -7,7 +7,6 @@ from django.core.exceptions import ValidationError
 from django.http import HttpResponse
 from django.utils.crypto import get_random_string
 
-from dashboard.access import StrictHeaders
 from rl_training.accounts import guessing
 from rl_training.accounts.backend import BROWSER_COOKIE, origin_of
 
@@ -29,7 +28,7 @@ def too_many(seconds: float) -> ValidationError:
     return ValidationError(f"Too many failed logins. Try again in {wait}, or ask an admin to unlock the login.")
 
 
-class LoginPage(StrictHeaders, LoginView):
+class LoginPage(LoginView):
     """The login page. A successful login returns to the page that required it."""
 
     form_class = LoginForm

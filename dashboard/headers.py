@@ -1,0 +1,35 @@
+"""Headers of every answer: nothing is stored, and pages may use no feature of the browser that they do not need."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+NOT_NEEDED = ("accelerometer", "camera", "display-capture", "geolocation", "gyroscope", "magnetometer", "microphone")
+NOT_NEEDED += (
+    "midi",
+    "payment",
+    "publickey-credentials-get",
+    "screen-wake-lock",
+    "usb",
+    "web-share",
+    "xr-spatial-tracking",
+)
+PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in NOT_NEEDED)
+
+
+class StrictHeaders:
+    """Middleware that adds Permissions-Policy, and Cache-Control unless a view has forbidden to store its answer.
+
+    The settings CONTENT_SECURITY_POLICY and SECURE_REFERRER_POLICY are headers of other middleware.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        response.headers["Permissions-Policy"] = PERMISSIONS_POLICY
+        if "no-store" not in response.headers.get("Cache-Control", ""):
+            response.headers["Cache-Control"] = "no-store"
+        return response
