@@ -2,15 +2,18 @@
 
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.db import models
+from django.db.models import Exists, F, OuterRef
 from django.http import HttpRequest
+from django.utils import timezone
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from rest_framework import authentication
-from rest_framework.authtoken.models import Token
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from dashboard.compiled_queries import CompiledQuery
-from rl_training.accounts import failures, guessing
+from rl_training.accounts import failures, guessing, tokens
 from rl_training.accounts.backend import origin_of
+from rl_training.accounts.models import ApiToken, digest_of
 
 
 def columns(model: type[models.Model]) -> list[str]:
@@ -18,9 +21,14 @@ def columns(model: type[models.Model]) -> list[str]:
     return [field.attname for field in model._meta.concrete_fields]
 
 
-TOKEN_COLUMNS, USER_COLUMNS = columns(Token), columns(User)
+TOKEN_COLUMNS, USER_COLUMNS = columns(ApiToken), columns(User)
 TOKENS = CompiledQuery(
-    lambda key: Token.objects.filter(key=key).values(*TOKEN_COLUMNS, *(f"user__{name}" for name in USER_COLUMNS))
+    lambda digest: ApiToken.objects.filter(digest=digest).values(
+        *TOKEN_COLUMNS,
+        *(f"user__{name}" for name in USER_COLUMNS),
+        factor_required=F("user__account__second_factor_required"),
+        has_factor=Exists(TOTPDevice.objects.filter(user=OuterRef("user"), confirmed=True)),
+    )
 )
 
 
@@ -33,30 +41,37 @@ class TooManyWrongTokens(Throttled):
 
 
 class TokenAuthentication(authentication.TokenAuthentication):
-    """DRF's token authentication with a compiled query, which reads the token together with its user.
+    """Token authentication with a compiled query, which reads the token together with its user.
 
     After many wrong tokens from an address, further wrong ones are refused for a while. A right token is always taken:
     nobody finds one by guessing, and so a program with an expired token does not lock out others at its address.
     """
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Token] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiToken] | None:
         try:
-            return super().authenticate(request)
+            found: tuple[AbstractBaseUser, ApiToken] | None = super().authenticate(request)
         except AuthenticationFailed:
             if wait := note_wrong_token(request._request):
                 raise TooManyWrongTokens(wait) from None
             raise
+        if found is not None:
+            tokens.note_use(found[1].pk, found[1].last_used_at, origin_of(request._request).address)
+        return found
 
-    def authenticate_credentials(self, key: str) -> tuple[AbstractBaseUser, Token]:
-        rows = TOKENS.rows(key)
+    def authenticate_credentials(self, key: str) -> tuple[AbstractBaseUser, ApiToken]:
+        rows = TOKENS.rows(digest_of(key))
         if not rows:
             raise AuthenticationFailed("Invalid token.")
         [row] = rows
-        using = Token.objects.db
+        using = ApiToken.objects.db
         user = User.from_db(using, USER_COLUMNS, [row[f"user__{name}"] for name in USER_COLUMNS])
         if not user.is_active:
             raise AuthenticationFailed("User inactive or deleted.")
-        token = Token.from_db(using, TOKEN_COLUMNS, [row[name] for name in TOKEN_COLUMNS])
+        if row["expires_at"] is not None and row["expires_at"] <= timezone.now():
+            raise AuthenticationFailed("The token has expired.")
+        if (row["factor_required"] or row["has_factor"]) and not row["second_factor"]:
+            raise AuthenticationFailed("The user needs a second factor, and the token was made without one.")
+        token = ApiToken.from_db(using, TOKEN_COLUMNS, [row[name] for name in TOKEN_COLUMNS])
         token.user = user
         return user, token
 

@@ -41,7 +41,7 @@ class CompiledQuery:
             rows = cursor.fetchall()
         if converters:
             rows = compiler.apply_converters(rows, converters)
-        return [dict(zip(compiler.query.values_select, row, strict=True)) for row in rows]
+        return [dict(zip(compiler.query.selected or (), row, strict=True)) for row in rows]
 
     @cached_property
     def _compiled(self) -> tuple[SQLCompiler, str, tuple[Any, ...], dict[int, Any]]:

@@ -12,6 +12,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse
 
 from quantum_trader.threaded import close_broken_connections
+from rl_training.accounts.second_factor import verified
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ def permission(scope: dict[str, Any], *permissions: str) -> Permission:
     try:
         request.get_host()
         SessionMiddleware(lambda _: HttpResponse()).process_request(request)
-        user = get_user(request)
+        user = verified(request, get_user(request))
         allowed = user.has_perms(permissions)
     except DisallowedHost:
         return Permission(400)

@@ -12,7 +12,6 @@ def fill_in(example: str) -> str:
     """Return the example with a new random value in each secret's empty line."""
     made = {
         "SECRET_KEY": secrets.token_urlsafe(48),
-        "ADMIN_PASSWORD": secrets.token_urlsafe(12),
         "FLOWER_BASIC_AUTH": f"admin:{secrets.token_urlsafe(12)}",
         "POSTGRES_PASSWORD": secrets.token_urlsafe(24),
         "REDIS_PASSWORD": secrets.token_urlsafe(24),

@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # The bound sockets of `free_ports`.
@@ -47,6 +47,16 @@ def sole_user(state_dir: Path) -> Iterator[None]:
         except BlockingIOError:
             raise NotAvailableError(f"It is already running on {state_dir}: one `up` at a time.") from None
         yield
+
+
+def kept_secret(path: Path, make: Callable[[], str]) -> str:
+    """Return the text of a file that only this user can read; if there is none, write what `make` returns."""
+    with (
+        contextlib.suppress(FileExistsError),
+        open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f,
+    ):
+        f.write(make())
+    return path.read_text()
 
 
 def check_free(service: str, host: str, port: int) -> None:

@@ -3,8 +3,9 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 urlpatterns = [
-    # The admin has no login of its own, so that limits and second factors are in one place.
+    # The admin has no login and no password form of its own, so that limits and second factors are in one place.
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/", admin.site.urls),
     path("accounts/", include("dashboard.pages.account.urls")),
     path("api/", include("dashboard.api.urls")),

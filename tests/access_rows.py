@@ -69,6 +69,11 @@ def open_page(path: str, others: str = "405 405 405 405", **methods: str) -> Row
     return row(path, others, methods)
 
 
+def own_form(path: str) -> Row:
+    """Return the row of a form that every user has for themselves. Django treats a PUT of a form as a POST."""
+    return page(path, "302 405 405 405", **dict.fromkeys(("GET", "POST", "PUT"), "302 200 200 200"))
+
+
 def admin_page(path: str, admin: str = "200", others: str = "", **methods: str) -> Row:
     """Return the row of a page of Django's admin: only staff may enter, and most pages treat other methods as GET."""
     statuses = {method: f"302 302 302 {status}" for method, status in ({"GET": admin} | methods).items()}
@@ -93,7 +98,7 @@ def model(
     return {base + path.replace(f"{KEY}/", "<path:object_id>/", 1): row for path, row in found.items()}
 
 
-def read_only(app: str, *names: str) -> dict[str, Row]:
-    """Return the rows of the pages of models that the admin only shows."""
-    models = (model(app, name, add="403", change="403", delete="403") for name in names)
+def read_only(app: str, *names: str, delete: str = "403") -> dict[str, Row]:
+    """Return the rows of the pages of models that the admin only shows, or also deletes."""
+    models = (model(app, name, add="403", change="403", delete=delete) for name in names)
     return {path: row for rows in models for path, row in rows.items()}

@@ -26,10 +26,13 @@ from tests.access_rows import (
     api,
     model,
     open_page,
+    own_form,
     page,
     question,
     read_only,
 )
+
+OWN_FORMS = ("accounts/password/", "accounts/second-factor/", "accounts/second-factor/remove/")
 
 # dashboard.live answers it before Django resolves URLs.
 LIVE = open_page("/live/", GET="401 200 200 200")
@@ -209,11 +212,12 @@ TABLE: dict[str, Row] = {
     "storage/chart.json": page("/storage/chart.json", GET="302 404 404 404"),
     "alerts/": page("/alerts/", GET="302 200 200 200"),
     "alerts/<int:alert_id>/acknowledge/": question(f"/alerts/{KEY}/acknowledge/"),
-    # Django treats a PUT of its login form as a POST.
-    "accounts/login/": open_page(
-        "/accounts/login/", GET="200 200 200 200", POST="200 200 200 200", PUT="200 200 200 200"
-    ),
+    "accounts/login/": open_page("/accounts/login/", **dict.fromkeys(("GET", "POST", "PUT"), "200 200 200 200")),
+    "accounts/login/code/": open_page("/accounts/login/code/", "302 302 302 302"),
     "accounts/logout/": open_page("/accounts/logout/", POST="302 302 302 302"),
+    "accounts/": page("/accounts/", GET="302 200 200 200", POST="302 200 200 200"),
+    "accounts/tokens/<int:token_id>/revoke/": page(f"/accounts/tokens/{KEY}/revoke/", "302 404 404 404"),
+    **{path: own_form(f"/{path}") for path in OWN_FORMS},
     # Monitoring. The status of /readyz depends on the servers that run during the test.
     "healthz": open_page("/healthz", GET="200 200 200 200"),
     "metrics": open_page("/metrics", GET="401 200 200 200"),
@@ -222,18 +226,18 @@ TABLE: dict[str, Row] = {
     "admin/": admin_page("/admin/"),
     "admin/login/": open_page("/admin/login/", "302 302 302 302", GET="302 302 302 302"),
     "admin/logout/": open_page("/admin/logout/", others="302 302 302 302", GET="302 302 302 405"),
-    "admin/password_change/": admin_page("/admin/password_change/", others="405", POST="200", PUT="200"),
+    "admin/password_change/": open_page("/admin/password_change/", "302 302 302 302"),
     "admin/password_change/done/": admin_page("/admin/password_change/done/", others="405"),
     "admin/autocomplete/": admin_page("/admin/autocomplete/", "403", others="405"),
     "admin/jsi18n/": admin_page("/admin/jsi18n/", others="405"),
     "admin/r/<path:content_type_id>/<path:object_id>/": admin_page("/admin/r/1/1/", "404"),
-    "admin/^(?P<app_label>accounts|alerts|auth|authtoken|rl_training)/$": admin_page("/admin/rl_training/"),
+    "admin/^(?P<app_label>accounts|alerts|auth|rl_training)/$": admin_page("/admin/rl_training/"),
     "admin/(?P<url>.*)$": admin_page("/admin/nothing/", "404"),
     **model("auth", "group", "403", "403", "403", "403"),
     **model("auth", "user", "403", "403", "403", "403"),
     "admin/auth/user/<id>/password/": admin_page(f"/admin/auth/user/{KEY}/password/", "403"),
-    **model("authtoken", "tokenproxy", "403", "403", "403", "403"),
-    **model("accounts", "failedlogins", add="403", change="403"),
+    **model("accounts", "account", add="403", delete="403"),
+    **read_only("accounts", "apitoken", "failedlogins", delete="200"),
     **model("accounts", "knownplace", change="403"),
     **model("rl_training", "policystore"),
     "admin/rl_training/policystore/^([^/]+)/history/([^/]+)/$": admin_page(

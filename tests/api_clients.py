@@ -5,9 +5,12 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.test import Client
-from rest_framework.authtoken.models import Token
+from django.utils import timezone
+from django.utils.crypto import get_random_string
 
 from rl_training import roles
+from rl_training.accounts import tokens
+from rl_training.accounts.models import ApiToken
 
 RUNS = "/api/v1/runs/"
 POLICY = "/api/v1/policies/rl_v3/"
@@ -27,8 +30,14 @@ def user_of(role: str | None) -> User:
 
 def client_of(role: str | None) -> Client:
     """Return a client that sends the API token of a user with the role."""
-    token, _ = Token.objects.get_or_create(user=user_of(role))
-    return Client(raise_request_exception=False, headers={"Authorization": f"Token {token}"})
+    return Client(raise_request_exception=False, headers={"Authorization": f"Token {token_of(user_of(role))}"})
+
+
+def token_of(user: User, **columns: Any) -> str:
+    """Return a new API token of the user, which was used just now: the next use writes nothing."""
+    token, secret = tokens.create(user, get_random_string(8), second_factor=False)
+    ApiToken.objects.filter(pk=token.pk).update(**{"last_used_at": timezone.now()} | columns)
+    return secret
 
 
 def patch(client: Client, change: Any, etag: str = "*", path: str = POLICY) -> Any:

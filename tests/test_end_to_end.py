@@ -104,7 +104,8 @@ def system(tmp_path_factory: pytest.TempPathFactory, python: PreparedPython) -> 
         database.execute("UPDATE rl_training_policystore SET seeds = 2, environment = ?, ppo = ?", small)
     system = System(start(state, ADMIN_PASSWORD="of-the-second-start"), python)
     try:
-        system.token = system.up.says("Authorization: Token ([0-9a-f]{40})")[1]
+        system.up.says("Authorization: Token TOKEN")
+        system.token = system.manage("create_token", "admin", "tests").stdout.strip()
         yield system
         system.trigger_long_run()
     finally:
@@ -137,14 +138,22 @@ def triggered_run(system: System, first_run: dict[str, Any]) -> dict[str, Any]:
     return run
 
 
-def test_start_prints_urls_logins_and_curl_command(up):
+def test_start_prints_urls_logins_and_curl_command(up, system):
     site, flower = (f"http://127.0.0.1:{up.environment[name]}" for name in ("WEB_PORT", "FLOWER_PORT"))
     up.says(f"^  Pages    {site}/$")
     up.says(f"^  Admin    {site}/admin/  login: admin, password: unchanged since the first start$")
-    flower_logins = r"login: admin, password: \$for:tests; login: viewer, password: other"
-    up.says(f"^  Flower   {flower}/  {flower_logins}$")
-    token, url = up.says(r"^  Summary  curl -H 'Authorization: (Token [0-9a-f]{40})' (\S+)$").groups()
-    assert health.get(url, {"Authorization": token})[0] == 200
+    kept = "password: FLOWER_BASIC_AUTH"
+    up.says(f"^  Flower   {flower}/  login: admin, {kept}; login: viewer, {kept}$")
+    [url] = up.says(r"^  Summary  curl -H 'Authorization: Token TOKEN' (\S+)$").groups()
+    assert health.get(url, {"Authorization": f"Token {system.token}"})[0] == 200
+    up.says(f"^  A new TOKEN is made at {site}/accounts/$")
+
+
+def test_later_start_prints_no_secret(up):
+    console = up.console.read_text()
+    assert "$for:tests" not in console
+    assert "of-the-second-start" not in console
+    assert "ADMIN_PASSWORD was for the first start: remove it from .env." in console
 
 
 @pytest.mark.parametrize(

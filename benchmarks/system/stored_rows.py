@@ -5,10 +5,11 @@ from datetime import timedelta
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from rest_framework.authtoken.models import Token
+from django.utils.crypto import get_random_string
 from tqdm import tqdm
 
 from quantum_trader.redis_clients import redis_client
+from rl_training.accounts import tokens
 from rl_training.models import PolicyStore
 
 RUNS_AT_ONCE = 100_000
@@ -85,4 +86,9 @@ def vacuum() -> None:
 def api_token() -> str:
     """Return the API token of a user without permissions."""
     user, _ = User.objects.get_or_create(username="benchmark")
-    return str(Token.objects.get_or_create(user=user)[0].key)
+    return token_of(user)
+
+
+def token_of(user: User) -> str:
+    """Return a new API token of the user."""
+    return tokens.create(user, get_random_string(8), second_factor=False)[1]

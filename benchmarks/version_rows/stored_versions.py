@@ -5,9 +5,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from rest_framework.authtoken.models import Token
 
-from benchmarks.system.stored_rows import insert_runs, vacuum
+from benchmarks.system.stored_rows import insert_runs, token_of, vacuum
 from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingRun
 
 INSERT_DEPLOYMENTS = """
@@ -75,4 +74,4 @@ def store_deployments(policies: list[PolicyStore], deployments: int) -> None:
 def admin_tokens(users: int) -> list[str]:
     """Return the API tokens of this many users who may change what is live."""
     made = [User.objects.get_or_create(username=f"admin_{number}", is_superuser=True)[0] for number in range(users)]
-    return [str(Token.objects.get_or_create(user=user)[0].key) for user in made]
+    return [token_of(user) for user in made]

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
-from rl_training.accounts import failures, guessing
+from rl_training.accounts import failures, guessing, second_factor
 from rl_training.accounts.guessing import Origin
 
 BROWSER_COOKIE = "known_browser"
@@ -40,5 +40,9 @@ class LimitedBackend(ModelBackend):
             failures.note("login", username, origin)
             return None
         guessing.release(buckets)
-        assert isinstance(user, User)  # noqa: S101 - AUTH_USER_MODEL is Django's own
-        return user
+        return self.get_user(user.pk)
+
+    def get_user(self, user_id: int) -> User | None:
+        """Return the user of a session, with what says whether a second factor is needed."""
+        user = second_factor.with_need(User.objects.all()).filter(pk=user_id).first()
+        return user if user is not None and self.user_can_authenticate(user) else None

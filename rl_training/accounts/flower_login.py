@@ -6,6 +6,7 @@
 import asyncio
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,9 +22,14 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from rl_training.accounts import shared_secrets
 from rl_training.accounts.guessing import Origin
 
+# The one inline script of Flower's templates, with each value of its variable.
+INLINE_SCRIPTS = [f"\n  var autorefresh = {value};\n" for value in (0, 1)]
+SCRIPT_DIGESTS = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in INLINE_SCRIPTS]
+SCRIPT_SOURCES = [f"'sha256-{digest}'" for digest in SCRIPT_DIGESTS]
 # Flower's pages set the widths of columns in attributes, and its icons are `data:` URLs of its style sheets.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; "
+    f"script-src 'self' {' '.join(SCRIPT_SOURCES)}; "
     "style-src-attr 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "same-origin",

@@ -58,6 +58,9 @@ def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
         "comparison": f"/comparisons/{stored['comparison']}/",
         "compare-question": f"/comparisons/new/?version={policy}:2&version={policy}:1",
         "not-found": "/policies/nobody/",
+        "account": "/accounts/",
+        "password": "/accounts/password/",
+        "second-factor": "/accounts/second-factor/",
         "api": "/api/docs/",
     }
 

@@ -34,5 +34,5 @@ def test_pages_work_without_a_violation(browser, flower, complaints):
         page.wait_for_load_state("networkidle")
     page.goto("/workers")
     page.locator("#workers-table a, table a").first.click()
-    page.get_by_text("Worker pool options").wait_for()
+    page.get_by_role("heading", name="Worker pool options").wait_for()
     context.close()

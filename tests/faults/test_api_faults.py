@@ -25,9 +25,9 @@ RUNS = "/api/v1/runs/"
 POLICIES = ("rl_v3", "policy_2", "policy_3", "policy_4")
 # A token with the permissions of an operator and no others.
 MAKE_TOKEN = (
-    "from django.contrib.auth.models import Group, User; from rest_framework.authtoken.models import Token; "
+    "from django.contrib.auth.models import Group, User; from rl_training.accounts import tokens; "
     "user = User.objects.create(username='program'); user.groups.add(Group.objects.get(name='operator')); "
-    "print(Token.objects.create(user=user))"
+    "print(tokens.create(user, 'program', second_factor=False)[1])"
 )
 
 

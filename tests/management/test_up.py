@@ -19,6 +19,8 @@ def test_once_prints_summary_and_leaves_nothing(tmp_path):
     assert once.returncode == 0, once.stderr
     assert re.search("^Applying [0-9]+ migrations", once.stderr, re.MULTILINE)
     assert "login: admin, password: of-the-first-start" in once.stderr
+    assert "login: admin, password: $for:tests; login: viewer, password: other" in once.stderr
+    assert re.search("Authorization: Token qt_[A-Za-z0-9_-]{43}'", once.stderr)
     [line] = once.stdout.splitlines()
     summary = json.loads(line)
     assert (summary["total_runs"], summary["success_rate"]) == (1, 1.0)

@@ -12,7 +12,7 @@ def values(text: str) -> dict[str, str]:
 
 def test_only_secrets_are_filled_in_with_new_values_each_time():
     example, first, second = values(EXAMPLE), values(fill_in(EXAMPLE)), values(fill_in(EXAMPLE))
-    secrets = {"SECRET_KEY", "ADMIN_PASSWORD", "FLOWER_BASIC_AUTH", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    secrets = {"SECRET_KEY", "FLOWER_BASIC_AUTH", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
     assert {name for name in example if first[name] != example[name]} == secrets
     assert {name for name in example if first[name] != second[name]} == secrets
     assert all(len(first[name]) >= 16 for name in secrets)

@@ -13,8 +13,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader import health, state_dir
 from quantum_trader.processes import BASE_DIR
+from rl_training.accounts.first_start import first_admin
 from rl_training.core.market_config import MarketConfig
-from rl_training.management.commands.up import first_admin
 from rl_training.models import Arm, ArmComparison, Decision, PolicyStore
 
 POLICY, FILE, PASSWORD = "demo", "live.csv", "demo"
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         )
         up = stack.enter_context(self._process("up", stdout=log, stderr=log))
         self._wait(lambda: health.answers(f"{self.site}/healthz"), up)
-        self._say(f"Pages: {self.site}/policies/{POLICY}/decisions/  login: {first_admin()[0]}, password: {PASSWORD}")
+        self._say(f"Pages: {self.site}/policies/{POLICY}/decisions/  login: {first_admin().name}, password: {PASSWORD}")
         replay = ("market_replay", "planted", "--speed", SPEED, "--history", HISTORY, "--to", FILE)
         stack.enter_context(self._process(*replay, stdout=log, stderr=log))
         self._wait((settings.MARKET_DATA_ROOT / FILE).exists, up)

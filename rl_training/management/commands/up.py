@@ -16,20 +16,19 @@ import redis
 from celery import Celery
 from celery.utils.nodenames import host_format
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
-from rest_framework.authtoken.models import Token
 
 from quantum_trader import health, processes, state_dir
 from quantum_trader.environment import values
 from quantum_trader.redis_clients import private_socket, redis_client
 from quantum_trader.running.log_files import LogFile
 from quantum_trader.running.supervisor import Signals, Supervisor
+from rl_training.accounts.first_start import Admin, first_admin, token_for_this_run
 from rl_training.presence.watchdog import Watchdog
 
 SUMMARY = "/api/v1/rl-v3/dashboard/training-summary"
@@ -39,6 +38,10 @@ READY_WITHIN_SECONDS = 120.0
 # A Redis that REDIS_URL names runs already, or is being started by another program at the same time.
 REDIS_WITHIN_SECONDS = 5.0
 POLL_SECONDS = 0.2
+# The file of Flower's login in STATE_DIR, where FLOWER_BASIC_AUTH names none.
+FLOWER_LOGIN = "flower_login"
+UNCHANGED = "unchanged since the first start"
+KEEP = "These secrets are shown at the first start only: keep them now."
 
 Address = tuple[str, int]
 
@@ -92,11 +95,14 @@ class Command(BaseCommand):
         if settings.NOT_SETTINGS:
             self._say(f"In .env, but no settings of this system: {', '.join(settings.NOT_SETTINGS)}.")
         web, flower = self._addresses()
-        logins = settings.FLOWER_LOGINS or [f"admin:{secrets.token_urlsafe(12)}"]
+        logins = settings.FLOWER_LOGINS or [state_dir.kept_secret(settings.STATE_DIR / FLOWER_LOGIN, new_login)]
         self._start_redis(stack, {"WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])})
         self._wait_for_redis()
         self._migrate()
-        user, token, password = first_admin()
+        admin = first_admin()
+        if values.text("ADMIN_PASSWORD") and not admin.password:
+            self._say("ADMIN_PASSWORD was for the first start: remove it from .env.")
+        token = stack.enter_context(token_for_this_run()) if self.once else admin.token
         connection.close()
         self._say("Starting web, worker, beat and Flower ...")
         *services, flower_service = processes.services(web, flower, logins)
@@ -117,9 +123,10 @@ class Command(BaseCommand):
         self._say(
             f"{'Running' if self.once else 'Running until Ctrl-C'}.\n"
             f"  Pages    {shown}/\n"
-            f"  Admin    {shown}/admin/  login: {user}, password: {password or 'unchanged since the first start'}\n"
-            f"  Flower   {flower_site}/  {'; '.join(shown_login(login) for login in logins)}\n"
-            f"  Summary  curl -H 'Authorization: Token {token}' {shown}{SUMMARY}"
+            f"  Admin    {shown}/admin/  login: {admin.name}, password: {admin.password or UNCHANGED}\n"
+            f"  Flower   {flower_site}/  {'; '.join(shown_login(login, admin) for login in logins)}\n"
+            f"  Summary  curl -H 'Authorization: Token {admin.token or 'TOKEN'}' {shown}{SUMMARY}\n"
+            f"  {KEEP if admin.token else f'A new TOKEN is made at {shown}/accounts/'}"
         )
         while not self.once:
             self._watch()
@@ -223,15 +230,8 @@ class Command(BaseCommand):
         out.flush()
 
 
-def first_admin() -> tuple[str, str, str | None]:
-    """Return name and API token of the first superuser, and the password if this call created the user."""
-    user_model = get_user_model()
-    user, password = user_model.objects.filter(is_superuser=True).order_by("pk").first(), None
-    if user is None:
-        password = values.text("ADMIN_PASSWORD") or secrets.token_urlsafe(12)
-        user = user_model.objects.create_superuser("admin", password=password)
-    token, _ = Token.objects.get_or_create(user=user)
-    return user.get_username(), token.key, password
+def new_login() -> str:
+    return f"admin:{secrets.token_urlsafe(12)}"
 
 
 def log_file_of(service: str) -> LogFile:
@@ -255,9 +255,11 @@ def worker_answers() -> bool:
         return bool(app.control.ping(destination=[host_format(processes.WORKER_NODE)], timeout=0.5))
 
 
-def shown_login(login: str) -> str:
+def shown_login(login: str, admin: Admin) -> str:
+    """Return a login of Flower, with its password at the first start only."""
     user, _, password = login.partition(":")
-    return f"login: {user}, password: {password}"
+    kept = "FLOWER_BASIC_AUTH" if settings.FLOWER_LOGINS else f"in {settings.STATE_DIR / FLOWER_LOGIN}"
+    return f"login: {user}, password: {password if admin.token else kept}"
 
 
 def base_url(address: Address) -> str:

@@ -17,8 +17,8 @@ django.setup()
 
 from django.contrib.auth.models import Group, User  # noqa: E402
 from django.utils import timezone  # noqa: E402
-from rest_framework.authtoken.models import Token  # noqa: E402
 
+from rl_training.accounts import tokens  # noqa: E402
 from rl_training.alerts.models import Alert, AlertRule  # noqa: E402
 from rl_training.core.config import EnvironmentConfig, PPOConfig  # noqa: E402
 from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion, TrainingEvent, TrainingRun  # noqa: E402
@@ -94,8 +94,7 @@ def store_untrained() -> dict[str, Any]:
             setattr(policy, column, current.model_copy(update=value) if isinstance(value, dict) else value)
         policy.full_clean()
         policy.save()
-    token, _ = Token.objects.get_or_create(user=User.objects.get(username="operator"))
-    return {"token": token.key}
+    return {"token": tokens.create(User.objects.get(username="operator"), "tests", second_factor=False)[1]}
 
 
 def store_history(policy: PolicyStore, hours: int, versions: int = 0) -> tuple[int, str]:

@@ -6,9 +6,8 @@ from django.core.signals import request_finished, request_started
 from django.db import close_old_connections
 from django.test import Client
 from django.utils import timezone
-from rest_framework.authtoken.models import Token
 
-from rl_training.accounts.models import FailedLogins, KnownPlace
+from rl_training.accounts.models import ApiToken, FailedLogins, KnownPlace
 from rl_training.alerts.models import Alert, AlertChannel, AlertRule
 from rl_training.models import (
     Arm,
@@ -93,7 +92,8 @@ def rows(db: None, redis_server: None) -> None:
     Group.objects.create(pk=KEY, name="others")
     FailedLogins.objects.create(pk=KEY, kind="user", user="somebody", last_failure_at=timezone.now())
     KnownPlace.objects.create(pk=KEY, user="somebody", place="192.0.2.1")
-    Token.objects.create(user=User.objects.create_user("somebody", pk=KEY))
+    somebody = User.objects.create_user("somebody", pk=KEY)
+    ApiToken.objects.create(pk=KEY, user=somebody, name="program", digest="0")
 
 
 @pytest.fixture

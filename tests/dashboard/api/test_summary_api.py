@@ -2,10 +2,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from rest_framework.authtoken.models import Token
 
 from dashboard.authentication import TokenAuthentication
+from rl_training.accounts.models import ApiToken
 from rl_training.models import PolicyStore, TrainingRun
+from tests.api_clients import token_of
 from tests.dashboard.api.query_plans import finished_run, steps_of_plan, store_100_000_runs
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +20,7 @@ def user():
 
 @pytest.fixture
 def get(client, user):
-    headers = {"Authorization": f"Token {Token.objects.create(user=user)}"}
+    headers = {"Authorization": f"Token {token_of(user)}"}
     return lambda **query: client.get(URL, query, headers=headers)
 
 
@@ -117,7 +118,6 @@ def test_credentials_are_required(policy, client):
 
 @pytest.mark.parametrize("token", ["\N{REPLACEMENT CHARACTER}", "", "two words", "%s"])
 def test_malformed_token_is_refused(policy, client, user, token):
-    Token.objects.create(user=user)
     assert client.get(URL, headers={"Authorization": f"Token {token}".encode().decode("latin-1")}).status_code == 401
 
 
@@ -127,15 +127,15 @@ def test_revoked_token_and_token_of_inactive_user_are_refused_at_once(policy, ge
     assert get().json()["detail"] == "User inactive or deleted."
     User.objects.update(is_active=True)
     assert get().status_code == 200
-    Token.objects.all().delete()
+    ApiToken.objects.all().delete()
     assert get().json()["detail"] == "Invalid token."
 
 
 def test_token_and_its_user_are_read_with_one_query(user, django_assert_num_queries):
-    key = Token.objects.create(user=user).key
+    key = token_of(user)
     with django_assert_num_queries(1):
         found, token = TokenAuthentication().authenticate_credentials(key)
-        assert (found, found.password, token.key, token.user) == (user, user.password, key, user)
+        assert (found, found.password, token.hint, token.user) == (user, user.password, key[:8], user)
 
 
 def test_session_is_accepted(policy, client, user):

@@ -9,7 +9,6 @@ import redis
 from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
-from rest_framework.authtoken.models import Token
 
 from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import (
@@ -24,6 +23,7 @@ from rl_training.models import (
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
+from tests.api_clients import token_of
 from tests.dashboard.monitoring.conftest import TOKEN
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import deploy, finished_run, walked_forward
@@ -176,7 +176,7 @@ def test_without_metrics_token_every_bearer_token_is_refused(client, settings):
 
 def test_user_needs_permission_to_see_metrics(client, django_user_model, streams):
     user = django_user_model.objects.create_user("monitor")
-    authorization = {"Authorization": f"Token {Token.objects.create(user=user).key}"}
+    authorization = {"Authorization": f"Token {token_of(user)}"}
     assert client.get("/metrics", headers=authorization).status_code == 403
     group = Group.objects.get_or_create(name="viewer")[0]
     group.permissions.add(Permission.objects.get(codename="view_trainingrun"))
