@@ -3,7 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from quantum_trader.state_dir import NotAvailableError, check_free, free_ports, is_listening, private_folder, sole_user
+from quantum_trader.state_dir import (
+    NotAvailableError,
+    check_free,
+    free_ports,
+    is_listening,
+    kept_secret,
+    private_folder,
+    sole_user,
+)
 
 
 def test_state_directory_has_one_user_at_a_time(tmp_path):
@@ -65,3 +73,10 @@ def test_socket_of_dead_process_is_not_listening(tmp_path):
         assert is_listening(path)
     assert path.exists()
     assert not is_listening(path)
+
+
+def test_kept_secret_is_made_once_and_readable_by_this_user_only(tmp_path):
+    secrets = iter(["first", "second"])
+    path = tmp_path / "secret"
+    assert [kept_secret(path, lambda: next(secrets)) for _ in range(2)] == ["first", "first"]
+    assert path.stat().st_mode & 0o777 == 0o600
