@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.access_table import ROLES, TABLE
+from tests.access_rows import ROLES
+from tests.access_table import TABLE
 from tests.dashboard.api.test_access import session_client
 from tests.dashboard.pages.page_text import directives
 
