@@ -236,7 +236,7 @@ TABLE: dict[str, Row] = {
     **model("auth", "group", "403", "403", "403", "403"),
     **model("auth", "user", "403", "403", "403", "403"),
     "admin/auth/user/<id>/password/": admin_page(f"/admin/auth/user/{KEY}/password/", "403"),
-    **model("accounts", "account", add="403", delete="403"),
+    **model("accounts", "account", add="403", change="302", delete="403"),
     **read_only("accounts", "apitoken", "failedlogins", delete="200"),
     **model("accounts", "knownplace", change="403"),
     **model("rl_training", "policystore"),

@@ -3,13 +3,18 @@
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
-from django.test import override_settings
 
 # The migrations of the first release. Its apps `alerts`, `django_filters` and `drf_spectacular` did not exist.
-RELEASED = {"rl_training": "0002", "admin": "", "auth": "", "contenttypes": "", "sessions": "", "authtoken": ""}
+RELEASED = {"rl_training": "0002", "admin": "", "auth": "", "contenttypes": "", "sessions": ""}
+# The table of its app rest_framework.authtoken.
+AUTHTOKEN = """
+CREATE TABLE authtoken_token (
+    key varchar(40) NOT NULL PRIMARY KEY, created {time} NOT NULL,
+    user_id integer NOT NULL UNIQUE REFERENCES auth_user (id) DEFERRABLE INITIALLY DEFERRED
+)
+"""
 # The columns of a policy with the default values of the first release.
 MARKET = {"source": "sp500", "path": "", "train_fraction": 0.8}
 ENVIRONMENT = {
@@ -103,10 +108,10 @@ def first_id(table: str) -> int:
 
 def create() -> None:
     """Migrate the empty database of the connection to the first release, and insert rows into all tables."""
-    # Its tokens were those of Django REST framework.
-    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "rest_framework.authtoken"]):
-        for app, migration in RELEASED.items():
-            call_command("migrate", *filter(None, (app, migration)), verbosity=0)
+    for app, migration in RELEASED.items():
+        call_command("migrate", *filter(None, (app, migration)), verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute(AUTHTOKEN.format(time=connection.data_types["DateTimeField"]))
     user = insert_user()
     policy = insert("rl_training_policystore", **SETTINGS, **BOOKKEEPING)
     history = {"id": policy, "history_date": "2026-11-22 08:00:00", "history_type": "+", "history_user_id": user}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from csp.decorators import csp_update
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
@@ -11,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
@@ -32,7 +34,13 @@ LIMITS = ("stall_limit_minutes", "run_limit_minutes")
 STATE = ("next_due", "last_outcome", "runs_finished", "schedule_error")
 
 
+# The editor of the config draws its icons from `data:` URLs.
+with_icons = csp_update({"img-src": "data:"})
+
+
 @admin.register(PolicyStore)
+@method_decorator(with_icons, name="changeform_view")
+@method_decorator(with_icons, name="history_form_view")
 class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     form = PolicyStoreForm
     list_display = (
