@@ -13,6 +13,7 @@ from django.urls import URLResolver, get_resolver
 from tests.access_rows import ANONYMOUS, METHODS, ROLES
 from tests.access_table import TABLE
 from tests.api_clients import JSON, user_of
+from tests.dashboard.pages.page_text import directives
 
 pytestmark = pytest.mark.django_db
 
@@ -96,3 +97,20 @@ def test_write_without_csrf_token_is_refused(rows):
         wanted = row.expected(method, "admin")
         expected[method, route] = wanted if found[method, route] == wanted and wanted in ("404", "405") else "403"
     assert found == expected
+
+
+def test_every_answer_is_stored_nowhere_and_has_strict_headers(rows):
+    found = set()
+    for role in (ROLES[0], ROLES[-1]):
+        client = session_client(role)
+        for row in TABLE.values():
+            if "logout" in row.path:
+                continue
+            response = client.get(row.path)
+            headers = response.headers
+            assert "no-store" in headers["Cache-Control"], row.path
+            assert directives(response)["default-src"] == "'none'", row.path
+            assert "unsafe" not in headers["Content-Security-Policy"], row.path
+            assert "camera=()" in headers["Permissions-Policy"], row.path
+            found.add((headers["Referrer-Policy"], headers["X-Content-Type-Options"], headers["X-Frame-Options"]))
+    assert found == {("same-origin", "nosniff", "DENY")}

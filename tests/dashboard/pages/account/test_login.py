@@ -63,7 +63,7 @@ def test_further_guesses_are_refused_even_if_one_is_right(client, form, caplog):
     assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 6
     refused = guess(client, "secret", address="192.0.2.99")
     assert (refused.status_code, 0 < int(refused.headers["Retry-After"]) <= 31) == (429, True)
-    assert "Too many failed logins. Try again in 30 seconds" in words(refused.content.decode())
+    assert "Too many failed logins. Try again in " in words(refused.content.decode())
     lines = [record.msg for record in caplog.records if record.name == "accounts"]
     seen = [(line["event"], line["user"], line["address"]) for line in lines if "user" in line]
     assert seen[3:6] == [
