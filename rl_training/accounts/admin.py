@@ -3,7 +3,8 @@
 from typing import Any, cast
 
 from django.contrib import admin
-from django.contrib.auth.models import User
+from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.models import Group, User
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -13,8 +14,21 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from rl_training.accounts import guessing, second_factor
 from rl_training.accounts.models import Account, ApiToken, FailedLogins, KnownPlace
 
-# Their pages would show the secrets of all users.
-admin.site.unregister((TOTPDevice, StaticDevice))
+# The pages of devices would show the secrets of all users.
+admin.site.unregister((TOTPDevice, StaticDevice, User, Group))
+
+
+@admin.register(User)
+class UserAdmin(auth_admin.UserAdmin):
+    """Users with plain lists of groups and permissions: Django's searched lists have marks that axe refuses."""
+
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
+
+
+@admin.register(Group)
+class GroupAdmin(auth_admin.GroupAdmin):
+    filter_horizontal = ()
 
 
 @admin.register(FailedLogins)

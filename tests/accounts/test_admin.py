@@ -64,3 +64,11 @@ def test_account_of_a_superuser_is_changed_by_superusers_only(admin):
     admin.force_login(User.objects.create_superuser("other"))
     act(admin, "account", "remove_factor", user.pk)
     assert not TOTPDevice.objects.exists()
+
+
+def test_users_and_groups_have_plain_lists_and_unchanged_times(admin_client, admin_user):
+    group = admin_client.get("/admin/auth/group/add/").content.decode()
+    user = admin_client.get(f"/admin/auth/user/{admin_user.pk}/change/").content.decode()
+    assert 'name="permissions"' in group
+    assert "selectfilter" not in group + user
+    assert 'name="last_login_0"' not in user
