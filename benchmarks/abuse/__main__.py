@@ -16,7 +16,7 @@ from benchmarks.results.markdown import aligned
 from benchmarks.system.running_system import RunningSystem, django_on_throw_away_system
 
 # Each part is a module of this package. Its function `rows(system)` starts the services that it attacks.
-PARTS = ("guessing", "bounds")
+PARTS = ("guessing", "bounds", "growth")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ SELECT
     CASE WHEN NOT failed THEN 0.01 END, CASE WHEN NOT failed THEN 0.02 END,
     CASE WHEN NOT failed THEN -0.003 END, CASE WHEN NOT failed THEN 0.4 END,
     CASE WHEN failed THEN 0 ELSE 262144 END, CASE WHEN failed THEN 0 ELSE 8 END,
-    CASE WHEN failed THEN '[]'::jsonb ELSE '[0.01, 0.02]'::jsonb END,
+    CASE WHEN failed THEN '[]'::bytea ELSE '[0.01, 0.02]'::bytea END,
     CASE WHEN failed THEN 'prices.csv, row 7: close is above high' ELSE '' END, ''
 FROM (
     SELECT number, number %% %s = 0 AS failed,

@@ -13,9 +13,9 @@ def limits() -> tuple[int, ...]:
         # Of those, the bars of so many newest runs of each policy: an hourly policy makes 720 in 30 days.
         values.whole_number("BARS_KEPT", 750, 1, 1_000_000),
         # The newest runs of each policy that keep their rows, and those of them that keep curves, episode rewards and
-        # tracebacks too. Counters and totals count removed runs as well. At one-minute intervals, 50,000 are 34 days.
-        values.whole_number("RUNS_KEPT", 50_000, 1_000, 1_000_000_000),
-        values.whole_number("RUN_DETAILS_KEPT", 10_000, 100, 1_000_000_000),
+        # tracebacks too. Counters and totals count removed runs as well. At one-minute intervals, 30,000 are 20 days.
+        values.whole_number("RUNS_KEPT", 30_000, 1_000, 1_000_000_000),
+        values.whole_number("RUN_DETAILS_KEPT", 2_000, 100, 1_000_000_000),
         # The newest changes of the settings of each policy that its history keeps.
         values.whole_number("SETTINGS_HISTORY_KEPT", 1_000, 10, 1_000_000),
         # Alerts are kept for this time after they were resolved.

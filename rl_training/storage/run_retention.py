@@ -21,7 +21,8 @@ from django.db.models.functions import Coalesce, Concat
 
 from quantum_trader.redis_clients import redis_client
 from rl_training.core.evaluation.equity_curves import without_curves
-from rl_training.models import PolicyStore, PolicyVersion, SlotRange, TrainingRun
+from rl_training.models import PolicyStore, PolicyVersion, SlotRange, TrainingEvent, TrainingRun
+from rl_training.streams import relay
 from rl_training.versions.deployments import lock
 
 log = structlog.get_logger(__name__)
@@ -31,6 +32,8 @@ POLICY_CHECKED, RUNS_CHECKED = "quantum_trader:runs_policy", "quantum_trader:run
 # Policies that one call looks at, and runs of each.
 POLICIES, BATCH = 20, 500
 BEGINNING = "1970-01-01T00:00:00+00:00"
+# No entry of a stream is older.
+NEVER = datetime.fromisoformat(BEGINNING)
 NO_DETAILS: dict[str, Any] = {"curve": None, "episode_rewards": [], "computing_environment": None, "traceback": ""}
 # Relations to a version that do not keep it: the rows note it in words instead.
 NOTED = {("PolicyVersion", "parent"), ("TrainingRun", "initial_version"), ("TrainingRun", "started_from")}
@@ -78,6 +81,12 @@ def _unneeded(runs: list[int]) -> Any:
     return TrainingRun.objects.filter(pk__in=runs, finished_at__isnull=False).filter(~Exists(kept))
 
 
+def _removable(runs: list[int]) -> Any:
+    """Select those of the runs with these ids whose rows nothing needs."""
+    waiting = TrainingEvent.objects.filter(run=OuterRef("pk"), published_at=None)
+    return _unneeded(runs).filter(~Exists(waiting))
+
+
 def _is_needed() -> Q:
     """Return the condition that a row refers to a version, other than by the relations of NOTED."""
     needed = Q()
@@ -102,12 +111,15 @@ def _remove_details(policy: PolicyStore, runs: list[int]) -> int:
 
 
 def _remove_rows(policy: PolicyStore, runs: list[int]) -> int:
-    """Remove the rows of runs with all that belongs to them. Deployments wait for the lock of the policy's row."""
+    """Remove the rows of runs with all that belongs to them. Deployments wait for the lock of the policy's row.
+
+    The entries of their events are removed from the streams first, so that an interrupted removal is repeated. A run
+    with an event that is not published yet stays.
+    """
+    relay.remove(TrainingEvent.objects.filter(run__in=_removable(runs)), before=NEVER)
     with transaction.atomic():
         lock(policy)
-        with_events = apps.get_model("rl_training", "TrainingEvent")._default_manager.filter(run=OuterRef("pk"))
-        unneeded = _unneeded(runs).filter(~Exists(with_events))
-        found = dict(unneeded.values_list("pk", "queued_at"))
+        found = dict(_removable(runs).values_list("pk", "queued_at"))
         if not found:
             return 0
         versions = dict(PolicyVersion.objects.filter(run__in=found).values_list("pk", "number"))
@@ -117,6 +129,7 @@ def _remove_rows(policy: PolicyStore, runs: list[int]) -> int:
         end = max(found.values())
         delete(slots.filter(Q(run__in=found) | Q(run=None, first_slot__lt=end, last_slot__lt=end)))
         apps.get_model("alerts", "Alert")._default_manager.filter(run__in=found).update(run=None)
+        delete(TrainingEvent.objects.filter(run__in=found))
         delete(apps.get_model("rl_training", "IdempotencyKey")._default_manager.filter(run__in=found))
         delete(PolicyVersion.objects.filter(pk__in=versions))
         delete(TrainingRun.objects.filter(pk__in=found))

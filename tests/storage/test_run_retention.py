@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from quantum_trader.redis_clients import redis_client
 from rl_training.alerts.models import Alert
-from rl_training.models import PolicyStore, PolicyVersion, RunTotal, SlotRange, TrainingRun, totals
+from rl_training.models import PolicyStore, PolicyVersion, RunTotal, SlotRange, TrainingEvent, TrainingRun, totals
 from rl_training.storage import housekeeping, run_retention
-from rl_training.streams import outbox
+from rl_training.streams import outbox, relay
 from tests.alerts.rows import open_alerts
 from tests.api_clients import client_of
 from tests.stored import deploy, finished_run, skip_slots
@@ -80,15 +81,20 @@ def test_runs_of_versions_with_weights_or_deployments_stay_whole(policy):
     assert [*TrainingRun.objects.filter(curve=None).values_list("version__number", flat=True).order_by("pk")] == [5, 6]
 
 
-def test_run_whose_event_is_stored_and_active_run_stay(policy):
-    with_event = run_of(policy, 1)
-    outbox.write(with_event, "completed", {})
+def test_run_with_an_unpublished_event_and_active_run_stay(policy):
+    with_event, published = run_of(policy, 1), run_of(policy, 2)
+    for run in (with_event, published):
+        outbox.write(run, "completed", {})
+    relay.add(TrainingEvent.objects.all())
+    TrainingEvent.objects.filter(run=published).update(published_at=timezone.now())
     active = TrainingRun.objects.create(policy=policy, trigger="api", episodes=1, config={}, queued_at=NOW)
-    for number in range(2, 8):
+    for number in range(3, 9):
         run_of(policy, number)
     run_retention.remove_old()
     assert TrainingRun.objects.filter(pk__in=[with_event.pk, active.pk]).count() == 2
-    assert stored(policy) == [1, 4, 5, 6, 7]
+    assert stored(policy) == [1, 5, 6, 7, 8]
+    assert [event.run for event in TrainingEvent.objects.all()] == [with_event]
+    assert redis_client().xlen("rl_v3.training.completed") == 1
 
 
 def test_version_continued_from_a_removed_one_notes_where_it_came_from(policy):

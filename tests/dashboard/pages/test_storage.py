@@ -30,6 +30,6 @@ def test_storage_page_shows_parts_disks_and_retention(signed_in):
     page = client.get("/storage/").content.decode()
     assert "The system uses 2.5 GB and grows by 500.0 MB a day." in page
     assert "400.0 MB, 40 %" in page
-    assert '<code>RUNS_KEPT</code></td><td data-label="Value" class="number">50000</td>' in page
+    assert '<code>RUNS_KEPT</code></td><td data-label="Value" class="number">30000</td>' in page
     chart = client.get("/storage/chart.json").json()
     assert chart["data"][1] == [2.001, 2.501]
