@@ -7,7 +7,7 @@ import redis
 from django.test import Client
 from django.utils import timezone
 
-from rl_training.models import PolicyStore, TrainingRun
+from rl_training.models import PolicyStore, StorageReading, TrainingRun
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
 from tests.test_totals import VERSION
@@ -33,3 +33,10 @@ def history(policy: PolicyStore, streams: redis.Redis) -> PolicyStore:
     lifecycle.enqueue(policy, TrainingRun.Trigger.COMMAND, send_message=False)
     TrainingRun.objects.active().update(queued_at=timezone.now() - timedelta(minutes=5))
     return policy
+
+
+def read_storage() -> None:
+    """Store two readings, a day apart, between which a tenth of the disk filled up."""
+    for days, free in ((1, 600), (0, 500)):
+        at, disks = timezone.now() - timedelta(days=days), {"STATE_DIR": {"total": 1000, "free": free}}
+        StorageReading.objects.create(at=at, usage={"database": 300 - free // 10}, disks=disks)

@@ -16,7 +16,6 @@ from rl_training.models import (
     FollowedMarket,
     PolicyStore,
     PolicyVersion,
-    StorageReading,
     TrainingEvent,
     TrainingRun,
 )
@@ -24,7 +23,7 @@ from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
 from tests.api_clients import token_of
-from tests.dashboard.monitoring.conftest import TOKEN
+from tests.dashboard.monitoring.conftest import TOKEN, read_storage
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import deploy, finished_run, walked_forward
 
@@ -54,13 +53,6 @@ def test_runs_durations_and_rewards_are_counted_by_status(history, scrape):
     assert rewards == {"-0.5": 0, "-0.2": 1, "0.05": 2, "+Inf": 2}
     assert found["run_reward_sum{status=succeeded}"] == pytest.approx(-0.26)
     assert found["run_reward_count{status=succeeded}"] == 2
-
-
-def read_storage() -> None:
-    """Store two readings, a day apart, between which a tenth of the disk filled up."""
-    for days, free in ((1, 600), (0, 500)):
-        at, disks = timezone.now() - timedelta(days=days), {"STATE_DIR": {"total": 1000, "free": free}}
-        StorageReading.objects.create(at=at, usage={"database": 300 - free // 10}, disks=disks)
 
 
 def test_used_storage_and_expected_date_of_a_full_disk_are_reported(history, scrape):

@@ -13,6 +13,7 @@ from rl_training.alerts.models import Alert, AlertRule, Round
 from rl_training.models import PolicyStore
 from rl_training.presence import heartbeats
 from tests.active_runs import claimed_run as started
+from tests.dashboard.monitoring.conftest import read_storage
 
 FOLDER = Path(__file__).parents[3] / "docs/monitoring"
 
@@ -35,6 +36,7 @@ def test_metrics_of_rules_and_dashboard_exist(file, history, scrape):
     Alert.objects.create(rule=rule, policy=history, kind="overdue", message="late")
     Round.objects.create(pk=1, began_at="2026-01-01T00:00:00Z")
     heartbeats.record("beat")
+    read_storage()
     scrape()
     reported = set(re.findall(r"^(\w+)[ {]", scrape().content.decode(), re.MULTILINE))
     used = {name for expression in expressions()[file] for name in re.findall(r"quantum_trader_\w+", expression)}
