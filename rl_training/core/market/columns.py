@@ -25,6 +25,9 @@ EARLIEST_EPOCH = int(np.datetime64("1980-01-01", "s").astype(np.int64))
 MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM = 10**11, 10**14, 10**17
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
+# Characters of a number or a timestamp. A longer cell is matched with no expression of Python's, because the time of
+# some grows with the square of the length.
+LONGEST_VALUE = 64
 EPOCH = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 OFFSET = re.compile(r":\d\d.*?(Z|[+-]\d\d(:?\d\d)?)$")
 
@@ -75,7 +78,7 @@ class TimestampFormat:
     def of(cls, column: pa.Array) -> "TimestampFormat":
         """Return the format of a column's first cell."""
         text = cell_text(_plain(column, "timestamp", 1), 0)
-        offset = OFFSET.search(text)
+        offset = offset_in(text)
         return cls(epoch=EPOCH.fullmatch(text) is not None, offset=offset.group(1) if offset else "")
 
     def seconds(self, column: pa.Array, first_row: int) -> NDArray[np.int64]:
@@ -102,6 +105,11 @@ class TimestampFormat:
             cell = int(other.argmax())
             rule = f"timestamp {shown(cell_text(column, cell))} is not at offset {self.offset} like the first row's"
             raise MarketDataError(f"{rule}; write all of them in UTC", row=first_row + cell)
+
+
+def offset_in(text: str) -> re.Match[str] | None:
+    """Return where a timestamp has its offset from UTC, as the first group."""
+    return OFFSET.search(text) if len(text) <= LONGEST_VALUE else None
 
 
 def shown(text: str) -> str:
@@ -168,7 +176,7 @@ def _cell_rule(field: str, text: str, target: pa.DataType) -> str:
         return f"{field} {shown(text)} is not a number{hint}"
     if not pa.types.is_timestamp(target):
         return f"timestamp {shown(text)} is no epoch, as the first row's is"
-    if OFFSET.search(text):
+    if offset_in(text):
         return f"timestamp {shown(text)} has a timezone, the first row's has none; write all of them in UTC"
     return f"timestamp {shown(text)} is not an ISO 8601 date, such as 2020-01-31 or 2020-01-31 12:00"
 

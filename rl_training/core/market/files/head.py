@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from io import BufferedReader
 
 from rl_training.core.market.bars import MarketDataError
-from rl_training.core.market.columns import shown
+from rl_training.core.market.columns import LONGEST_VALUE, shown
 
 # Several hundred rows. A first line that is longer is not a header.
 HEAD_BYTES = 262_144
@@ -89,7 +89,7 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
 
 def is_time_like(cell: str) -> bool:
     """Return whether a cell may be a timestamp."""
-    return TIME_LIKE.fullmatch(cell.strip()) is not None
+    return len(cell) <= LONGEST_VALUE and TIME_LIKE.fullmatch(cell.strip()) is not None
 
 
 def _decode(lines: Sequence[bytes]) -> tuple[str, list[str]]:
@@ -136,4 +136,6 @@ def _cells(texts: Sequence[str], separator: str) -> list[tuple[str, ...]]:
 
 
 def _is_row(cells: Sequence[str]) -> bool:
-    return sum(NUMBER.fullmatch(cell) is not None for cell in cells) >= FEWEST_COLUMNS - 1
+    return (
+        sum(len(cell) <= LONGEST_VALUE and NUMBER.fullmatch(cell) is not None for cell in cells) >= FEWEST_COLUMNS - 1
+    )

@@ -66,7 +66,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 def simple_name(name: str) -> str:
     """Return a column's name in lower case, as words with single spaces, without brackets, units and numbering."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.strip().strip("\ufeff\"'"))
-    name = re.sub(r"\([^)]*\)|^\d+[.:)]\s*", " ", name.casefold())
+    name = re.sub(r"\([^()]*\)|^\d+[.:)]\s*", " ", name.casefold())
     return " ".join(re.sub(r"[^\w%]+|_", " ", name).split())
 
 

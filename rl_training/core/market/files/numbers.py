@@ -9,7 +9,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import MarketDataError
-from rl_training.core.market.columns import as_mask, as_numpy, cell_text, is_number, shown, trimmed, valid_text
+from rl_training.core.market.columns import (
+    LONGEST_VALUE,
+    as_mask,
+    as_numpy,
+    cell_text,
+    is_number,
+    shown,
+    trimmed,
+    valid_text,
+)
 
 EMPTY = r"(?i)^(null|nan|nat|n/?a|none|nil|<na>|#n/?a( n/a)?|--?|\?|\\n)?$"
 # Signs around a number that do not change it: currencies, blanks, and the apostrophe of Swiss thousands.
@@ -24,7 +33,11 @@ def decimal_of(cells: Sequence[str], separator: str) -> str:
 
     Raises MarketDataError with both readings if either sign fits.
     """
-    bare = [re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell) for cell in cells]
+    bare = [
+        re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell)
+        for cell in cells
+        if len(cell) <= LONGEST_VALUE
+    ]
     comma = any(
         re.fullmatch(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),(\d{1,2}|\d{4,})|[+-]?0,\d+|[+-]?\d{4,},\d{3}", cell)
         for cell in bare

@@ -15,11 +15,13 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import (
     EARLIEST_EPOCH,
     EPOCH,
+    LONGEST_VALUE,
     as_mask,
     as_numpy,
     cell_text,
     epoch_seconds,
     is_number,
+    offset_in,
     shown,
     trimmed,
     whole_seconds,
@@ -37,7 +39,6 @@ MOST_INVALID = 200
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T]?(\d{4}(\d\d)?|\d\d:\d\d(:\d\d)?))?")
 ZONE = re.compile(r" ([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+)$")
-OFFSET = re.compile(r":\d\d.*?(Z|[+-]\d\d(:?\d\d)?)$")
 HALF_DAY = re.compile(r"(?i)\d[ -]?[ap]\.?m\.?$")
 # In order. Each brings one thing nearer to ISO 8601; a cell that already is passes all of them unchanged.
 TO_ISO = (
@@ -85,13 +86,15 @@ class TimeFormat:
     def of(cls, text: str) -> "TimeFormat":
         """Return the format of a cell; of dates such as 1/2/2024, whether the day is first is not known yet."""
         text = text.strip()
+        if len(text) > LONGEST_VALUE:
+            return cls()
         if EPOCH.fullmatch(text) and not COMPACT.fullmatch(text):
             return cls(epoch=True)
         zone = ZONE.search(text)
         if zone and zone.group(1) not in available_timezones():
             zone = None
         iso = _plain_iso(text.removesuffix(zone.group()) if zone else text)
-        offset = OFFSET.search(iso)
+        offset = offset_in(iso)
         names = re.search(r"(?i)[a-z]{3}", iso) is not None
         return cls(
             offset=offset is not None,
@@ -133,7 +136,7 @@ class TimeFormat:
             pass
         if self.epoch:
             raise MarketDataError(f"timestamp {shown(text)} is no epoch, as the first row's is", row=row)
-        if not self.offset and OFFSET.search(_plain_iso(text)):
+        if not self.offset and len(text) <= LONGEST_VALUE and offset_in(_plain_iso(text)):
             rule = "has a timezone, the first row's has none; write all of them in UTC"
             raise MarketDataError(f"timestamp {shown(text)} {rule}", row=row)
         written = " as the first row's is" if self.month_names or self.day_first is not None else ""

@@ -124,3 +124,23 @@ def test_file_whose_rows_are_mostly_invalid_is_refused_before_its_end(folder):
     refused = read(folder, HEADER + ROW + b"x,10,12,9,11,5\n" * 200_000, bad_rows="drop")
     assert isinstance(refused, str)
     assert refused.endswith("rows are invalid: it is in another layout")
+
+
+@pytest.mark.parametrize("layout", ["auto", "plain"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"date,open," + b"1" * 120_000 + b"x,close\n" + ROW,
+        b"timestamp,open,high," + b"(" * 120_000 + b",close\n" + ROW,
+        HEADER + b"2001-01-01,,,,,\n" * 450 + b"2" + b" " * 200_000 + b"x,10,12,9,11,5\n",
+        HEADER + b"2024-01-02 00" + b":00" * 40_000 + b"x,10,12,9,11,5\n",
+        HEADER + ROW * 450 + b"2024-01-02 00" + b":00" * 100_000 + b"x,10,12,9,11,5\n",
+        HEADER + ROW + b"2020-01-02 00:00:00,10,12,9," + b"1,111" * 20_000 + b"x,5\n",
+        HEADER.replace(b",", b";") + ROW.replace(b",", b";") + b"1;2;3;4;" + b"1." * 50_000 + b";5\n",
+    ],
+    ids=["digits", "brackets", "blanks", "minutes", "minutes below", "thousands", "points"],
+)
+def test_cells_that_are_no_values_take_time_in_proportion_to_their_length(folder, content, layout):
+    started = time.process_time()
+    assert isinstance(read(folder, content, format=layout), str)
+    assert time.process_time() - started < 2
