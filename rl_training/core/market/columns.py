@@ -135,6 +135,14 @@ def trimmed(column: pa.Array) -> pa.Array:
     return pc.ascii_trim_whitespace(column) if pa.types.is_string(column.type) else column
 
 
+def as_string(column: pa.Array, role: str) -> pa.Array:
+    """Return the column as text, without blanks around it. Raises MarketDataError."""
+    try:
+        return trimmed(column).cast(pa.string())
+    except pa.ArrowException as error:
+        raise MarketDataError(f"column {role} holds {column.type}; text is needed") from error
+
+
 def valid_text(column: pa.Array) -> pa.Array:
     """Return the column; a text column with a sign for each byte that is not UTF-8, which the CSV reader lets pass."""
     if not pa.types.is_string(column.type):
@@ -218,7 +226,11 @@ def cell_text(column: pa.Array, cell: int) -> str:
         # The CSV reader does not check that cells are UTF-8.
         written: bytes = value.cast(pa.binary()).as_py()
         return written.decode("utf-8", errors="replace")
-    return str(value)
+    try:
+        return str(value)
+    except (KeyError, OverflowError, ValueError):
+        # Of a date that Python cannot hold, or in a zone that it does not know.
+        return f"of type {column.type}"
 
 
 def as_numpy(column: pa.Array) -> NDArray[Any]:

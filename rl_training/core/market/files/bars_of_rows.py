@@ -45,11 +45,9 @@ class BarMaker:
 
     def make(self) -> MarketData:
         """Return the bars. Raises MarketDataError with the rule, and the row where there is one."""
+        self._refuse_impossible_times()
         self.zone = self._into_utc()
-        try:
-            refuse_impossible_times(self.rows.columns["timestamp"])
-        except MarketDataError as error:
-            raise self._at_row_of_file(error) from None
+        self._refuse_impossible_times()
         self._sort()
         self._drop_duplicates()
         self._adjust()
@@ -70,6 +68,12 @@ class BarMaker:
                 f"close is {market.close[0]} in every row: there is nothing to learn from a constant price"
             )
         return market
+
+    def _refuse_impossible_times(self) -> None:
+        try:
+            refuse_impossible_times(self.rows.columns["timestamp"].view("datetime64[s]"))
+        except MarketDataError as error:
+            raise self._at_row_of_file(error) from None
 
     def _at_row_of_file(self, error: MarketDataError) -> MarketDataError:
         return MarketDataError(error.rule, row=int(self.rows.number[error.row - 1]) if error.row else None)
@@ -180,8 +184,9 @@ class BarMaker:
         highest = np.maximum(columns["open"], columns["close"])
         lowest = np.minimum(columns["open"], columns["close"])
         low, high = columns["low"], columns["high"]
-        below = (high < highest) & (highest - high <= tolerance)
-        above = (low > lowest) & (low - lowest <= tolerance)
+        with np.errstate(invalid="ignore"):
+            below = (high < highest) & (highest - high <= tolerance)
+            above = (low > lowest) & (low - lowest <= tolerance)
         if below.any():
             columns["high"] = np.where(below, highest, high)
         if above.any():

@@ -88,8 +88,9 @@ def to_floats(
 
 def refuse_number(column: pa.Array, field: str, cell: int, row: int, decimal: str) -> None:
     """Raise MarketDataError for a cell that is empty or no number, at `row` of the file."""
-    text = cell_text(trimmed(column).fill_null(""), cell)
-    if not text:
+    column = trimmed(column)
+    text = cell_text(column, cell) if column[cell].is_valid else ""
+    if not text or (is_number(column.type) and text == "nan"):
         raise MarketDataError(f"{field} is empty", row=row)
     hint = ""
     if "," in text and decimal == ".":

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.file_access import open_under, unchanged_while_read
@@ -38,6 +39,8 @@ def load_file(config: MarketConfig, root: Path) -> MarketData:
     except MarketDataError as error:
         error.file = config.path
         raise
+    except pa.ArrowException as error:
+        raise MarketDataError(f"cannot be read: {error}", file=config.path) from error
 
 
 def _read(content: Content, config: MarketConfig) -> tuple[Plan, Rows]:

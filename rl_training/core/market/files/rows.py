@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import PRICES, MarketDataError
-from rl_training.core.market.columns import as_mask, as_numpy, cell_text, trimmed, valid_text
+from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_text, trimmed, valid_text
 from rl_training.core.market.files.dates import DateParts, settle_day_first
 from rl_training.core.market.files.numbers import refuse_number, to_floats
 from rl_training.core.market.files.recognition import Plan, choose_symbol
@@ -129,7 +129,7 @@ class Collector:
         return columns
 
     def _of_symbol(self, column: pa.Array) -> Mask:
-        column = valid_text(trimmed(column)).cast(pa.string()).fill_null("")
+        column = as_string(valid_text(trimmed(column)), "symbol").fill_null("")
         for symbol in pc.unique(column).to_pylist():
             if len(self._symbols) < MOST_SYMBOLS and simple_symbol(symbol) != simple_symbol(self._header_of("symbol")):
                 self._symbols.setdefault(symbol)

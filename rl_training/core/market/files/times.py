@@ -18,6 +18,7 @@ from rl_training.core.market.columns import (
     LONGEST_VALUE,
     as_mask,
     as_numpy,
+    as_string,
     cell_text,
     epoch_seconds,
     is_number,
@@ -188,7 +189,7 @@ class TimeFormat:
 def refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
     """Raise MarketDataError for the first timestamp in the future or in a distant past."""
     latest = np.datetime64((datetime.now(UTC) + LOCAL_AHEAD_OF_UTC).replace(tzinfo=None), "s")
-    for impossible, rule in ((time > latest, "is in the future"), (time < EARLIEST, f"is before {EARLIEST}")):
+    for impossible, rule in ((time > latest, "is in the future"), (~(time >= EARLIEST), f"is before {EARLIEST}")):
         if impossible.any():
             row = int(impossible.argmax())
             raise MarketDataError(f"timestamp {time[row]} {rule}", row=row + 1)
@@ -197,10 +198,10 @@ def refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
 def join_date_and_time(dates: pa.Array, times: pa.Array) -> pa.Array:
     """Return the cells of a date column and a time column as one text each."""
     columns = []
-    for column in (trimmed(dates), trimmed(times)):
+    for role, column in (("timestamp", trimmed(dates)), ("time", trimmed(times))):
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.date32())
-        columns.append(column.cast(pa.string()).fill_null(""))
+        columns.append(as_string(column, role).fill_null(""))
     date_cells, time_cells = columns
     # Programs that read 093000 as a number write 93000.
     digits = as_numpy(pc.match_substring_regex(time_cells, r"^\d{1,6}$"))

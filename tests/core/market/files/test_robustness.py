@@ -22,7 +22,7 @@ from tests.core.market.files.packers import PACKERS
 
 HEADER, ROW = b"timestamp,open,high,low,close,volume\n", b"2020-01-01 00:00:00,10,12,9,11,5\n"
 MILLION = b"7" * 1_000_000
-SETTINGS = [
+SETTINGS: list[dict[str, object]] = [
     {},
     {"bad_rows": "drop", "suspicious": "warn"},
     {"timezone": "America/New_York", "day_first": "yes", "decimal": ","},
@@ -124,6 +124,37 @@ def test_file_whose_rows_are_mostly_invalid_is_refused_before_its_end(folder):
     refused = read(folder, HEADER + ROW + b"x,10,12,9,11,5\n" * 200_000, bad_rows="drop")
     assert isinstance(refused, str)
     assert refused.endswith("rows are invalid: it is in another layout")
+
+
+@pytest.mark.parametrize("role", ["symbol", "time", "timestamp", "close", "adj close"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[1]] * 2),
+        pa.array([{"a": 1}] * 2),
+        pa.array([b"\xff"] * 2),
+        pa.array([1, 2], pa.timestamp("s", "Nowhere/At_All")),
+        pa.array([-(2**63)] * 2, pa.timestamp("s")),
+        pa.array([2**62] * 2, pa.date64()),
+        pa.array([1.0, float("nan")]),
+        pa.array([pa.MonthDayNano([1, 2, 3])] * 2),
+    ],
+    ids=lambda column: str(column.type)[:9],
+)
+def test_column_of_another_type_is_refused(folder, role, column):
+    bars = {"date": ["2020-01-01", "2020-01-02"], "open": [1.0, 2.0], "high": [9.0] * 2, "low": [0.5] * 2}
+    table = pa.table(bars | {"close": [1.0, 2.0], role: column})
+    for more in SETTINGS[:3]:
+        with pa.ipc.new_file(folder / "f", table.schema) as writer:
+            writer.write_table(table)
+        read(folder, (folder / "f").read_bytes(), **more)
+
+
+def test_refusal_names_the_column_of_another_type(folder):
+    table = pa.table({name: [1.0, 2.0] for name in ("date", "open", "high", "low", "close")} | {"symbol": [["A"]] * 2})
+    parquet = io.BytesIO()
+    pa.parquet.write_table(table, parquet)
+    assert read(folder, parquet.getvalue()) == "f: column symbol holds list<element: string>; text is needed"
 
 
 @pytest.mark.parametrize("layout", ["auto", "plain"])
