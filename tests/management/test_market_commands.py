@@ -4,7 +4,7 @@ import json
 from functools import partial
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, execute_from_command_line
 
 from rl_training.core.market.exchange import load_exchange
 from rl_training.management.commands import market_fetch
@@ -57,6 +57,14 @@ def test_refused_file_is_described_with_its_suspicions_and_status_1(root, check)
     assert found["suspicions"]["bad_tick"]["count"] == 1
     status, text = check("m.csv", "bad_rows=drop")
     assert (status, "drops: bad ticks dropped 1" in text) == (0, True)
+
+
+def test_settings_follow_the_file_on_the_command_line(root, capsys):
+    (root / "m.csv").write_text(TICK)
+    execute_from_command_line(["manage.py", "market_check", "m.csv", "bad_rows=drop", "timezone=Etc/GMT-2"])
+    text = capsys.readouterr().out
+    assert "drops: bad ticks dropped 1" in text
+    assert "zone: 'Etc/GMT-2, the setting timezone'" in text
 
 
 def test_file_that_cannot_be_read_has_status_1(root, check):

@@ -33,13 +33,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("market", metavar="PATH|POLICY", help="a file, by its path or below MARKET_DATA_ROOT")
-        parser.add_argument("settings", nargs="*", type=setting, metavar="SETTING=VALUE", help="such as timezone=UTC")
+        # Not `settings`: manage.py reads the option --settings from there.
+        parser.add_argument("chosen", nargs="*", type=setting, metavar="SETTING=VALUE", help="such as timezone=UTC")
         parser.add_argument("--json", action="store_true", help="print a JSON object")
 
-    def handle(self, *, market: str, settings: list[tuple[str, Any]], **options: Any) -> None:
+    def handle(self, *, market: str, chosen: list[tuple[str, Any]], **options: Any) -> None:
         config, root = self._find(market)
         try:
-            config = MarketConfig.model_validate(config.model_dump() | dict(settings))
+            config = MarketConfig.model_validate(config.model_dump() | dict(chosen))
         except pydantic.ValidationError as error:
             raise CommandError(format_problems(find_problems(error)), returncode=WRONG_USAGE) from None
         check = check_market(config, root)
