@@ -23,6 +23,8 @@ SECONDS_PER_DAY = 86_400
 MOST_ROUNDING = 1e-4
 # Rounding of float64 in an adjustment by a factor.
 LAST_DIGITS = 4 * np.finfo(np.float64).eps
+# Fewer bars do not show which of their prices is the open.
+FEWEST_TO_ORDER = 20
 # A file with more invalid rows is in another layout, or damaged.
 MOST_BAD_ROWS = 0.1
 
@@ -50,6 +52,7 @@ class BarMaker:
         self._refuse_impossible_times()
         self._sort()
         self._drop_duplicates()
+        self._refuse_reversed()
         self._adjust()
         self._complete_volume()
         self._repair_rounding()
@@ -142,6 +145,20 @@ class BarMaker:
                 "; this may be the hour that the end of daylight saving time repeats: set timezone to the file's zone"
             )
         return "; bad_rows: drop keeps the first"
+
+    def _refuse_reversed(self) -> None:
+        """Refuse a file without a header whose closes go on from one bar to the next as opens would."""
+        opened, close = self.rows.columns["open"], self.rows.columns["close"]
+        if self.plan.header or not self.plan.layout.first or self.config.format != "auto" or self.config.columns:
+            return
+        steps, reversed_steps = np.nansum(np.abs(opened[1:] - close[:-1])), np.nansum(np.abs(close[1:] - opened[:-1]))
+        if len(self.rows) >= FEWEST_TO_ORDER and 2 * reversed_steps < steps:
+            first, last = self.plan.roles["open"], self.plan.roles["close"]
+            raise MarketDataError(
+                f"has no header, and its columns {first} and {last} may be open and close, as in the layout "
+                f"{self.plan.layout.name}, or close and open, which goes on better from row to row: set format to "
+                f"{self.plan.layout.name}, or columns to {{'open': '{last}', 'close': '{first}', ...}}"
+            )
 
     def _adjust(self) -> None:
         """Replace the prices by adjusted ones, if the file has an adjusted close."""

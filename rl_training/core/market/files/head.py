@@ -92,6 +92,11 @@ def is_time_like(cell: str) -> bool:
     return len(cell) <= LONGEST_VALUE and TIME_LIKE.fullmatch(cell.strip()) is not None
 
 
+def is_number(cell: str) -> bool:
+    """Return whether a cell may be a price or a volume."""
+    return NUMBER.fullmatch(cell) is not None
+
+
 def _decode(lines: Sequence[bytes]) -> tuple[str, list[str]]:
     data = b"".join(lines)
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import shown
-from rl_training.core.market.files.head import Head, is_time_like
+from rl_training.core.market.files.head import Head, is_number, is_time_like
 from rl_training.core.market.files.names import NAMES, find_roles, listed, simple_name
 from rl_training.core.market.files.numbers import decimal_of
 from rl_training.core.market.files.times import TimeFormat
@@ -54,7 +54,7 @@ class Plan:
 def plan_text(head: Head, config: MarketConfig) -> Plan:
     """Return how a text file is read. Raises MarketDataError that names what is missing or ambiguous."""
     layout = layout_named(config.format)
-    names, start, notes = _header(head, config.symbol)
+    names, start, notes = _header(head, layout, config.symbol)
     if names is None:
         if head.first_row == len(head.lines):
             raise MarketDataError(f"no row of numbers follows; its first line has {listed(head.lines[0])}")
@@ -79,12 +79,15 @@ def plan_table(names: Sequence[str], config: MarketConfig) -> Plan:
     return Plan(layout, tuple(names), roles, decimal=decimal)
 
 
-def _header(head: Head, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple[str, ...]]:
+def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple[str, ...]]:
     """Return the names of the columns, or None; the number of bytes before the first row; and notes."""
     above = head.lines[: head.first_row]
     scores = [_score(line) for line in above]
     if max(scores, default=0) < 1:
-        return None, 0, ()
+        # Words above each column are names too, unless the user says that the columns are those of a layout.
+        scores = [] if (layout and layout.first) or not head.rows else [_is_words(line, head.rows[0]) for line in above]
+        if not any(scores):
+            return None, 0, ()
     best = scores.index(max(scores))
     names = list(above[best])
     notes: tuple[str, ...] = ()
@@ -108,6 +111,13 @@ def _score(line: Sequence[str]) -> int:
         any(name in simple or any(cell.endswith(f" {name}") for cell in simple) for name in NAMES[price])
         for price in PRICES
     )
+
+
+def _is_words(line: Sequence[str], row: Sequence[str]) -> bool:
+    """Return whether a line has a word above each cell of a row, or all but one, which may be a number of the row."""
+    words = sum(re.search(r"[^\W\d_]", cell) is not None for cell in line)
+    values = any(is_number(cell) or is_time_like(cell) for cell in line)
+    return abs(len(line) - len(row)) <= 1 and words >= len(row) - 1 and not values
 
 
 def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tuple[list[str], tuple[str, ...]]:

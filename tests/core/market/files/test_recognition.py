@@ -2,6 +2,7 @@
 
 import gzip
 import io
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -109,7 +110,7 @@ def test_feather_file_gives_the_bars_of_the_text(load, compression):
         (HEADER, "m.csv: has a header and no rows"),
         ("one line of text\n", "m.csv: is no table of prices: no separator gives 5 columns; its first line is 'one "),
         (
-            "p,q,r,s,u\n1,2,3,4,5\n",
+            "1,2,3,4,5\n2,3,4,5,6\n",
             "m.csv: has no header, and 5 columns in none that is known: '1', '2', '3', '4', '5';",
         ),
         ("date,price,market_cap,total,x\n2024-01-01,10,11,12,13\n", "m.csv: no column is named open, high, low; the "),
@@ -121,6 +122,11 @@ def test_feather_file_gives_the_bars_of_the_text(load, compression):
         (
             "2024-01-01,10,9,12,11\n2024-01-02,11,10,13,12\n",
             "m.csv: has no header, and 5 columns in no order of columns that is known puts open and close between low",
+        ),
+        (
+            "date,cl,hi,lo,op,vol\n2024-01-01,11,12,9,10,5\n",
+            "m.csv: no column is named open, high, low, close; the header has 'date', 'cl', 'hi', 'lo', 'op', 'vol'; "
+            "name them with the setting columns",
         ),
         (
             NAMES + "2024-01-01,10,12,9,11\n2024-01-01,11,13,10,12\n",
@@ -179,6 +185,28 @@ def test_columns_are_chosen_by_name_and_by_index(load):
     assert refusal(load, text, columns=chosen | {"volume": "x"}).startswith(
         "m.csv: columns names 'x' for volume, which the file does not have; it has 'when', 'a', "
     )
+
+
+def test_unknown_words_above_the_columns_are_names_for_the_setting_columns(load):
+    rows = "2024-01-01,null,null,null,null\n2024-01-02,11,12,9,10\n2024-01-03,12,13,10,11\n"
+    text = "built by hand\nwhen,cl,hi,lo,op\n" + rows
+    chosen = {"open": "op", "high": "hi", "low": "lo", "close": "cl"}
+    assert load(text, columns=chosen).open.tolist() == [10.0, 11.0]
+
+
+def test_prices_without_header_that_go_on_from_row_to_row_in_another_order_are_refused(load):
+    closes = [100 + 7 * number % 5 for number in range(31)]
+    bars = list(pairwise(closes))
+    rows = [f"2024-01-{day:02},{close},110,90,{opened}\n" for day, (opened, close) in enumerate(bars, 1)]
+    expected = (
+        "m.csv: has no header, and its columns 1 and 4 may be open and close, as in the layout "
+        "without_header_or_volume, or close and open, which goes on better from row to row: set format to "
+        "without_header_or_volume, or columns to {'open': '4', 'close': '1', ...}"
+    )
+    assert refusal(load, "".join(rows)) == refusal(load, "".join(reversed(rows))) == expected
+    assert load("".join(rows), format="without_header_or_volume").open[0] == closes[1]
+    chosen = {"timestamp": "0", "open": "4", "high": "2", "low": "3", "close": "1"}
+    assert load("".join(rows), columns=chosen).open[0] == closes[0]
 
 
 def test_named_format_and_skipped_lines_decide(load):
