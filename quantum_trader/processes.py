@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quantum_trader.running import redis_server
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 WORKER_NODE = "training@%h"
 # docker-compose.yml runs the same commands. Hosts, ports and logins come from the environment: uvicorn reads
@@ -51,7 +53,7 @@ class Service:
 def private_redis(socket: Path, folder: Path) -> Service:
     """Return the Redis of one state directory: it listens only on `socket` and writes its file in `folder`."""
     options = ("--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--dir", str(folder))
-    return Service("redis", COMMANDS["redis"] + options, stops_last=True)
+    return Service("redis", (redis_server.program(), *COMMANDS["redis"][1:], *options), stops_last=True)
 
 
 def services(web: tuple[str, int], flower: tuple[str, int], flower_logins: list[str]) -> list[Service]:

