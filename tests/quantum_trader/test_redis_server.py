@@ -1,6 +1,7 @@
 import pytest
 
 from quantum_trader.running import redis_server
+from quantum_trader.state_dir import NotAvailableError
 
 
 @pytest.fixture(autouse=True)
@@ -38,5 +39,5 @@ def test_old_redis_is_not_used_and_the_package_has_a_newer_one(tmp_path, monkeyp
 def test_missing_server_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(redis_server.metadata, "files", lambda package: None)
-    with pytest.raises(redis_server.NoServerError, match=r"install valkey-server or redis-server, version 7\.0"):
+    with pytest.raises(NotAvailableError, match=r"install valkey-server or redis-server, version 7\.0"):
         redis_server.program()
