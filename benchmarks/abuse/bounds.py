@@ -1,13 +1,19 @@
-"""Connections and requests without end, live streams of one user. Importing this module requires django.setup()."""
+"""Requests without end, live streams, and files that unpack to much. Importing this module requires django.setup()."""
 
 import asyncio
 import contextlib
 import itertools
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as parquet
 from django.contrib.auth.models import Group, User
 
 from benchmarks.abuse.clients import Browser
@@ -24,6 +30,17 @@ SLOW, PER_ADDRESS, STREAMS = 500, 50, 1_000
 LONGEST_SECONDS = 60.0
 MEGABYTE = b"a" * 2**20
 REFUSED_WITHIN = 10.0
+
+CHECK = """
+import resource, sys
+from pathlib import Path
+from rl_training.core.market.checking import check_market
+from rl_training.core.market_config import MarketConfig
+for layout in ("plain", "auto"):
+    config = MarketConfig(source="file", path="bomb.parquet", format=layout)
+    assert not check_market(config, Path(sys.argv[1])).usable
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 Send = Callable[[asyncio.StreamWriter], Coroutine[None, None, None]]
 
@@ -51,6 +68,10 @@ def rows(system: RunningSystem) -> Iterator[Row]:
             "296 MB", Figure("most memory of the web process in these attacks", most_memory(peak), "MB", at_most=250)
         )
         yield from live_streams(port)
+    yield Row(
+        "5.6 GB",
+        Figure("memory of a check of a Parquet file that repeats a long text", check_memory(), "MB", at_most=250),
+    )
 
 
 def slow_connections(port: int, what: str, before: str, send: Send) -> Iterator[Row]:
@@ -131,6 +152,18 @@ def most_memory(status: str) -> float:
     """Return the largest memory that a process has had, in MB, from its file in /proc."""
     [line] = [line for line in Path(status).read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
+
+
+def check_memory() -> float:
+    """Return the largest memory of a process that checks a Parquet file of 330 KB, in MB."""
+    rows = 100_000
+    columns: dict[str, Any] = dict.fromkeys(("open", "high", "low", "close"), [1.0, 1.5] * (rows // 2))
+    columns["timestamp"] = range(1_600_000_000, 1_600_000_000 + 60 * rows, 60)
+    columns["volume"] = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["1" * 80_000_000]))
+    with tempfile.TemporaryDirectory() as folder:
+        parquet.write_table(pa.table(columns), f"{folder}/bomb.parquet", compression="zstd")
+        command = [sys.executable, "-c", CHECK, folder]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]) / 1024
 
 
 def live_streams(port: int) -> Iterator[Row]:

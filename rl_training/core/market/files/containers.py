@@ -50,6 +50,11 @@ class Content:
     open: Callable[[], BufferedReader]
 
 
+def most_unpacked(size: int) -> int:
+    """Return how many bytes a file of `size` bytes may unpack to."""
+    return min(MAX_UNPACKED, max(ALWAYS_UNPACKED, MAX_RATIO * size))
+
+
 def content_of(file: BufferedReader, size: int) -> Content:
     """Return what the open file of `size` bytes holds. Raises MarketDataError that names what cannot be read."""
     head = _head(file)
@@ -62,8 +67,7 @@ def content_of(file: BufferedReader, size: int) -> Content:
     def unpacked() -> BufferedReader:
         with unpacking(compression):
             stream = OPENERS[compression](io.BufferedReader(_Shared(file), 2**16))
-        limit = min(MAX_UNPACKED, max(ALWAYS_UNPACKED, MAX_RATIO * size))
-        return io.BufferedReader(_Bounded(stream, compression, limit), 2**20)
+        return io.BufferedReader(_Bounded(stream, compression, most_unpacked(size)), 2**20)
 
     inner = unpacked().read(LONGEST_MAGIC)
     if not inner:

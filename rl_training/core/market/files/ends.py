@@ -10,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import MarketDataError
@@ -21,7 +20,7 @@ from rl_training.core.market.files.head import read_head
 from rl_training.core.market.files.plain import PARQUET_MAGIC, csv_header
 from rl_training.core.market.files.price_file import load_file
 from rl_training.core.market.files.recognition import plan_text
-from rl_training.core.market.files.tables import ROWS_PER_BATCH
+from rl_training.core.market.files.tables import ParquetTable, as_plain
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
 from rl_training.core.market_layouts import PLAIN
 
@@ -101,11 +100,9 @@ def _is_plain(file: BufferedReader, config: MarketConfig, size: int) -> bool:
 
 
 def _of_parquet(file: BufferedReader) -> FileEnds:
-    reader = parquet.ParquetFile(file, pre_buffer=False)
-    names = reader.schema_arrow.names
-    name = names[locate_columns(names)["timestamp"]]
-    batches = reader.iter_batches(ROWS_PER_BATCH, columns=[name], use_threads=False)
-    columns = [batch.column(name) for batch in batches if len(batch)]
+    table = ParquetTable(file)
+    name = table.names[locate_columns(table.names)["timestamp"]]
+    columns = [as_plain(batch["timestamp"]) for batch in table.batches({"timestamp": name}) if len(batch["timestamp"])]
     times = _seconds(columns, columns[0]) if columns else np.empty(0, np.int64)
     newest = np.sort(times)[-MOST_KEPT:]
     return FileEnds(newest, newest, len(newest) == len(times))

@@ -6,14 +6,12 @@ from io import BufferedReader
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import structlog
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.columns import TimestampFormat, locate_columns, to_numbers
-from rl_training.core.market.files.tables import MAX_BARS, ROWS_PER_BATCH, Batch, text_batches
+from rl_training.core.market.files.tables import MAX_BARS, Batch, ParquetTable, as_plain, text_batches
 from rl_training.core.market.files.times import refuse_impossible_times
 
 # A first line that is longer is not a header.
@@ -45,18 +43,10 @@ def _batches(file: BufferedReader) -> Iterator[Batch]:
 
 
 def _parquet_batches(file: BufferedReader) -> Iterator[Batch]:
-    try:
-        # Without pre_buffer, memory holds only the pages in use.
-        reader = parquet.ParquetFile(file, pre_buffer=False)
-        if reader.metadata.num_rows > MAX_BARS:
-            raise MarketDataError(f"has {reader.metadata.num_rows} rows; at most {MAX_BARS} are read")
-        names = reader.schema_arrow.names
-        found = {field: names[position] for field, position in locate_columns(names).items()}
-        for batch in reader.iter_batches(ROWS_PER_BATCH, columns=list(found.values()), use_threads=False):
-            yield {field: batch.column(name) for field, name in found.items()}
-    # Column names that are not UTF-8 raise UnicodeDecodeError.
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise MarketDataError(f"cannot be read as Parquet: {error}") from error
+    table = ParquetTable(file)
+    found = {field: table.names[position] for field, position in locate_columns(table.names).items()}
+    for batch in table.batches(found):
+        yield {field: as_plain(column) for field, column in batch.items()}
 
 
 def _csv_batches(file: BufferedReader) -> Iterator[Batch]:

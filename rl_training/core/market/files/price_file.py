@@ -47,7 +47,7 @@ def _read(content: Content, config: MarketConfig) -> tuple[Plan, Rows]:
     if content.kind != "text":
         table = (ParquetTable if content.kind == "parquet" else ArrowTable)(content.open())
         plan = plan_table(table.names, config)
-        return plan, Collector(lambda: table.batches(plan), plan, config).collect()
+        return plan, Collector(lambda: table.batches(plan.columns), plan, config).collect()
     plan = plan_text(read_head(content.open(), config.skip_rows), config)
     skipped: list[int] | None = [] if config.bad_rows == "drop" else None
 

@@ -1,7 +1,8 @@
 """The rows of text, Parquet and Arrow files, in batches of a few MB, with the columns that have a role."""
 
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from io import BufferedReader
 from typing import Any
@@ -14,9 +15,8 @@ import pyarrow.parquet as parquet
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown
 from rl_training.core.market.files.arrow_messages import check_messages
-from rl_training.core.market.files.containers import MAX_UNPACKED
+from rl_training.core.market.files.containers import most_unpacked
 from rl_training.core.market.files.head import MOST_COLUMNS
-from rl_training.core.market.files.recognition import Plan
 
 # 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
@@ -134,10 +134,7 @@ class ParquetTable:
             self._reader = parquet.ParquetFile(file, pre_buffer=False)
             metadata = self._reader.metadata
             check_size(metadata.num_rows, metadata.num_columns)
-            if (
-                size := sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-            ) > MAX_UNPACKED:
-                raise MarketDataError(f"unpacks to {size:,} bytes; at most {MAX_UNPACKED:,} are read")
+            self._most = most_unpacked(file.seek(0, io.SEEK_END))
             self.names = tuple(self._reader.schema_arrow.names)
             texts = [field.name for field in self._reader.schema_arrow if _is_text(field.type)]
             if texts:
@@ -147,14 +144,23 @@ class ParquetTable:
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise MarketDataError(f"cannot be read as Parquet: {error}") from error
 
-    def batches(self, plan: Plan) -> Iterator[Batch]:
-        """Yield the columns by role."""
-        columns = plan.columns
+    def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
+        """Yield columns under other names; `columns` has the name in the file of each."""
+        self._check_unpacked(set(columns.values()))
         try:
             for batch in self._reader.iter_batches(ROWS_PER_BATCH, columns=list(columns.values()), use_threads=False):
                 yield {role: checked(batch.column(name), role) for role, name in columns.items()}
         except (pa.ArrowException, OSError) as error:
             raise MarketDataError(f"cannot be read as Parquet: {error}") from error
+
+    def _check_unpacked(self, names: set[str]) -> None:
+        """Raise MarketDataError if the columns unpack to more than prices do, by what the file says."""
+        metadata = self._reader.metadata
+        groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+        columns = (group.column(number) for group in groups for number in range(group.num_columns))
+        size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in names)
+        if size > self._most:
+            raise MarketDataError(f"unpacks to {size:,} bytes; at most {self._most:,} are read of a file of its size")
 
 
 class ArrowTable:
@@ -171,11 +177,11 @@ class ArrowTable:
                 raise
             raise MarketDataError(f"cannot be read as Arrow: {error}") from error
 
-    def batches(self, plan: Plan) -> Iterator[Batch]:
-        """Yield the columns by role."""
-        columns = plan.columns
+    def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
+        """Yield columns under other names; `columns` has the name in the file of each."""
+        wanted = set(columns.values())
         try:
-            for batch in self._stream(sorted(set(plan.roles.values()))):
+            for batch in self._stream([number for number, name in enumerate(self.names) if name in wanted]):
                 batch.validate(full=True)
                 for first in range(0, len(batch), ROWS_PER_BATCH):
                     part = batch.slice(first, ROWS_PER_BATCH)
@@ -198,6 +204,11 @@ def checked(column: pa.Array, role: str) -> pa.Array:
     if _is_text(texts.type) and len(texts) and (pc.max(pc.binary_length(texts)).as_py() or 0) > LONGEST_CELL:
         raise MarketDataError(f"column {role} has a cell of more than {LONGEST_CELL:,} bytes")
     return column
+
+
+def as_plain(column: pa.Array) -> pa.Array:
+    """Return the column without a dictionary."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _is_text(kind: pa.DataType) -> bool:

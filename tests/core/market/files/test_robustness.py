@@ -94,6 +94,33 @@ def test_bomb_of_a_compression_is_refused_in_little_time_and_memory(folder, comp
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
 
 
+def parquet_with(text: str, rows: int) -> bytes:
+    """Return a small Parquet file in which a column repeats a text."""
+    columns: dict[str, object] = dict.fromkeys(("open", "high", "low", "close"), [1.0, 1.5] * (rows // 2))
+    columns["timestamp"] = range(1_600_000_000, 1_600_000_000 + 60 * rows, 60)
+    columns["volume"] = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([text]))
+    sink = io.BytesIO()
+    pa.parquet.write_table(pa.table(columns), sink, compression="zstd")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("layout", ["auto", "plain"])
+@pytest.mark.parametrize(
+    ("text", "rows", "message"),
+    [
+        ("1" * 80_000_000, 100_000, "bytes are read of a file of its size"),
+        ("1" * 60_000, 100_000, "f: column volume has a cell of more than 1,000 bytes"),
+    ],
+    ids=["one long text", "many texts"],
+)
+def test_parquet_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(folder, layout, text, rows, message):
+    bomb = parquet_with(text, rows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused = read(folder, bomb, format=layout)
+    assert message.removeprefix("bytes ") in str(refused)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
 def test_arrow_file_that_claims_more_than_is_read_is_refused_before_unpacking(folder):
     count = 11_000_000
     table = pa.table({name: pa.nulls(count, pa.int8()).fill_null(1) for name in ("timestamp", "open", "high")})
