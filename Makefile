@@ -65,7 +65,7 @@ postgresql:
 	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 $(NO_SCHEMA) -m "(django_db or faults) and not long" --durations=15
 
 # Programs that tests need, each with its Debian package. The tests of a missing program are skipped.
-DEBIAN_PACKAGES := chromium:chromium promtool:prometheus docker-compose:docker-compose
+DEBIAN_PACKAGES := chromium:chromium promtool:prometheus docker-compose:docker-compose nginx:nginx-light caddy:caddy
 debian-packages:
 	@for pair in $(DEBIAN_PACKAGES); do \
 		program=$${pair%:*} package=$${pair#*:}; \

@@ -23,6 +23,7 @@ from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple
 from wsgiref.types import WSGIApplication
 
+from django.conf import settings
 from django.db import connections
 from django.utils.encoding import iri_to_uri
 
@@ -123,7 +124,8 @@ class ThreadedHandler:
 
     async def _receive(self, scope: dict[str, Any], upload: Upload | None, receive: Any, send: Any) -> None:
         most, folder = (upload.most, upload.folder) if upload else (MOST_BYTES, None)
-        with SpooledTemporaryFile(BYTES_IN_MEMORY, dir=str(folder) if folder else None) as body:
+        # A container's /tmp may be memory.
+        with SpooledTemporaryFile(BYTES_IN_MEMORY, dir=str(folder or settings.STATE_DIR)) as body:
             try:
                 if folder:
                     folder.mkdir(parents=True, exist_ok=True)
