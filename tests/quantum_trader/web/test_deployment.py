@@ -93,7 +93,7 @@ def connect(
 def running(command: list[str], port: int) -> Iterator[None]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "the proxy to listen", 20)
+        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "the proxy to listen", 60)
         yield
     finally:
         # Caddy would wait for connections that clients keep open.
