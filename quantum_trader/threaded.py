@@ -40,9 +40,11 @@ BYTES_IN_MEMORY = 65_536
 SLOW_AT_ONCE, UPLOADS_AT_ONCE = 2, 2
 # Requests that hash passwords at the same time, and those that wait for it.
 LOGINS_AT_ONCE, LOGINS_WAITING = 2, 100
-# A login form that is shown again was refused. It is answered so long after its arrival, because the answer to an
+# A login form that is shown again was wrong. It is answered so long after its arrival, because the answer to an
 # unknown user may be ready at another time than the answer to a known one, whose password may have an older hash.
-REFUSED_LOGIN_SECONDS = 0.5
+WRONG_LOGIN_SECONDS = 0.5
+# A guess that was refused unchecked is answered later still, so that clients that wait for each answer send few.
+REFUSED_GUESS_SECONDS = 2.0
 
 
 class Answer(NamedTuple):
@@ -160,13 +162,13 @@ class ThreadedHandler:
         return await asyncio.get_running_loop().run_in_executor(threads, function, argument)
 
     async def _answer_login(self, environ: dict[str, Any]) -> Answer:
-        answer_at = asyncio.get_running_loop().time() + REFUSED_LOGIN_SECONDS
+        arrived_at = asyncio.get_running_loop().time()
         try:
             answer = await self._logins.run(environ.get("REMOTE_ADDR", ""), self._answer, environ)
         except QueueFullError:
             return plain_text(503, b"Too many logins at the same time. Try again.\n", (b"retry-after", b"1"))
-        if answer.status == 200:
-            await asyncio.sleep(answer_at - asyncio.get_running_loop().time())
+        takes = {200: WRONG_LOGIN_SECONDS, 429: REFUSED_GUESS_SECONDS}.get(answer.status, 0.0)
+        await asyncio.sleep(arrived_at + takes - asyncio.get_running_loop().time())
         return answer
 
     def _answer(self, environ: dict[str, Any]) -> Answer:

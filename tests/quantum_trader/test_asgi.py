@@ -45,7 +45,7 @@ urlpatterns = [
     path("proto", lambda request: HttpResponse(request.headers.get("X-Forwarded-Proto", "none"))),
     path("parts", lambda request: StreamingHttpResponse(iter([b"one ", b"two"]))),
     path("apart", lambda request: HttpResponse("apart")),
-    path("login", csrf_exempt(lambda request: HttpResponse(status=302 if request.body == b"right" else 200))),
+    path("login", csrf_exempt(lambda request: HttpResponse(status=int(request.body)))),
 ]
 
 
@@ -115,15 +115,16 @@ def test_path_with_its_own_thread_is_answered_while_others_wait(handler):
         assert asyncio.run(ask(handler, "/apart"))[2] == b"apart"
 
 
-def test_login_has_its_own_threads_and_a_refused_one_is_answered_late(settings, monkeypatch):
+def test_login_has_its_own_threads_and_a_wrong_one_is_answered_late(settings, monkeypatch):
     settings.ROOT_URLCONF = __name__
-    monkeypatch.setattr(threaded, "REFUSED_LOGIN_SECONDS", 0.05)
+    monkeypatch.setattr(threaded, "WRONG_LOGIN_SECONDS", 0.05)
+    monkeypatch.setattr(threaded, "REFUSED_GUESS_SECONDS", 0.1)
     handler = ThreadedHandler(WSGIHandler(), 1, logins=["/login"])
     with busy(handler):
-        started = time.monotonic()
-        assert asyncio.run(ask(handler, "/login", b"right", method="POST"))[0] == 302
-        assert asyncio.run(ask(handler, "/login", b"wrong", method="POST"))[0] == 200
-        assert time.monotonic() - started > 0.05
+        for status, seconds in ((302, 0), (200, 0.05), (429, 0.1)):
+            started = time.monotonic()
+            assert asyncio.run(ask(handler, "/login", str(status).encode(), method="POST"))[0] == status
+            assert time.monotonic() - started >= seconds
 
 
 @pytest.mark.parametrize(
