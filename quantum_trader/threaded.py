@@ -14,6 +14,7 @@ Django's application needs 35 ms there, scaled by the 95th percentile 19 ms: the
 """
 
 import asyncio
+import os
 import select
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -38,8 +39,8 @@ MOST_BYTES = 2_500_000
 BYTES_IN_MEMORY = 65_536
 # Requests that read large files, and uploads that are received or answered, at the same time.
 SLOW_AT_ONCE, UPLOADS_AT_ONCE = 2, 2
-# Requests that hash passwords at the same time, and those that wait for it.
-LOGINS_AT_ONCE, LOGINS_WAITING = 2, 100
+# Requests that hash passwords at the same time, and those that wait for it. Guesses leave half of the cores to others.
+LOGINS_AT_ONCE, LOGINS_WAITING = max(1, (os.cpu_count() or 1) // 2), 100
 # A login form that is shown again was wrong. It is answered so long after its arrival, because the answer to an
 # unknown user may be ready at another time than the answer to a known one, whose password may have an older hash.
 WRONG_LOGIN_SECONDS = 0.5
