@@ -9,9 +9,10 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from email.message import Message
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # `make audit` installs the tools there, apart from what the system and its tests run with.
@@ -51,13 +52,13 @@ def licences(packages: Mapping[str, str]) -> dict[str, list[str]]:
     found = defaultdict(list)
     for name in sorted(packages):
         try:
-            found[licence_of(metadata.metadata(name))].append(name)
+            found[licence_of(cast(Message, metadata.metadata(name)))].append(name)
         except metadata.PackageNotFoundError:  # needed on other platforms only
             continue
     return dict(sorted(found.items()))
 
 
-def licence_of(described: "metadata.PackageMetadata") -> str:
+def licence_of(described: Message) -> str:
     """Return the licence in a package's metadata: the expression, the classifiers, or a short text."""
     if expression := described.get("License-Expression"):
         return str(expression)

@@ -24,7 +24,7 @@ from django.conf import settings
 SCALE, POLICIES = 100, 100
 RUNS = 525_600 // SCALE
 # Housekeeping comes after so many runs; it goes on until it finds nothing.
-RUNS_AT_ONCE = 146
+RUNS_AT_ONCE = 30
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 SPACING = timedelta(minutes=SCALE)
 LIMITS = ("RUNS_KEPT", "RUN_DETAILS_KEPT", "VERSIONS_KEPT", "VERSIONS_KEPT_DAILY_DAYS", "BARS_KEPT")
@@ -127,7 +127,7 @@ def store(policy: Any, run: dict[str, Any], evaluation: dict[str, Any], artifact
     for number, stored in zip(numbers, runs, strict=True):
         name = f"{policy.name}/{stored.run_id}-1"
         shutil.copytree(artifact, Path(settings.ARTIFACT_ROOT) / name)
-        columns = {"artifact": name, "sha256": "0" * 64, "evaluation": evaluation, "market": "sp500"}
+        columns: dict[str, Any] = {"artifact": name, "sha256": "0" * 64, "evaluation": evaluation, "market": "sp500"}
         columns |= results_of(evaluation)
         versions.append(PolicyVersion(policy=policy, number=number + 1, run=stored, created_at=at[number], **columns))
         payload = {"run_id": stored.run_id, "policy": policy.name, "episodes": 2, "artifact": name, "sha256": "0" * 64}

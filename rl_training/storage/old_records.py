@@ -43,7 +43,7 @@ def _old_changes() -> QuerySet[Any]:
     # A policy has an index entry for each of its changes, so this reads at most so many entries of each.
     oldest_kept = Subquery(own[settings.SETTINGS_HISTORY_KEPT - 1 : settings.SETTINGS_HISTORY_KEPT])
     policies = changes.values("id").distinct().annotate(oldest=oldest_kept).filter(oldest__isnull=False)
-    old = changes.none()
+    old: QuerySet[Any] = changes.none()
     for policy in policies:
         old |= changes.filter(id=policy["id"], history_id__lt=policy["oldest"])
     return old
@@ -59,4 +59,5 @@ def _old_alerts(now: datetime) -> QuerySet[Any]:
 
 def _model(app: str, name: str) -> QuerySet[Model]:
     """Return all rows of a table of another app, which this room may not import."""
-    return apps.get_model(app, name)._default_manager.all()
+    found: QuerySet[Model] = apps.get_model(app, name)._default_manager.all()
+    return found

@@ -38,6 +38,6 @@ def test_old_redis_is_not_used_and_the_package_has_a_newer_one(tmp_path, monkeyp
 
 def test_missing_server_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr(redis_server.metadata, "files", lambda package: None)
+    monkeypatch.setattr("importlib.metadata.files", lambda package: None)
     with pytest.raises(NotAvailableError, match=r"install valkey-server or redis-server, version 7\.0"):
         redis_server.program()

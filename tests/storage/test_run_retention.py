@@ -1,6 +1,7 @@
 """Which runs lose their details and their rows, and that nothing else changes."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -34,7 +35,7 @@ def storage(streams, settings):
 def run_of(policy: PolicyStore, number: int, *, with_weights: bool = False, **columns: object) -> TrainingRun:
     """Store a run that made the version of this number, one hour after the one before."""
     at = NOW + timedelta(hours=number)
-    run = finished_run(policy, queued_at=at, avg_reward=0.5, duration_seconds=2.0, **DETAILS | columns)
+    run: TrainingRun = finished_run(policy, queued_at=at, avg_reward=0.5, duration_seconds=2.0, **DETAILS | columns)
     removed = {} if with_weights else {"weights_removed_at": timezone.now()}
     files = {"artifact": "rl_v3/a" if with_weights else "", "sha256": "0" * 64}
     PolicyVersion.objects.create(policy=policy, number=number, run=run, evaluation=EVALUATION, **files, **removed)
@@ -105,7 +106,7 @@ def test_version_continued_from_a_removed_one_notes_where_it_came_from(policy):
     never_started.update(started_from=None, start_note=None)
     PolicyVersion.objects.filter(number__gt=1).update(parent=first)
     assert run_retention.remove_old()[0] == 1
-    notes = TrainingRun.objects.order_by("queued_at").values_list("start_note", "initial_version", "started_from")
+    notes: Any = TrainingRun.objects.order_by("queued_at").values_list("start_note", "initial_version", "started_from")
     assert [*notes[:1], *notes[3:]] == [
         ("Started from version 1, whose row was removed since. ", None, None),
         ("Was to start from version 1, whose row was removed since.", None, None),

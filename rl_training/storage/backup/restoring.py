@@ -76,7 +76,7 @@ def _restore_files(reader: Reader) -> None:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(target, content.read())
         elif folder == "artifacts":
-            storages["artifacts"].save(within, content)  # type: ignore[arg-type]
+            storages["artifacts"].save(within, content)
 
 
 def _restore_rows(reader: Reader) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import connections, transaction
 
@@ -12,7 +13,7 @@ def snapshot() -> Iterator[None]:
     usual, other = connections["default"], connections.create_connection("default")
     settings = usual.settings_dict
     # A transaction of SQLite that writes nothing must not take the write lock.
-    options = {"transaction_mode": "DEFERRED"}
+    options: dict[str, Any] = {"transaction_mode": "DEFERRED"}
     if usual.vendor == "postgresql":
         import psycopg  # only with PostgreSQL
 
