@@ -12,7 +12,7 @@ from rl_training.core.market.bars import COLUMNS, MAX_PRICE, MAX_VOLUME, MIN_PRI
 from rl_training.core.market.files.recognition import Plan
 from rl_training.core.market.files.rows import Mask, Rows
 from rl_training.core.market.files.times import refuse_impossible_times
-from rl_training.core.market.files.zones import may_repeat_an_hour, to_utc
+from rl_training.core.market.files.zones import known_zone, may_repeat_an_hour, to_utc
 from rl_training.core.market.quality import bad_ticks, find_suspicions
 from rl_training.core.market.reading import MarketReading, Suspicion
 from rl_training.core.market_config import MarketConfig
@@ -84,7 +84,7 @@ class BarMaker:
     def _into_utc(self) -> str:
         """Turn local times into UTC, and return in words what the times were taken for."""
         times, local = self.rows.times, self.rows.columns["timestamp"]
-        zone = self.config.timezone or times.zone or self.plan.layout.timezone
+        written = times.zone or self.plan.zone
         self.rows.columns["timestamp"] = local.view("datetime64[s]")
         if times.epoch:
             return "UTC, as epochs are"
@@ -92,6 +92,7 @@ class BarMaker:
             return "the offset of each timestamp"
         if not (local % SECONDS_PER_DAY).any():
             return "dates, at midnight UTC"
+        zone = self.config.timezone or (known_zone(written) if written else self.plan.layout.timezone)
         if not zone:
             if self.plan.layout.note == BROKER_TIME:
                 self.notes.append(BROKER_TIME)
@@ -102,9 +103,7 @@ class BarMaker:
             raise self._at_row_of_file(error) from None
         if self.config.timezone:
             return f"{zone}, the setting timezone"
-        return (
-            f"{zone}, which the file names" if times.zone else f"{zone}, which the layout {self.plan.layout.name} has"
-        )
+        return f"{zone}, which the {'file names' if written else f'layout {self.plan.layout.name} has'}"
 
     def _sort(self) -> None:
         time = self.rows.columns["timestamp"]

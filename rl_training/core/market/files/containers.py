@@ -124,11 +124,10 @@ def _open_zip(file: BufferedReader) -> Any:
 
 
 class _Shared(io.RawIOBase):
-    """A file from its start, which stays open when this reader of it is closed, as Arrow does."""
+    """A file from its start, with a position of its own, which stays open when this reader of it is closed."""
 
     def __init__(self, file: BufferedReader) -> None:
-        self._file = file
-        file.seek(0)
+        self._file, self._position = file, 0
 
     def readable(self) -> bool:
         return True
@@ -137,13 +136,19 @@ class _Shared(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._file.readinto(buffer)
+        self._file.seek(self._position)
+        count = self._file.readinto(buffer)
+        self._position += count
+        return count
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        if whence == io.SEEK_CUR:
+            offset, whence = self._position + offset, io.SEEK_SET
+        self._position = self._file.seek(offset, whence)
+        return self._position
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._position
 
 
 class _Bounded(io.RawIOBase):

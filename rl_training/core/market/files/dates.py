@@ -1,4 +1,4 @@
-"""Dates such as 1/2/2024: finds out from all dates of a file whether the day or the month is first."""
+"""What all dates of a file show of dates such as 1/2/2024, and all its times of day of times such as 930."""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +9,12 @@ import pyarrow.compute as pc
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown, trimmed
-from rl_training.core.market.files.times import TimeFormat
+from rl_training.core.market.files.times import ONLY_DIGITS, TimeFormat
 
 DAY_MONTH = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d\d)(?!\d)(.*)")
+
+# Digits of times of day, and the largest number that 4 of them make.
+HOURS_AND_MINUTES, HOURS_MINUTES_AND_SECONDS, END_OF_DAY = 4, 6, 2400
 
 
 def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> TimeFormat:
@@ -83,3 +86,60 @@ def _both_readings(text: str) -> tuple[str, str]:
     first, second, year = (int(number) for number in re.split(r"[^0-9]", text)[:3])
     year += 0 if year > 99 else 2000 if year < 70 else 1900
     return f"{year:04}-{second:02}-{first:02}", f"{year:04}-{first:02}-{second:02}"
+
+
+@dataclass
+class Clock:
+    """The times of day of a file that are digits alone: the shortest, longest and largest, whether one begins with 0.
+
+    `dates` are those of these times, up to two; `examples` are the first of them.
+    """
+
+    shortest: int = HOURS_MINUTES_AND_SECONDS
+    longest: int = 0
+    largest: int = 0
+    padded: bool = False
+    dates: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
+
+    def add(self, dates: pa.Array, times: pa.Array) -> None:
+        """Take the cells of a date column and a time column into account."""
+        cells = trimmed(times).cast(pa.string()).fill_null("")
+        mask = pc.match_substring_regex(cells, ONLY_DIGITS)
+        cells = cells.filter(mask)
+        if not len(cells):
+            return
+        lengths = pc.min_max(pc.binary_length(cells)).as_py()
+        self.shortest, self.longest = min(self.shortest, lengths["min"]), max(self.longest, lengths["max"])
+        self.largest = max(self.largest, pc.max(cells.cast(pa.int64())).as_py())
+        self.padded |= bool(pc.any(pc.match_substring_regex(cells, r"^0\d")).as_py())
+        days = pc.unique(trimmed(dates).filter(mask))[:2].cast(pa.string()).to_pylist()
+        self.dates = tuple(dict.fromkeys((*self.dates, *days)))[:2]
+        self.examples = self.examples or tuple(pc.unique(cells)[:3].to_pylist())
+
+    @property
+    def settled(self) -> bool:
+        return not self.longest or self.longest > HOURS_AND_MINUTES or self.padded
+
+    def digits(self) -> int:
+        """Return how many digits the times have with their zeros. Raises MarketDataError if there are two readings.
+
+        Seconds of the first 24 minutes after midnight, of several days and no other times, are not thought of.
+        """
+        if self.longest > HOURS_AND_MINUTES or self.largest > END_OF_DAY:
+            return HOURS_MINUTES_AND_SECONDS
+        if self.settled or len(self.dates) > 1 or self.shortest == HOURS_AND_MINUTES:
+            return HOURS_AND_MINUTES
+        four, six = (
+            ", ".join(_colons(text.zfill(digits)) for text in self.examples)
+            for digits in (HOURS_AND_MINUTES, HOURS_MINUTES_AND_SECONDS)
+        )
+        raise MarketDataError(
+            f"its first times {', '.join(map(shown, self.examples))} are {four} or {six}, and no time of the file "
+            "settles it: write them with their leading zeros, or with colons, or name a column that has the date and "
+            "the time, as in columns: {'timestamp': ...}"
+        )
+
+
+def _colons(digits: str) -> str:
+    return ":".join(re.findall("..", digits))

@@ -91,7 +91,7 @@ def _is_plain(file: BufferedReader, config: MarketConfig, size: int) -> bool:
     if content.kind == "parquet":
         return True
     plan = plan_text(read_head(content.open(), 0), config)
-    if plan.layout.timezone or "time" in plan.roles or plan.separator != "," or not plan.header:
+    if plan.layout.timezone or plan.zone or "time" in plan.roles or plan.separator != "," or not plan.header:
         return False
     try:
         return locate_columns(plan.names)["timestamp"] == plan.roles["timestamp"]

@@ -49,22 +49,24 @@ def _read(content: Content, config: MarketConfig) -> tuple[Plan, Rows]:
         plan = plan_table(table.names, config)
         return plan, Collector(lambda: table.batches(plan.columns), plan, config).collect()
     plan = plan_text(read_head(content.open(), config.skip_rows), config)
-    skipped: list[int] | None = [] if config.bad_rows == "drop" else None
+    # Of each time that the rows are read: the first reads all of them, and others may look ahead meanwhile.
+    left_out: list[list[int]] = []
 
     def batches() -> Iterator[Batch]:
-        if skipped is not None:
-            skipped.clear()
+        left_out.append([])
         file = content.open()
         skip_bytes(file, plan.start)
-        return text_batches(file, len(plan.names), plan.roles, plan.separator, skipped)
+        return text_batches(
+            file, len(plan.names), plan.roles, plan.separator, left_out[-1] if config.bad_rows == "drop" else None
+        )
 
     rows = Collector(batches, plan, config).collect()
-    if skipped:
+    if skipped := left_out[0]:
         rows.drops["bad_rows"] += len(skipped)
         rows.total += len(skipped)
         # Each row that was left out moves the numbers of the rows after it.
-        left_out = np.array(skipped) - np.arange(len(skipped))
-        rows.number = rows.number + np.searchsorted(left_out, rows.number, side="right")
+        before = np.array(skipped) - np.arange(len(skipped))
+        rows.number = rows.number + np.searchsorted(before, rows.number, side="right")
     return plan, rows
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rl_training.core.market.bars import PRICES, MarketDataError
@@ -10,7 +10,7 @@ from rl_training.core.market.columns import shown
 from rl_training.core.market.files.head import Head, is_number, is_time_like
 from rl_training.core.market.files.names import NAMES, find_roles, listed, simple_name
 from rl_training.core.market.files.numbers import decimal_of
-from rl_training.core.market.files.times import TimeFormat
+from rl_training.core.market.files.zones import zone_in_names
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BY_NAME, LAYOUTS, Layout, layout_named
 
@@ -36,8 +36,13 @@ class Plan:
     start: int = 0
     header: bool = False
     decimal: str = "."
-    times: TimeFormat = field(default_factory=TimeFormat)
     notes: tuple[str, ...] = ()
+
+    @property
+    def zone(self) -> str:
+        """The zone of the times, as the header writes it."""
+        of_times = [self.columns[role] for role in ("timestamp", "time") if role in self.roles]
+        return zone_in_names(self.names, of_times)
 
     @property
     def columns(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_text, trimmed, valid_text
-from rl_training.core.market.files.dates import DateParts, settle_day_first
+from rl_training.core.market.files.dates import Clock, DateParts, settle_day_first
 from rl_training.core.market.files.numbers import refuse_number, to_floats
 from rl_training.core.market.files.recognition import Plan, choose_symbol
 from rl_training.core.market.files.tables import MAX_BARS, Batch
@@ -62,6 +62,7 @@ class Collector:
         self._numbers = [role for role in NUMBERS if role in plan.roles and self._wanted(role)]
         self._tolerant = config.bad_rows == "drop"
         self._times: TimeFormat | None = None
+        self._digits = 0
         self._drops: Counter[str] = Counter()
         self._symbols: dict[str, None] = {}
 
@@ -160,9 +161,14 @@ class Collector:
         return rows
 
     def _seconds(self, batch: Batch, number: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mask]:
-        column = _time_column(batch)
+        column = valid_text(trimmed(batch["timestamp"]))
         if not len(column):
             return np.empty(0, np.int64), np.empty(0, np.bool_)
+        if "time" in batch:
+            clock = valid_text(trimmed(batch["time"]))
+            if not self._digits:
+                self._digits = self._digits_of(column, clock)
+            column = join_date_and_time(column, clock, self._digits)
         if self._times is None:
             self._times = self._format_of(column)
         seconds, wrong = self._times.seconds(column)
@@ -170,6 +176,14 @@ class Collector:
             cell = int(wrong.argmax())
             self._times.refuse(column, cell, int(number[cell]))
         return seconds, wrong
+
+    def _digits_of(self, dates: pa.Array, times: pa.Array) -> int:
+        clock = Clock()
+        clock.add(dates, times)
+        if not clock.settled:
+            for batch in self._batches():
+                clock.add(valid_text(trimmed(batch["timestamp"])), valid_text(trimmed(batch["time"])))
+        return clock.digits()
 
     def _format_of(self, column: pa.Array) -> TimeFormat:
         known = trimmed(column).drop_null()
@@ -193,11 +207,6 @@ class Collector:
 def simple_symbol(symbol: str) -> str:
     """Return an instrument's name for comparison."""
     return symbol.strip().casefold()
-
-
-def _time_column(batch: Batch) -> pa.Array:
-    column = valid_text(trimmed(batch["timestamp"]))
-    return join_date_and_time(column, valid_text(trimmed(batch["time"]))) if "time" in batch else column
 
 
 def _filtered(batch: Batch, number: NDArray[np.int64], kept: Mask) -> tuple[Batch, NDArray[np.int64]]:

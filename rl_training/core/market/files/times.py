@@ -18,7 +18,6 @@ from rl_training.core.market.columns import (
     LONGEST_VALUE,
     as_mask,
     as_numpy,
-    as_string,
     cell_text,
     epoch_seconds,
     is_number,
@@ -38,6 +37,7 @@ Convert = Callable[[pa.Array], NDArray[np.int64]]
 # A batch with more invalid timestamps than this is in another layout than its first row.
 MOST_INVALID = 200
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+ONLY_DIGITS = r"^\d{1,6}$"
 COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T]?(\d{4}(\d\d)?|\d\d:\d\d(:\d\d)?))?")
 ZONE = re.compile(r" ([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+)$")
 HALF_DAY = re.compile(r"(?i)\d[ -]?[ap]\.?m\.?$")
@@ -195,20 +195,20 @@ def refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
             raise MarketDataError(f"timestamp {time[row]} {rule}", row=row + 1)
 
 
-def join_date_and_time(dates: pa.Array, times: pa.Array) -> pa.Array:
-    """Return the cells of a date column and a time column as one text each."""
+def join_date_and_time(dates: pa.Array, times: pa.Array, digits: int) -> pa.Array:
+    """Return the cells of a date column and a time column as one text each.
+
+    Programs that read 093000 as a number write 93000: times of digits alone get leading zeros, up to `digits`.
+    """
     columns = []
-    for role, column in (("timestamp", trimmed(dates)), ("time", trimmed(times))):
+    for column in (trimmed(dates), trimmed(times)):
         if pa.types.is_timestamp(column.type):
             column = column.cast(pa.date32())
-        columns.append(as_string(column, role).fill_null(""))
+        columns.append(column.cast(pa.string()).fill_null(""))
     date_cells, time_cells = columns
-    # Programs that read 093000 as a number write 93000.
-    digits = as_numpy(pc.match_substring_regex(time_cells, r"^\d{1,6}$"))
-    if digits.any():
-        longest = pc.max(pc.binary_length(time_cells)).as_py()
-        padded = pc.ascii_lpad(time_cells, width=6 if longest > 4 else 4, padding="0")
-        time_cells = pc.if_else(as_mask(digits), padded, time_cells)
+    bare = as_numpy(pc.match_substring_regex(time_cells, ONLY_DIGITS))
+    if bare.any():
+        time_cells = pc.if_else(as_mask(bare), pc.ascii_lpad(time_cells, width=digits, padding="0"), time_cells)
     return pc.binary_join_element_wise(date_cells, time_cells, " ")
 
 

@@ -1,7 +1,9 @@
-"""Local times of a zone as UTC, also around the changes to and from daylight saving time."""
+"""Zones that a file names, and local times of a zone as UTC, also around changes of daylight saving time."""
 
+import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,43 @@ from rl_training.core.market.bars import MarketDataError
 # Offsets change at quarters of an hour.
 QUARTER = 900
 HOUR = 3600
+# A column with one of these names has the zone of each time.
+COLUMNS_OF_ZONES = ("tz", "timezone", "time zone", "tzone", "utc offset", "gmt offset")
+# Zones in the names of columns. Letters such as EST do not say whether the times have daylight saving.
+IN_NAME = re.compile(
+    r"(?<![A-Za-z])((?i:utc|gmt)(?: ?[+-]\d{1,2}(?::?\d\d)?)?|[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+|[+-]\d\d:?\d\d"
+    r"|(?i:local|exchange|broker|server|eastern|central european|new york|london|moscow)|[ECMP]T"
+    r"|(?i:[ecmp][sd]t|[ecw]es?t|mez|mesz|bst|ist|jst|kst|hkt|sgt|msk|aes?t|aed?t))(?![A-Za-z])"
+)
+FROM_UTC = re.compile(r"(?i)(?:utc|gmt)? ?(?:([+-])(\d{1,2}):?(\d\d)?)?")
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times
+
+
+def zone_in_names(names: Sequence[str], of_times: Sequence[str]) -> str:
+    """Return the zone that a header names, as it is written there; empty if it names none.
+
+    `of_times` are the names of the columns of times. Another column may have the zones of all times.
+    """
+    known = available_timezones()
+    found = (zone.group(1) for name in of_times for zone in IN_NAME.finditer(name))
+    # `Date/Time` is no zone.
+    named = next((zone for zone in found if "/" not in zone or zone in known), "")
+    return named or next((name for name in names if name.strip().casefold().replace("_", " ") in COLUMNS_OF_ZONES), "")
+
+
+def known_zone(written: str) -> str:
+    """Return the name in the IANA database of a zone as a file writes it. Raises MarketDataError if it is not clear."""
+    if written in available_timezones() and "/" in written:
+        return written
+    found = FROM_UTC.fullmatch(written)
+    if found and (found.group(3) or "00") == "00" and int(found.group(2) or 0) <= 12:
+        # In the names of the database, the signs are turned round.
+        sign = "-" if found.group(1) == "+" else "+"
+        return f"Etc/GMT{sign}{int(found.group(2))}" if int(found.group(2) or 0) else "Etc/UTC"
+    raise MarketDataError(
+        f"the file has {written!r} for the zone of its times, which is neither a city nor a number of whole hours from "
+        "UTC: set timezone, such as America/New_York, Europe/Helsinki or Etc/GMT+5"
+    )
 
 
 def to_utc(local: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:

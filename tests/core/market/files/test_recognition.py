@@ -170,12 +170,68 @@ def test_local_time_of_a_changed_clock_is_refused_with_its_row(load, local, mess
     assert refusal(load, text, timezone="America/New_York").startswith(f"m.csv, row 2 (header not counted): {message}")
 
 
+@pytest.mark.parametrize(
+    ("header", "hour"),
+    [
+        ("Time (UTC)", 12),
+        ("Gmt time", 12),
+        ("time_utc", 12),
+        ("Date (UTC-5)", 17),
+        ("Date/Time [GMT+05:00]", 7),
+        ("Time (America/New_York)", 17),
+    ],
+)
+def test_zone_that_the_header_names_is_that_of_the_times(load, header, hour):
+    text = f"{header},open,high,low,close\n2024-01-01 12:00,10,12,9,11\n2024-01-02 12:00,10,12,9,10\n"
+    assert times(load(text))[0] == f"2024-01-01T{hour:02}:00:00"
+    assert times(load(text, timezone="Etc/GMT-2"))[0] == "2024-01-01T10:00:00"
+    assert times(load(text.replace(" 12:00", "")))[0] == "2024-01-01T00:00:00"
+
+
+@pytest.mark.parametrize(
+    "header", ["Time (EET)", "Local time", "timestamp_est", "Date,TZ", "Date ET", "Time (UTC+5:30)"]
+)
+def test_zone_in_the_header_that_is_not_clear_is_asked_for(load, header):
+    cell = ",CET" if "TZ" in header else ""
+    text = f"{header},open,high,low,close\n2024-01-01 12:00{cell},10,12,9,11\n2024-01-02 12:00{cell},10,12,9,10\n"
+    assert refusal(load, text).endswith(
+        " for the zone of its times, which is neither a city nor a number of whole hours from UTC: set timezone, such "
+        "as America/New_York, Europe/Helsinki or Etc/GMT+5"
+    )
+    assert times(load(text, timezone="Europe/Helsinki"))[0] == "2024-01-01T10:00:00"
+
+
 def test_mixed_offsets_and_mixed_epoch_units_are_read_as_the_instants_that_they_are(load):
     assert times(load(days("2024-01-01 12:00+01:00", "2024-01-01 12:00Z"))) == [
         "2024-01-01T11:00:00",
         "2024-01-01T12:00:00",
     ]
     assert times(load(days("1735686000000", "1735689600000000"))) == ["2024-12-31T23:00:00", "2025-01-01T00:00:00"]
+
+
+def clocks(*rows):
+    bars = (f"{day},{time},10,12,9,{10 + number % 2}\n" for number, (day, time) in enumerate(rows))
+    return "date,time,open,high,low,close\n" + "".join(bars)
+
+
+def test_times_of_digits_are_read_alike_in_all_of_a_file(load):
+    # The first block of the file holds no time of more than four digits.
+    bars = clocks(*[("20240102", "5")] * 200_000, ("20240102", "930"), ("20240102", "93000")).splitlines(keepends=True)
+    bars[1:200_001] = [bars[1]] * 200_000
+    market = load("".join(bars))
+    assert times(market) == ["2024-01-02T00:00:05", "2024-01-02T00:09:30", "2024-01-02T09:30:00"]
+
+
+def test_times_of_few_digits_are_refused_if_both_readings_fit(load):
+    day = "20240102"
+    assert refusal(load, clocks((day, "0"), (day, "100"), (day, "200"))).startswith(
+        "m.csv: its first times '0', '100', '200' are 00:00, 01:00, 02:00 or 00:00:00, 00:01:00, 00:02:00, and no time "
+        "of the file settles it: write them with their leading zeros"
+    )
+    assert times(load(clocks((day, "0"), (day, "100"), ("20240103", "0"))))[1] == "2024-01-02T01:00:00"
+    assert times(load(clocks((day, "0"), (day, "5900"))))[1] == "2024-01-02T00:59:00"
+    assert times(load(clocks((day, "0000"), (day, "0930"))))[1] == "2024-01-02T09:30:00"
+    assert times(load(clocks((day, "930"), (day, "101500"))))[0] == "2024-01-02T00:09:30"
 
 
 def test_columns_are_chosen_by_name_and_by_index(load):
