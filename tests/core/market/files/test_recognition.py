@@ -19,41 +19,6 @@ TWICE = gzip.compress(gzip.compress(b"x" * 99, mtime=0), mtime=0)
 NAMES = "date,open,high,low,close\n"
 
 
-def days(*dates):
-    return NAMES + "".join(f"{day},10,12,9,{10 + number % 2},\n"[:-2] + "\n" for number, day in enumerate(dates))
-
-
-def times(market):
-    return market.timestamp.astype(str).tolist()
-
-
-def test_dates_that_may_be_day_first_or_month_first_are_refused_until_day_first_is_set(load):
-    text = days("1/2/2024", "2/2/2024", "3/2/2024")
-    assert refusal(load, text) == (
-        "m.csv: its first dates '1/2/2024', '2/2/2024', '3/2/2024' are 2024-02-01, 2024-02-02, 2024-02-03 with the day "
-        "first, or 2024-01-02, 2024-02-02, 2024-03-02 with the month first, and no date of the file settles it: set "
-        "day_first to yes or no"
-    )
-    assert times(load(text, day_first="yes"))[0] == "2024-02-01T00:00:00"
-    assert times(load(text, day_first="no"))[0] == "2024-01-02T00:00:00"
-
-
-def test_dates_that_do_not_exist_are_refused(load):
-    assert "row 1 (header not counted): timestamp '0/0/2024' is not a date" in refusal(load, days("0/0/2024"))
-
-
-def test_date_far_below_settles_the_order_of_all(load):
-    minutes = [f"{1 + number // 1440}/1/2024 {number // 60 % 24:02}:{number % 60:02}" for number in range(20_000)]
-    market = load(days(*minutes))
-    assert times(market)[::1440][-1] == "2024-01-14T00:00:00"
-
-
-def test_dates_of_no_order_are_refused(load):
-    assert refusal(load, days("13/1/2024", "1/13/2024")).startswith(
-        "m.csv: its dates, such as '13/1/2024', have numbers above 12 as day and as month"
-    )
-
-
 def test_prices_that_may_have_decimal_commas_or_thousands_are_refused_until_decimal_is_set(load):
     text = "date;open;high;low;close\n2024-01-01;1,010;1,012;1,009;1,011\n2024-01-02;1,011;1,013;1,010;1,012\n"
     assert refusal(load, text) == (
@@ -146,92 +111,6 @@ def test_feather_file_gives_the_bars_of_the_text(load, compression):
 )
 def test_refusal_names_the_cause_and_what_to_do(load, content, message):
     assert refusal(load, content).startswith(message)
-
-
-def test_hour_that_the_end_of_daylight_saving_repeats_is_read_in_the_order_of_the_rows(load):
-    local = ["2024-11-03 00:30", "2024-11-03 01:30", "2024-11-03 01:30", "2024-11-03 02:30"]
-    expected = ["2024-11-03T04:30:00", "2024-11-03T05:30:00", "2024-11-03T06:30:00", "2024-11-03T07:30:00"]
-    assert times(load(days(*local), timezone="America/New_York")) == expected
-    assert times(load(days(*reversed(local)), timezone="America/New_York")) == expected
-
-
-@pytest.mark.parametrize(
-    ("local", "message"),
-    [
-        (
-            "2024-11-03 01:30",
-            "2024-11-03 01:30:00 occurs twice in America/New_York, in the hour that the end of daylight",
-        ),
-        ("2024-03-10 02:30", "2024-03-10 02:30:00 does not exist in America/New_York, where clocks skip this hour"),
-    ],
-)
-def test_local_time_of_a_changed_clock_is_refused_with_its_row(load, local, message):
-    text = days("2024-03-01 12:00", local, "2024-12-01 12:00")
-    assert refusal(load, text, timezone="America/New_York").startswith(f"m.csv, row 2 (header not counted): {message}")
-
-
-@pytest.mark.parametrize(
-    ("header", "hour"),
-    [
-        ("Time (UTC)", 12),
-        ("Gmt time", 12),
-        ("time_utc", 12),
-        ("Date (UTC-5)", 17),
-        ("Date/Time [GMT+05:00]", 7),
-        ("Time (America/New_York)", 17),
-    ],
-)
-def test_zone_that_the_header_names_is_that_of_the_times(load, header, hour):
-    text = f"{header},open,high,low,close\n2024-01-01 12:00,10,12,9,11\n2024-01-02 12:00,10,12,9,10\n"
-    assert times(load(text))[0] == f"2024-01-01T{hour:02}:00:00"
-    assert times(load(text, timezone="Etc/GMT-2"))[0] == "2024-01-01T10:00:00"
-    assert times(load(text.replace(" 12:00", "")))[0] == "2024-01-01T00:00:00"
-
-
-@pytest.mark.parametrize(
-    "header", ["Time (EET)", "Local time", "timestamp_est", "Date,TZ", "Date ET", "Time (UTC+5:30)"]
-)
-def test_zone_in_the_header_that_is_not_clear_is_asked_for(load, header):
-    cell = ",CET" if "TZ" in header else ""
-    text = f"{header},open,high,low,close\n2024-01-01 12:00{cell},10,12,9,11\n2024-01-02 12:00{cell},10,12,9,10\n"
-    assert refusal(load, text).endswith(
-        " for the zone of its times, which is neither a city nor a number of whole hours from UTC: set timezone, such "
-        "as America/New_York, Europe/Helsinki or Etc/GMT+5"
-    )
-    assert times(load(text, timezone="Europe/Helsinki"))[0] == "2024-01-01T10:00:00"
-
-
-def test_mixed_offsets_and_mixed_epoch_units_are_read_as_the_instants_that_they_are(load):
-    assert times(load(days("2024-01-01 12:00+01:00", "2024-01-01 12:00Z"))) == [
-        "2024-01-01T11:00:00",
-        "2024-01-01T12:00:00",
-    ]
-    assert times(load(days("1735686000000", "1735689600000000"))) == ["2024-12-31T23:00:00", "2025-01-01T00:00:00"]
-
-
-def clocks(*rows):
-    bars = (f"{day},{time},10,12,9,{10 + number % 2}\n" for number, (day, time) in enumerate(rows))
-    return "date,time,open,high,low,close\n" + "".join(bars)
-
-
-def test_times_of_digits_are_read_alike_in_all_of_a_file(load):
-    # The first block of the file holds no time of more than four digits.
-    bars = clocks(*[("20240102", "5")] * 200_000, ("20240102", "930"), ("20240102", "93000")).splitlines(keepends=True)
-    bars[1:200_001] = [bars[1]] * 200_000
-    market = load("".join(bars))
-    assert times(market) == ["2024-01-02T00:00:05", "2024-01-02T00:09:30", "2024-01-02T09:30:00"]
-
-
-def test_times_of_few_digits_are_refused_if_both_readings_fit(load):
-    day = "20240102"
-    assert refusal(load, clocks((day, "0"), (day, "100"), (day, "200"))).startswith(
-        "m.csv: its first times '0', '100', '200' are 00:00, 01:00, 02:00 or 00:00:00, 00:01:00, 00:02:00, and no time "
-        "of the file settles it: write them with their leading zeros"
-    )
-    assert times(load(clocks((day, "0"), (day, "100"), ("20240103", "0"))))[1] == "2024-01-02T01:00:00"
-    assert times(load(clocks((day, "0"), (day, "5900"))))[1] == "2024-01-02T00:59:00"
-    assert times(load(clocks((day, "0000"), (day, "0930"))))[1] == "2024-01-02T09:30:00"
-    assert times(load(clocks((day, "930"), (day, "101500"))))[0] == "2024-01-02T00:09:30"
 
 
 def test_columns_are_chosen_by_name_and_by_index(load):
