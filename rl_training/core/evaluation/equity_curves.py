@@ -15,7 +15,7 @@ The peak and the trough of each account's deepest drawdown replace the points be
 `max_drawdown`.
 """
 
-THINNED_POINTS = 32
+THINNED_POINTS = 24
 """The points of a curve in the database. The artifact holds up to CURVE_POINTS of the same curve."""
 
 CURVE, TIMES = "equity_curve", "timestamps"

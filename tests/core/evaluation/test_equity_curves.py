@@ -14,7 +14,7 @@ def evaluation(points=1000):
 def test_thinned_evaluation_keeps_all_figures_and_the_deepest_drawdown():
     found = thinned(evaluation())
     assert (found["total_return"], found["best_possible"], found["flat"]["total_return"]) == (math.pi, None, 0.0)
-    assert len(found["timestamps"]) == len(found["equity_curve"]) == len(found["flat"]["equity_curve"]) == 32
+    assert len(found["timestamps"]) == len(found["equity_curve"]) == len(found["flat"]["equity_curve"]) == 24
     assert (max(found["equity_curve"]), min(found["equity_curve"])) == (1.5, 0.5)
     assert (found["timestamps"][0], found["timestamps"][-1]) == ("2026-01-01T00:00:00Z", "2026-01-01T16:39:00Z")
     assert found["equity_curve"][-1] == 1.14271
@@ -22,7 +22,7 @@ def test_thinned_evaluation_keeps_all_figures_and_the_deepest_drawdown():
 
 def test_short_and_empty_evaluations_are_not_thinned():
     assert thinned({}) == without_curves({}) == {}
-    assert thinned(evaluation(32)) == evaluation(32)
+    assert thinned(evaluation(24)) == evaluation(24)
 
 
 def test_evaluation_without_curves_keeps_their_ends():
