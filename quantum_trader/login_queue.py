@@ -21,8 +21,7 @@ class QueueFullError(Exception):
 class LoginQueue:
     """Runs functions in an executor, first those of addresses with few requests in the last minute.
 
-    Many requests of one address wait for each other only. Of equal ones the newest is first: in a wave from many
-    addresses, a later login would otherwise wait for the whole wave. All methods run in one event loop.
+    Many requests of one address wait for each other only. All methods run in one event loop.
     """
 
     def __init__(self, executor: Executor, at_once: int, most_waiting: int) -> None:
@@ -57,7 +56,7 @@ class LoginQueue:
         if self._free:
             self._free -= 1
             return
-        place = (rank, -next(self._number), asyncio.get_running_loop().create_future())
+        place = (rank, next(self._number), asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, place)
         if len(self._waiting) > self._most_waiting:
             last = max(self._waiting)
