@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +12,8 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown, trimmed
 from rl_training.core.market.files.times import ONLY_DIGITS, TimeFormat
 
+# Years of two digits from here on are of the last century.
+FIRST_OF_1900 = 70
 DAY_MONTH = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d\d)(?!\d)(.*)")
 
 # Digits of times of day, and the largest number that 4 of them make.
@@ -18,74 +21,99 @@ HOURS_AND_MINUTES, HOURS_MINUTES_AND_SECONDS, END_OF_DAY = 4, 6, 2400
 
 
 def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> TimeFormat:
-    """Return the format with the order of day and month, as the setting or the dates of the file decide it.
+    """Return the format with the order of day, month and year, as the setting or the dates of the file decide it.
 
-    Raises MarketDataError with both readings of the first dates if both orders fit all of them.
+    Raises MarketDataError with the readings of the first dates if several orders fit all of them.
     """
     if not parts.examples or known.epoch or known.month_names:
         return known
-    if not parts.differ and parts.first <= 12:
-        return replace(known, day_first=True)
-    day_first, month_first = parts.second <= 12, parts.first <= 12
+    orders = parts.orders
     if setting != "auto":
-        day_first, month_first = setting == "yes" and day_first, setting == "no" and month_first
-    if day_first and month_first and parts.first <= 12:
-        either = [_both_readings(text) for text in parts.examples]
+        orders = [order for order in orders if order == ("day" if setting == "yes" else "month")]
+    if not orders and "year" in parts.orders:
         raise MarketDataError(
-            f"its first dates {', '.join(shown(text) for text in parts.examples)} are "
-            f"{', '.join(one for one, _ in either)} with the day first, or {', '.join(other for _, other in either)} "
-            "with the month first, and no date of the file settles it: set day_first to yes or no"
+            f"its dates, such as {shown(parts.examples[0])}, begin with the year; set day_first to auto"
         )
-    if not (day_first or month_first):
+    if not orders:
         kept = "" if setting == "auto" else f", and day_first is {setting}"
         raise MarketDataError(
             f"its dates, such as {shown(parts.examples[0])}, have numbers above 12 as day and as month{kept}; set "
             f"day_first to {'no' if parts.second > 12 else 'yes'}, or correct them"
         )
-    return replace(known, day_first=day_first)
+    readings = {order: ", ".join(_reading(text, order) for text in parts.examples) for order in orders}
+    # Dates such as 12/12/2024 are the same in both orders.
+    if len(orders) > 1 and (parts.differ or len(set(readings.values())) > 1):
+        either = ", or ".join(f"{dates} with the {order} first" for order, dates in readings.items())
+        choices = " or ".join(choice for order, choice in (("day", "yes"), ("month", "no")) if order in orders)
+        years = ", or write years with four digits" if "year" in orders else ""
+        raise MarketDataError(
+            f"its first dates {', '.join(shown(text) for text in parts.examples)} are {either}, and no date of the "
+            f"file settles it: set day_first to {choices}{years}"
+        )
+    return replace(known, day_first=orders[0] == "day", year_first=orders[0] == "year")
 
 
 @dataclass
 class DateParts:
-    """The largest first and second numbers of the dates of a file that begin with day or month, and its first dates.
+    """The largest numbers of the dates of a file that do not begin with a year of four digits, and its first dates.
 
-    `differ`: in some date the two numbers differ; dates such as 12/12/2024 are the same in either order.
+    `differ`: in some date the first two numbers differ. `short`: all years have two digits.
     """
 
     first: int = 0
     second: int = 0
+    third: int = 0
     examples: tuple[str, ...] = ()
     differ: bool = False
+    short: bool = True
 
     @classmethod
     def of(cls, cells: Sequence[str]) -> "DateParts":
         parts = cls()
         for cell in cells:
             if found := DAY_MONTH.fullmatch(cell.strip()):
-                parts._take(int(found.group(1)), int(found.group(2)))
+                parts._take(found)
                 if len(parts.examples) < 3 and cell.strip() not in parts.examples:
                     parts.examples = (*parts.examples, cell.strip())
         return parts
 
     @property
+    def orders(self) -> list[str]:
+        """What may come first in all dates: the day, the month, or a year of two digits. No year is in the future."""
+        now = datetime.now(UTC).year % 100
+        year_first = self.short and self.second <= 12 and self.third <= 31 and not now < self.first < FIRST_OF_1900
+        if year_first and now < self.third:
+            return ["year"]
+        found = ["day"] if self.first <= 31 and self.second <= 12 else []
+        found += ["month"] if self.first <= 12 and self.second <= 31 else []
+        return [*found, "year"] if year_first else found
+
+    @property
     def settled(self) -> bool:
-        return not self.examples or self.first > 12 or self.second > 12
+        return not self.examples or len(self.orders) < 2
 
     def add(self, column: pa.Array) -> None:
         """Take the dates of a column into account."""
         for cell in pc.unique(pc.utf8_slice_codeunits(trimmed(column).fill_null(""), 0, 10)).to_pylist():
-            if found := re.match(r"(\d{1,2})[./-](\d{1,2})[./-]\d", cell):
-                self._take(int(found.group(1)), int(found.group(2)))
+            if found := DAY_MONTH.fullmatch(cell):
+                self._take(found)
 
-    def _take(self, first: int, second: int) -> None:
-        self.first, self.second = max(self.first, first), max(self.second, second)
+    def _take(self, found: re.Match[str]) -> None:
+        first, second, third = (int(number) for number in found.groups()[:3])
+        self.first, self.second, self.third = max(self.first, first), max(self.second, second), max(self.third, third)
         self.differ |= first != second
+        self.short &= len(found.group(3)) == 2
 
 
-def _both_readings(text: str) -> tuple[str, str]:
-    first, second, year = (int(number) for number in re.split(r"[^0-9]", text)[:3])
-    year += 0 if year > 99 else 2000 if year < 70 else 1900
-    return f"{year:04}-{second:02}-{first:02}", f"{year:04}-{first:02}-{second:02}"
+def _reading(text: str, order: str) -> str:
+    first, second, third = (int(number) for number in re.split(r"[^0-9]", text)[:3])
+    year, month, day = {
+        "day": (third, second, first),
+        "month": (third, first, second),
+        "year": (first, second, third),
+    }[order]
+    year += 0 if year > 99 else 2000 if year < FIRST_OF_1900 else 1900
+    return f"{year:04}-{month:02}-{day:02}"
 
 
 @dataclass

@@ -69,12 +69,14 @@ class TimeFormat:
     offset     true: each timestamp has its offset from UTC
     zone       the name of a zone that each timestamp ends with, such as US/Eastern
     day_first  of dates such as 1/2/2024; None for others
+    year_first of dates such as 24/2/1
     """
 
     epoch: bool = False
     offset: bool = False
     zone: str = ""
     day_first: bool | None = None
+    year_first: bool = False
     month_names: bool = False
     half_days: bool = False
 
@@ -175,6 +177,9 @@ class TimeFormat:
             column = _without_month_names(column)
         for pattern, instead in TO_ISO:
             column = pc.replace_substring_regex(column, pattern, instead)
+        if self.year_first:
+            column = pc.replace_substring_regex(column, r"^([0-6]\d)[./-](\d\d)[./-](\d\d)\b", r"20\1-\2-\3")
+            column = pc.replace_substring_regex(column, r"^([7-9]\d)[./-](\d\d)[./-](\d\d)\b", r"19\1-\2-\3")
         # RE2 has no look-ahead, so two-digit years are found by the end of the word.
         column = pc.replace_substring_regex(column, r"^(\d\d[./-]\d\d[./-])([0-6]\d)\b", r"\120\2")
         column = pc.replace_substring_regex(column, r"^(\d\d[./-]\d\d[./-])([7-9]\d)\b", r"\119\2")

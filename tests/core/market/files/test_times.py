@@ -26,6 +26,19 @@ def test_dates_that_may_be_day_first_or_month_first_are_refused_until_day_first_
     assert times(load(text, day_first="no"))[0] == "2024-01-02T00:00:00"
 
 
+def test_dates_that_may_begin_with_a_year_of_two_digits_are_refused_unless_the_file_decides(load):
+    assert refusal(load, days("24/01/03", "24/01/04")) == (
+        "m.csv: its first dates '24/01/03', '24/01/04' are 2003-01-24, 2004-01-24 with the day first, or 2024-01-03, "
+        "2024-01-04 with the year first, and no date of the file settles it: set day_first to yes, or write years with "
+        "four digits"
+    )
+    assert times(load(days("24-01-03", "24-01-04"), day_first="yes"))[0] == "2003-01-24T00:00:00"
+    assert times(load(days("99-12-30", "24-01-31")))[0] == "1999-12-30T00:00:00"
+    assert times(load(days("24/01/03", "31/01/03")))[0] == "2003-01-24T00:00:00"
+    assert times(load(days("01/02/24 10:00", "01/13/24 10:00")))[0] == "2024-01-02T10:00:00"
+    assert refusal(load, days("99-12-30"), day_first="no").endswith("begin with the year; set day_first to auto")
+
+
 def test_dates_that_do_not_exist_are_refused(load):
     assert "row 1 (header not counted): timestamp '0/0/2024' is not a date" in refusal(load, days("0/0/2024"))
 
