@@ -27,6 +27,7 @@ class Layout:
     roles       which column has which role, where the name does not show it
     timezone    the zone of times without offset, where the layout fixes it
     note        what a user must know about the layout
+    decimal_point  true: the programs write a decimal point everywhere, so 151.234 is never 151,234
     general     true: of files without a header alone, because the same header says nothing about who wrote it
     """
 
@@ -37,6 +38,7 @@ class Layout:
     roles: dict[str, str] = field(default_factory=dict)
     timezone: str = ""
     note: str = ""
+    decimal_point: bool = False
     general: bool = False
 
     @property
@@ -104,6 +106,7 @@ LAYOUTS = (
         first=(r"\d{8} \d{6}", ANY, ANY, ANY, ANY, "0"),
         timezone="Etc/GMT+5",
         note="its times are Eastern Standard Time without daylight saving",
+        decimal_point=True,
     ),
     Layout(
         "ninjatrader",
@@ -111,6 +114,7 @@ LAYOUTS = (
         "timestamp,open,high,low,close,volume",
         first=(r"\d{8} \d{6}",),
         note="NinjaTrader exports times in UTC; `timezone` names another zone",
+        decimal_point=True,
     ),
     Layout(
         "iqfeed",
@@ -124,6 +128,7 @@ LAYOUTS = (
         "date,time,open,high,low,close,volume",
         first=(DOTTED_DATE, TIME_OF_DAY),
         note=BROKER_TIME,
+        decimal_point=True,
     ),
     Layout(
         "metatrader5",
@@ -131,6 +136,7 @@ LAYOUTS = (
         "date,[time],open,high,low,close,tickvol,vol,spread",
         roles={"volume": "tickvol"},
         note=BROKER_TIME,
+        decimal_point=True,
     ),
     Layout(
         "without_header",

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import (
-    LONGEST_VALUE,
     as_mask,
     as_numpy,
     cell_text,
@@ -27,41 +26,43 @@ UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 WITH_POINT = r"^[+-]?(\d*|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
 WITH_COMMA = r"^[+-]?(\d*|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
 
+# Numbers that have a decimal comma, and numbers that have a decimal point, for certain.
+COMMA = re.compile(
+    r"[+-]?((\d{1,3}(\.\d{3})+|\d+),(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d{3}|\d{1,3}(\.\d{3}){2,}(,\d*)?"
+    r"|\d{1,3}(\.\d{3})+,\d+)"
+)
+POINT = re.compile(r"[+-]?(\d*\.(\d{1,2}|\d{4,})|0?\.\d+|\d{4,}\.\d{3}|\d{1,3}(,\d{2,3})+\.\d*|\d{1,3}(,\d{2,3}){2,})")
 
-def decimal_of(cells: Sequence[str], separator: str) -> str:
-    """Return the decimal sign that the prices in the cells are written with.
 
-    Raises MarketDataError with both readings if either sign fits.
+def decimal_of(prices: Sequence[str], separator: str, volumes: Sequence[str] = (), *, points: bool = False) -> str:
+    """Return the decimal sign that the prices in the cells are written with; volumes decide where no price does.
+
+    With commas between the cells, or if `points` says that the layout has decimal points, numbers such as 1.234 are
+    read so. Raises MarketDataError with both readings if either sign fits.
     """
-    bare = [
-        re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell)
-        for cell in cells
-        if len(cell) <= LONGEST_VALUE
-    ]
-    comma = any(
-        re.fullmatch(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),(\d{1,2}|\d{4,})|[+-]?0,\d+|[+-]?\d{4,},\d{3}", cell)
-        for cell in bare
+    conventional = points or separator == ","
+    grouped = {}
+    for kind, cells in (("prices", prices), ("volumes", volumes)):
+        bare = [re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell) for cell in cells]
+        comma = any(COMMA.fullmatch(cell) for cell in bare)
+        point = any(POINT.fullmatch(cell) for cell in bare)
+        if comma and point:
+            raise MarketDataError(f"some {kind} have a decimal comma and some a decimal point; write all in one way")
+        if comma or point:
+            return "," if comma else "."
+        signs = "," if conventional and kind == "prices" else "" if conventional else ",."
+        grouped[kind] = [cell for cell in bare if signs and re.fullmatch(rf"[+-]?\d{{1,3}}[{signs}]\d{{3}}", cell)]
+    kind, written = next(((kind, cells) for kind, cells in grouped.items() if cells), ("", []))
+    if not written:
+        return "."
+    sign = "," if "," in written[0] else "."
+    whole = ", ".join(cell.replace(sign, "") for cell in written[:3])
+    broken = ", ".join(cell.replace(sign, ".") for cell in written[:3])
+    other = "." if sign == "," else ","
+    raise MarketDataError(
+        f"its first {kind} {', '.join(shown(cell) for cell in written[:3])} are {whole} or {broken}: set decimal "
+        f"to {other!r} for the first reading or to {sign!r} for the second"
     )
-    comma |= any(re.fullmatch(r"[+-]?\d{1,3}(\.\d{3}){2,}(,\d*)?|[+-]?\d{1,3}(\.\d{3})+,\d+", cell) for cell in bare)
-    point = any(re.fullmatch(r"[+-]?\d*\.(\d{1,2}|\d{4,})|[+-]?0?\.\d+|[+-]?\d{4,}\.\d{3}", cell) for cell in bare)
-    point |= any(re.fullmatch(r"[+-]?\d{1,3}(,\d{2,3})+\.\d*|[+-]?\d{1,3}(,\d{2,3}){2,}", cell) for cell in bare)
-    if comma != point:
-        return "," if comma else "."
-    if comma and point:
-        raise MarketDataError("some prices have a decimal comma and some a decimal point; write all in one way")
-    grouped = [cell for cell in bare if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})", cell)]
-    # With other separators, a price such as 1.234 is read with a decimal point without asking.
-    grouped += [cell for cell in bare if separator == ";" and re.fullmatch(r"[+-]?\d{1,3}(\.\d{3})", cell)]
-    if grouped:
-        sign = "," if "," in grouped[0] else "."
-        whole = ", ".join(cell.replace(sign, "") for cell in grouped[:3])
-        broken = ", ".join(cell.replace(sign, ".") for cell in grouped[:3])
-        other = "." if sign == "," else ","
-        raise MarketDataError(
-            f"its first prices {', '.join(shown(cell) for cell in grouped[:3])} are {whole} or {broken}: set decimal "
-            f"to {other!r} for the first reading or to {sign!r} for the second"
-        )
-    return "."
 
 
 def to_floats(

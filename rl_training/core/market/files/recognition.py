@@ -70,9 +70,13 @@ def plan_text(head: Head, config: MarketConfig) -> Plan:
         plan = Plan(layout, names, roles, header=True, start=start, notes=notes)
     if head.encoding != "UTF-8":
         plan = replace(plan, notes=(*plan.notes, f"the text is read as {head.encoding}"))
-    rows = head.rows
-    cells = [row[plan.roles[price]] for row in rows for price in PRICES if plan.roles[price] < len(row)]
-    decimal = config.decimal if config.decimal != "auto" else decimal_of(cells, head.separator)
+    prices, volumes = (
+        [row[plan.roles[role]] for row in head.rows for role in roles if plan.roles.get(role, len(row)) < len(row)]
+        for roles in (PRICES, ("volume",))
+    )
+    decimal = config.decimal
+    if decimal == "auto":
+        decimal = decimal_of(prices, head.separator, volumes, points=plan.layout.decimal_point)
     return replace(plan, separator=head.separator, encoding=head.encoding, decimal=decimal)
 
 
@@ -225,7 +229,7 @@ def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> 
         if known.first and len(known.names) == width and _begins(known, rows[0])
     ]
     plans = [Plan(known, known.names, find_roles(known.names), start=start) for known in candidates]
-    fitting = [plan for plan in plans if _bars_fit(rows, plan.roles, head.separator, config.decimal)]
+    fitting = [plan for plan in plans if _bars_fit(rows, plan, head.separator, config.decimal)]
     if not fitting:
         why = (
             "no order of columns that is known puts open and close between low and high"
@@ -246,11 +250,12 @@ def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> 
     return fitting[0]
 
 
-def _bars_fit(rows: Sequence[Sequence[str]], roles: dict[str, int], separator: str, decimal: str) -> bool:
+def _bars_fit(rows: Sequence[Sequence[str]], plan: Plan, separator: str, decimal: str) -> bool:
     """Return whether open and close are between low and high in nearly all rows."""
+    roles = plan.roles
     cells = [row[roles[price]] for row in rows for price in PRICES]
     if decimal == "auto":
-        decimal = decimal_of(cells, separator)
+        decimal = decimal_of(cells, separator, points=plan.layout.decimal_point)
     fits = tried = 0
     for row in rows:
         try:

@@ -29,6 +29,31 @@ def test_prices_that_may_have_decimal_commas_or_thousands_are_refused_until_deci
 
 
 @pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "15.000\t16.000\t14.000\t15.500\t61.507",
+            "prices '15.000', '16.000', '14.000' are 15000, 16000, 14000 or 15.000",
+        ),
+        (
+            "15\t16\t14\t15\t8.922",
+            "volumes '8.922' are 8922 or 8.922: set decimal to ',' for the first reading or to '.'",
+        ),
+    ],
+)
+def test_points_between_tabs_that_may_be_decimal_or_of_thousands_are_refused_until_decimal_is_set(load, row, message):
+    text = "Date\tOpen\tHigh\tLow\tClose\tVolume\n2024-01-01\t" + row
+    assert refusal(load, text).startswith(f"m.csv: its first {message}")
+    assert load(text, decimal=",").volume[0] == 1000 * load(text, decimal=".").volume[0]
+
+
+def test_prices_of_a_program_that_writes_decimal_points_are_read_so(load):
+    header = "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
+    assert load(header + "2024.08.01\t151.234\t151.300\t151.200\t151.250\t839\t0\t2\n").open[0] == 151.234
+    assert load(NAMES + "2024-01-01,151.234,151.300,151.200,151.250\n").open[0] == 151.234
+
+
+@pytest.mark.parametrize(
     ("price", "value"),
     [("1.234,50", 1234.5), ("1,234.50", 1234.5), ("$1,234.5", 1234.5), ("1'234.5", 1234.5), ("1 234,5", 1234.5)],
 )
