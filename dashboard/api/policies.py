@@ -20,6 +20,7 @@ from rl_training.models import PolicyStore
 from rl_training.models.columns import OUTCOME_COLUMNS
 from rl_training.runs.next_start import next_start
 from rl_training.settings_change import TRAINING_FIELDS, SettingsRefusedError, apply, create
+from rl_training.validation import gate
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +71,15 @@ class PolicyDetail(Policy):
         allow_null=True,
         help_text="What the next scheduled run starts from under these settings, with the reasons why the weights of a "
         "version cannot be used; null: from scratch, or the settings are invalid.",
+    )
+
+
+class ChangedPolicy(PolicyDetail):
+    """A policy after a change of its settings."""
+
+    expiry = serializers.CharField(
+        allow_null=True,
+        help_text="What it means that the change leaves the validation of the recipe behind; null: none expires.",
     )
 
 
@@ -146,7 +156,7 @@ class PolicyView(View):
         description="Settings that are not given stay as they are, within `market`, `environment` and `ppo` too.",
         parameters=[ETAG, IF_MATCH],
         request={"application/json": settings_change.SCHEMA},
-        responses=PolicyDetail,
+        responses=ChangedPolicy,
     )
     def patch(self, request: Request, name: str) -> Response:
         expected = request.headers.get("If-Match")
@@ -166,11 +176,15 @@ class PolicyView(View):
                     "The settings are not those that the change was made for; read the policy again.",
                     headers={"ETag": current},
                 )
+            recipe = gate.recipe_of(policy)
             try:
                 apply(policy, changes, request.user)
             except SettingsRefusedError as error:
                 raise InvalidInput(error.errors) from None
-        return policy_response(name)
+        expiring = gate.expiring(recipe, policy)
+        response = policy_response(name)
+        response.data["expiry"] = gate.expiry(expiring) if expiring else None
+        return response
 
 
 def matches(expected: str, current: str) -> bool:

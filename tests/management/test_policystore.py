@@ -11,7 +11,7 @@ from rl_training import keys
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.management.test_commands import output_of, refusal_of
-from tests.stored import version_to_continue
+from tests.stored import version_to_continue, walked_forward
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
@@ -128,6 +128,21 @@ def test_change_that_discards_learned_weights_is_named(policy, tmp_path, capsys)
     assert capsys.readouterr().err == warning
     output_of("policystore", "set", "rl_v3.training.start_from=scratch")
     assert capsys.readouterr().err == ""
+
+
+def test_change_that_ends_a_validation_says_so_before_and_after_it_is_saved(policy, tmp_path, capsys):
+    validation = walked_forward(policy)
+    warning = (
+        f"rl_v3: Validation {validation} expires: it holds for the present recipe alone. No new version goes live by "
+        "itself until the new recipe is validated, which is a trial.\n"
+    )
+    (tmp_path / "s.json").write_text('{"policies": {"rl_v3": {"ppo": {"gamma": 0.5}}, "other": {}}}')
+    output_of("policystore", "import", str(tmp_path / "s.json"), "--dry-run")
+    assert capsys.readouterr().err == warning
+    output_of("policystore", "set", "rl_v3.training.interval_minutes=5")
+    assert capsys.readouterr().err == ""
+    output_of("policystore", "set", "rl_v3.ppo.gamma=0.5")
+    assert capsys.readouterr().err == warning
 
 
 @pytest.mark.parametrize("name", ["settings.yaml", "settings.yml"])

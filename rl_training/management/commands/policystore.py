@@ -1,7 +1,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from quantum_trader.logs import escape_control_characters
 from rl_training import keys, settings_change, settings_file
 from rl_training.models import PolicyStore
 from rl_training.runs.next_start import next_start
+from rl_training.validation import gate
 
 WRONG_USAGE = 2
 # argparse takes arguments that begin with one of its prefix characters as options. No argument can hold NUL, so that
@@ -75,10 +76,11 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(to_jsonable_python(keys.get(key))))
 
     def set(self, *, pairs: Sequence[str], **_: Any) -> None:
+        recipes = recipes_by_policy()
         values = keys.set_values(split_pairs(pairs))
         for key, value in values.items():
             self._print(key, value)
-        self._warn([keys.find_policy(name) for name in dict.fromkeys(key.split(".")[0] for key in values)])
+        self._warn([keys.find_policy(name) for name in dict.fromkeys(key.split(".")[0] for key in values)], recipes)
 
     def create(self, *, name: str, like: str | None, **_: Any) -> None:
         policy = settings_change.create(name, {}, like=None if like is None else keys.find_policy(like))
@@ -105,21 +107,31 @@ class Command(BaseCommand):
             text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise refused(f"{file} cannot be read: {error}") from None
+        recipes = recipes_by_policy()
         changes, policies = settings_file.import_settings(text, dry_run=dry_run)
         for line in changes:
             self.stdout.write(escape_control_characters(line))
-        self._warn([policy for policy in policies if policy.pk is not None])
+        self._warn([policy for policy in policies if policy.pk in recipes], recipes)
         self.stdout.write("Nothing was saved: this was a dry run." if dry_run else f"{len(changes)} changes saved.")
 
-    def _warn(self, policies: Sequence[PolicyStore]) -> None:
-        """Name the policies whose next run does not just continue."""
+    def _warn(self, policies: Sequence[PolicyStore], recipes: Mapping[int, str]) -> None:
+        """Name the policies whose next run does not just continue, and those whose validation expires.
+
+        `recipes` has the digests of the recipes before the change, by the policy's id.
+        """
         for policy in policies:
             start = next_start(policy)
             if start and start.is_unusual:
                 self.stderr.write(escape_control_characters(f"{policy.name}: {start}"))
+            if expiring := gate.expiring(recipes[policy.pk], policy):
+                self.stderr.write(escape_control_characters(f"{policy.name}: {gate.expiry(expiring)}"))
 
     def _print(self, key: str, value: Any) -> None:
         self.stdout.write(f"{key} = {json.dumps(to_jsonable_python(value))}")
+
+
+def recipes_by_policy() -> dict[int, str]:
+    return {policy.pk: gate.recipe_of(policy) for policy in PolicyStore.objects.all()}
 
 
 def refused(*lines: str) -> CommandError:

@@ -3,7 +3,7 @@ import pytest
 from rl_training.core.config import PPOConfig
 from rl_training.models import PolicyStore
 from tests.api_clients import JSON, POLICY, client_of, patch, problem
-from tests.stored import finished_run, store_raw, version_to_continue
+from tests.stored import finished_run, store_raw, version_to_continue, walked_forward
 
 pytestmark = pytest.mark.django_db
 POLICIES = "/api/v1/policies/"
@@ -40,6 +40,15 @@ def test_answer_to_a_change_says_that_learned_weights_are_discarded(policy, oper
     assert operator.get(POLICY).json()["next_start"] == "The next run continues from version 3."
     assert patch(operator, {"environment": {"features": ["macd"]}}).json()["next_start"] == (
         "The next run starts from scratch and does not use the weights of version 3: features changed."
+    )
+
+
+def test_answer_to_a_change_says_that_a_validation_expires(policy, operator):
+    validation = walked_forward(policy)
+    assert patch(operator, {"interval_minutes": 5}).json()["expiry"] is None
+    assert patch(operator, {"ppo": {"gamma": 0.5}}).json()["expiry"] == (
+        f"Validation {validation} expires: it holds for the present recipe alone. No new version goes live by itself "
+        "until the new recipe is validated, which is a trial."
     )
 
 
