@@ -113,6 +113,16 @@ def test_stale_bars_end_what_is_live_once(policy, guarded):
     assert Deployment.objects.count() == count
 
 
+def test_market_that_has_paused_before_may_pause_again(policy, guarded):
+    growing = guarded()
+    growing.skip(5)
+    growing.grow()
+    growing.round(hours=11)
+    assert newest(policy).actor == "user"
+    growing.round(hours=12, seconds=5)
+    assert newest(policy).actor == "guard"
+
+
 def test_bars_that_come_late_together_are_not_stale(policy, guarded):
     growing = guarded()
     growing.append(5)

@@ -7,7 +7,8 @@ the state of the guards is stored with what they do, so that no bar counts twice
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import structlog
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 TOGETHER = 300
 # Larger than any limit: where no guard may act, M would grow beyond what a number holds.
 LARGEST = 1e12
+# A market may pause this many times as long as in its last bars: holidays make weekends longer.
+PATIENCE, PAUSES_SEEN = 2, 500
 NOT_FINITE = "a probability of the live version is not finite"
 GUARD = Author(Actor.GUARD)
 STATE = ("last_bar_at", "equity", "was_live", "deployment", "peak", "detector", "evidence", "bars")
@@ -147,9 +150,13 @@ def _reset(one: Watch) -> None:
 def watch_age(market: FollowedMarket, now: datetime) -> int:
     """Take the policies flat whose newest decision is too old, after a reading without a new bar; return how many.
 
-    The version before would see the same bars. A version that has not decided yet is not concerned.
+    The version before would see the same bars. A version that has not decided yet is not concerned, and a market may
+    pause as it has paused before, at night or at weekends.
     """
-    if market.newest_at is None or now <= market.newest_at + market.bar_length + valid_for(market):
+    if market.newest_at is None:
+        return 0
+    waited = now - market.newest_at - market.bar_length
+    if waited <= valid_for(market) or waited <= PATIENCE * longest_pause(market):
         return 0
     arms = Arm.objects.open().filter(market=market, kind=Arm.Kind.LIVE).exclude(policy__fallback=Fallback.NONE)
     newest = Decision.objects.newest_of(list(arms.values_list("pk", flat=True)))
@@ -159,6 +166,12 @@ def watch_age(market: FollowedMarket, now: datetime) -> int:
         reason = f"the newest decided bar closed at {decision.bar_closed_at:%Y-%m-%d %H:%M:%S} UTC, too long ago"
         acted += act(decision.policy, reason, decision.version_id, to_flat=True)
     return acted
+
+
+def longest_pause(market: FollowedMarket) -> timedelta:
+    """Return the longest time between two of the last PAUSES_SEEN bars."""
+    bars = market.bars.filter(revision=0).order_by("-opened_at").values_list("opened_at", flat=True)[:PAUSES_SEEN]
+    return max((later - earlier for later, earlier in pairwise(bars)), default=timedelta(0))
 
 
 def act(policy: PolicyStore, reason: str, version: int | None, *, to_flat: bool = False) -> int:
