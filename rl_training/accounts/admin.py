@@ -19,7 +19,7 @@ admin.site.unregister((TOTPDevice, StaticDevice, User, Group))
 
 
 @admin.register(User)
-class UserAdmin(auth_admin.UserAdmin):
+class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
     """Users with plain lists of groups and permissions: Django's searched lists have marks that axe refuses."""
 
     filter_horizontal = ()
