@@ -2,6 +2,7 @@
 
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import Annotated, Any, Literal
@@ -69,7 +70,11 @@ class MarketConfig(Config):
         description="For source=exchange: its id in ccxt, such as kraken or binance.",
     )
     symbol: Annotated[
-        str, TextForm(r"[!-~]*", "must be letters, digits and signs of ASCII without spaces, such as BTC/USD")
+        str,
+        TextForm(
+            r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]*",
+            "must be a name without line breaks and other control characters, such as BTC/USD",
+        ),
     ] = Field(
         default="",
         max_length=64,
@@ -207,6 +212,10 @@ class MarketConfig(Config):
         if self.source == "exchange" and not self.symbol:
             yield BrokenRule(
                 ("symbol", "source"), "required when source is exchange; what is traded there, such as BTC/USD"
+            )
+        if self.source == "exchange" and not re.fullmatch("[!-~]*", self.symbol):
+            yield BrokenRule(
+                ("symbol", "source"), "must be letters, digits and signs of ASCII without spaces, such as BTC/USD"
             )
         if self.source == "planted" and self.bars > MAX_PLANTED_BARS:
             yield BrokenRule(

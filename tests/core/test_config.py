@@ -141,8 +141,8 @@ def test_path_with_control_characters_is_refused(path):
         ({"timeframe": "1h\n"}, "must be a number from 1 to 999 and s, m, h, d or w, such as 15m, 1h or 1d, got 1h\n"),
         ({"exchange": "Kraken"}, "must be lower-case letters, digits and underscores, such as kraken, got Kraken"),
         (
-            {"symbol": "BTC USD"},
-            "must be letters, digits and signs of ASCII without spaces, such as BTC/USD, got BTC USD",
+            {"symbol": "BTC\tUSD"},
+            "must be a name without line breaks and other control characters, such as BTC/USD, got BTC\tUSD",
         ),
         (
             {"path": "a\tb"},

@@ -1,7 +1,7 @@
 """Names of columns: brings them into one form, and finds out which role each column has."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import TIMESTAMP_NAMES, shown
@@ -70,8 +70,10 @@ def simple_name(name: str) -> str:
     return " ".join(re.sub(r"[^\w%]+|_", " ", name).split())
 
 
-def find_roles(names: Sequence[str]) -> dict[str, int]:
+def find_roles(names: Sequence[str], by_user: Container[str] = ()) -> dict[str, int]:
     """Return the positions of the columns that have a role, by the names of a header.
+
+    `by_user` are roles whose columns the user has named, so that other columns of the same name do not matter.
 
     Raises MarketDataError if two columns have the name that decides a role.
     """
@@ -95,7 +97,7 @@ def find_roles(names: Sequence[str]) -> dict[str, int]:
         found["timestamp"] = time
     plain = [name.casefold() if simple[position] else "" for position, name in enumerate(written)]
     for role, position in found.items():
-        if plain.count(plain[position]) > 1 and role != "symbol":
+        if plain.count(plain[position]) > 1 and role != "symbol" and role not in by_user:
             raise MarketDataError(
                 f"{plain.count(plain[position])} columns are named {shown(names[position])}; the header has "
                 f"{listed(names)}; choose one by its index, as in columns: {{{role!r}: '{position}'}}"

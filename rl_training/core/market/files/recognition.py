@@ -74,7 +74,7 @@ def plan_text(head: Head, config: MarketConfig) -> Plan:
         [row[plan.roles[role]] for row in head.rows for role in roles if plan.roles.get(role, len(row)) < len(row)]
         for roles in (PRICES, ("volume",))
     )
-    decimal = config.decimal
+    decimal: str = config.decimal
     if decimal == "auto":
         decimal = decimal_of(prices, head.separator, volumes, points=plan.layout.decimal_point)
     return replace(plan, separator=head.separator, encoding=head.encoding, decimal=decimal)
@@ -151,6 +151,12 @@ def choose_symbol(found: Sequence[str], symbol: str) -> str:
         if not same:
             raise MarketDataError(f"has no instrument {symbol!r}, the setting symbol; it has {named}")
         return same[0]
+    if "" in found and len(found) > 1:
+        names = [name for name in found if name]
+        raise MarketDataError(
+            f"has rows whose instrument is empty, beside {listed(names)}: set symbol to "
+            f"{shown(names[0]) if len(names) == 1 else 'one of them'}, which leaves these rows out"
+        )
     if len(found) > 1:
         raise MarketDataError(f"has {len(found)} instruments, {named}: set symbol to one of them")
     return found[0]
@@ -180,10 +186,12 @@ def _begins(layout: Layout, row: Sequence[str]) -> bool:
 def _roles(
     names: Sequence[str], layout: Layout, chosen: Mapping[Any, str], rows: Sequence[Sequence[str]]
 ) -> dict[str, int]:
-    roles = find_roles([name if role_free(name, chosen) else "" for name in names])
+    by_user = {role: position_of(role, name, names) for role, name in chosen.items()}
+    # A column that the user has named for a role gets no other by its name.
+    roles = find_roles(["" if position in by_user.values() else name for position, name in enumerate(names)], by_user)
     simple = [simple_name(name) for name in names]
     roles |= {role: simple.index(name) for role, name in layout.roles.items() if name in simple}
-    roles |= {role: position_of(role, name, names) for role, name in chosen.items()}
+    roles |= by_user
     if "timestamp" not in roles:
         taken = set(roles.values())
         for position in range(len(names)):
@@ -198,11 +206,6 @@ def _roles(
             "columns"
         )
     return roles
-
-
-def role_free(name: str, chosen: Mapping[Any, str]) -> bool:
-    """Return whether the user has not named the column for a role, so that its name may give it one."""
-    return name not in chosen.values()
 
 
 def position_of(role: str, wanted: str, names: Sequence[str]) -> int:

@@ -147,6 +147,28 @@ def test_columns_are_chosen_by_name_and_by_index(load):
     )
 
 
+def test_column_chosen_by_its_index_may_have_the_name_of_another(load):
+    text = "date,open,high,low,close,close\n2024-01-01,10,12,9,11,9\n2024-01-02,11,13,10,12,10\n"
+    assert "choose one by its index, as in columns: {'close': '4'}" in refusal(load, text)
+    assert load(text, columns={"close": "4"}).close[0] == 11
+    assert load(text, columns={"close": "5"}).close[0] == 9
+
+
+@pytest.mark.parametrize("symbol", ["DAX 40", "Österreich", "österreich "])
+def test_instrument_of_any_name_is_chosen(load, symbol):
+    text = "date,symbol,open,high,low,close\n"
+    text += "".join(f"2024-01-0{day},{name},10,12,9,{9 + day}\n" for day in (1, 2) for name in ("DAX 40", "Österreich"))
+    assert load(text, symbol=symbol).close.tolist() == [10.0, 11.0]
+
+
+def test_rows_whose_instrument_is_empty_are_named_and_left_out_if_one_is_chosen(load):
+    text = "date,symbol,open,high,low,close\n2024-01-01,,9,9,9,9\n2024-01-01,A,10,12,9,11\n2024-01-02,A,10,12,9,10\n"
+    assert refusal(load, text) == (
+        "m.csv: has rows whose instrument is empty, beside 'A': set symbol to 'A', which leaves these rows out"
+    )
+    assert load(text, symbol="A").close.tolist() == [11.0, 10.0]
+
+
 def test_unknown_words_above_the_columns_are_names_for_the_setting_columns(load):
     rows = "2024-01-01,null,null,null,null\n2024-01-02,11,12,9,10\n2024-01-03,12,13,10,11\n"
     text = "built by hand\nwhen,cl,hi,lo,op\n" + rows
