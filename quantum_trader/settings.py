@@ -18,6 +18,7 @@ from quantum_trader.redis_clients import broker_url, private_socket
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Variables in .env that are no settings: `up` names them.
 NOT_SETTINGS = env_file.load(BASE_DIR / ".env", BASE_DIR / ".env.example")
+env_file.refuse_celery_variables()
 
 
 def required_unless_debug(name: str, debug_value: str) -> str:
@@ -100,7 +101,8 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": with_options(database_config(values.text("DATABASE_URL"), STATE_DIR / "db.sqlite3"))}
+DATABASE = database_config(values.text("DATABASE_URL"), STATE_DIR / "db.sqlite3", BASE_DIR)
+DATABASES = {"default": with_options(DATABASE)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"

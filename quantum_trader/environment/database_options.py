@@ -1,5 +1,6 @@
 """What each kind of database needs besides its URL."""
 
+import re
 from typing import Any
 
 POSTGRESQL = {
@@ -20,6 +21,58 @@ SQLITE = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
 }
+
+# Options of a PostgreSQL's URL that Django takes, in any case, with the types of their values.
+OF_DJANGO = {
+    "CONN_MAX_AGE": (int, type(None)),
+    "CONN_HEALTH_CHECKS": (bool,),
+    "ATOMIC_REQUESTS": (bool,),
+    "AUTOCOMMIT": (bool,),
+    "DISABLE_SERVER_SIDE_CURSORS": (bool,),
+}
+WHOLE_NUMBERS = (
+    "connect_timeout",
+    "tcp_user_timeout",
+    *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+)
+WORDS = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "channel_binding": ("disable", "prefer", "require"),
+}
+
+
+def wrong_option(options: dict[str, str], config: dict[str, Any]) -> str:
+    """Return the first option of a PostgreSQL's URL that would be refused or misread later, and how it is written.
+
+    `config` is what Django gets. The result is empty if all are right.
+    """
+    for name, written in options.items():
+        if types := OF_DJANGO.get(name.upper()):
+            if not isinstance(config.get(name.upper()), types):
+                return f"{name} is a whole number" if int in types else f"{name} is True or False"
+        elif not _is_known(name):
+            return f"there is no option {name}"
+        elif not written:
+            return f"{name} has no value"
+        elif name in WHOLE_NUMBERS and not re.fullmatch("[0-9]{1,9}", written):
+            return f"{name} is a whole number"
+        elif name in WORDS and written not in WORDS[name]:
+            return f"{name} is one of {', '.join(WORDS[name])}"
+    return ""
+
+
+def _is_known(name: str) -> bool:
+    # Processes that use SQLite do not load the client of PostgreSQL.
+    from psycopg.conninfo import make_conninfo
+    from psycopg.errors import ProgrammingError
+
+    try:
+        make_conninfo(**{name: ""})
+    except ProgrammingError:
+        return False
+    return True
 
 
 def with_options(config: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,11 @@ DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?:\s+#.*)?')
 COMMENT = re.compile(r"\s#.*|^#(?:\s.*)?$")
 # A line of .env.example that sets a variable or, as a comment, shows its default.
 LISTED = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]*)=", re.MULTILINE)
+# Celery takes these variables, and every option of its commands as CELERY_COMMAND_OPTION, before the settings.
+OF_CELERY = (
+    *("CELERY_BROKER_", "CELERY_RESULT_BACKEND", "CELERY_CONFIG_MODULE", "CELERY_LOADER", "CELERY_APP"),
+    *("CELERY_WORKER_", "CELERY_BEAT_", "CELERY_FLOWER_"),
+)
 # Two names that share this part of their characters are one name with a typing error. POSTGRES_USER, which other
 # programs read, and POSTGRES_PASSWORD share 0.73.
 SAME_NAME = 0.75
@@ -26,13 +31,17 @@ def load(path: Path, example: Path) -> list[str]:
     """Set the variables of the file that the environment does not have, and return those that `example` does not list.
 
     Without the file, as in a container, only the names in the environment are checked. Raises `ImproperlyConfigured`
-    for a line that sets no variable, and for a name that is nearly the name of a setting.
+    for a file that cannot be read, a line that sets no variable, and a name that is nearly the name of a setting.
     """
     try:
         content = path.read_bytes()
-    except OSError:
+    except FileNotFoundError:
         unlisted(os.environ, example, "the environment", SAME_NAME_IN_ENVIRONMENT)
         return []
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{path} cannot be read: {error.strerror}. It is a file that this user can read, or there is none."
+        ) from None
     try:
         lines = content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError:
@@ -90,3 +99,13 @@ def _value(written: str, where: str) -> str:
         return quoted[1]
     # A backslash makes the next character an ordinary one; \n, \r and \t stay as they are written.
     return re.sub(r"\\([^nrt])", r"\1", quoted[1])
+
+
+def refuse_celery_variables() -> None:
+    """Raise `ImproperlyConfigured` for a variable that Celery would read instead of the settings."""
+    for name in os.environ:
+        if name.startswith(OF_CELERY) and os.environ[name]:
+            raise ImproperlyConfigured(
+                f"{name} is set in the environment or in .env, and Celery would use it instead of the settings. Remove "
+                "it: REDIS_URL names the broker, and WORKER_CONCURRENCY the number of processes."
+            )

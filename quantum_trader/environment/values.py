@@ -11,6 +11,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 TRUE = ("1", "true", "on", "ok", "y", "yes")
 FALSE = ("0", "false", "off", "n", "no")
+# Parts of a path that a shell would replace: $NAME, ${NAME}, $(command), %NAME% and `command`.
+VARIABLE = re.compile(r"\$[A-Za-z_{(]|%[A-Za-z_]\w*%|`")
+# A URL, a drive, a separator of another system, or a value in quotes.
+OTHER_SYSTEM = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:[/\\]|\\|^[\"']")
 # What Django compares with a request's host: a name, a domain with its subdomains, or an IPv6 address in brackets.
 HOST_NAME = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 ALLOWED_HOST = re.compile(rf"\*|\.?{HOST_NAME}")
@@ -68,15 +72,29 @@ def probability(name: str, default: float) -> float:
 
 def folder(name: str, default: Path, base: Path) -> Path:
     """Return the folder that the variable names, absolute: `~` is the home folder, other paths start in `base`."""
-    written = text(name, str(default)).strip()
-    if re.search(r"\$[A-Za-z_{(]", written) and name in os.environ:
+    if not text(name):
+        return default.resolve()
+    written = text(name).strip()
+    if VARIABLE.search(written):
         raise refused(name, "a folder, and variables in it are not replaced: write it in full, or with ~ as in ~/data")
-    if re.match("[A-Za-z]+://", written):
-        raise refused(name, "a folder, such as /srv/quantum_trader or ~/data")
+    if OTHER_SYSTEM.search(written) or not written:
+        raise refused(name, "a folder of this machine, such as /srv/quantum_trader or ~/data")
+    if (path := full_path(written, base)) is None:
+        raise refused(name, "a folder, and that user has no home folder here: write it in full")
+    there = next(each for each in (path, *path.parents) if os.path.exists(each))
+    if not there.is_dir():
+        raise refused(name, f"a folder, and {there} is not one")
+    return path
+
+
+def full_path(written: str, base: Path) -> Path | None:
+    """Return the path, absolute: `~` is the home folder, other paths start in `base`. None: it cannot be resolved."""
+    if VARIABLE.search(written):
+        return None
     try:
         return (base / Path(written).expanduser()).resolve()
-    except (RuntimeError, OSError):
-        raise refused(name, "a folder, and that user has no home folder here: write it in full") from None
+    except (RuntimeError, OSError, ValueError):
+        return None
 
 
 def hosts(name: str, written: str) -> list[str]:

@@ -63,6 +63,8 @@ def test_state_directory_may_have_any_name(name, tmp_path, python, environment_o
         ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY is '0'; it is a whole number from 1 to 1024"),
         ("DATABASE_URL", "nonsense", "DATABASE_URL is not a database's address"),
         ("DATABASE_URL", "postgres://u:p/w@host/name", "In user name and password, write each of these characters"),
+        ("DATABASE_URL", "sqlite://x.db", "DATABASE_URL is not the address of an SQLite file"),
+        ("CELERY_BROKER_URL", "redis://host", "CELERY_BROKER_URL is set in the environment or in .env"),
         ("REDIS_URL", "redis://:p#s/w@1@host", "In user name and password, write each of these characters"),
         ("FLOWER_BASIC_AUTH", "admin:pa,ss1", "FLOWER_BASIC_AUTH is not user:password"),
         ("ALLOWED_HOSTS", "a.org b.org", "ALLOWED_HOSTS is 'a.org b.org'; it is host names separated by commas"),

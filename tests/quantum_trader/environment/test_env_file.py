@@ -125,6 +125,21 @@ def test_missing_file_is_ignored_and_other_encoding_refused(tmp_path, monkeypatc
         env_file.load(tmp_path / ".env", EXAMPLE)
 
 
+def test_env_that_is_a_folder_is_refused_by_name(tmp_path):
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(ImproperlyConfigured, match=f"^{tmp_path}/.env cannot be read: Is a directory"):
+        env_file.load(tmp_path / ".env", EXAMPLE)
+
+
+@pytest.mark.parametrize("name", ["CELERY_BROKER_URL", "CELERY_BROKER_WRITE_URL", "CELERY_WORKER_CONCURRENCY"])
+def test_variable_that_celery_takes_before_the_settings_is_refused(name, monkeypatch):
+    monkeypatch.setattr(os, "environ", {name: "", "CELERY_SKIP_CHECKS": "1", "CELERY_LOG_LEVEL": "20"})
+    env_file.refuse_celery_variables()
+    monkeypatch.setattr(os, "environ", {name: "a"})
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} is set .*: REDIS_URL names the broker"):
+        env_file.refuse_celery_variables()
+
+
 def test_values_with_dollar_signs_reach_every_setting(tmp_path, python, environment_of_processes):
     (tmp_path / ".env").write_text(
         f"SECRET_KEY=$q*eo+1\nMETRICS_TOKEN=$abc\nSTATE_DIR={tmp_path}/data # big disk\nFLOWER_BASIC_AUTH=$a:$b\n"
