@@ -1,6 +1,7 @@
 """Opens what is inside a market file: unpacks gzip, zip, zstd and others within bounds."""
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -62,7 +63,7 @@ def content_of(file: BufferedReader, size: int) -> Content:
         raise MarketDataError("is empty")
     compression = next((name for name, magic in MAGIC.items() if head.startswith(magic)), "")
     if not compression:
-        return Content(_kind(head), "", lambda: io.BufferedReader(_Shared(file), 2**16))
+        return Content(_kind(head), "", _in_utf8(lambda: io.BufferedReader(_Shared(file), 2**16)))
 
     def unpacked() -> BufferedReader:
         with unpacking(compression):
@@ -79,7 +80,14 @@ def content_of(file: BufferedReader, size: int) -> Content:
         raise MarketDataError(
             f"is a {kind.capitalize()} file inside {compression}; unpack it, because it is compressed itself"
         )
-    return Content(kind, compression, unpacked)
+    return Content(kind, compression, _in_utf8(unpacked))
+
+
+def _in_utf8(opener: Callable[[], BufferedReader]) -> Callable[[], BufferedReader]:
+    """Return the opener; of text in UTF-16 with a byte order mark, as MetaTrader 5 writes it, one that gives UTF-8."""
+    if opener().read(2) not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return opener
+    return lambda: io.BufferedReader(_Utf8(opener()), 2**16)
 
 
 @contextmanager
@@ -149,6 +157,24 @@ class _Shared(io.RawIOBase):
 
     def tell(self) -> int:
         return self._position
+
+
+class _Utf8(io.RawIOBase):
+    """The text of a stream in UTF-16 as UTF-8."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream, self._rest = stream, b""
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest and (data := self._stream.read(2**16)):
+            self._rest = self._decoder.decode(data).encode()
+        count = min(len(buffer), len(self._rest))
+        buffer[:count], self._rest = self._rest[:count], self._rest[count:]
+        return count
 
 
 class _Bounded(io.RawIOBase):

@@ -97,17 +97,25 @@ def is_number(cell: str) -> bool:
     return NUMBER.fullmatch(cell) is not None
 
 
+def is_utf8(data: bytes) -> bool:
+    """Return whether the bytes are text in UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _decode(lines: Sequence[bytes]) -> tuple[str, list[str]]:
     data = b"".join(lines)
-    try:
+    if is_utf8(data):
         return "UTF-8", _split(data.decode("utf-8-sig"), len(lines))
-    except UnicodeDecodeError:
-        pass
     # What German and French programs write on Windows. Bytes that it does not know are of no header.
     try:
-        return "Windows-1252", _split(data.decode("cp1252"), len(lines))
+        text = "".join(line.decode("utf-8-sig" if is_utf8(line) else "cp1252") for line in lines)
     except UnicodeDecodeError as error:
         raise MarketDataError("is not text in UTF-8; save it as CSV in UTF-8, or as Parquet") from error
+    return "Windows-1252", _split(text, len(lines))
 
 
 def _split(text: str, count: int) -> list[str]:

@@ -18,37 +18,42 @@ DATES = (
         "ts, start, start time, start at, window start, time open, time period start, period start, begins at, mts, dt",
         "gmt time, local time, bar time, trade date, trading date, exchange date, trading day, dtyyyymmdd, snapped at",
         "date gmt, date utc, time utc, time gmt, datum, datum uhrzeit, zeitpunkt, zeitstempel, fecha, data, 日期, 时间",
+        "дата, tarih",
     ),
 )
-TIMES = _listed("time, zeit, uhrzeit, hora, heure, ora, t")
+TIMES = _listed("time, zeit, uhrzeit, hora, heure, ora, tijd, czas, godzina, время, saat, t")
 # A column with one of these names may hold the date alone, with the time of day in another column.
-DATES_ALONE = _listed("date, datum, fecha, data, 日期, dtyyyymmdd, trade date")
+DATES_ALONE = _listed("date, datum, fecha, data, 日期, дата, tarih, dtyyyymmdd, trade date")
 NAMES: dict[str, tuple[str, ...]] = {
     "open": _listed(
         "open, o, opening, open price, opening price, price open, px open, openp, eröffnung, eroeffnung, eroffnung",
+        "eröffn, otwarcie, открытие, откр, açılış, openen, openingskoers",  # noqa: RUF001
         "erster, ouverture, ouv, apertura, abertura, 开盘, 开盘价, mid o, mid open, bid o, bid open, open bid",
         "ask open",
     ),
     "high": _listed(
         "high, h, high price, price high, px high, highp, hoch, höchst, hoechst, höchstkurs, tageshoch, haut, plus "
         "haut",
+        "hoog, hoogste, najwyższy, najwyzszy, максимум, макс, yüksek",
         "max, maximum, máximo, maximo, máxima, massimo, alto, 最高, 最高价, mid h, mid high, bid h, bid high, high bid",
         "ask high",
     ),
     "low": _listed(
         "low, l, low price, price low, px low, lowp, tief, tiefst, tiefstkurs, tagestief, bas, plus bas, min, minimum",
+        "laag, laagste, najniższy, najnizszy, минимум, мин, düşük",
         "mínimo, minimo, mínima, baixo, bajo, 最低, 最低价, mid l, mid low, bid l, bid low, low bid, ask low",
     ),
     "close": _listed(
         "close, c, close last, last, close price, closing price, price close, px last, closep, settle, settlement",
         "last price, price, schluss, schlusskurs, schlußkurs, letzter, zuletzt, clôture, cloture, dernier, cierre",
+        "laatste, slot, slotkoers, ostatnio, zamknięcie, zamkniecie, закрытие, цена, şimdi, kapanış",  # noqa: RUF001
         "chiusura, fechamento, último, ultimo, 收盘, 收盘价, mid c, mid close, bid c, bid close, close bid, ask close",
     ),
     "volume": _listed(
         "volume, v, vol, volumes, base volume, volumefrom, volume traded, px volume, total volume, tickvol, tick "
         "volume",
         "volumen, stück, stücke, umsatz, quantité, volume base, trade volume, shares traded, no of shares",
-        "total trade quantity, 成交量",
+        "total trade quantity, 成交量, wol, wolumen, объём, объем, hac, hacim",
     ),
     "adjusted_open": _listed("adj open, adjusted open"),
     "adjusted_high": _listed("adj high, adjusted high"),

@@ -56,9 +56,8 @@ def _read(content: Content, config: MarketConfig) -> tuple[Plan, Rows]:
         left_out.append([])
         file = content.open()
         skip_bytes(file, plan.start)
-        return text_batches(
-            file, len(plan.names), plan.roles, plan.separator, left_out[-1] if config.bad_rows == "drop" else None
-        )
+        skipped = left_out[-1] if config.bad_rows == "drop" else None
+        return text_batches(file, len(plan.names), plan.roles, plan.separator, skipped, any_encoding=True)
 
     rows = Collector(batches, plan, config).collect()
     if skipped := left_out[0]:

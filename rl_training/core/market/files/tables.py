@@ -16,7 +16,7 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown
 from rl_training.core.market.files.arrow_messages import check_messages
 from rl_training.core.market.files.containers import most_unpacked
-from rl_training.core.market.files.head import MOST_COLUMNS
+from rl_training.core.market.files.head import MOST_COLUMNS, is_utf8
 
 # 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
@@ -36,11 +36,17 @@ Batch = dict[str, pa.Array]
 
 
 def text_batches(
-    file: BufferedReader, width: int, roles: dict[str, int], separator: str = ",", skipped: list[int] | None = None
+    file: BufferedReader,
+    width: int,
+    roles: dict[str, int],
+    separator: str = ",",
+    skipped: list[int] | None = None,
+    *,
+    any_encoding: bool = False,
 ) -> Iterator[Batch]:
     """Yield the columns of rows of `width` cells, by role. The numbers of rows of another width go to `skipped`.
 
-    Without `skipped` such a row raises MarketDataError.
+    Without `skipped` such a row raises MarketDataError. With `any_encoding`, lines may be in Windows-1252.
     """
     # Columns that are not used may have equal names in the file, so each column is named by its position.
     names = [str(position) for position in range(width)]
@@ -60,9 +66,10 @@ def text_batches(
     rows = 0
     for block in _blocks(file):
         left_out: list[int] = []
+        if any_encoding:
+            block = _as_utf8(block)
         if skipped is not None:
             options["parse_options"].invalid_row_handler = partial(_skip, left_out)
-            block = _as_utf8(block)
         try:
             # Arrow's own reader of streams calls Python in another thread, which aborts a process that ends meanwhile.
             table = arrow_csv.read_csv(pa.BufferReader(block), **options)
@@ -80,12 +87,11 @@ def _skip(left_out: list[int], row: Any) -> str:
 
 
 def _as_utf8(block: bytes) -> bytes:
-    """Return the bytes with a sign for each that is not UTF-8: Arrow cannot pass a row with one to the handler."""
-    try:
-        block.decode()
-    except UnicodeDecodeError:
-        return block.decode(errors="replace").encode()
-    return block
+    """Return the bytes with lines that are not UTF-8 read as Windows-1252, which programs of Excel's kind write."""
+    if is_utf8(block):
+        return block
+    lines = block.splitlines(keepends=True)
+    return b"".join(line if is_utf8(line) else line.decode("cp1252", "replace").encode() for line in lines)
 
 
 def _blocks(file: BufferedReader) -> Iterator[bytes]:

@@ -85,6 +85,28 @@ def test_feather_file_gives_the_bars_of_the_text(load, compression):
     assert load(sink.getvalue(), "m.feather").digest == load(HEADER + "".join(ROWS)).digest
 
 
+MT5 = "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"
+SPACED = "2024-01-01;1\u00a0010,5;1\u00a0012,5;1\u00a0009,5;1\u00a0011,5 €\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_text_in_utf_16_is_read(load, encoding):
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    days = "".join(f"2024.08.0{day}\t10\t12\t9\t{9 + day}\t839\t0\t2\r\n" * 9000 for day in (1, 2))
+    text = (mark + MT5 + days).encode(encoding)
+    for content in (text, gzip.compress(text, mtime=0)):
+        market = load(content)
+        assert (market.reading.layout, market.close.tolist()) == ("metatrader5", [10.0, 11.0])
+
+
+@pytest.mark.parametrize("rows", ["", "2024-01-02;1012,5;1012,5;1012,5;1012,5\n" * 120_000], ids=["head", "block"])
+def test_rows_in_windows_1252_below_an_ascii_header_are_read(load, rows):
+    text = (
+        "date;open;high;low;close\n" + rows + SPACED + SPACED.replace("01;", "03;").replace("011,5", "010,5")
+    ).encode("cp1252")
+    assert (load(text).close[0], load(text, bad_rows="drop").open[-1]) == (1011.5, 1010.5)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
