@@ -15,7 +15,7 @@ WORDS = {
     "bad_rows": "invalid rows dropped",
     "bad_ticks": "bad ticks dropped",
     "split": "lasting jumps as of an unadjusted split",
-    "bad_tick": "single bars far from their neighbours",
+    "bad_tick": "bars far from their neighbours",
     "changed_spacing": "stretches with another bar spacing",
     "stale": "long stretches of one price",
     "volume_zero": "bars with volume 0 whose price moved",

@@ -40,6 +40,21 @@ def tick(columns, generator, prices, factor):
     return bar
 
 
+def run(columns, generator, length, factor):
+    bar = generator.integers(1, BARS - length)
+    for price in ("open", "high", "low", "close"):
+        columns[price][bar : bar + length] *= factor
+    return bar
+
+
+def mixed_spacing(columns, generator):
+    bar = generator.integers(0, BARS - 61)
+    steps = np.full(BARS - 1, 86_400)
+    steps[bar : bar + 60] = [3600, 7200, 7200] * 20
+    columns["timestamp"][1:] = columns["timestamp"][0] + np.cumsum(steps)
+    return bar
+
+
 def spacing(columns, generator):
     bar = generator.integers(5, BARS - 5)
     columns["timestamp"][bar + 1 :] += 1800 * np.arange(1, BARS - bar)
@@ -48,8 +63,10 @@ def spacing(columns, generator):
 
 def stale(columns, generator):
     bar = generator.integers(0, BARS - 20)
+    moved = columns["close"][bar] / columns["open"][bar + 20]
     for price in ("open", "high", "low", "close"):
         columns[price][bar : bar + 20] = columns["close"][bar]
+        columns[price][bar + 20 :] *= moved
     return bar
 
 
@@ -63,7 +80,10 @@ def stale(columns, generator):
         ("bad_tick", lambda columns, generator: tick(columns, generator, ["close", "high"], 1000)),
         ("bad_tick", lambda columns, generator: tick(columns, generator, ["close", "low"], 0.1)),
         ("bad_tick", lambda columns, generator: tick(columns, generator, ["high"], 10)),
+        ("bad_tick", lambda columns, generator: run(columns, generator, 2, 100)),
+        ("bad_tick", lambda columns, generator: run(columns, generator, 5, 0.1)),
         ("changed_spacing", spacing),
+        ("changed_spacing", mixed_spacing),
         ("stale", stale),
     ],
 )
@@ -81,6 +101,14 @@ def test_planted_fault_is_found_at_each_of_100_random_bars(kind, plant, deviatio
 
 def test_random_walks_have_no_suspicions():
     assert [seed for seed in range(TIMES) if find_suspicions(random_walk(seed)[0])] == []
+
+
+@pytest.mark.parametrize(("before", "after"), [(499.23, 127.58), (891.29, 302.36)])
+def test_split_whose_open_is_off_the_ratio_is_found(before, after):
+    columns, _ = random_walk(0, 0.02)
+    for price in ("open", "high", "low", "close"):
+        columns[price][200:] *= after / before
+    assert find_suspicions(columns)["split"].times == (str(columns["timestamp"][200]),)
 
 
 def test_bars_without_volume_whose_price_moved_are_found():
