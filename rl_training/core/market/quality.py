@@ -38,6 +38,8 @@ FEWEST_STEPS = 4
 UNEVEN = 0.2
 SHORTEST_STALE = 10
 EXAMPLES = 20
+# One step of prices without decimals may be a fifth of a price. It is rounding if it is at most this much of it.
+MOST_OF_WHOLE_PRICE = 1e-4
 
 
 def find_suspicions(columns: Columns) -> dict[str, Suspicion]:
@@ -163,6 +165,18 @@ def zero_volumes(columns: Columns) -> NDArray[np.int64]:
         return np.empty(0, np.int64)
     moved = (columns["high"] > columns["low"]) | (columns["open"] != columns["close"])
     return np.flatnonzero((volume == 0) & moved)
+
+
+def rounding_step(close: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much another price may be off the close because its last decimal was rounded, [T].
+
+    The first 200 closes show with how many decimals the prices are written.
+    """
+    texts = (np.format_float_positional(price, trim="-") for price in close[:200].tolist())
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    # The difference of two float64 may be a little more than the step.
+    step = np.full(len(close), 1.01 * 10.0**-decimals)
+    return step if decimals else np.minimum(step, MOST_OF_WHOLE_PRICE * close)
 
 
 def _deviation(returns: NDArray[np.float64]) -> float:

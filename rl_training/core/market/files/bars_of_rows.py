@@ -13,14 +13,12 @@ from rl_training.core.market.files.recognition import Plan
 from rl_training.core.market.files.rows import Mask, Rows
 from rl_training.core.market.files.times import refuse_impossible_times
 from rl_training.core.market.files.zones import known_zone, may_repeat_an_hour, to_utc
-from rl_training.core.market.quality import bad_ticks, find_suspicions
+from rl_training.core.market.quality import bad_ticks, find_suspicions, rounding_step
 from rl_training.core.market.reading import MarketReading, Suspicion
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BROKER_TIME
 
 SECONDS_PER_DAY = 86_400
-# A high may be this much of its price below the close, where prices have been rounded or adjusted one by one.
-MOST_ROUNDING = 1e-4
 # Rounding of float64 in an adjustment by a factor.
 LAST_DIGITS = 4 * np.finfo(np.float64).eps
 # Fewer bars do not show which of their prices is the open.
@@ -189,9 +187,7 @@ class BarMaker:
 
     def _repair_rounding(self) -> None:
         close = self.rows.columns["close"]
-        step = 1.01 * 10.0 ** -_decimals(close)
-        tolerance = np.minimum(MOST_ROUNDING * close, np.maximum(step, LAST_DIGITS * close))
-        if moved := self._enclose(tolerance):
+        if moved := self._enclose(np.maximum(rounding_step(close), LAST_DIGITS * close)):
             self.repairs["rounding"] = moved
 
     def _enclose(self, tolerance: NDArray[np.float64]) -> int:
@@ -212,6 +208,9 @@ class BarMaker:
     def _drop_invalid(self) -> None:
         """Refuse or drop rows whose prices cannot be right, bad ticks among them."""
         columns = self.rows.columns
+        opened = columns["open"]
+        # A long early history without opens is no sign of damage.
+        early = int((opened != 0).argmax())
         if self.config.bad_rows == "drop":
             invalid = np.zeros(len(self.rows), np.bool_)
             for price in PRICES:
@@ -222,19 +221,16 @@ class BarMaker:
             self._drop(invalid, "bad_rows")
             self._drop(self._ticks(), "bad_ticks")
             self._drop(self._outside(), "bad_rows")
-            bad = self.drops["bad_rows"] + self.drops["bad_ticks"]
-            if bad > MOST_BAD_ROWS * self.rows.total:
-                raise MarketDataError(
-                    f"{bad} of {self.rows.total} rows are invalid: it is damaged or in another layout"
-                )
+            bad, total = self.drops["bad_rows"] + self.drops["bad_ticks"] - early, self.rows.total - early
+            if bad > MOST_BAD_ROWS * total:
+                raise MarketDataError(f"{bad} of {total} rows are invalid: it is damaged or in another layout")
             return
-        opened = columns["open"]
         if (zero := (opened == 0) & (columns["close"] > 0)).any():
-            row = int(zero.argmax())
+            few = zero[early:].sum() <= MOST_BAD_ROWS * (self.rows.total - early)
+            advice = "bad_rows: drop leaves these rows out" if few else "it has too few opens to be used"
             raise MarketDataError(
-                f"open is 0 in {int(zero.sum())} rows, as some vendors write opens that they do not know; bad_rows: "
-                "drop leaves these rows out",
-                row=int(self.rows.number[row]),
+                f"open is 0 in {int(zero.sum())} rows, as some vendors write opens that they do not know; {advice}",
+                row=int(self.rows.number[int(zero.argmax())]),
             )
 
     def _drop(self, invalid: Mask, kind: str) -> None:
@@ -288,9 +284,3 @@ class BarMaker:
             drops={kind: count for kind, count in self.drops.items() if count},
             suspicions=suspicions,
         )
-
-
-def _decimals(prices: NDArray[np.float64]) -> int:
-    """Return with how many decimals the prices are written, from the first of them."""
-    texts = (np.format_float_positional(price, trim="-") for price in prices[:200].tolist())
-    return max((len(text.partition(".")[2]) for text in texts), default=0)

@@ -100,6 +100,9 @@ def refuse_number(column: pa.Array, field: str, cell: int, row: int, decimal: st
 
 
 def _of_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+    if pa.types.is_decimal(column.type):
+        # Arrow's own cast divides by a power of ten, which may be off by the last bit.
+        column = column.cast(pa.string())
     values = as_numpy(column.cast(pa.float64(), safe=False).fill_null(np.nan))
     return values, np.isnan(values), np.zeros(len(values), np.bool_)
 

@@ -1,7 +1,6 @@
 """Timestamps as people write them: epochs of any unit, ISO 8601, compact dates, day or month first, names of months."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
@@ -26,16 +25,13 @@ from rl_training.core.market.columns import (
     trimmed,
     whole_seconds,
 )
+from rl_training.core.market.valid_times import Convert, convertible, have_form_of_dates, have_form_of_epochs
 
 # Many programs write "no date" as the year 1 or similar. No exchange has prices older than this.
 EARLIEST = np.datetime64("1800-01-01", "s")
 # A time without a timezone may be local time, which is at most 14 hours ahead of UTC.
 LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
 
-Convert = Callable[[pa.Array], NDArray[np.int64]]
-
-# A batch with more invalid timestamps than this is in another layout than its first row.
-MOST_INVALID = 200
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ONLY_DIGITS = r"^\d{1,6}$"
 COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T]?(\d{4}(\d\d)?|\d\d:\d\d(:\d\d)?))?")
@@ -119,7 +115,8 @@ class TimeFormat:
             except (pa.ArrowInvalid, ValueError):
                 pass
         valid = ~as_numpy(column.is_null())
-        valid[np.flatnonzero(valid)] = _convertible(column.filter(as_mask(valid)), convert)
+        known = column.filter(as_mask(valid))
+        valid[np.flatnonzero(valid)] = convertible(known, self._form(known), convert)
         seconds = np.zeros(len(column), np.int64)
         if valid.any():
             seconds[valid] = convert(column.filter(as_mask(valid)))
@@ -146,6 +143,14 @@ class TimeFormat:
         rule = f"is not a date{written}, such as 2020-01-31 or 2020-01-31 12:00"
         raise MarketDataError(f"timestamp {shown(text)} {rule}", row=row)
 
+    def _form(self, column: pa.Array) -> NDArray[np.bool_]:
+        """Return which cells have the form of a timestamp; others are none."""
+        if pa.types.is_temporal(column.type):
+            return np.ones(len(column), np.bool_)
+        if self.epoch or not pa.types.is_string(column.type):
+            return have_form_of_epochs(column)
+        return have_form_of_dates(self._as_iso(column)[0], offset=self.offset)
+
     def _conversion(self, column: pa.Array) -> tuple[pa.Array, Convert]:
         kind = column.type
         if pa.types.is_date(kind):
@@ -167,6 +172,14 @@ class TimeFormat:
             return whole_seconds(instants, "us", 1)
         except pa.ArrowInvalid:
             pass
+        column, late, early = self._as_iso(column)
+        seconds = whole_seconds(column.cast(target, safe=False), "us", 1)
+        hour = seconds // 3600 % 24
+        moved: NDArray[np.int64] = seconds + 43_200 * (late & (hour < 12)) - 43_200 * (early & (hour == 12))
+        return moved
+
+    def _as_iso(self, column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return the cells as ISO 8601, and which of them are after and before noon by their AM or PM."""
         if self.zone:
             column = pc.replace_substring_regex(column, f" {re.escape(self.zone)}$", "")
         late = as_numpy(pc.match_substring_regex(column, r"(?i)\d[ -]?p\.?m\.?$"))
@@ -184,11 +197,7 @@ class TimeFormat:
         column = pc.replace_substring_regex(column, r"^(\d\d[./-]\d\d[./-])([0-6]\d)\b", r"\120\2")
         column = pc.replace_substring_regex(column, r"^(\d\d[./-]\d\d[./-])([7-9]\d)\b", r"\119\2")
         order = r"\3-\2-\1" if self.day_first else r"\3-\1-\2"
-        column = pc.replace_substring_regex(column, r"^(\d\d)[./-](\d\d)[./-](\d{4})", order)
-        seconds = whole_seconds(column.cast(target, safe=False), "us", 1)
-        hour = seconds // 3600 % 24
-        moved: NDArray[np.int64] = seconds + 43_200 * (late & (hour < 12)) - 43_200 * (early & (hour == 12))
-        return moved
+        return pc.replace_substring_regex(column, r"^(\d\d)[./-](\d\d)[./-](\d{4})", order), late, early
 
 
 def refuse_impossible_times(time: NDArray[np.datetime64]) -> None:
@@ -242,30 +251,3 @@ def _is_compact(column: pa.Array) -> bool:
         return False
     value = known[0].as_py()
     return bool(value == value and abs(value) < EARLIEST_EPOCH and COMPACT.fullmatch(f"{value:.0f}"))
-
-
-def _convertible(column: pa.Array, convert: Convert) -> NDArray[np.bool_]:
-    """Return which cells can be converted. Halves that cannot are halved again.
-
-    Stops at the MOST_INVALID-th that cannot, and counts the later cells as such too.
-    """
-    valid = np.zeros(len(column), np.bool_)
-    parts, invalid = [(0, len(column))], 0
-    while parts and invalid < MOST_INVALID:
-        begin, end = parts.pop()
-        if _converts(column[begin:end], convert):
-            valid[begin:end] = True
-        elif end - begin > 1:
-            middle = (begin + end) // 2
-            parts += [(middle, end), (begin, middle)]
-        else:
-            invalid += 1
-    return valid
-
-
-def _converts(column: pa.Array, convert: Convert) -> bool:
-    try:
-        convert(column)
-    except (pa.ArrowInvalid, ValueError):
-        return False
-    return True
