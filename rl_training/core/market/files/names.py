@@ -24,6 +24,10 @@ DATES = (
 TIMES = _listed("time, zeit, uhrzeit, hora, heure, ora, tijd, czas, godzina, время, saat, t")
 # A column with one of these names may hold the date alone, with the time of day in another column.
 DATES_ALONE = _listed("date, datum, fecha, data, 日期, дата, tarih, dtyyyymmdd, trade date")
+# What pandas names an index without a name. It counts only if no column is named as one of times.
+INDEXES = ("index level 0", "index")
+# Columns of pandas that have two names, such as those of yfinance.
+TWO_NAMES = re.compile(r"""\(['"]([^'"]*)['"], *['"]([^'"]*)['"]\)""")
 NAMES: dict[str, tuple[str, ...]] = {
     "open": _listed(
         "open, o, opening, open price, opening price, price open, px open, openp, eröffnung, eroeffnung, eroffnung",
@@ -98,8 +102,8 @@ def find_roles(names: Sequence[str], by_user: Container[str] = ()) -> dict[str, 
         # An epoch, or a name that says both, needs no second column.
         if time is not None and simple[date] in DATES_ALONE:
             found["time"] = time
-    elif time is not None:
-        found["timestamp"] = time
+    elif (position := time if time is not None else _first(simple, INDEXES)) is not None:
+        found["timestamp"] = position
     plain = [name.casefold() if simple[position] else "" for position, name in enumerate(written)]
     for role, position in found.items():
         if plain.count(plain[position]) > 1 and role != "symbol" and role not in by_user:

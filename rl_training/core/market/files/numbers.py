@@ -73,7 +73,7 @@ def to_floats(
     Empty cells, and cells that are no numbers, are NaN.
     """
     column = trimmed(column)
-    if is_number(column.type):
+    if is_number(column.type) or pa.types.is_null(column.type):
         return _of_numbers(column)
     if not pa.types.is_string(column.type):
         raise MarketDataError(f"column {field} holds {column.type}; numbers are needed")

@@ -8,7 +8,7 @@ from typing import Any
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import shown
 from rl_training.core.market.files.head import Head, is_number, is_time_like
-from rl_training.core.market.files.names import NAMES, find_roles, listed, simple_name
+from rl_training.core.market.files.names import NAMES, TWO_NAMES, find_roles, listed, simple_name
 from rl_training.core.market.files.numbers import decimal_of
 from rl_training.core.market.files.zones import zone_in_names
 from rl_training.core.market_config import MarketConfig
@@ -65,8 +65,9 @@ def plan_text(head: Head, config: MarketConfig) -> Plan:
             raise MarketDataError(f"no row of numbers follows; its first line has {listed(head.lines[0])}")
         plan = _without_header(head, layout, config)
     else:
-        layout = layout or _layout_of(names, head.rows)
-        roles = _roles(names, layout, config.columns, head.rows)
+        readable = _of_two_names(names, config.symbol)
+        layout = layout or _layout_of(readable, head.rows)
+        roles = _roles(readable, layout, config.columns, head.rows)
         plan = Plan(layout, names, roles, header=True, start=start, notes=notes)
     if head.encoding != "UTF-8":
         plan = replace(plan, notes=(*plan.notes, f"the text is read as {head.encoding}"))
@@ -82,8 +83,9 @@ def plan_text(head: Head, config: MarketConfig) -> Plan:
 
 def plan_table(names: Sequence[str], config: MarketConfig) -> Plan:
     """Return how a table with typed columns is read. Raises MarketDataError."""
-    layout = layout_named(config.format) or _layout_of(names, [])
-    roles = _roles(names, layout, config.columns, [])
+    readable = _of_two_names(names, config.symbol)
+    layout = layout_named(config.format) or _layout_of(readable, [])
+    roles = _roles(readable, layout, config.columns, [])
     decimal = "." if config.decimal == "auto" else config.decimal
     return Plan(layout, tuple(names), roles, decimal=decimal)
 
@@ -107,6 +109,8 @@ def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, 
     while start < head.first_row and not any(is_time_like(cell) for cell in head.lines[start]):
         start += 1
     width = len(head.lines[start]) if start < len(head.lines) else len(names)
+    if len(names) == width + 1 and not names[-1]:
+        del names[-1]
     if len(names) == width - 1:
         # R writes the names of rows without a header of their own; other programs end each row with a separator.
         names = [*names, ""] if head.lines[start][-1] == "" else ["", *names]
@@ -139,6 +143,20 @@ def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tup
         for number, (name, ticker) in enumerate(zip(names, tickers, strict=False))
     ]
     return kept, (f"the instrument is {chosen}",)
+
+
+def _of_two_names(names: Sequence[str], symbol: str) -> tuple[str, ...]:
+    """Return the names; of those such as `('Close', 'AAPL')` the first, or the second if that is the price."""
+    pairs = [found.groups() if (found := TWO_NAMES.fullmatch(name.strip())) else (name, "") for name in names]
+    if not any(second for _, second in pairs):
+        return tuple(first for first, _ in pairs)
+    firsts, seconds = (["", *column] for column in zip(*pairs, strict=True))
+    if _score(seconds) > _score(firsts):
+        firsts, seconds = (
+            ["", *(second or first for first, second in pairs)],
+            ["", *(first if second else "" for first, second in pairs)],
+        )
+    return tuple(_of_one_ticker(firsts, seconds, symbol)[0][1:])
 
 
 def choose_symbol(found: Sequence[str], symbol: str) -> str:
@@ -199,6 +217,13 @@ def _roles(
             if position not in taken and cells and all(is_time_like(cell) for cell in cells):
                 roles["timestamp"] = position
                 break
+    position = roles.get("timestamp", 0)
+    cells = [row[position] for row in rows[:ROWS_TRIED] if position < len(row)]
+    if "time" not in roles and cells and all(re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?(\.\d+)?", cell) for cell in cells):
+        raise MarketDataError(
+            f"the column {shown(names[position])} holds times of day alone; name it and the column of the dates, as in "
+            f"columns: {{'timestamp': 'Date', 'time': {names[position]!r}}}"
+        )
     missing = [role for role in ("timestamp", *PRICES) if role not in roles]
     if missing:
         raise MarketDataError(

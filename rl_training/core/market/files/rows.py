@@ -16,7 +16,7 @@ from rl_training.core.market.files.dates import Clock, DateParts, settle_day_fir
 from rl_training.core.market.files.numbers import refuse_number, to_floats
 from rl_training.core.market.files.recognition import Plan, choose_symbol
 from rl_training.core.market.files.tables import MAX_BARS, Batch
-from rl_training.core.market.files.times import TimeFormat, join_date_and_time
+from rl_training.core.market.files.times import TimeFormat, is_compact, join_date_and_time
 from rl_training.core.market_config import MarketConfig
 
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
@@ -157,7 +157,8 @@ class Collector:
             column = trimmed(batch[price])
             if not pa.types.is_string(column.type) or not self._plan.header:
                 return np.zeros(len(rows), np.bool_)
-            rows &= as_numpy(pc.equal(column.fill_null(""), self._plan.columns[price]))
+            name = self._plan.columns[price].strip().lower()
+            rows &= as_numpy(pc.equal(pc.utf8_lower(valid_text(column).fill_null("")), name))
         return rows
 
     def _seconds(self, batch: Batch, number: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mask]:
@@ -191,7 +192,7 @@ class Collector:
             return TimeFormat()
         if not pa.types.is_string(known.type):
             typed = pa.types.is_timestamp(known.type)
-            epoch = not typed and not pa.types.is_date(known.type)
+            epoch = not typed and not pa.types.is_date(known.type) and not is_compact(known)
             return TimeFormat(epoch=epoch, offset=bool(typed and known.type.tz))
         cells = [cell_text(known, number) for number in range(min(len(known), 100))]
         times = TimeFormat.of(cells[0])

@@ -115,6 +115,8 @@ def _refusal(error: Exception, rows: int) -> MarketDataError:
         return MarketDataError(f"cannot be read as CSV: {error}")
     row, expected, actual, text = ragged.groups()
     rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
+    if actual == "1":
+        rule += "; bad_rows: drop leaves out lines of text below the prices"
     return MarketDataError(rule, row=rows + int(row))
 
 

@@ -35,7 +35,8 @@ LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 ONLY_DIGITS = r"^\d{1,6}$"
 COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T]?(\d{4}(\d\d)?|\d\d:\d\d(:\d\d)?))?")
-ZONE = re.compile(r" ([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+)$")
+# A zone of the database, or letters such as EST, which the setting `timezone` makes clear.
+ZONE = re.compile(r" ?[ \[]([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+|[A-Z]{1,4}T)\]?$")
 HALF_DAY = re.compile(r"(?i)\d[ -]?[ap]\.?m\.?$")
 # In order. Each brings one thing nearer to ISO 8601; a cell that already is passes all of them unchanged.
 TO_ISO = (
@@ -52,7 +53,7 @@ TO_ISO = (
     (r"^(\d{4}-\d\d-\d\d|\d\d[./-]\d\d[./-]\d{2,4}) (\d\d)(\d\d)(\d\d)$", r"\1 \2:\3:\4"),
     (r"^(\d{4}-\d\d-\d\d|\d\d[./-]\d\d[./-]\d{2,4}) (\d\d)(\d\d)$", r"\1 \2:\3"),
     (r" ?(?:GMT|UTC)?([+-]\d\d:?\d\d)$", r"\1"),
-    (r"(\d) ?(?:UTC|GMT)$", r"\1Z"),
+    (r"(\d) ?(?:UTC|GMT|Z)$", r"\1Z"),
     (r"(\.\d{6})\d+", r"\1"),
 )
 
@@ -90,7 +91,7 @@ class TimeFormat:
         if EPOCH.fullmatch(text) and not COMPACT.fullmatch(text):
             return cls(epoch=True)
         zone = ZONE.search(text)
-        if zone and zone.group(1) not in available_timezones():
+        if zone and not _is_zone(zone.group(1), text):
             zone = None
         iso = _plain_iso(text.removesuffix(zone.group()) if zone else text)
         offset = offset_in(iso)
@@ -158,7 +159,7 @@ class TimeFormat:
         if pa.types.is_timestamp(kind):
             return column, lambda known: whole_seconds(known, kind.unit, 1)
         if is_number(kind):
-            if not _is_compact(column):
+            if not is_compact(column):
                 return column, lambda known: epoch_seconds(known, 1)
             column = column.cast(pa.int64()).cast(pa.string())
         elif not pa.types.is_string(kind):
@@ -181,7 +182,9 @@ class TimeFormat:
     def _as_iso(self, column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_], NDArray[np.bool_]]:
         """Return the cells as ISO 8601, and which of them are after and before noon by their AM or PM."""
         if self.zone:
-            column = pc.replace_substring_regex(column, f" {re.escape(self.zone)}$", "")
+            # Beside an offset, and of letters such as EST and EDT, several may take turns.
+            letters = "[A-Z]{1,4}T" if "/" not in self.zone else r"[\w/+-]+" if self.offset else re.escape(self.zone)
+            column = pc.replace_substring_regex(column, rf" ?[ \[]{letters}\]?$", "")
         late = as_numpy(pc.match_substring_regex(column, r"(?i)\d[ -]?p\.?m\.?$"))
         early = as_numpy(pc.match_substring_regex(column, r"(?i)\d[ -]?a\.?m\.?$"))
         if late.any() or early.any():
@@ -233,6 +236,11 @@ def _plain_iso(text: str) -> str:
     return text
 
 
+def _is_zone(written: str, text: str) -> bool:
+    # GMT is an offset, and letters without a time may be a day of the week.
+    return written in available_timezones() if "/" in written else written != "GMT" and ":" in text
+
+
 def _without_month_names(column: pa.Array) -> pa.Array:
     """Return dates such as `Jul 31, 2018` and `31-Jul-18` as 2018-07-31."""
     for number, name in enumerate(MONTHS, 1):
@@ -245,7 +253,8 @@ def _without_month_names(column: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(column, r"^(\d{4})[ -]*@(\d\d)@[ -]*(\d{1,2})", r"\1-\2-\3")
 
 
-def _is_compact(column: pa.Array) -> bool:
+def is_compact(column: pa.Array) -> bool:
+    """Return whether the first number of a column is a date such as 20240131."""
     known = column.drop_null()
     if not len(known) or pa.types.is_decimal(column.type):
         return False

@@ -151,6 +151,15 @@ def test_rows_in_windows_1252_below_an_ascii_header_are_read(load, rows):
             "may be the hour that the end of daylight saving time repeats: set timezone to the file's zone",
         ),
         (
+            "Date,Timestamp,Open,High,Low,Close\n2024-01-01,09:30,10,12,9,11\n",
+            "m.csv: the column 'Timestamp' holds times of day alone; name it and the column of the dates, as in "
+            "columns: {'timestamp': 'Date', 'time': 'Timestamp'}",
+        ),
+        (
+            NAMES + "2024-01-01,10,12,9,11\nSource: a vendor\n",
+            "m.csv, row 2 (header not counted): has 1 columns, the header has 5: 'Source: a vendor'; bad_rows: drop",
+        ),
+        (
             NAMES + "2024-01-01,0,12,9,11\n2024-01-02,11,13,10,12\n",
             "m.csv, row 1 (header not counted): open is 0 in 1 rows, as some vendors write opens that they do",
         ),

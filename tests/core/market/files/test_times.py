@@ -108,6 +108,20 @@ def test_zone_in_the_header_that_is_not_clear_is_asked_for(load, header):
     assert times(load(text, timezone="Europe/Helsinki"))[0] == "2024-01-01T10:00:00"
 
 
+@pytest.mark.parametrize(
+    "time",
+    ["2024-01-01 12:00:00 Z", "2024-01-01T07:00:00-05:00[America/New_York]", "2024-01-01T07:00[America/New_York]"],
+)
+def test_zone_at_the_end_of_a_time_is_used(load, time):
+    assert times(load(days(time, time.replace("01-01", "07-01"))))[0] == "2024-01-01T12:00:00"
+
+
+def test_letters_of_a_zone_at_the_end_of_times_need_the_setting(load):
+    text = days("2024-01-01 07:00 EST", "2024-07-01 08:00 EDT")
+    assert "the file has 'EST' for the zone of its times" in refusal(load, text)
+    assert times(load(text, timezone="America/New_York")) == ["2024-01-01T12:00:00", "2024-07-01T12:00:00"]
+
+
 def test_mixed_offsets_and_mixed_epoch_units_are_read_as_the_instants_that_they_are(load):
     assert times(load(days("2024-01-01 12:00+01:00", "2024-01-01 12:00Z"))) == [
         "2024-01-01T11:00:00",

@@ -1,0 +1,45 @@
+"""Columns of programs that write tables with types, and headers that differ from their rows."""
+
+import pytest
+
+from tests.core.market.price_files import columns
+
+PRICES = {name: column for name, column in columns().items() if name != "timestamp"}
+DAYS = columns()["timestamp"]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        PRICES | {"__index_level_0__": DAYS},
+        PRICES | {"timestamp": DAYS, "__index_level_0__": [7, 8, 9]},
+        {f"('{name.title()}', 'AAPL')": column for name, column in PRICES.items()} | {"Date": DAYS},
+        {"('Date', '')": DAYS} | {f"('AAPL', '{name.title()}')": column for name, column in PRICES.items()},
+    ],
+    ids=["index", "unused index", "yfinance", "yfinance by ticker"],
+)
+def test_names_that_pandas_gives_to_columns_are_understood(load, table):
+    market = load(table)
+    assert (str(market.timestamp[0]), market.close.tolist()) == ("2020-01-01T00:00:00", [11.0, 12.0, 13.0])
+    assert market.volume.tolist() == [5.0, 0.0, 7.0]
+
+
+def test_instrument_of_two_in_pairs_of_names_is_chosen(load):
+    two = {f"('{name.title()}', 'A')": [1.0] * 3 for name in PRICES}
+    two |= {f"('{name.title()}', 'B')": column for name, column in PRICES.items()}
+    assert load(two | {"Date": DAYS}, symbol="B").close.tolist() == [11.0, 12.0, 13.0]
+
+
+def test_dates_of_digits_in_a_typed_column_are_dates(load):
+    assert str(load(columns(timestamp=[20200101, 20200102, 20200103])).timestamp[1]) == "2020-01-02T00:00:00"
+
+
+def test_volume_of_nulls_is_none(load):
+    assert not load(columns(volume=[None] * 3)).has_volume
+    assert not load("date,open,high,low,close,volume\n2024-01-01,10,12,9,11,\n2024-01-02,10,12,9,10,\n").has_volume
+
+
+def test_header_that_ends_with_a_separator_and_one_repeated_in_capitals_are_understood(load):
+    text = "date,open,high,low,close,\n2024-01-01,10,12,9,11\nDATE,OPEN,HIGH,LOW,CLOSE\n2024-01-02,10,12,9,10\n"
+    market = load(text)
+    assert (market.close.tolist(), market.reading.drops) == ([11.0, 10.0], {"repeated_headers": 1})
