@@ -14,8 +14,8 @@ from rl_training.core.market.file_access import ENDINGS, TABLES
 from rl_training.core.market_config import MarketConfig
 
 LONGEST_NAME = 100
-# Hidden files are not offered, see `list_files`.
-HIDDEN = re.compile(r"\.upload-[0-9a-f]{32}")
+# Hidden files are not offered, see `list_files`. One that a question is asked about has the name that it will get too.
+HIDDEN = re.compile(r"\.upload-[0-9a-f]{32}(-(?P<name>[a-z0-9][a-z0-9._-]*))?")
 # An upload whose question nobody has answered for so long is removed.
 ABANDONED_SECONDS = 86_400
 
@@ -52,12 +52,23 @@ def new_upload() -> Path:
     return Path(root / f".upload-{uuid.uuid4().hex}")
 
 
-def find_upload(name: str) -> Path:
-    """Return the hidden file with this name, which a question about it names. Raises UploadError."""
-    path = Path(settings.MARKET_DATA_ROOT / name)
-    if not HIDDEN.fullmatch(name) or not path.is_file():
+def wait_for_answer(upload: Path, name: str) -> Path:
+    """Return the uploaded file under a hidden name that has the name that it will get. Raises UploadError."""
+    waiting = upload.with_name(f"{upload.name}-{name}")
+    try:
+        os.rename(upload, waiting)
+    except OSError as error:
+        raise UploadError(f"{name} cannot be stored: {error.strerror}") from error
+    return waiting
+
+
+def find_upload(hidden: str) -> tuple[Path, str]:
+    """Return the file that a question is asked about, and the name that it will get. Raises UploadError."""
+    path = Path(settings.MARKET_DATA_ROOT / hidden)
+    found = HIDDEN.fullmatch(hidden)
+    if not found or not found["name"] or not path.is_file():
         raise UploadError("the uploaded file is no longer there; upload it again")
-    return path
+    return path, found["name"]
 
 
 def check(upload: Path, name: str) -> str:

@@ -148,12 +148,12 @@ class UploadPage(Page):
     def finish(self, request: HttpRequest) -> HttpResponse:
         """Replace the file as the user has confirmed, or forget the upload."""
         try:
-            upload = market_uploads.find_upload(request.POST["upload"])
+            upload, name = market_uploads.find_upload(request.POST["upload"])
             if "replace" not in request.POST:
                 upload.unlink(missing_ok=True)
                 messages.info(request, "Nothing was replaced.")
                 return HttpResponseRedirect(reverse("dashboard:market"))
-            return self.keep(upload, market_uploads.safe_name(request.POST.get("name", "")), replace=True)
+            return self.keep(upload, name, replace=True)
         except UploadError as error:
             return self.show(f"Nothing was stored: {error}")
 
@@ -161,7 +161,7 @@ class UploadPage(Page):
         try:
             market_uploads.store(upload, name, replace=replace)
         except NameTakenError:
-            return self.show("", question=name, upload=upload.name)
+            return self.show("", question=name, upload=market_uploads.wait_for_answer(upload, name).name)
         messages.success(self.request, f"{name} is stored.")
         return HttpResponseRedirect(f"{reverse('dashboard:market')}?{urlencode({'path': name})}")
 

@@ -157,7 +157,7 @@ def test_existing_file_is_replaced_after_a_question_alone(admin, root):
     assert (root / "prices.csv").read_text() == TEXT
     waiting = re.search(r'name="upload" value="([^"]+)"', question)
     assert waiting is not None
-    answer = {"upload": waiting[1], "name": "prices.csv"}
+    answer = {"upload": waiting[1]}
     assert admin.post(URL, answer | {"replace": "1"}).url == "/market/?path=prices.csv"
     assert (root / "prices.csv").read_text() == other
     again = admin.post(URL, answer | {"replace": "1"}).content.decode()
@@ -170,8 +170,22 @@ def test_kept_file_stays_and_the_upload_is_removed(admin, root):
     question = upload(admin, TEXT.replace("13", "13.5")).content.decode()
     waiting = re.search(r'name="upload" value="([^"]+)"', question)
     assert waiting is not None
-    assert admin.post(URL, {"upload": waiting[1], "name": "prices.csv"}).url == "/market/"
+    assert admin.post(URL, {"upload": waiting[1]}).url == "/market/"
     assert ((root / "prices.csv").read_text(), names(root)) == (TEXT, ["prices.csv"])
+
+
+def test_answer_replaces_the_file_of_the_question_and_no_other(admin, root):
+    upload(admin)
+    upload(admin, name="other.csv")
+    other = TEXT.replace("13", "13.5")
+    waiting = re.search(r'name="upload" value="([^"]+)"', upload(admin, other).content.decode())
+    assert waiting is not None
+    forged = waiting[1].replace("prices.csv", "other.csv")
+    refused = admin.post(URL, {"upload": forged, "name": "other.csv", "replace": "1"}).content.decode()
+    assert "the uploaded file is no longer there" in refused
+    answer = {"upload": waiting[1], "name": "other.csv", "replace": "1"}
+    assert admin.post(URL, answer).url == "/market/?path=prices.csv"
+    assert ((root / "prices.csv").read_text(), (root / "other.csv").read_text()) == (other, TEXT)
 
 
 @pytest.mark.parametrize("name", ["prices.csv", "../x", ".upload-zz", "/etc/passwd"])
