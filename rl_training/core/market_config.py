@@ -147,8 +147,8 @@ class MarketConfig(Config):
         default="",
         max_length=64,
         description=(
-            "For source=file: the time zone of times without offset, such as America/New_York. Empty: that of the "
-            "layout, or UTC. Dates without a time are not shifted."
+            "For source=file: the time zone of times without offset, such as America/New_York. Empty: that which "
+            "the file names, that of the layout, or UTC. Dates without a time are not shifted."
         ),
     )
     day_first: DayFirst = Field(
