@@ -40,7 +40,7 @@ def static_file_headers(headers: Headers, path: str, url: str) -> None:
 DEBUG = values.boolean("DEBUG")
 SECRET_KEY = required_unless_debug("SECRET_KEY", "for debugging only, not a secret")
 # Earlier keys, which still decrypt and verify, separated by commas: after a change of SECRET_KEY.
-SECRET_KEY_FALLBACKS = [key for key in values.text("SECRET_KEY_FALLBACKS").split(",") if key]
+SECRET_KEY_FALLBACKS = values.parts(values.text("SECRET_KEY_FALLBACKS"))
 ALLOWED_HOSTS = values.hosts("ALLOWED_HOSTS", required_unless_debug("ALLOWED_HOSTS", "localhost,127.0.0.1"))
 CSRF_TRUSTED_ORIGINS = values.origins("CSRF_TRUSTED_ORIGINS")
 
@@ -280,6 +280,7 @@ MESSAGE_RESEND_AFTER_SECONDS = values.seconds("MESSAGE_RESEND_AFTER_SECONDS", 30
 STREAM_LOCK_SECONDS = values.seconds("STREAM_LOCK_SECONDS", 4)
 # Seconds without a heartbeat, by the kind of process, until it counts as silent and until `up` restarts it.
 SILENT_AFTER_SECONDS, HUNG_AFTER_SECONDS = silence.silent_after(), silence.hung_after()
+silence.refuse_contradictions(globals())
 
 # The bearer token of Prometheus. While it is empty, no bearer token is accepted.
 METRICS_TOKEN = values.text("METRICS_TOKEN")

@@ -1,6 +1,19 @@
 """The time limits of heartbeats."""
 
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+
 from quantum_trader.environment import values
+
+# A limit, how many times longer than another setting it is at least, and that setting: a heartbeat comes in time.
+LIMITS = (
+    ("RUN_LOST_AFTER_SECONDS", 3, "OWNER_HEARTBEAT_SECONDS"),
+    ("RUN_LOST_AFTER_SECONDS", 3, "OWNER_TICK_SECONDS"),
+    ("RUN_LOST_AFTER_SECONDS", 3, "POOL_HEARTBEAT_SECONDS"),
+    ("BEAT_SILENT_AFTER_SECONDS", 3, "BEAT_TICK_SECONDS"),
+    ("BEAT_HUNG_AFTER_SECONDS", 3, "BEAT_TICK_SECONDS"),
+)
 
 
 def silent_after() -> dict[str, float]:
@@ -23,3 +36,15 @@ def hung_after() -> dict[str, float]:
         "alerts": values.seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
         "decide": values.seconds("DECIDE_HUNG_AFTER_SECONDS", 120),
     }
+
+
+def refuse_contradictions(settings: dict[str, Any]) -> None:
+    """Raise `ImproperlyConfigured` for a limit so short that a process in order would be taken for a lost one."""
+    known = settings | {f"{kind.upper()}_SILENT_AFTER_SECONDS": limit for kind, limit in silent_after().items()}
+    known |= {f"{kind.upper()}_HUNG_AFTER_SECONDS": limit for kind, limit in hung_after().items()}
+    for limit, times, other in LIMITS:
+        if known[limit] < times * known[other]:
+            raise ImproperlyConfigured(
+                f"{limit} is {known[limit]:g} and {other} is {known[other]:g}; the first is at least {times} times the "
+                "second."
+            )

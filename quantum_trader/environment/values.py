@@ -16,10 +16,10 @@ VARIABLE = re.compile(r"\$[A-Za-z_{(]|%[A-Za-z_]\w*%|`")
 # A URL, a drive, a separator of another system, or a value in quotes.
 OTHER_SYSTEM = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:[/\\]|\\|^[\"']")
 # What Django compares with a request's host: a name, a domain with its subdomains, or an IPv6 address in brackets.
-HOST_NAME = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+HOST_NAME = r"(?:(?!\S*\.\.)[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 ALLOWED_HOST = re.compile(rf"\*|\.?{HOST_NAME}")
 ORIGIN = re.compile(rf"https?://(?:\*\.)?{HOST_NAME}(?::[0-9]{{1,5}})?")
-MACHINE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
+MACHINE = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
 
 
 def refused(name: str, right: str) -> ImproperlyConfigured:
@@ -97,9 +97,14 @@ def full_path(written: str, base: Path) -> Path | None:
         return None
 
 
+def parts(written: str) -> list[str]:
+    """Return the parts of a comma-separated list, without the spaces around them."""
+    return [part.strip() for part in written.split(",") if part.strip()]
+
+
 def hosts(name: str, written: str) -> list[str]:
     """Return the host names in the comma-separated list `written`, the value of the variable `name`."""
-    names = _parts(written)
+    names = parts(written)
     if not (names and all(ALLOWED_HOST.fullmatch(each) for each in names)):
         raise ImproperlyConfigured(
             f"{name} is {written!r}; it is host names separated by commas, without https://, port and path, such as "
@@ -110,15 +115,15 @@ def hosts(name: str, written: str) -> list[str]:
 
 def origins(name: str) -> list[str]:
     """Return the origins in a comma-separated list: scheme, host and, unless it is the scheme's own, port."""
-    found = _parts(text(name))
-    if not all(ORIGIN.fullmatch(origin) for origin in found):
+    found = parts(text(name))
+    if not all(ORIGIN.fullmatch(origin) and _has_host_and_port(origin) for origin in found):
         raise refused(name, "origins separated by commas, without a path, such as https://trader.example.org")
     return found
 
 
 def networks(name: str, default: str) -> list[str]:
     """Return the IP addresses and networks in a comma-separated list."""
-    found = _parts(text(name, default))
+    found = parts(text(name, default))
     try:
         return [str(ipaddress.ip_network(network)) for network in found]
     except ValueError:
@@ -128,12 +133,7 @@ def networks(name: str, default: str) -> list[str]:
 def web_url(name: str, default: str) -> str:
     """Return the URL of a web page."""
     url = text(name, default).strip()
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid or re.search(r"\s", url):
+    if not _has_host_and_port(url) or re.search(r"\s", url):
         raise refused(name, "a URL, such as https://flower.example.org")
     return url
 
@@ -165,11 +165,16 @@ def _is_ip_address(host: str) -> bool:
     return True
 
 
+def _has_host_and_port(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        found = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+    except ValueError:
+        return False
+    return found and ".." not in address.netloc
+
+
 def _is_login(login: str) -> bool:
     user, _, password = login.partition(":")
     # Flower compares logins in a way that accepts ASCII only.
     return bool(user and password) and login.isascii() and login.isprintable() and login == login.strip()
-
-
-def _parts(written: str) -> list[str]:
-    return [part.strip() for part in written.split(",") if part.strip()]

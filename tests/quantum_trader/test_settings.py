@@ -68,6 +68,7 @@ def test_state_directory_may_have_any_name(name, tmp_path, python, environment_o
         ("REDIS_URL", "redis://:p#s/w@1@host", "In user name and password, write each of these characters"),
         ("FLOWER_BASIC_AUTH", "admin:pa,ss1", "FLOWER_BASIC_AUTH is not user:password"),
         ("ALLOWED_HOSTS", "a.org b.org", "ALLOWED_HOSTS is 'a.org b.org'; it is host names separated by commas"),
+        ("RUN_LOST_AFTER_SECONDS", "6", "RUN_LOST_AFTER_SECONDS is 6 and OWNER_HEARTBEAT_SECONDS is 5; "),
         ("HTTPS", "yes please", "HTTPS is 'yes please'; it is 1 for yes or 0 for no"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
     ],
@@ -78,6 +79,12 @@ def test_invalid_setting_is_refused_by_name(setting, value, message, python, env
     assert refused.returncode == 1
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_spaces_around_earlier_keys_are_no_part_of_them(python, environment_of_processes):
+    program = "from quantum_trader.settings import SECRET_KEY_FALLBACKS; print(SECRET_KEY_FALLBACKS)"
+    output = python.run(["-c", program], environment_of_processes | {"SECRET_KEY_FALLBACKS": "a, b,"})
+    assert output.strip() == "['a', 'b']"
 
 
 def test_empty_rates_allow_the_default_requests_per_minute(python, environment_of_processes):

@@ -94,6 +94,8 @@ class Command(BaseCommand):
         started = timezone.now()
         if settings.NOT_SETTINGS:
             self._say(f"In .env, but no settings of this system: {', '.join(settings.NOT_SETTINGS)}.")
+        if "," in settings.SECRET_KEY:
+            self._say("SECRET_KEY contains a comma: once changed, it cannot be one of SECRET_KEY_FALLBACKS.")
         web, flower = self._addresses()
         logins = settings.FLOWER_LOGINS or [state_dir.kept_secret(settings.STATE_DIR / FLOWER_LOGIN, new_login)]
         self._start_redis(stack, {"WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])})

@@ -116,7 +116,19 @@ def test_hosts_are_separated_by_commas():
 
 @pytest.mark.parametrize(
     "written",
-    ["a.org b.org", "a.org;b.org", "https://a.org", "a.org:8000", "a.org/", "*.a.org", "::1", "a_b", ",", "$HOST"],
+    [
+        "a.org b.org",
+        "a.org;b.org",
+        "https://a.org",
+        "a.org:8000",
+        "a.org/",
+        "*.a.org",
+        "::1",
+        "a_b",
+        ",",
+        "$HOST",
+        "a..b",
+    ],
 )
 def test_hosts_in_another_form_are_refused(written):
     with pytest.raises(
@@ -130,14 +142,28 @@ def test_origins_are_separated_by_commas(setting):
     assert values.origins("NAME") == ["https://a.org", "https://*.b.org:8443"]
 
 
-@pytest.mark.parametrize("value", ["a.org", "https://a.org https://b.org", "https://a.org/", "ftp://a.org", "https://"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a.org",
+        "https://a.org https://b.org",
+        "https://a.org/",
+        "ftp://a.org",
+        "https://",
+        "https://a:99999",
+        "https://a:0",
+        "https://a..b",
+    ],
+)
 def test_origins_in_another_form_are_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is origins .*https://trader.example.org.$"):
         values.origins("NAME")
 
 
-@pytest.mark.parametrize("value", ["flower.org", "javascript:alert(1)", "https://", "https://a b", "http://a:x"])
+@pytest.mark.parametrize(
+    "value", ["flower.org", "javascript:alert(1)", "https://", "https://a b", "http://a:x", "http://a..b"]
+)
 def test_text_that_is_no_web_url_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a URL, such as https://"):
@@ -150,7 +176,7 @@ def test_listening_host_is_a_name_or_an_ip_address(setting, value):
     assert values.listening_host("NAME", "") == value
 
 
-@pytest.mark.parametrize("value", ["http://0.0.0.0", "0.0.0.0:8000", "[::]", "*", "a" * 70, "$HOST"])
+@pytest.mark.parametrize("value", ["http://0.0.0.0", "0.0.0.0:8000", "[::]", "*", "a" * 70, "$HOST", "a..b"])
 def test_text_that_is_no_listening_host_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a host name or an IP address"):

@@ -1,0 +1,34 @@
+"""Time limits that contradict each other."""
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from quantum_trader.environment import silence
+from tests.faults.system import SHORT_LIMITS
+
+DEFAULTS = {
+    "RUN_LOST_AFTER_SECONDS": 30.0,
+    "OWNER_HEARTBEAT_SECONDS": 5.0,
+    "OWNER_TICK_SECONDS": 1.0,
+    "POOL_HEARTBEAT_SECONDS": 1.0,
+    "BEAT_TICK_SECONDS": 1.0,
+}
+
+
+def test_defaults_and_the_short_limits_of_fault_cases_are_taken():
+    silence.refuse_contradictions(DEFAULTS)
+    silence.refuse_contradictions(DEFAULTS | {name: float(written) for name, written in SHORT_LIMITS.items()})
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds", "message"),
+    [
+        ("RUN_LOST_AFTER_SECONDS", 14.5, "RUN_LOST_AFTER_SECONDS is 14.5 and OWNER_HEARTBEAT_SECONDS is 5; "),
+        ("OWNER_TICK_SECONDS", 11.0, "RUN_LOST_AFTER_SECONDS is 30 and OWNER_TICK_SECONDS is 11; "),
+        ("POOL_HEARTBEAT_SECONDS", 11.0, "RUN_LOST_AFTER_SECONDS is 30 and POOL_HEARTBEAT_SECONDS is 11; "),
+        ("BEAT_TICK_SECONDS", 6.0, "BEAT_SILENT_AFTER_SECONDS is 15 and BEAT_TICK_SECONDS is 6; "),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused_with_both_names(name, seconds, message):
+    with pytest.raises(ImproperlyConfigured, match=f"^{message}the first is at least 3 times "):
+        silence.refuse_contradictions(DEFAULTS | {name: seconds})
