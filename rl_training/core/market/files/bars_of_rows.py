@@ -148,8 +148,9 @@ class BarMaker:
         opened, close = self.rows.columns["open"], self.rows.columns["close"]
         if self.plan.header or not self.plan.layout.first or self.config.format != "auto" or self.config.columns:
             return
-        steps, reversed_steps = np.nansum(np.abs(opened[1:] - close[:-1])), np.nansum(np.abs(close[1:] - opened[:-1]))
-        if len(self.rows) >= FEWEST_TO_ORDER and 2 * reversed_steps < steps:
+        with np.errstate(all="ignore"):
+            steps, as_opens = np.nansum(np.abs(opened[1:] - close[:-1])), np.nansum(np.abs(close[1:] - opened[:-1]))
+        if len(self.rows) >= FEWEST_TO_ORDER and as_opens < steps / 2:
             first, last = self.plan.roles["open"], self.plan.roles["close"]
             raise MarketDataError(
                 f"has no header, and its columns {first} and {last} may be open and close, as in the layout "

@@ -256,7 +256,7 @@ def _without_month_names(column: pa.Array) -> pa.Array:
 def is_compact(column: pa.Array) -> bool:
     """Return whether the first number of a column is a date such as 20240131."""
     known = column.drop_null()
-    if not len(known) or pa.types.is_decimal(column.type):
+    if not len(known) or not is_number(column.type) or pa.types.is_decimal(column.type):
         return False
     value = known[0].as_py()
     return bool(value == value and abs(value) < EARLIEST_EPOCH and COMPACT.fullmatch(f"{value:.0f}"))
