@@ -12,13 +12,12 @@ from django.core.exceptions import ImproperlyConfigured
 from quantum_trader import logs
 from quantum_trader.environment import env_file, network, retention, silence, values
 from quantum_trader.environment.database_options import with_options
-from quantum_trader.environment.server_urls import checked_redis_url, database_config
+from quantum_trader.environment.server_urls import checked_redis_url, database_config, refuse_unencoded_passwords
 from quantum_trader.redis_clients import broker_url, private_socket
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Variables in .env that are no settings: `up` names them.
 NOT_SETTINGS = env_file.load(BASE_DIR / ".env", BASE_DIR / ".env.example")
-env_file.refuse_celery_variables()
 
 
 def required_unless_debug(name: str, debug_value: str) -> str:
@@ -101,6 +100,7 @@ TEMPLATES = [
     }
 ]
 
+refuse_unencoded_passwords()
 DATABASE = database_config(values.text("DATABASE_URL"), STATE_DIR / "db.sqlite3", BASE_DIR)
 DATABASES = {"default": with_options(DATABASE)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -31,12 +31,14 @@ def load(path: Path, example: Path) -> list[str]:
     """Set the variables of the file that the environment does not have, and return those that `example` does not list.
 
     Without the file, as in a container, only the names in the environment are checked. Raises `ImproperlyConfigured`
-    for a file that cannot be read, a line that sets no variable, and a name that is nearly the name of a setting.
+    for a file that cannot be read, a line that sets no variable, a name that is nearly the name of a setting, and a
+    variable of Celery's.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         unlisted(os.environ, example, "the environment", SAME_NAME_IN_ENVIRONMENT)
+        refuse_celery_variables()
         return []
     except OSError as error:
         raise ImproperlyConfigured(
@@ -50,6 +52,7 @@ def load(path: Path, example: Path) -> list[str]:
     unknown = unlisted(variables, example, path.name)
     for name, value in variables.items():
         os.environ.setdefault(name, value)
+    refuse_celery_variables()
     return unknown
 
 

@@ -21,6 +21,7 @@ ENCODE = (
     ": as %3A, [ as %5B, ] as %5D and % as %25"
 )
 SERVER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9]+)?\]")
+NOT_IN_A_URL = re.compile(r"[/#?@%\[\]\s]")
 PORT = re.compile(r"(?::[0-9]*)?")
 
 
@@ -69,6 +70,17 @@ def checked_redis_url(url: str) -> str:
     except (ValueError, TypeError, redis.RedisError):
         raise ImproperlyConfigured(f"{right} Its options after ? are unknown or have wrong values.") from None
     return url
+
+
+def refuse_unencoded_passwords() -> None:
+    """Raise `ImproperlyConfigured` for a password of docker-compose.yml that its URL would cut or change."""
+    for name, url in (("POSTGRES_PASSWORD", "DATABASE_URL"), ("REDIS_PASSWORD", "REDIS_URL")):
+        password = values.text(name)
+        if NOT_IN_A_URL.search(password) and f":{password}@" in values.text(url):
+            raise ImproperlyConfigured(
+                f"{name} contains / # ? @ % [ ] or a space, and docker-compose.yml writes it into {url} as it is: use "
+                "letters, digits, - and _ only."
+            )
 
 
 def _sqlite_file(url: str, base: Path) -> Path:

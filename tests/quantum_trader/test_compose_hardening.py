@@ -60,6 +60,16 @@ def test_redis_demands_the_password_that_the_clients_send():
     assert {url for url in urls if url and not url.startswith("redis://:${REDIS_PASSWORD")} == set()
 
 
+def test_migrate_checks_the_passwords_before_the_services_start():
+    own = COMPOSE["migrate"]["environment"]
+    assert {name: own[name] for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD")} == {
+        "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD}",
+        "REDIS_PASSWORD": "${REDIS_PASSWORD}",
+    }
+    waiting = {name for name, service in COMPOSE.items() if "migrate" in service.get("depends_on", {})}
+    assert waiting == {"web", "worker", "beat", "alerts", "decide"}
+
+
 def test_root_runs_in_no_container():
     dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
     assert dockerfile.rstrip().splitlines()[-1] == "USER quantum"

@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from quantum_trader.environment.server_urls import checked_redis_url, database_config
+from quantum_trader.environment.server_urls import (
+    checked_redis_url,
+    database_config,
+    refuse_unencoded_passwords,
+)
 
 SQLITE = Path("/state/db.sqlite3")
 BASE = Path("/base")
@@ -167,3 +171,22 @@ def test_sqlite_file_is_the_one_that_the_path_names(path, file):
 def test_url_of_another_sqlite_file_or_of_memory_is_refused(url):
     with pytest.raises(ImproperlyConfigured, match="^DATABASE_URL is not .* as sqlite:////absolute/path"):
         database_config(url, SQLITE, BASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "url"),
+    [
+        ("POSTGRES_PASSWORD", "DATABASE_URL", "postgres://quantum:{}@postgres:5432/quantum"),
+        ("REDIS_PASSWORD", "REDIS_URL", "redis://:{}@redis:6379/0"),
+    ],
+)
+def test_password_that_the_url_of_docker_compose_would_change_is_refused_by_its_name(name, setting, url, monkeypatch):
+    monkeypatch.setenv(name, "a%41/b")
+    monkeypatch.setenv(setting, url.format("of another server"))
+    refuse_unencoded_passwords()
+    monkeypatch.setenv(setting, url.format("a%41/b"))
+    with pytest.raises(
+        ImproperlyConfigured, match=f"^{name} contains .* into {setting} as it is: use letters"
+    ) as error:
+        refuse_unencoded_passwords()
+    assert "a%41" not in str(error.value)
