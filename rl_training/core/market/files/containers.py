@@ -40,6 +40,8 @@ FOREIGN = {
     OLD_FEATHER: "Feather of version 1; write it with version 2",
 }
 LONGEST_MAGIC = 16
+# Of the directory of a zip archive, which has some 50 bytes for each member and takes twenty times that in memory.
+LONGEST_DIRECTORY = 2**20
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _kind(head: bytes) -> Literal["text", "parquet", "arrow"]:
 
 
 def _open_zip(file: BufferedReader) -> Any:
-    archive = zipfile.ZipFile(file)
+    archive = zipfile.ZipFile(_WithShortReads(file))
     members = [member for member in archive.infolist() if not member.is_dir() and "__MACOSX" not in member.filename]
     if any(member.filename == "xl/workbook.xml" for member in members):
         raise MarketDataError("is an Excel workbook; save the sheet as CSV")
@@ -129,6 +131,15 @@ def _open_zip(file: BufferedReader) -> Any:
     if members[0].flag_bits & 1:
         raise MarketDataError("is a zip archive with a password; unpack it")
     return archive.open(members[0])
+
+
+class _WithShortReads(io.BufferedReader):
+    """A file that refuses to read much at once, as `zipfile` does of a long directory."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > LONGEST_DIRECTORY:
+            raise MarketDataError(f"is a zip archive with a directory of more than {LONGEST_DIRECTORY:,} bytes")
+        return super().read(size)
 
 
 class _Shared(io.RawIOBase):

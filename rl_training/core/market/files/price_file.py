@@ -1,6 +1,7 @@
 """Bars from a file with prices, in any layout that is recognised or described by the settings of the market."""
 
 import os
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,10 +51,10 @@ def _read(content: Content, config: MarketConfig) -> tuple[Plan, Rows]:
         return plan, Collector(lambda: table.batches(plan.columns), plan, config).collect()
     plan = plan_text(read_head(content.open(), config.skip_rows), config)
     # Of each time that the rows are read: the first reads all of them, and others may look ahead meanwhile.
-    left_out: list[list[int]] = []
+    left_out: list[array[int]] = []
 
     def batches() -> Iterator[Batch]:
-        left_out.append([])
+        left_out.append(array("q"))
         file = content.open()
         skip_bytes(file, plan.start)
         skipped = left_out[-1] if config.bad_rows == "drop" else None

@@ -15,15 +15,13 @@ from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_t
 from rl_training.core.market.files.dates import Clock, DateParts, settle_day_first
 from rl_training.core.market.files.numbers import refuse_number, to_floats
 from rl_training.core.market.files.recognition import Plan, choose_symbol
-from rl_training.core.market.files.tables import MAX_BARS, Batch
+from rl_training.core.market.files.tables import MAX_BARS, Batch, refuse_mostly_invalid
 from rl_training.core.market.files.times import TimeFormat, is_compact, join_date_and_time
 from rl_training.core.market_config import MarketConfig
 
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
 # Names of instruments that a message lists.
 MOST_SYMBOLS = 1_000
-# With so many, reading ends as soon as they are more than half of the rows.
-MOST_BAD_AT_FIRST = 10_000
 
 Mask = NDArray[np.bool_]
 
@@ -79,10 +77,7 @@ class Collector:
             for name, part in self._collect(batch, total).items():
                 chunks[name].append(part)
             total += count
-            if self._drops["bad_rows"] > max(MOST_BAD_AT_FIRST, total // 2):
-                raise MarketDataError(
-                    f"more than half of its first {total:,} rows are invalid: it is in another layout"
-                )
+            refuse_mostly_invalid(self._drops["bad_rows"], total)
         if not total:
             raise MarketDataError("has a header and no rows" if self._plan.header else "has no rows")
         if "symbol" in self._plan.roles and not sum(map(len, chunks["number"])):

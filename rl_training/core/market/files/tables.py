@@ -2,6 +2,7 @@
 
 import io
 import re
+from array import array
 from collections.abc import Iterator, Mapping
 from functools import partial
 from io import BufferedReader
@@ -29,6 +30,8 @@ BYTES_OF_SIGN = 3
 RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 # A cell of a number or a timestamp is shorter.
 LONGEST_CELL = 1_000
+# With so many invalid rows, reading ends as soon as they are more than half of the rows.
+MOST_BAD_AT_FIRST = 10_000
 # After the magic number and its padding.
 ARROW_BEGIN = 8
 
@@ -40,7 +43,7 @@ def text_batches(
     width: int,
     roles: dict[str, int],
     separator: str = ",",
-    skipped: list[int] | None = None,
+    skipped: "array[int] | None" = None,
     *,
     any_encoding: bool = False,
 ) -> Iterator[Batch]:
@@ -65,7 +68,7 @@ def text_batches(
     }
     rows = 0
     for block in _blocks(file):
-        left_out: list[int] = []
+        left_out = array("q")
         if any_encoding:
             block = _as_utf8(block)
         if skipped is not None:
@@ -76,12 +79,19 @@ def text_batches(
         except (pa.ArrowException, OSError) as error:
             raise _refusal(error, rows) from error
         if skipped is not None:
-            skipped += [rows + number for number in left_out]
+            skipped.extend(rows + number for number in left_out)
         rows += len(table) + len(left_out)
+        refuse_mostly_invalid(len(skipped or ()), rows)
         yield {role: _whole(table.column(names[position])) for role, position in roles.items()}
 
 
-def _skip(left_out: list[int], row: Any) -> str:
+def refuse_mostly_invalid(bad: int, rows: int) -> None:
+    """Raise MarketDataError if most of the rows that have been read are invalid."""
+    if bad > max(MOST_BAD_AT_FIRST, rows // 2):
+        raise MarketDataError(f"more than half of its first {rows:,} rows are invalid: it is in another layout")
+
+
+def _skip(left_out: "array[int]", row: Any) -> str:
     left_out.append(row.number)
     return "skip"
 

@@ -5,7 +5,9 @@ import io
 import random
 import re
 import resource
+import struct
 import time
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -119,6 +121,29 @@ def test_parquet_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(fold
     refused = read(folder, bomb, format=layout)
     assert message.removeprefix("bytes ") in str(refused)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
+
+
+def test_rows_of_another_width_are_refused_in_little_memory(folder):
+    bomb = gzip.compress(HEADER + ROW * 900 + b"x\n" * 5_000_000, 6)
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    refused = read(folder, bomb, bad_rows="drop")
+    assert isinstance(refused, str)
+    assert refused.endswith("rows are invalid: it is in another layout")
+    assert time.process_time() - started < 10
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+
+
+def test_zip_archive_of_many_folders_is_refused_before_they_are_read(folder):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("m.csv", HEADER + ROW * 2)
+    content = packed.getvalue()
+    begin = content.index(b"PK\x01\x02")
+    end = content.index(b"PK\x05\x06")
+    entries = content[begin:end] * 300_000
+    last = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entries), begin, 0)
+    refused = read(folder, content[:begin] + entries + last)
+    assert refused == "f: is a zip archive with a directory of more than 1,048,576 bytes"
 
 
 def test_arrow_file_that_claims_more_than_is_read_is_refused_before_unpacking(folder):
