@@ -140,6 +140,6 @@ def test_checkbox_in_the_list_of_rules_is_named_after_its_rule(policy, admin_cli
     assert f'aria-label="{policy}: a run failed enabled"' in page
 
 
-@pytest.mark.parametrize("page", ["password_change", "index", "alerts_alertrule_changelist"])
+@pytest.mark.parametrize("page", ["index", "alerts_alertrule_changelist"])
 def test_every_admin_page_has_the_style_sheet_of_this_project(page, admin_client):
     assert "rl_training/admin.css" in admin_client.get(reverse(f"admin:{page}")).content.decode()

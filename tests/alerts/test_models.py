@@ -15,7 +15,16 @@ from rl_training.models import PolicyStore
 pytestmark = pytest.mark.django_db
 
 POLICY_RULES = [
-    *("bars_revised", "decisions_old", "duration", "live_changed", "live_version_old", "market_data"),
+    *(
+        "bars_revised",
+        "comparison_ended",
+        "decisions_old",
+        "demoted",
+        "duration",
+        "live_changed",
+        "live_version_old",
+        "market_data",
+    ),
     *("never_trades", "nothing_live", "overdue", "overfits", "reward"),
     *("run_failed", "same_position", "success_rate", "validation_ended", "validation_failed", "version_held_back"),
     *("worse_than_flat", "worse_than_holding"),
@@ -26,7 +35,7 @@ def test_new_policy_gets_a_rule_of_each_kind():
     policy = PolicyStore.objects.create(name="other")
     assert sorted(policy.alert_rules.values_list("kind", flat=True)) == POLICY_RULES
     policy.save_settings()
-    assert policy.alert_rules.count() == 19
+    assert policy.alert_rules.count() == 21
 
 
 def test_rule_has_at_most_one_open_alert(policy):
@@ -108,4 +117,4 @@ def test_severity_is_warning_for_quality_and_critical_for_failure():
     deployments = {"nothing_live", "live_version_old", "version_held_back"}
     validations = {"validation_ended", "validation_failed", "bars_revised"}
     assert warnings == results | deployments | validations | {"duration", "reward", "market_data"}
-    assert [kind for kind in Kind if Alert(kind=kind).severity == "info"] == ["live_changed"]
+    assert [kind for kind in Kind if Alert(kind=kind).severity == "info"] == ["live_changed", "comparison_ended"]

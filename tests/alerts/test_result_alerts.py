@@ -163,9 +163,9 @@ def test_queries_about_versions_do_not_grow_with_rules(watched, django_assert_nu
     )
     watched.evaluator.round(watched.now)
     PolicyStore.objects.update(total_runs=1)
-    # Five for the round, open alerts, rules, policies and outbox; two for validations; two for the versions of 150
-    # policies.
-    with django_assert_num_queries(5 + 2 + 2):
+    # Five for the round, open alerts, rules, policies and outbox; two for validations, one for comparisons of
+    # arms; two for the versions of 150 policies.
+    with django_assert_num_queries(5 + 3 + 2):
         watched.evaluator.round(watched.now + timedelta(seconds=10))
-    with django_assert_num_queries(5 + 2):
+    with django_assert_num_queries(5 + 3):
         watched.evaluator.round(watched.now + timedelta(seconds=20))

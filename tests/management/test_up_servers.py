@@ -92,7 +92,7 @@ def test_unusable_database_is_named(host, refusal):
     [port] = free_ports(1)
     url = f"postgres://user:secret@{host.format(port=port)}/name"
     said = refusal(DATABASE_URL=url)
-    assert said.startswith("CommandError: The database at DATABASE_URL cannot be used: ")
+    assert "CommandError: The database at DATABASE_URL cannot be used: " in said
     assert host.partition(":")[0] in said
     assert "secret" not in said
 
@@ -100,6 +100,6 @@ def test_unusable_database_is_named(host, refusal):
 @pytest.mark.parametrize("login", ["postgres:secret", "postgres"])
 def test_refused_database_login_is_named(login, refusal, database_socket):
     said = refusal(DATABASE_URL=f"postgres://{login}@/postgres?host={database_socket}")
-    assert said.startswith("CommandError: The database at DATABASE_URL cannot be used: ")
+    assert "CommandError: The database at DATABASE_URL cannot be used: " in said
     assert re.search("password authentication failed|no password supplied", said), said
     assert "secret" not in said

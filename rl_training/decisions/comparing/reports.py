@@ -78,5 +78,6 @@ def guards(policy: int) -> str:
         return ""
     return (
         f"Guards: after {one.bars:,} bars the change detector is at {one.evidence:,.1f} of {one.limit:,.0f}, and the "
-        f"drawdown at {one.drawdown:.1%} of {one.arm.policy.drawdown_limit} %. Fallback: {one.arm.policy.fallback}."
+        f"drawdown at {100 * one.drawdown:.1f} % of {one.arm.policy.drawdown_limit} %. "
+        f"Fallback: {one.arm.policy.fallback}."
     )

@@ -49,7 +49,7 @@ def test_accounts_and_decisions_are_listed(page, policy, decided):
     assert "buy and hold growing.csv" in text
     assert "flat growing.csv 0.00 % 0.00 % 0" in text
     assert re.search(
-        r"Guards: after 3 bars the change detector is at \S+ of 87,600, and the drawdown at \S+ of 100 %", text
+        r"Guards: after 3 bars the change detector is at \S+ of 87,600, and the drawdown at \S+ % of 100 %", text
     )
     assert "The account opens. Something is live for the first time on this market." in text
     assert text.count("version 1") >= 5
