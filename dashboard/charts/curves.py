@@ -47,7 +47,7 @@ def charts_of(run: TrainingRun) -> dict[str, Chart]:
     curve = run.curve
     if curve is None and run.finished_at is not None:
         # A run of an older release stored the rewards of its episodes alone.
-        return {EPISODES: chart_of_rewards([run.episode_rewards])} if run.episode_rewards else {}
+        return {EPISODES: chart_of_rewards([run.episode_rewards], what_they_are="run")} if run.episode_rewards else {}
     rewards, metrics, measured = _part(curve, EPISODES), _part(curve, "iterations"), _part(curve, "held_out")
     # A run of an older release, or one that trains on all bars, has none.
     found = {HELD_OUT: _held_out(measured)} if measured["x"] or run.finished_at is None else {}

@@ -34,7 +34,7 @@ def rewards(runs: Sequence[Run]) -> Chart:
     return Chart("Training reward of each run", summary, "Finished", ends(runs), tuple(series), time=True)
 
 
-def episodes(runs: Sequence[Sequence[Value]], of: Sequence[str] = ()) -> Chart:
+def episodes(runs: Sequence[Sequence[Value]], of: Sequence[str] = (), what_they_are: str = "successful run") -> Chart:
     """Return the chart of the rewards of each run's episodes, one run after the other; `of` holds the runs' markets."""
     values = [drawn(reward) for rewards in runs for reward in rewards]
     on = [market for market, rewards in zip(of or [UNKNOWN] * len(runs), runs, strict=True) for _ in rewards]
@@ -44,7 +44,7 @@ def episodes(runs: Sequence[Sequence[Value]], of: Sequence[str] = ()) -> Chart:
         kept = [round(index * (len(values) - 1) / (EPISODES - 1)) for index in range(EPISODES)]
         values = [values[index] for index in kept]
         numbers, on = [numbers[index] for index in kept], [on[index] for index in kept]
-    newest_runs = f"the last {len(runs):,} successful runs" if len(runs) > 1 else many(len(runs), "successful run")
+    newest_runs = f"the last {len(runs):,} {what_they_are}s" if len(runs) > 1 else many(len(runs), what_they_are)
     what = f"{many(numbers[-1] if numbers else 0, 'episode')} of {newest_runs}."
     thinned = f" {EPISODES:,} of them are shown, evenly spread." if numbers and numbers[-1] > EPISODES else ""
     summary = f"{what}{thinned} {found} {UNIT}"

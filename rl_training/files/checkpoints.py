@@ -12,7 +12,7 @@ import structlog
 from django.conf import settings
 
 from rl_training.core.atomic import previous, remove_file
-from rl_training.core.run.tally import saved_tally
+from rl_training.core.run.tally import saved_results
 from rl_training.core.sealed import CheckpointError
 from rl_training.models import TrainingRun, ValidationStep
 
@@ -33,12 +33,12 @@ def checkpoint_paths(work: Trained) -> list[Path]:
 
 
 def results_so_far(run: TrainingRun) -> dict[str, Any]:
-    """Return the columns of the rewards and losses in the latest usable checkpoint; none if there is no such file."""
+    """Return the columns of the run at its latest usable checkpoint; none if there is no such file."""
     for written in checkpoint_paths(run):
         for path in (written, previous(written)):
             try:
                 if path.exists():
-                    return saved_tally(path).results()
+                    return saved_results(path)
             except CheckpointError as error:
                 log.warning("Checkpoint cannot be used", run_id=run.run_id, error=str(error))
     return {}

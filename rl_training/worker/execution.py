@@ -39,6 +39,13 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
             connection.close()
             write_end(lifecycle.release, run, while_waiting=owner.note_activity)
             raise
+        except KeyboardInterrupt:
+            # Only a run in the foreground is interrupted by a key.
+            connection.close()
+            owner.write_progress()
+            found = ("interrupted", "", owner.progress.results())
+            write_end(lifecycle.fail, run, *found, while_waiting=owner.note_activity)
+            raise
 
 
 def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], bool]) -> None:

@@ -97,6 +97,7 @@ def test_run_failed_by_lost_workers_has_the_rewards_of_its_checkpoint(claimed, s
     reap()
     run = TrainingRun.objects.get()
     assert (run.status, run.episode_rewards, run.avg_reward, run.final_reward) == ("failed", [0.5, 0.25], 0.375, 0.25)
+    assert (run.episodes_done, run.iterations_done, run.environment_steps) == (2, 1, 64)
 
 
 def test_cancelled_run_with_lost_worker_has_the_rewards_of_its_checkpoint(claimed, settings, tmp_path):
@@ -124,7 +125,7 @@ def test_damaged_checkpoint_of_a_lost_run_gives_no_rewards(claimed, settings, tm
 def checkpoint_with_rewards(run: TrainingRun, rewards: list[float]) -> None:
     """Write a checkpoint of the run's current attempt, with the rewards of its episodes so far."""
     tally = {"finished": len(rewards), "total": sum(rewards), "iterations": 1, "policy_loss": 0.5, "value_loss": 0.25}
-    config = {"environment": {"episode_length": 8}, "episodes": 10, "seeds": 1}
+    config = {"environment": {"episode_length": 8}, "episodes": 10, "seeds": 1, "ppo": {"num_envs": 4}}
     tensors = {EPISODE_REWARDS: torch.tensor(rewards, dtype=torch.float64)}
     [path] = checkpoints.checkpoint_paths(run)
     save_checkpoint(path, tensors, {"tally": tally, "identity": {"config": config}})

@@ -10,6 +10,7 @@ from django.db import OperationalError, connections
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run.curves import RunCurves
 from rl_training.core.run.tally import Tally
+from rl_training.files import checkpoints
 from rl_training.models import TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.worker import database_retry
@@ -167,6 +168,35 @@ def test_run_cancelled_while_it_trains_keeps_its_checkpoint(small_policy, settin
     assert (run.started_from, run.start_note) == (None, "")
     assert (settings.CHECKPOINT_ROOT / f"{run.run_id}-1.safetensors").exists()
     assert TrainingEvent.objects.get(event_type="rl_v3.training.completed").payload["success"] is False
+
+
+def test_interrupted_run_and_its_checkpoint_have_one_state(small_policy):
+    small_policy.episodes_per_run = 1_000_000
+    small_policy.save_settings()
+    run, iterations = claimed_run(small_policy), iter([False, False, False, True])
+    execute(run, lambda: next(iterations))
+    run = TrainingRun.objects.get()
+    so_far = checkpoints.results_so_far(run)
+    names = ("episodes_done", "iterations_done", "environment_steps", "curve")
+    assert {name: so_far[name] for name in names} == {name: getattr(run, name) for name in names}
+    assert (run.status, run.episodes_done, len(so_far["episode_rewards"])) == ("queued", 4, 4)
+
+
+def test_run_interrupted_by_a_key_ends_with_all_that_it_did(small_policy):
+    small_policy.episodes_per_run = 1_000_000
+    small_policy.save_settings()
+    run, iterations = claimed_run(small_policy), iter([False, False])
+
+    def press_after_3_iterations() -> bool:
+        if next(iterations, True):
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(run, press_after_3_iterations)
+    run = TrainingRun.objects.get()
+    assert (run.status, run.error, run.iterations_done, run.environment_steps) == ("failed", "interrupted", 3, 384)
+    assert (run.episodes_done, len(run.episode_rewards), run.curve["episodes"]["x"]) == (3, 3, [1, 2, 3])
 
 
 def test_run_cancelled_after_episodes_keeps_their_rewards(small_policy):

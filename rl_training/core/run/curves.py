@@ -3,14 +3,17 @@
 import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from rl_training.core.ppo.ppo import Iteration
+if TYPE_CHECKING:
+    from torch import Tensor
 
+    from rl_training.core.ppo.ppo import Iteration
+
+# The names of the curves among the tensors of a checkpoint begin with this.
+CURVES = "curves"
 # The most points of a curve, an even number: more than a chart of a page has pixels for.
 POINTS = 200
 # The name of each metric in a curve, and in the metrics of an iteration.
@@ -25,7 +28,7 @@ METRICS = {
 REWARD = "reward"
 
 
-def metrics_of(iteration: Iteration) -> dict[str, float]:
+def metrics_of(iteration: "Iteration") -> dict[str, float]:
     """Return the metrics of an iteration by their names in a curve; a value that is missing or not finite is left out.
 
     The entropy is the negative of stable-baselines3's entropy loss, in nats.
@@ -87,19 +90,24 @@ class Curve:
         columns = {name: [_short(mean) for mean in column] for name, column in zip(self.names, means.T, strict=True)}
         return {"x": [int(place) for place in self.places[:points]], **columns, "width": self.width}
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> "dict[str, Tensor]":
         """Return all that load_tensors() needs to continue the curve."""
+        import torch  # processes that only read curves have no torch
+
         size = torch.tensor([self.width, self.entries])
         arrays = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("places", "sums", "counts")}
         return {"size": size, **arrays}
 
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Continue the curve of tensors(). A checkpoint of another release may hold none, or other metrics: ignored."""
+    def load_tensors(self, tensors: "Mapping[str, Tensor | np.ndarray[Any, Any]]") -> None:
+        """Continue the curve of tensors(), or of arrays with their values.
+
+        A checkpoint of another release may hold none, or other metrics: ignored.
+        """
         if "size" not in tensors or tuple(tensors["sums"].shape) != self.sums.shape:
             return
         self.width, self.entries = tensors["size"].tolist()
         for name in ("places", "sums", "counts"):
-            setattr(self, name, tensors[name].numpy().copy())
+            setattr(self, name, np.asarray(tensors[name]).copy())
 
 
 class RunCurves:
@@ -113,7 +121,7 @@ class RunCurves:
         }
         self._lock = threading.Lock()
 
-    def add_iteration(self, iteration: Iteration) -> None:
+    def add_iteration(self, iteration: "Iteration") -> None:
         """Add an iteration of a member, which counts its iterations from 1."""
         with self._lock:
             self._curves["iterations"].add(iteration.iteration, metrics_of(iteration))
@@ -134,12 +142,12 @@ class RunCurves:
         with self._lock:
             return {name: curve.as_dict() for name, curve in self._curves.items()}
 
-    def tensors(self, prefix: str) -> dict[str, Tensor]:
+    def tensors(self, prefix: str) -> "dict[str, Tensor]":
         """Return all that load_tensors() needs, with names that begin with `prefix` and a dot."""
         curves = self._curves.items()
         return {f"{prefix}.{name}.{key}": value for name, curve in curves for key, value in curve.tensors().items()}
 
-    def load_tensors(self, tensors: Mapping[str, Tensor], prefix: str) -> None:
+    def load_tensors(self, tensors: "Mapping[str, Tensor | np.ndarray[Any, Any]]", prefix: str) -> None:
         """Continue the curves of tensors(); those that `tensors` does not hold begin now."""
         for name, curve in self._curves.items():
             keys = (key for key in tensors if key.startswith(f"{prefix}.{name}."))

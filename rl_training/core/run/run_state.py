@@ -17,7 +17,7 @@ from rl_training.core.ppo.ensemble import AnyPolicy, combined, load_member
 from rl_training.core.ppo.policy import Policy
 from rl_training.core.ppo.ppo import PPO, Iteration
 from rl_training.core.run.checkpoint import SavedPolicy, load_checkpoint, save_checkpoint, tensor_digest
-from rl_training.core.run.curves import RunCurves, metrics_of
+from rl_training.core.run.curves import CURVES, RunCurves, metrics_of
 from rl_training.core.run.held_out import HeldOutCurve
 from rl_training.core.run.progress import Progress, capture, finished_members, restore
 from rl_training.core.run.requirements import check_enough, check_fits
@@ -26,9 +26,6 @@ from rl_training.core.run.tally import Tally
 from rl_training.core.sealed import CheckpointError
 from rl_training.core.trading.environment import TradingVectorEnv
 from rl_training.core.trading.features import longest_window
-
-# The names of the curves among the tensors of a checkpoint begin with this.
-CURVES = "curves"
 
 log = structlog.get_logger(__name__)
 

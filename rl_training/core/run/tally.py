@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from rl_training.core.run.curves import CURVES, RunCurves
 from rl_training.core.sealed import (
     CHECKPOINT_METADATA,
     READABLE_CHECKPOINT_FORMATS,
@@ -95,6 +97,7 @@ class Tally:
     def results(self) -> dict[str, Any]:
         """Return the columns of the rewards and losses so far, for a run that ends early; none before an episode.
 
+        The numbers of episodes and iterations are those that the rewards are of.
         A run may have diverged: rewards that are not finite are no results, because PostgreSQL stores no JSON with NaN.
         """
         rewards = self.episode_rewards
@@ -104,7 +107,8 @@ class Tally:
         found = {"avg_policy_loss": policy_loss, "avg_value_loss": value_loss}
         known = {name: value for name, value in found.items() if math.isfinite(value)}
         average = sum(rewards) / len(rewards)
-        return {"episode_rewards": rewards, "avg_reward": average, "final_reward": rewards[-1], **known}
+        done = {"episodes_done": self.finished // self.members, "iterations_done": self.iterations}
+        return {"episode_rewards": rewards, "avg_reward": average, "final_reward": rewards[-1], **known, **done}
 
     def load(self, state: Mapping[str, Any], sums: Sequence[float]) -> None:
         """Take the sums of a checkpoint: `state` as JSON holds it, `sums` the tensor EPISODE_REWARDS."""
@@ -115,8 +119,31 @@ class Tally:
             setattr(self, name, value)
 
 
+def saved_results(path: Path) -> dict[str, Any]:
+    """Return the columns of a run that ended at a checkpoint: of Tally.results(), and the steps and curve beside them.
+
+    A checkpoint of another release may hold no curve. Raises CheckpointError if it is missing or damaged.
+    """
+    tensors, state = _read(path)
+    tally = _tally(tensors, state)
+    results = tally.results()
+    if not results:
+        return {}
+    steps = tally.finished * tally.episode_length + tally.steps
+    results["environment_steps"] = steps * state["identity"]["config"]["ppo"]["num_envs"]
+    if any(name.startswith(f"{CURVES}.") for name in tensors):
+        curves = RunCurves()
+        curves.load_tensors(tensors, CURVES)
+        results["curve"] = curves.as_dict()
+    return results
+
+
 def saved_tally(path: Path) -> Tally:
     """Return the sums in a checkpoint of checkpoint.save_checkpoint(). Raises CheckpointError if missing or damaged."""
+    return _tally(*_read(path))
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
     try:
         data = path.read_bytes()
         tensors = safetensors.numpy.load(data)
@@ -129,7 +156,10 @@ def saved_tally(path: Path) -> Tally:
     content = unsealed(path, READABLE_CHECKPOINT_FORMATS, text.encode())
     if digest_of_arrays(tensors) != content["digest"]:
         raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
-    state = content["state"]
+    return tensors, content["state"]
+
+
+def _tally(tensors: Mapping[str, np.ndarray[Any, Any]], state: Mapping[str, Any]) -> Tally:
     config = state["identity"]["config"]
     tally = Tally(config["environment"]["episode_length"], config["episodes"], config.get("seeds", 1))
     tally.load(state["tally"], tensors[EPISODE_REWARDS].tolist() if EPISODE_REWARDS in tensors else [])

@@ -114,7 +114,6 @@ class Command(BaseCommand):
         try:
             execute(claimed, should_stop=lambda: False)
         except KeyboardInterrupt:
-            lifecycle.fail(claimed, "interrupted")
             raise CommandError(f"run {run.run_id} was interrupted", returncode=INTERRUPTED) from None
         except Exception as error:
             self.stderr.write(explain(error))

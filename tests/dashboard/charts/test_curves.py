@@ -71,6 +71,7 @@ def test_run_of_an_older_release_shows_its_episode_rewards():
     found = charts_of(run(None, [0.5, 0.75]))
     assert list(found) == ["episodes"]
     assert found["episodes"].as_json()["data"] == [[1, 2], [0.5, 0.75]]
+    assert found["episodes"].summary.startswith("2 episodes of 1 run.")
 
 
 @pytest.mark.parametrize(
