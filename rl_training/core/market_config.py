@@ -224,15 +224,26 @@ class MarketConfig(Config):
 
     @property
     def label(self) -> str:
-        """The name of the market for users; it says if the market is synthetic."""
+        """The name of the market for users; it has the instrument of a file, and says if the market is synthetic."""
         match self.source:
             case "file":
-                return self.path
+                # The plain layout has one instrument and ignores the setting.
+                return f"{self.path} {self.symbol}" if self.symbol and self.format != "plain" else self.path
             case "exchange":
                 return f"{self.exchange} {self.symbol} {self.timeframe}"
             case "planted":
-                return f"synthetic: {self._planted_label}"
+                return f"synthetic: {self._planted_label}" + (f", seed {self.planted_seed}" * bool(self.planted_seed))
         return self.source
+
+    def label_beside(self, other: "MarketConfig") -> str:
+        """The name of the market for users who know `other`: it says so where only other settings differ."""
+        same_name = self.label == other.label and self.identity != other.identity
+        return f"{self.label} with other settings" if same_name else self.label
+
+    @property
+    def ledger_label(self) -> str:
+        """The name of the market in the ledger of trials, where a file is one market."""
+        return self.path if self.source == "file" else self.label
 
     @property
     def identity(self) -> tuple[Any, ...]:

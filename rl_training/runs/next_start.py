@@ -73,7 +73,7 @@ def next_start(policy: PolicyStore) -> NextStart | None:
     changed = differing(form_of(was.environment, was.ppo), form_of(now.environment, now.ppo))
     reasons = [f"{name} changed" for name in changed]
     if was.market.model_copy(update={"train_fraction": now.market.train_fraction}) != now.market:
-        return NextStart(version.number, reasons, was.market.label, now.market.label)
+        return NextStart(version.number, reasons, was.market.label, now.market.label_beside(was.market))
     bars = _bars(version.run.market_summary)
     if training_bars(bars, now.market.train_fraction) < training_bars(bars, was.market.train_fraction):
         reasons.append("train_fraction is lower, so bars that the version was trained on would be evaluated")

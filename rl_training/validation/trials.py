@@ -20,7 +20,7 @@ def begin(config: MarketConfig, kind: Trial.Kind, *, recipe: str, policy: str) -
     """
     with transaction.atomic():
         market, _ = TrialMarket.objects.get_or_create(
-            key=ledger_key(config), defaults={"label": config.label[:MARKET_LENGTH]}
+            key=ledger_key(config), defaults={"label": config.ledger_label[:MARKET_LENGTH]}
         )
         TrialMarket.objects.filter(pk=market.pk).update(trials=F("trials") + 1)
         market.refresh_from_db()

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
+from pydantic import ValidationError
 
 from rl_training.core.config import TrainingConfig
 from rl_training.core.evaluation.equity_curves import thinned
+from rl_training.core.market_config import MarketConfig
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
@@ -42,7 +44,7 @@ def load_initial_version(
                 artifacts.fetch(version.artifact, folder)
                 policy = checkpoint.load_policy(folder)
             requirements.check_fits(policy, config, market)
-            return RunStart(version, _notes(run, version, policy, config)), policy
+            return RunStart(version, _notes(run, version, config)), policy
         except requirements.PolicyMismatchError as error:
             log.warning("Starting from scratch", version=version.number, reason=str(error))
             return RunStart(None, f"version {version.number} cannot be continued: {error}"), None
@@ -57,21 +59,28 @@ def load_initial_version(
     return RunStart(None), None
 
 
-def _notes(run: TrainingRun, version: PolicyVersion, policy: "SavedPolicy", config: TrainingConfig) -> str:
+def _notes(run: TrainingRun, version: PolicyVersion, config: TrainingConfig) -> str:
     """Return what a user should know about the start from `version`, and log it; empty where nothing is unusual."""
     notes = []
     if run.initial_version is not None and version.pk != run.initial_version.pk:
         notes.append(f"Version {run.initial_version.number} cannot be read.")
-    # A policy of an older release has no note of its market.
-    market = (policy.manifest["metadata"].get("market") or {}).get("name", config.market.label)
-    if market != config.market.label:
+    was = _market_of(version)
+    if was is not None and was.identity != config.market.identity:
         what = (
             f"Continuing from version {version.number}, which was trained on another market: "
-            f"{market} -> {config.market.label}"
+            f"{was.label} -> {config.market.label_beside(was)}"
         )
         log.warning(what)
         notes.append(f"{what}.")
     return " ".join(notes)
+
+
+def _market_of(version: PolicyVersion) -> MarketConfig | None:
+    """Return the market that the version was trained on; None if it is stored unreadable."""
+    try:
+        return MarketConfig.model_validate(version.run.config["market"])
+    except (ValidationError, KeyError, TypeError):
+        return None
 
 
 def store_version(run: TrainingRun, parent: PolicyVersion | None, result: "TrainingResult") -> dict[str, Any]:

@@ -85,7 +85,9 @@ def test_the_bars_are_hourly_and_in_the_past():
 
 def test_a_price_outside_the_range_is_refused():
     config = planted("ar1", bars=250_000, planted_phi=0.9, planted_seed=1)
-    with pytest.raises(MarketDataError, match=r"^synthetic: AR\(1\) phi=0.9: over 250000 bars the price leaves 1e-15"):
+    with pytest.raises(
+        MarketDataError, match=r"^synthetic: AR\(1\) phi=0.9, seed 1: over 250000 bars the price leaves"
+    ):
         planted_market(config)
 
 
