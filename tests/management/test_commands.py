@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from rl_training.management.commands import train_policy
+from rl_training.management import following
+from rl_training.management.commands.policy_decide import Command
 from rl_training.models import TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run
-from tests.stored import store_raw
+from tests.stored import finished_run, store_raw
 
 pytestmark = pytest.mark.django_db
 
@@ -89,7 +90,7 @@ def test_train_policy_wait_prints_progress_without_a_terminal(policy, monkeypatc
         {"status": "succeeded"},
     ]
     changes = iter(steps)
-    monkeypatch.setattr(train_policy, "PROGRESS_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(following, "PROGRESS_LINE_SECONDS", 0.0)
     monkeypatch.setattr(time, "sleep", lambda _: TrainingRun.objects.update(**next(changes)))
     out, err = StringIO(), StringIO()
     call_command("train_policy", "rl_v3", "--wait", *options, stdout=out, stderr=err)
@@ -112,6 +113,29 @@ def test_training_status_shows_schedule_and_outcome(policy):
     assert (status["last_status"], status["last_error"]) == ("failed", "no bars")
     assert "rl_v3: every 60 min, 2 episodes a run" in output_of("training_status", "rl_v3")
     assert refusal_of("training_status", "rl_v4").returncode == 2
+
+
+def test_training_status_of_an_idle_policy_names_its_last_runs(policy):
+    ended = [finished_run(policy).run_id, finished_run(policy, status="cancelled").run_id]
+    lines = output_of("training_status", "rl_v3").splitlines()
+    assert [line.split()[1:3] for line in lines[2:]] == [[ended[1], "cancelled"], [ended[0], "succeeded"]]
+    assert len(output_of("training_status").splitlines()) == 3
+
+
+@pytest.mark.parametrize("command", [("train_policy", "rl_v3", "--wait"), ("walk_forward", "rl_v3", "--wait")])
+def test_waiting_that_is_interrupted_ends_in_a_line_with_status_130(policy, monkeypatch, command):
+    def press(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", press)
+    error = refusal_of(*command)
+    assert (error.returncode, str(error).split(";")[0]) == (130, "Not waiting any longer")
+    assert str(error).endswith(" goes on.")
+
+
+def test_account_of_a_decision_may_be_a_small_negative_number():
+    parser = Command().create_parser("manage", "policy_decide")
+    assert parser.parse_args(["rl_v3", "--account", "-1", "-1e-5", "0.02"]).account == [-1, -1e-5, 0.02]
 
 
 def test_training_status_says_why_a_queued_run_waits(policy, streams):

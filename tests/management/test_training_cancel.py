@@ -6,6 +6,7 @@ from django.utils import timezone
 
 from rl_training.models import TrainingRun
 from tests.active_runs import claimed_run, queued_run
+from tests.validations import store_validation
 
 pytestmark = pytest.mark.django_db
 
@@ -25,6 +26,13 @@ def test_queued_run_is_cancelled_at_once(policy, capsys):
 def test_running_run_ends_after_its_iteration(policy, capsys):
     run = claimed_run(policy)
     assert cancelled(run.run_id, capsys) == f"Run {run.run_id} ends after its present iteration.\n"
+
+
+def test_walk_forward_is_cancelled_by_its_id(policy, capsys):
+    validation = store_validation(policy)
+    assert cancelled(validation.validation_id, capsys) == f"Validation {validation} is cancelled.\n"
+    with pytest.raises(CommandError, match=f"validation {validation} has ended already: cancelled"):
+        call_command("training_cancel", validation.validation_id)
 
 
 def test_unknown_run_is_refused(capsys):

@@ -73,6 +73,17 @@ def test_new_market_continues_and_names_both_markets(policy, version):
     assert "continues from version 3, which was trained on sp500, on nasdaq." in str(start)
 
 
+def test_new_instrument_and_new_seed_are_new_markets_with_names_of_their_own(policy, version):
+    file = {"source": "file", "path": "multi.csv", "symbol": "AAPL"}
+    TrainingRun.objects.update(config={**version.run.config, "market": file})
+    assert "was trained on multi.csv AAPL, on multi.csv MSFT." in str(
+        changed(policy, "market", **file | {"symbol": "MSFT"})
+    )
+    assert "was trained on multi.csv AAPL, on multi.csv AAPL with other settings." in str(
+        changed(policy, "market", **file | {"timezone": "Europe/Paris"})
+    )
+
+
 def test_policy_with_invalid_settings_has_no_known_start(policy, version):
     store_raw(policy, "ppo", {"gamma": 7})
     policy.refresh_from_db()

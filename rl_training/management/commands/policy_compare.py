@@ -4,9 +4,10 @@ import sys
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from quantum_trader.logs import escape_control_characters
+from rl_training.management.following import ProgressLines, ends_when_interrupted
 from rl_training.models import Comparison
 from rl_training.versions import comparisons
 from rl_training.versions.comparison_reports import report
@@ -35,9 +36,9 @@ class Command(BaseCommand):
             comparison = comparisons.request(find_versions([parse(text) for text in versions]))
         except (UnknownVersionError, CannotCompareError) as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
-        while wait and comparison.status in Comparison.ACTIVE:
-            time.sleep(POLL_SECONDS)
-            comparison.refresh_from_db()
+        if wait:
+            with ends_when_interrupted(f"comparison {comparison.comparison_id}"):
+                self._follow(comparison, self.stderr if options["json"] else self.stdout)
         described = report(comparison)
         if options["json"]:
             self.stdout.write(json.dumps(described))
@@ -48,3 +49,10 @@ class Command(BaseCommand):
                     self.stdout.write(escape_control_characters(f"{field}: {text}"))
         if wait and comparison.status != Comparison.Status.SUCCEEDED:
             sys.exit(FAILED)
+
+    def _follow(self, comparison: Comparison, out: OutputWrapper) -> None:
+        lines = ProgressLines(out)
+        while comparison.status in Comparison.ACTIVE:
+            lines.write(f"Comparison {comparison.comparison_id}", comparison.status, 0)
+            time.sleep(POLL_SECONDS)
+            comparison.refresh_from_db()

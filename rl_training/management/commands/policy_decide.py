@@ -10,6 +10,7 @@ from rl_training.decisions.answers import NoDecisionError, current
 from rl_training.decisions.asking import Account, decide_for
 from rl_training.decisions.networks import NetworkError
 from rl_training.decisions.payloads import payload
+from rl_training.management.arguments import accept_negative_numbers
 from rl_training.management.live_versions import find_policy
 
 NO_DECISION = 1
@@ -22,6 +23,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        accept_negative_numbers(parser)
         parser.add_argument("name", help="the policy")
         parser.add_argument(
             "--account",

@@ -10,14 +10,12 @@ from pydantic_core import to_jsonable_python
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys, settings_change, settings_file
+from rl_training.management.arguments import NO_OPTIONS
 from rl_training.models import PolicyStore
 from rl_training.runs.next_start import next_start
 from rl_training.validation import gate
 
 WRONG_USAGE = 2
-# argparse takes arguments that begin with one of its prefix characters as options. No argument can hold NUL, so that
-# all arguments of an action with this prefix are values, -1e-5 too.
-NO_OPTIONS = "\0"
 
 
 class Command(BaseCommand):

@@ -9,16 +9,15 @@ from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
+from rl_training.management.following import INTERRUPTED, ProgressLines, ends_when_interrupted
 from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
 from rl_training.runs.triggering import LAST_SEED, RunOptions, UnknownVersionError, WeightsRemovedError, trigger_run
 from rl_training.worker.execution import execute, explain
 
-FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
 POLL_SECONDS = 0.2
-# A log of an hour's run has a few hundred lines of progress.
-PROGRESS_LINE_SECONDS = 10.0
 
 
 def whole_number(minimum: int, maximum: int) -> Any:
@@ -46,22 +45,6 @@ def unknown_version(policy: PolicyStore, start: str | None) -> CommandError:
     return CommandError(what, returncode=WRONG_USAGE)
 
 
-class ProgressLines:
-    """Lines with the progress of a run: at each change of its status, and every PROGRESS_LINE_SECONDS if it moved."""
-
-    def __init__(self, out: OutputWrapper) -> None:
-        self._out = out
-        self._status, self._episodes, self._at = "", 0, 0.0
-
-    def write(self, run: TrainingRun) -> None:
-        moved = run.episodes_done != self._episodes and time.monotonic() - self._at >= PROGRESS_LINE_SECONDS
-        if run.status == self._status and not moved:
-            return
-        self._status, self._episodes, self._at = run.status, run.episodes_done, time.monotonic()
-        self._out.write(f"Run {run.run_id} is {run.status}: episode {run.episodes_done} of {run.episodes}", str)
-        self._out.flush()
-
-
 class Command(BaseCommand):
     help = (
         "Trigger a training run of a policy. Exit status: 0 queued (with --wait or --local: succeeded), "
@@ -83,7 +66,8 @@ class Command(BaseCommand):
         if local:
             self._train(run)
         elif wait:
-            self._follow(run, self.stderr if options["json"] else self.stdout)
+            with ends_when_interrupted(f"run {run.run_id}"):
+                self._follow(run, self.stderr if options["json"] else self.stdout)
         run = TrainingRun.objects.select_related("policy", "version", "started_from", "initial_version").get(pk=run.pk)
         self._report(run, options["json"])
         if (wait or local) and run.status != TrainingRun.Status.SUCCEEDED:
@@ -125,7 +109,8 @@ class Command(BaseCommand):
         with tqdm(total=run.episodes, unit="episode", desc=run.run_id, disable=not terminal) as bar:
             while run.status in TrainingRun.ACTIVE:
                 if not terminal:
-                    lines.write(run)
+                    done = f"episode {run.episodes_done} of {run.episodes}"
+                    lines.write(f"Run {run.run_id}", run.status, run.episodes_done, done)
                 time.sleep(POLL_SECONDS)
                 run.refresh_from_db(fields=["status", "episodes_done"])
                 bar.update(run.episodes_done - bar.n)

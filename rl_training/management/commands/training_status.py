@@ -1,11 +1,12 @@
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.logs import escape_control_characters
+from quantum_trader.timestamps import utc_text
 from rl_training import keys
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import LARGE_RUN_COLUMNS
@@ -14,6 +15,10 @@ from rl_training.runs.reports import describe_policy
 
 STARTS = ("initial_version", "started_from")
 LARGE = (*LARGE_RUN_COLUMNS, *(f"{version}__evaluation" for version in STARTS))
+
+
+# The ended runs that are listed of each policy, and of the one that was asked for.
+LAST_RUNS, LAST_RUNS_OF_ONE = 1, 5
 
 
 class Command(BaseCommand):
@@ -35,11 +40,24 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(described))
             return
+        last = last_runs(policies, LAST_RUNS_OF_ONE if name else LAST_RUNS)
         waiting = any(policy["active"] == "queued" for policy in described)
         reason = f": {heartbeats.PREPARING}" if waiting and heartbeats.workers_are_preparing() else ""
         for policy in described:
-            for line in lines_of(policy, reason):
+            for line in [*lines_of(policy, reason), *last.get(policy["policy"], [])]:
                 self.stdout.write(escape_control_characters(line))
+
+
+def last_runs(policies: Iterable[PolicyStore], of_each: int) -> dict[str, list[str]]:
+    """Return a line with the id of each of the last ended runs, newest first, by the name of their policy."""
+    lines: dict[str, list[str]] = {}
+    for policy in policies:
+        ended = policy.runs.filter(finished_at__isnull=False).order_by("-finished_at")
+        lines[policy.name] = [
+            f"  run {run_id} {status} {finished_at and utc_text(finished_at)}"
+            for run_id, status, finished_at in ended.values_list("run_id", "status", "finished_at")[:of_each]
+        ]
+    return lines
 
 
 def lines_of(policy: dict[str, Any], why_it_waits: str) -> Iterator[str]:

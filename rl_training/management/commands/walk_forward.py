@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.core.run.walk_forward.folds import FOLDS
 from rl_training.management.commands.train_policy import whole_number
+from rl_training.management.following import INTERRUPTED, ProgressLines, ends_when_interrupted
 from rl_training.models import RANGES, InvalidConfigError, PolicyStore, Validation, ValidationStep
 from rl_training.settings_change import SettingsRefusedError
 from rl_training.validation import reports, requesting, steps
@@ -18,7 +19,7 @@ from rl_training.validation.requesting import AlreadyValidatingError, Options
 from rl_training.worker import validating
 from rl_training.worker.execution import explain
 
-FAILED, WRONG_USAGE, ALREADY_ACTIVE, INTERRUPTED = 1, 2, 3, 130
+FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
 POLL_SECONDS = 0.2
 
 
@@ -60,9 +61,9 @@ class Command(BaseCommand):
         validation = self._request(policy, chosen, send_message=not local)
         if local:
             self._compute(validation)
-        while wait and validation.status in Validation.ACTIVE:
-            time.sleep(POLL_SECONDS)
-            validation.refresh_from_db(fields=["status"])
+        elif wait:
+            with ends_when_interrupted(f"validation {validation}"):
+                self._follow(validation, self.stderr if options["json"] else self.stdout)
         validation = Validation.objects.select_related("policy", "trial", "monitored").get(pk=validation.pk)
         self._report(validation, options["json"])
         if (wait or local) and validation.status != Validation.Status.SUCCEEDED:
@@ -124,6 +125,14 @@ class Command(BaseCommand):
             raise CommandError(f"validation {validation} was interrupted", returncode=INTERRUPTED) from None
         except Exception as error:
             self.stderr.write(explain(error))
+
+    def _follow(self, validation: Validation, out: OutputWrapper) -> None:
+        lines, count = ProgressLines(out), validation.steps.count()
+        while validation.status in Validation.ACTIVE:
+            done = validation.steps.filter(status=ValidationStep.Status.SUCCEEDED).count()
+            lines.write(f"Validation {validation}", validation.status, done, f"{done} of {count} steps done")
+            time.sleep(POLL_SECONDS)
+            validation.refresh_from_db(fields=["status"])
 
     def _report(self, validation: Validation, as_json: bool) -> None:
         described = reports.describe(validation, list(validation.steps.all()))
