@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Subquery
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -18,7 +18,7 @@ from dashboard.pages.alerts import CHANGE_ALERT, VIEW_ALERT, described
 from dashboard.templatetags.cells import age
 from rl_training.alerts.kinds import INFO_KINDS
 from rl_training.alerts.models import Alert
-from rl_training.models import PolicyStore, Proposal
+from rl_training.models import PolicyStore, Proposal, TrainingRun
 from rl_training.roles import DEPLOY
 from rl_training.versions.proposals import in_words
 
@@ -169,11 +169,15 @@ def time_before(at: datetime, seconds: float | None, limit: float) -> datetime |
 
 def failing() -> list[Problem]:
     """Return the problem of the enabled policies whose last run failed or could not start."""
-    names = list(PolicyStore.objects.filter(enabled=True).failing().values_list("name", flat=True).order_by("name"))
+    ended = TrainingRun.objects.filter(policy=OuterRef("pk"), finished_at__isnull=False).order_by("-finished_at")
+    found = PolicyStore.objects.filter(enabled=True).failing().annotate(ended=Subquery(ended.values("status")[:1]))
+    names = [policy.name for policy in found.order_by("name")]
     if not names:
         return []
     listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
-    text = f"The last run of {listed} failed." if len(names) == 1 else f"The last runs of {listed} failed."
+    text = f"The last run of {listed} failed" if len(names) == 1 else f"The last runs of {listed} failed"
+    newer = any(policy.ended == TrainingRun.Status.CANCELLED for policy in found)
+    text += "; newer runs were cancelled." if newer else "."
     if len(names) == 1:
         return [Problem(text, "See its error.", reverse("dashboard:policy", args=[names[0]]))]
     return [Problem(text, "See their errors.", reverse("dashboard:policies") + "?show=failing")]

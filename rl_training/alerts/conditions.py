@@ -77,7 +77,9 @@ def success_rate(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
 
 def duration(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     timed = [run for run in runs if run.succeeded and run.duration_seconds is not None and run.duration_seconds > 0]
-    earlier = [run for run in timed[1:] if run.episodes == timed[0].episodes][: rule.window]
+    earlier = [run for run in timed[1:] if (run.episodes, run.market) == (timed[0].episodes, timed[0].market)][
+        : rule.window
+    ]
     if len(earlier) < DURATION_RUNS:
         return State.GONE
     logs = [math.log(run.duration_seconds or 1.0) for run in (timed[0], *earlier)]
@@ -92,7 +94,7 @@ def duration(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
 
 def reward(rule: Rule, runs: Sequence[FinishedRun]) -> Verdict:
     rewarded = [(run, run.avg_reward) for run in runs if run.succeeded and run.avg_reward is not None]
-    earlier = [value for _, value in rewarded[1 : 1 + rule.window]]
+    earlier = [value for run, value in rewarded[1:] if run.market == rewarded[0][0].market][: rule.window]
     if len(earlier) < rule.window:
         return State.GONE
     (run, value), usual = rewarded[0], statistics.median(earlier)

@@ -51,23 +51,28 @@ class Config(BaseModel):
             if not isinstance(value, dict) or not refused:
                 raise
             problems = [
-                {"type": _same_error(detail), "loc": detail["loc"], "input": detail["input"]}
+                {"type": cls._same_error(detail), "loc": detail["loc"], "input": detail["input"]}
                 for detail in error.errors()
             ]
             try:
                 config = validate({name: given for name, given in value.items() if name not in refused})
             except ValidationError:
-                raise error from None
+                raise ValidationError.from_exception_data(cls.__name__, problems) from None
         broken = [rule for rule in config.broken_rules() if not refused.intersection(rule.fields)]
         problems += [{"type": broken_rule(fields[0], message), "input": value} for fields, message in broken]
         if problems:
             raise ValidationError.from_exception_data(cls.__name__, problems)
         return config
 
+    @classmethod
+    def _same_error(cls, detail: Any) -> PydanticCustomError:
+        """Return an error with the type and context of one that pydantic raised, and its message.
 
-def _same_error(detail: Any) -> PydanticCustomError:
-    """Return an error with the type, the message and the context of one that pydantic raised."""
-    return PydanticCustomError(detail["type"], detail["msg"], detail.get("ctx"))
+        The message about an unknown key names the known ones.
+        """
+        if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+            return PydanticCustomError(detail["type"], f"unknown; there are {', '.join(cls.model_fields)}")  # type: ignore[arg-type]
+        return PydanticCustomError(detail["type"], detail["msg"], detail.get("ctx"))
 
 
 @dataclass(frozen=True)

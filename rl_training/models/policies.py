@@ -123,6 +123,7 @@ class PolicyStore(models.Model):
     name = models.CharField(
         max_length=50,
         unique=True,
+        error_messages={"unique": "There is a policy %(model)s already."},
         validators=[
             RegexValidator(
                 re.compile(r"\A[a-z][a-z0-9_]*\Z"),
@@ -200,7 +201,7 @@ class PolicyStore(models.Model):
         default=10,
         validators=range_validators("stall_limit_minutes"),
         help_text="An attempt of a run that makes no iteration for this many minutes is stopped, and the run is queued "
-        "again. "
+        "again. The bars of an evaluation count as iterations do. "
         f"1 to {MAX_STALL_MINUTES:,} (one day).",
     )
     run_limit_minutes = models.PositiveIntegerField(

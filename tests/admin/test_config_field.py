@@ -21,7 +21,7 @@ from rl_training.core.market_config import MarketConfig
         (PPOConfig, '{"gamma": 0.5, "gamma": 0.6}', "Not valid JSON: gamma: given more than once"),
         (PPOConfig, '{"hidden_sizes": [1000000]}', "hidden_sizes.0: Input should be less than or equal to 4096"),
         (PPOConfig, '{"minibatch_size": 50000}', "minibatch_size: 50000 is larger than the rollout"),
-        (PPOConfig, '{"discount": 1}', "discount: Extra inputs are not permitted"),
+        (PPOConfig, '{"discount": 1}', "discount: unknown; there are learning_rate, "),
         (PPOConfig, "{", "Not valid JSON: "),
         (PPOConfig, "[]", "Must be a JSON object with the settings."),
         (PPOConfig, "null", "Must be a JSON object with the settings."),

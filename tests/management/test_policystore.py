@@ -90,7 +90,7 @@ def test_copy_has_all_settings_and_is_disabled(policy):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rl_v3"], "name: Policy store with this Name already exists."),
+        (["rl_v3"], "name: There is a policy rl_v3 already."),
         (["RL"], "name: Lower-case letters, digits and underscores, starting with a letter."),
         (["x" * 51], "name: Ensure this value has at most 50 characters (it has 51)."),
         (["btc", "--like", "eth"], "unknown policy 'eth'; known policies: rl_v3"),

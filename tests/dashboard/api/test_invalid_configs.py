@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from celery_app import app
+from rl_training.core.config import PPOConfig
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
 from rl_training.schedule.scheduler import PolicyStoreScheduler
 from tests.access_rows import ADMIN, KEY
@@ -35,7 +36,9 @@ class Stored(NamedTuple):
 
 
 CASES = {
-    "unknown_key": Stored("ppo", {"gama": 0.5}, "gama: Extra inputs are not permitted", "gamma", 0.9),
+    "unknown_key": Stored(
+        "ppo", {"gama": 0.5}, f"gama: unknown; there are {', '.join(PPOConfig.model_fields)}", "gamma", 0.9
+    ),
     "wrong_type": Stored("ppo", {"gamma": "high"}, "gamma: Input should be a valid number, got high", "gamma", 0.9),
     "out_of_range": Stored(
         "ppo", {"gamma": 7, "epochs": 3}, "gamma: Input should be less than or equal to 1, got 7", "gamma", 0.9

@@ -71,6 +71,8 @@ def test_failing_policies_are_named_and_listed(page, policy):
     text = words(page("/"))
     assert "The last run of rl_v3 failed. See its error." in text
     assert "no file x.csv" in text
+    finished_run(policy, status="cancelled")
+    assert "The last run of rl_v3 failed; newer runs were cancelled. See its error." in words(page("/"))
     assert "other" not in words(page("/?show=failing"))
     PolicyStore.objects.filter(name="rl_v3").update(enabled=False)
     assert "The last run of" not in words(page("/"))
