@@ -171,12 +171,13 @@ def failing() -> list[Problem]:
     """Return the problem of the enabled policies whose last run failed or could not start."""
     ended = TrainingRun.objects.filter(policy=OuterRef("pk"), finished_at__isnull=False).order_by("-finished_at")
     found = PolicyStore.objects.filter(enabled=True).failing().annotate(ended=Subquery(ended.values("status")[:1]))
-    names = [policy.name for policy in found.order_by("name")]
+    rows = list(found.order_by("name").values_list("name", "ended"))
+    names = [name for name, _ in rows]
     if not names:
         return []
     listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
     text = f"The last run of {listed} failed" if len(names) == 1 else f"The last runs of {listed} failed"
-    newer = any(policy.ended == TrainingRun.Status.CANCELLED for policy in found)
+    newer = any(ended == TrainingRun.Status.CANCELLED for _, ended in rows)
     text += "; newer runs were cancelled." if newer else "."
     if len(names) == 1:
         return [Problem(text, "See its error.", reverse("dashboard:policy", args=[names[0]]))]

@@ -87,7 +87,8 @@ SPECS: dict[str, Spec] = {
         window=Parameter(20, 2, 500, "the number of runs"),
     ),
     Kind.DURATION: Spec(
-        "The last run's duration is far from the durations of earlier successful runs with as many episodes: the "
+        "The last run's duration is far from the durations of earlier successful runs on its market with as many "
+        "episodes: the "
         "robust z-score of its logarithm, 0.6745 x (it - median) / MAD, is beyond the threshold on either side. "
         f"Judged after {DURATION_RUNS} such runs; a MAD under 5 % counts as 5 %.",
         threshold=Parameter(3.5, 1.0, 100.0, "the z-score"),
@@ -95,7 +96,8 @@ SPECS: dict[str, Spec] = {
         severity="warning",
     ),
     Kind.REWARD: Spec(
-        "The last successful run's average reward is lower than the median of the successful runs before it by more "
+        "The last successful run's average reward is lower than the median of the successful runs before it on "
+        "its market by more "
         "than the threshold. Rewards are log returns: 0.1 is about 10 % of the equity. Judged once so many have "
         "succeeded before it.",
         threshold=Parameter(0.1, 0.0001, 1000.0, "the fall"),

@@ -71,7 +71,7 @@ class Config(BaseModel):
         The message about an unknown key names the known ones.
         """
         if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
-            return PydanticCustomError(detail["type"], f"unknown; there are {', '.join(cls.model_fields)}")  # type: ignore[arg-type]
+            return PydanticCustomError(detail["type"], f"unknown; there are {', '.join(cls.model_fields)}")
         return PydanticCustomError(detail["type"], detail["msg"], detail.get("ctx"))
 
 

@@ -80,6 +80,20 @@ def test_reward_far_below_median_opens_alert(watched):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "usual", "other"),
+    [(Kind.REWARD, {"avg_reward": 0.9}, {"avg_reward": 0.1}), (Kind.DURATION, {}, {"duration_seconds": 600.0})],
+)
+def test_reward_and_duration_are_compared_on_one_market(watched, kind, usual, other):
+    watched.rule(kind, threshold=0.2 if kind == Kind.REWARD else 3.5, window=10)
+    for _ in range(10):
+        watched.finish(market_summary={"name": "multi.csv AAPL"}, **usual)
+    watched.finish(market_summary={"name": "multi.csv MSFT"}, **other)
+    assert watched.round() == []
+    watched.finish(market_summary={"name": "multi.csv AAPL"}, **other)
+    assert watched.round() == ["open"]
+
+
 def test_no_finished_run_for_three_intervals_opens_alert(watched):
     watched.rule(Kind.OVERDUE)
     watched.policy.interval_minutes = 10
