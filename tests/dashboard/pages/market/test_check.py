@@ -34,7 +34,7 @@ def test_usable_file_is_shown_with_its_chart_and_how_it_was_read(page, client, r
 def test_refused_file_is_shown_with_its_reason_and_marks(page, client, root):
     text = words(page("/market/?path=tick.csv"))
     assert "Not usable: tick.csv: 2020-01-01T20:00:00: high 9000 between closes of 11 and 11: a bad tick" in text
-    assert "Single bars far from their neighbours: 1" in text
+    assert "Bars far from their neighbours: 1" in text
     series = client.get("/market/chart.json?path=tick.csv").json()
     assert [one["label"] for one in series["series"]] == ["Close", "Suspicious"]
     assert [value for value in series["data"][2] if value] == [9000.0]
