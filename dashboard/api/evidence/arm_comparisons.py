@@ -35,9 +35,9 @@ class ArmComparison(serializers.Serializer):  # type: ignore[type-arg]
     policy = serializers.CharField()
     a = serializers.CharField(help_text="The name of an arm; see `accounts/`.")
     b = serializers.CharField()
-    status = serializers.ChoiceField(
-        choices=ArmComparisonRow.Status.values,
-        help_text="`better`: B is better than A. `lost`: B lost over `largest_loss` in a bar. `ended`: no verdict.",
+    status = serializers.CharField(
+        help_text="`running`; `better`: B is better than A; `lost`: B lost over `largest_loss` in a bar; `ended`: no "
+        "verdict."
     )
     trial = serializers.IntegerField(help_text="Its number in the market's ledger.")
     level = serializers.FloatField(help_text="What the trial may spend.")

@@ -25,7 +25,7 @@ market = load_market(MarketConfig(source="file", path=path), root=root)
 print(len(market), time.process_time() - started)
 """
 TRAIN = """
-import resource, sys
+import sys
 from pathlib import Path
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.market_config import MarketConfig
@@ -40,7 +40,9 @@ config = TrainingConfig(
 )
 # The run stops before the evaluation, which would step through half a million bars.
 result = train(config, load_market(market_config, root=Path(sys.argv[1])), should_stop=lambda: True)
-print(result.environment_steps, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Not of getrusage(): that begins with the memory of the process that started this one.
+[peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+print(result.environment_steps, int(peak) / 1024)
 """
 
 
