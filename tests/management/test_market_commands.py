@@ -4,10 +4,10 @@ import json
 from functools import partial
 
 import pytest
-from django.core.management import CommandError, call_command, execute_from_command_line
+from django.core.management import CommandError, call_command
 
 from rl_training.core.market.exchange import load_exchange
-from rl_training.management.commands import market_fetch
+from rl_training.management.commands import market_check, market_fetch
 from tests.core.market.price_files import HEADER, ROWS
 from tests.exchange_server import HOUR, NEWEST, exchange_server
 
@@ -61,7 +61,7 @@ def test_refused_file_is_described_with_its_suspicions_and_status_1(root, check)
 
 def test_settings_follow_the_file_on_the_command_line(root, capsys):
     (root / "m.csv").write_text(TICK)
-    execute_from_command_line(["manage.py", "market_check", "m.csv", "bad_rows=drop", "timezone=Etc/GMT-2"])
+    market_check.Command().run_from_argv(["manage.py", "market_check", "m.csv", "bad_rows=drop", "timezone=Etc/GMT-2"])
     text = capsys.readouterr().out
     assert "drops: bad ticks dropped 1" in text
     assert "zone: 'Etc/GMT-2, the setting timezone'" in text
