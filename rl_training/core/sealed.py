@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 # A policy of several members has another format than a single policy, which older releases can read.
 POLICY_FORMAT, ENSEMBLE_FORMAT = 1, 2
@@ -64,6 +66,26 @@ def digest_of_arrays(tensors: Mapping[str, NDArray[Any]]) -> str:
         (name, f"torch.{tensors[name].dtype.name}", tensors[name].shape, tensors[name].tobytes())
         for name in sorted(tensors)
     )
+
+
+def load_checkpoint_arrays(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Return the tensors, as numpy arrays, and the state of checkpoint.save_checkpoint().
+
+    The file is read once, so that both come from the same version. Raises CheckpointError if it is missing or damaged.
+    """
+    try:
+        data = path.read_bytes()
+        arrays = safetensors.numpy.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    except (SafetensorError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from error
+    text = header.get("__metadata__", {}).get(CHECKPOINT_METADATA, "")
+    content = unsealed(path, READABLE_CHECKPOINT_FORMATS, text.encode())
+    if digest_of_arrays(arrays) != content["digest"]:
+        raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
+    return arrays, content["state"]
 
 
 def _json_digest(content: dict[str, Any]) -> str:

@@ -28,11 +28,11 @@ from rl_training.core.sealed import (
     ENSEMBLE_FORMAT,
     MANIFEST_FILE,
     POLICY_FORMAT,
-    READABLE_CHECKPOINT_FORMATS,
     TENSORS_FILE,
     TRAINED_UNTIL,
     CheckpointError,
     digest_of_tensors,
+    load_checkpoint_arrays,
     sealed,
     unsealed,
 )
@@ -118,7 +118,7 @@ def load_policy(path: Path) -> SavedPolicy:
     """Return the policy of save_policy(). Raises CheckpointError if it is missing, damaged or of another format."""
     formats = (POLICY_FORMAT, ENSEMBLE_FORMAT)
     manifest = unsealed(path / MANIFEST_FILE, formats, _read(path / MANIFEST_FILE))
-    tensors, _ = _tensors(path / TENSORS_FILE)
+    tensors = _tensors(path / TENSORS_FILE)
     if tensor_digest(tensors) != manifest["digest"]:
         raise CheckpointError(f"{path / TENSORS_FILE}: damaged: SHA-256 is not the digest in {MANIFEST_FILE}")
     try:
@@ -147,11 +147,9 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors and state of save_checkpoint(). Raises CheckpointError if missing or damaged."""
-    tensors, metadata = _tensors(path)
-    content = unsealed(path, READABLE_CHECKPOINT_FORMATS, metadata.get(CHECKPOINT_METADATA, "").encode())
-    if tensor_digest(tensors) != content["digest"]:
-        raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
-    return tensors, content["state"]
+    arrays, state = load_checkpoint_arrays(path)
+    # Copies, because torch wants arrays that it may write to.
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, state
 
 
 def _read(path: Path) -> bytes:
@@ -161,12 +159,8 @@ def _read(path: Path) -> bytes:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return tensors and metadata of a safetensors file. It is read once, so that both come from the same version."""
-    data = _read(path)
+def _tensors(path: Path) -> dict[str, Tensor]:
     try:
-        tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError) as error:
+        return safetensors.torch.load(_read(path))
+    except SafetensorError as error:
         raise CheckpointError(f"{path}: damaged: {error}") from error
-    return tensors, header.get("__metadata__", {})

@@ -1,6 +1,5 @@
 """Sums over a run's iterations, and how they are read from a checkpoint without torch."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,17 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
 from rl_training.core.run.curves import CURVES, RunCurves
-from rl_training.core.sealed import (
-    CHECKPOINT_METADATA,
-    READABLE_CHECKPOINT_FORMATS,
-    CheckpointError,
-    digest_of_arrays,
-    unsealed,
-)
+from rl_training.core.sealed import load_checkpoint_arrays
 
 if TYPE_CHECKING:
     from rl_training.core.ppo.ppo import Iteration
@@ -124,7 +115,7 @@ def saved_results(path: Path) -> dict[str, Any]:
 
     A checkpoint of another release may hold no curve. Raises CheckpointError if it is missing or damaged.
     """
-    tensors, state = _read(path)
+    tensors, state = load_checkpoint_arrays(path)
     tally = _tally(tensors, state)
     results = tally.results()
     if not results:
@@ -136,27 +127,6 @@ def saved_results(path: Path) -> dict[str, Any]:
         curves.load_tensors(tensors, CURVES)
         results["curve"] = curves.as_dict()
     return results
-
-
-def saved_tally(path: Path) -> Tally:
-    """Return the sums in a checkpoint of checkpoint.save_checkpoint(). Raises CheckpointError if missing or damaged."""
-    return _tally(*_read(path))
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    try:
-        data = path.read_bytes()
-        tensors = safetensors.numpy.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    except (SafetensorError, ValueError) as error:
-        raise CheckpointError(f"{path}: damaged: {error}") from error
-    text = header.get("__metadata__", {}).get(CHECKPOINT_METADATA, "")
-    content = unsealed(path, READABLE_CHECKPOINT_FORMATS, text.encode())
-    if digest_of_arrays(tensors) != content["digest"]:
-        raise CheckpointError(f"{path}: damaged: SHA-256 of the tensors is not the one that was saved with them")
-    return tensors, content["state"]
 
 
 def _tally(tensors: Mapping[str, np.ndarray[Any, Any]], state: Mapping[str, Any]) -> Tally:

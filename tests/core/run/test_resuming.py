@@ -6,7 +6,7 @@ from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run import checkpoint
 from rl_training.core.run.checkpoint import load_checkpoint, save_checkpoint
 from rl_training.core.run.progress import Progress
-from rl_training.core.run.tally import saved_tally
+from rl_training.core.run.tally import saved_results
 from rl_training.core.run.training import train
 from tests.core.run.small_run import CONFIG, MARKET, Killed, bars, changed, same, stop_after
 
@@ -122,7 +122,7 @@ def test_a_checkpoint_holds_the_episode_rewards_as_a_tensor(tmp_path, whole):
     tensors, state = load_checkpoint(tmp_path / "run")
     assert tensors["tally.episode_rewards"].tolist() == whole.episode_rewards[:2]
     assert "episode_rewards" not in state["tally"]
-    assert saved_tally(tmp_path / "run").episode_rewards == whole.episode_rewards[:2]
+    assert saved_results(tmp_path / "run")["episode_rewards"] == whole.episode_rewards[:2]
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -138,7 +138,7 @@ def test_a_checkpoint_of_an_older_format_is_resumed(tmp_path, whole, monkeypatch
         state["tally"]["episode_rewards"] = tensors.pop("tally.episode_rewards").tolist()
     monkeypatch.setattr(checkpoint, "CHECKPOINT_FORMAT", number)
     save_checkpoint(path, tensors, state)
-    assert saved_tally(path).episode_rewards == whole.episode_rewards[:2]
+    assert saved_results(path)["episode_rewards"] == whole.episode_rewards[:2]
     result = train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append)
     assert (resumed[0].iteration, result.weights_digest) == (5, whole.weights_digest)
     assert (result.episode_rewards, result.evaluation) == (whole.episode_rewards, whole.evaluation)
