@@ -1,7 +1,8 @@
 """Actions of operators on the pages: a GET shows a question, on its own page or in a dialog; a POST acts."""
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +19,7 @@ from rl_training.runs.trigger_form import RunOptionsForm
 from rl_training.runs.triggering import trigger_run
 
 CHANGE_POLICY = "rl_training.change_policystore"
+F = TypeVar("F", bound=forms.BaseForm)
 
 
 class Action(Page):
@@ -81,10 +83,31 @@ class Action(Page):
         LogEntry.objects.log_actions(str(self.request.user.pk), [row or self.policy], CHANGE, text, single_object=True)
 
 
-class TrainNow(Action):
+class FormAction(Action, Generic[F]):
+    """An action with a form of options: a form with invalid options is shown again."""
+
+    form: F
+
+    def make_form(self, data: Any = None) -> F:
+        """Return the form, with the submitted data if there are any."""
+        raise NotImplementedError
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(form=kwargs.pop("form", None) or self.make_form(), **kwargs)
+
+    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        self.form = self.make_form(request.POST)
+        if not self.form.is_valid():
+            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
+        return super().post(request, **kwargs)
+
+
+class TrainNow(FormAction[RunOptionsForm]):
     permission_required = (*VIEW, "rl_training.add_trainingrun")
     yes, no = "Train now", "Not now"
-    form: RunOptionsForm
+
+    def make_form(self, data: Any = None) -> RunOptionsForm:
+        return RunOptionsForm([self.policy], data)
 
     def question(self) -> str:
         return f"Train {self.policy} now?"
@@ -94,16 +117,6 @@ class TrainNow(Action):
         if active is not None:
             return f"It has a {active.status} run, {active.run_id}: another run can start when this run has ended."
         return "This queues a run. The schedule does not change. All fields are optional."
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(form=kwargs.pop("form", None) or RunOptionsForm([self.policy]), **kwargs)
-
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Show the form again when an option is invalid."""
-        self.form = RunOptionsForm([self.policy], request.POST)
-        if not self.form.is_valid():
-            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
-        return super().post(request, **kwargs)
 
     def act(self) -> None:
         try:

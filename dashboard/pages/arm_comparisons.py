@@ -6,13 +6,13 @@ from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard.access import Page
 from dashboard.charts.arm_comparisons import charts_of
-from dashboard.pages.actions import Action
+from dashboard.pages.actions import Action, FormAction
 from dashboard.pages.active_runs import current_stream_id
 from dashboard.pages.policy.challengers import OF_DECISIONS, choices_of
 from rl_training.core.evaluation.betting import LARGEST_LOSS
@@ -113,10 +113,9 @@ class ArmComparisonForm(forms.Form):
         return Wanted(**self.cleaned_data)
 
 
-class CompareArms(Action):
+class CompareArms(FormAction[ArmComparisonForm]):
     permission_required = (*OF_DECISIONS, VIEW, "rl_training.add_armcomparison")
     yes, no = "Begin the comparison", "Not now"
-    form: ArmComparisonForm
     made: ArmComparison | None = None
 
     def question(self) -> str:
@@ -138,15 +137,8 @@ class CompareArms(Action):
             consequence=CONSEQUENCES[self.policy.promotion],
         )
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(form=kwargs.pop("form", None) or ArmComparisonForm(self.policy), **kwargs)
-
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Show the form again when an option is invalid."""
-        self.form = ArmComparisonForm(self.policy, request.POST)
-        if not self.form.is_valid():
-            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
-        return super().post(request, **kwargs)
+    def make_form(self, data: Any = None) -> ArmComparisonForm:
+        return ArmComparisonForm(self.policy, data)
 
     def act(self) -> None:
         user: Any = self.request.user

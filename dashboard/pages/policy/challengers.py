@@ -4,12 +4,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard.access import VIEW
-from dashboard.pages.actions import Action
+from dashboard.pages.actions import Action, FormAction
 from rl_training.decisions import challengers
 from rl_training.decisions.challengers import ArmRefusedError
 from rl_training.models import Arm, PolicyStore
@@ -21,8 +21,10 @@ OFFERED = 20
 
 def choices_of(policy: PolicyStore, *, standard: bool = False) -> list[tuple[str, str]]:
     """Return the arms that a form offers, with their titles; with `standard`, those that every policy has too."""
-    kinds = [*(Arm.STANDARD if standard else ()), *challengers.RULES]
-    rules = [(kind.value, Arm.Kind(kind).label) for kind in kinds]
+    common, rules = (
+        [(kind.value, Arm.Kind(kind).label) for kind in kinds]
+        for kinds in (Arm.STANDARD if standard else (), challengers.RULES)
+    )
     newest = [(challengers.NEWEST, "newest version of the recipe")]
     others = PolicyStore.objects.exclude(pk=policy.pk).filter(versions__isnull=False).distinct().order_by("name")
     recipes = [
@@ -32,7 +34,7 @@ def choices_of(policy: PolicyStore, *, standard: bool = False) -> list[tuple[str
     ]
     numbers = policy.versions.with_weights().order_by("-number").values_list("number", flat=True)[:OFFERED]
     versions = [(f"{policy.name}:{number}", f"version {number}") for number in numbers]
-    return [*(rules[:3] if standard else []), *newest, *versions, *recipes, *rules[3 if standard else 0 :]]
+    return [*common, *newest, *versions, *recipes, *rules]
 
 
 class ArmForm(forms.Form):
@@ -45,10 +47,9 @@ class ArmForm(forms.Form):
         self.fields["arm"].choices = choices_of(policy)  # type: ignore[attr-defined]
 
 
-class OpenArm(Action):
+class OpenArm(FormAction[ArmForm]):
     permission_required = (*OF_DECISIONS, "rl_training.add_arm")
     yes, no = "Open a challenger", "Not now"
-    form: ArmForm
 
     def question(self) -> str:
         return f"Open a challenger of {self.policy}?"
@@ -59,15 +60,8 @@ class OpenArm(Action):
             f"are kept for good. A policy has {challengers.MOST} challengers at most."
         )
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(form=kwargs.pop("form", None) or ArmForm(self.policy), **kwargs)
-
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Show the form again when an option is invalid."""
-        self.form = ArmForm(self.policy, request.POST)
-        if not self.form.is_valid():
-            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
-        return super().post(request, **kwargs)
+    def make_form(self, data: Any = None) -> ArmForm:
+        return ArmForm(self.policy, data)
 
     def act(self) -> None:
         by, text = self.request.user.get_username(), self.form.cleaned_data["arm"]

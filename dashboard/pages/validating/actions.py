@@ -5,11 +5,11 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404
 from django.urls import reverse
 
 from dashboard.access import VIEW
-from dashboard.pages.actions import Action
+from dashboard.pages.actions import Action, FormAction
 from dashboard.pages.validating.pages import page_of
 from dashboard.pages.validating.shown import find
 from dashboard.templatetags.figures import seconds
@@ -51,10 +51,9 @@ class WalkForwardForm(forms.Form):
         return Options(folds=self.cleaned_data["folds"], window=self.cleaned_data["window"])
 
 
-class WalkForward(Action):
+class WalkForward(FormAction[WalkForwardForm]):
     permission_required = (*VIEW, "rl_training.view_validation", ADD)
     yes, no = "Walk it forward", "Not now"
-    form: WalkForwardForm
 
     def question(self) -> str:
         return f"Walk the recipe of {self.policy} forward?"
@@ -89,15 +88,8 @@ class WalkForward(Action):
             return "How long it takes is known after the policy's first successful run."
         return f"One training process needs about {seconds(found)} for {FOLDS} folds; several workers share them."
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(form=kwargs.pop("form", None) or WalkForwardForm(), **kwargs)
-
-    def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        """Show the form again when an option is invalid."""
-        self.form = WalkForwardForm(request.POST)
-        if not self.form.is_valid():
-            return self.render_to_response(self.get_context_data(form=self.form, **kwargs))
-        return super().post(request, **kwargs)
+    def make_form(self, data: Any = None) -> WalkForwardForm:
+        return WalkForwardForm(data)
 
     def act(self) -> None:
         try:
