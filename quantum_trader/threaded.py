@@ -28,7 +28,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils.encoding import iri_to_uri
 
-from quantum_trader.login_queue import LoginQueue, QueueFullError
+from quantum_trader.web.login_queue import LoginQueue, QueueFullError
 
 CLOSE = (b"connection", b"close")
 # Seconds for which a thread keeps a database connection at most.
@@ -69,7 +69,7 @@ class BodyTooLargeError(Exception):
 
 
 class TooManyUploadsError(Exception):
-    """As many uploads as are taken at once are received."""
+    """The largest number of uploads at once is being received already."""
 
 
 class ThreadedHandler:

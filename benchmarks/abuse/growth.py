@@ -1,4 +1,4 @@
-"""What years leave: rows, files and the costs of removing them. Importing this module requires django.setup()."""
+"""Figures of years of use: rows, files and the costs of removing them. Importing this needs django.setup()."""
 
 import json
 import os

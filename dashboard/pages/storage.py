@@ -27,7 +27,7 @@ SETTINGS = (
 
 
 class StoragePage(Page):
-    """What each part uses, what is free, and what retention keeps."""
+    """The page: the use of each part, the free space, and the settings of retention."""
 
     permission_required = VIEW_STORAGE
     template_name = "dashboard/storage.html"

@@ -1,4 +1,4 @@
-"""What each kind of database needs besides its URL."""
+"""Options that each kind of database needs besides its URL."""
 
 import re
 from typing import Any

@@ -1,1 +1,1 @@
-"""What `up` runs: the supervisor of the services, their log files, and the private Redis server."""
+"""The parts of `up`: the supervisor of the services, their log files, and the private Redis server."""

@@ -1,1 +1,1 @@
-"""Who may enter: limits of guesses, known places, API tokens and second factors."""
+"""Access to the system: limits of guesses, known places, API tokens and second factors."""

@@ -87,7 +87,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(Account)
 class AccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Who needs a second factor. Only superusers change the account of a superuser."""
+    """Users, and whether each needs a second factor. Only superusers change the account of a superuser."""
 
     list_display = ("user", "second_factor_required", "has_second_factor")
     list_select_related = ("user",)

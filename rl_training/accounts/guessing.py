@@ -33,7 +33,7 @@ KNOWN_AGAIN_AFTER = timedelta(days=1)
 
 
 class Bucket(NamedTuple):
-    """What counts failures together; see `FailedLogins`."""
+    """Failures that are counted together; see `FailedLogins`."""
 
     kind: FailedLogins.Kind
     user: str

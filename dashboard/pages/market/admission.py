@@ -1,4 +1,4 @@
-"""Who may send a market file: asked before its body is received."""
+"""Decides whether a user may send a market file, before its body is received."""
 
 from typing import Any
 

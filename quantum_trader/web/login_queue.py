@@ -15,7 +15,7 @@ PERIOD_SECONDS = 60.0
 
 
 class QueueFullError(Exception):
-    """As many requests wait as may wait, and this one's address has sent more than theirs."""
+    """The queue is full, and the address of this request has sent more than those of the waiting requests."""
 
 
 class LoginQueue:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from quantum_trader.login_queue import LoginQueue, QueueFullError
+from quantum_trader.web.login_queue import LoginQueue, QueueFullError
 
 
 def order_of(addresses: list[str], most_waiting: int = 100) -> tuple[list[int], list[int]]:
