@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +7,7 @@ import redis
 from django.test import Client
 from django.utils import timezone
 
-from rl_training.models import PolicyStore, StorageReading, TrainingRun
+from rl_training.models import Arm, FollowedMarket, PolicyStore, StorageReading, TrainingRun
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
 from tests.test_totals import VERSION
@@ -40,3 +40,11 @@ def read_storage() -> None:
     for days, free in ((1, 600), (0, 500)):
         at, disks = timezone.now() - timedelta(days=days), {"STATE_DIR": {"total": 1000, "free": free}}
         StorageReading.objects.create(at=at, usage={"database": 300 - free // 10}, disks=disks)
+
+
+def follow_market(policy: PolicyStore, *, newest_at: datetime, failures: int) -> None:
+    """Let the policy decide on hourly bars, the newest of which opened at `newest_at`."""
+    market = FollowedMarket.objects.create(
+        identity="a", config={}, label="m.csv", spacing=3600, newest_at=newest_at, failures=failures
+    )
+    Arm.objects.create(policy=policy, kind="live", market=market, rules={}, opened_at=newest_at)

@@ -12,8 +12,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from rl_training.alerts.models import Alert, AlertRule
 from rl_training.models import (
-    Arm,
-    FollowedMarket,
     PolicyStore,
     PolicyVersion,
     TrainingEvent,
@@ -23,7 +21,7 @@ from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run as started
 from tests.api_clients import token_of
-from tests.dashboard.monitoring.conftest import TOKEN, read_storage
+from tests.dashboard.monitoring.conftest import TOKEN, follow_market, read_storage
 from tests.dashboard.pages.page_rows import version_of
 from tests.stored import deploy, finished_run, walked_forward
 
@@ -99,11 +97,7 @@ def test_heartbeats_and_queue_lengths_are_reported(policy, scrape, streams):
 
 
 def test_age_of_the_newest_bar_and_failures_are_reported(policy, scrape, streams):
-    newest = timezone.now() - timedelta(hours=3)
-    market = FollowedMarket.objects.create(
-        identity="a", config={}, label="m.csv", spacing=3600, newest_at=newest, failures=4
-    )
-    Arm.objects.create(policy=policy, kind="live", market=market, rules={}, opened_at=newest)
+    follow_market(policy, newest_at=timezone.now() - timedelta(hours=3), failures=4)
     found = values(scrape())
     assert 7200 <= found["newest_bar_age_seconds{policy=rl_v3}"] < 7230
     assert found["market_failures{policy=rl_v3}"] == 4

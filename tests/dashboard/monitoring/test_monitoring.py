@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from django.utils import timezone
 
 from rl_training.alerts.models import Alert, AlertRule, Round
 from rl_training.models import PolicyStore
 from rl_training.presence import heartbeats
 from tests.active_runs import claimed_run as started
-from tests.dashboard.monitoring.conftest import read_storage
+from tests.dashboard.monitoring.conftest import follow_market, read_storage
 
 FOLDER = Path(__file__).parents[3] / "docs/monitoring"
 
@@ -37,6 +38,7 @@ def test_metrics_of_rules_and_dashboard_exist(file, history, scrape):
     Round.objects.create(pk=1, began_at="2026-01-01T00:00:00Z")
     heartbeats.record("beat")
     read_storage()
+    follow_market(history, newest_at=timezone.now(), failures=0)
     scrape()
     reported = set(re.findall(r"^(\w+)[ {]", scrape().content.decode(), re.MULTILINE))
     used = {name for expression in expressions()[file] for name in re.findall(r"quantum_trader_\w+", expression)}
