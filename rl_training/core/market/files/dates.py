@@ -10,10 +10,12 @@ import pyarrow.compute as pc
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown, trimmed
-from rl_training.core.market.files.times import ONLY_DIGITS, TimeFormat
+from rl_training.core.market.files.times import MONTHS, ONLY_DIGITS, TimeFormat
 
 # Years of two digits from here on are of the last century.
 FIRST_OF_1900 = 70
+NAMED_MONTH = re.compile(rf"(?i)(\d{{1,2}})[ ./-]*({'|'.join(MONTHS)})[a-z]*\.?[ ./,-]*(\d\d)(?!\d)(.*)")
+LONGEST_DATE = 20
 DAY_MONTH = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4}|\d\d)(?!\d)(.*)")
 
 # Digits of times of day, and the largest number that 4 of them make.
@@ -25,11 +27,13 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
 
     Raises MarketDataError with the readings of the first dates if several orders fit all of them.
     """
-    if not parts.examples or known.epoch or known.month_names:
-        return known
     orders = parts.orders
-    if setting != "auto":
-        orders = [order for order in orders if order == ("day" if setting == "yes" else "month")]
+    if not parts.examples or known.epoch or (parts.named and not orders):
+        return known
+    # Dates such as 24-Jan-03 begin with the year if not with the day.
+    other = "year" if parts.named else "month"
+    if setting != "auto" and (len(orders) > 1 or not parts.named):
+        orders = [order for order in orders if order == ("day" if setting == "yes" else other)]
     if not orders and "year" in parts.orders:
         raise MarketDataError(
             f"its dates, such as {shown(parts.examples[0])}, begin with the year; set day_first to auto"
@@ -44,7 +48,7 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
     # Dates such as 12/12/2024 are the same in both orders.
     if len(orders) > 1 and (parts.differ or len(set(readings.values())) > 1):
         either = ", or ".join(f"{dates} with the {order} first" for order, dates in readings.items())
-        choices = " or ".join(choice for order, choice in (("day", "yes"), ("month", "no")) if order in orders)
+        choices = " or ".join(choice for order, choice in (("day", "yes"), (other, "no")) if order in orders)
         years = ", or write years with four digits" if "year" in orders else ""
         raise MarketDataError(
             f"its first dates {', '.join(shown(text) for text in parts.examples)} are {either}, and no date of the "
@@ -55,9 +59,10 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
 
 @dataclass
 class DateParts:
-    """The largest numbers of the dates of a file that do not begin with a year of four digits, and its first dates.
+    """The largest numbers of the dates of a file that have no year of four digits at their begin, and its first dates.
 
-    `differ`: in some date the first two numbers differ. `short`: all years have two digits.
+    `differ`: in some date the first two numbers differ. `short`: all years have two digits. `named`: the dates are such
+    as 24-Jan-03.
     """
 
     first: int = 0
@@ -66,15 +71,14 @@ class DateParts:
     examples: tuple[str, ...] = ()
     differ: bool = False
     short: bool = True
+    named: bool = False
 
     @classmethod
     def of(cls, cells: Sequence[str]) -> "DateParts":
         parts = cls()
         for cell in cells:
-            if found := DAY_MONTH.fullmatch(cell.strip()):
-                parts._take(found)
-                if len(parts.examples) < 3 and cell.strip() not in parts.examples:
-                    parts.examples = (*parts.examples, cell.strip())
+            if parts._take(cell.strip()) and len(parts.examples) < 3 and cell.strip() not in parts.examples:
+                parts.examples = (*parts.examples, cell.strip())
         return parts
 
     @property
@@ -85,7 +89,7 @@ class DateParts:
         if year_first and now < self.third:
             return ["year"]
         found = ["day"] if self.first <= 31 and self.second <= 12 else []
-        found += ["month"] if self.first <= 12 and self.second <= 31 else []
+        found += ["month"] if self.first <= 12 and self.second <= 31 and not self.named else []
         return [*found, "year"] if year_first else found
 
     @property
@@ -94,19 +98,29 @@ class DateParts:
 
     def add(self, column: pa.Array) -> None:
         """Take the dates of a column into account."""
-        for cell in pc.unique(pc.utf8_slice_codeunits(trimmed(column).fill_null(""), 0, 10)).to_pylist():
-            if found := DAY_MONTH.fullmatch(cell):
-                self._take(found)
+        for cell in pc.unique(pc.utf8_slice_codeunits(trimmed(column).fill_null(""), 0, LONGEST_DATE)).to_pylist():
+            self._take(cell)
 
-    def _take(self, found: re.Match[str]) -> None:
-        first, second, third = (int(number) for number in found.groups()[:3])
+    def _take(self, cell: str) -> bool:
+        """Take a date into account; return False if the cell is none, or has a year that cannot be anything else."""
+        found = DAY_MONTH.fullmatch(cell) or NAMED_MONTH.fullmatch(cell)
+        if found is None:
+            return False
+        first, second, third = _numbers(*found.group(1, 2, 3))
+        self.named |= not found.group(2).isdigit()
         self.first, self.second, self.third = max(self.first, first), max(self.second, second), max(self.third, third)
-        self.differ |= first != second
+        self.differ |= first != (third if self.named else second)
         self.short &= len(found.group(3)) == 2
+        return True
+
+
+def _numbers(first: str, second: str, third: str) -> tuple[int, int, int]:
+    month = int(second) if second.isdigit() else 1 + MONTHS.index(second[:3].lower())
+    return int(first), month, int(third)
 
 
 def _reading(text: str, order: str) -> str:
-    first, second, third = (int(number) for number in re.split(r"[^0-9]", text)[:3])
+    first, second, third = _numbers(*re.findall(r"\d+|[A-Za-z]+", text)[:3])
     year, month, day = {
         "day": (third, second, first),
         "month": (third, first, second),

@@ -141,3 +141,25 @@ def _add_prefixed_prices(simple: Sequence[str], found: dict[str, int]) -> None:
         )
     for columns in whole.values():
         found.update({field: position for field, position in columns.items() if field not in found})
+
+
+def choose_symbol(found: Sequence[str], symbol: str) -> str:
+    """Return the instrument to read of those that a file has. Raises MarketDataError with their names."""
+    if not found:
+        raise MarketDataError("has a column of instruments, which names none")
+    named = f"{', '.join(shown(name) for name in found[:10])}{' ...' if len(found) > 10 else ''}"
+    if symbol:
+        same = [name for name in found if name.casefold() == symbol.casefold()]
+        if not same:
+            raise MarketDataError(f"has no instrument {symbol!r}, the setting symbol; it has {named}", setting="symbol")
+        return same[0]
+    if "" in found and len(found) > 1:
+        names = [name for name in found if name]
+        raise MarketDataError(
+            f"has rows whose instrument is empty, beside {listed(names)}: set symbol to "
+            f"{shown(names[0]) if len(names) == 1 else 'one of them'}, which leaves these rows out",
+            setting="symbol",
+        )
+    if len(found) > 1:
+        raise MarketDataError(f"has {len(found)} instruments, {named}: set symbol to one of them", setting="symbol")
+    return found[0]

@@ -8,7 +8,7 @@ from typing import Any
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import shown
 from rl_training.core.market.files.head import Head, is_number, is_time_like
-from rl_training.core.market.files.names import NAMES, TWO_NAMES, find_roles, listed, simple_name
+from rl_training.core.market.files.names import NAMES, TWO_NAMES, choose_symbol, find_roles, listed, simple_name
 from rl_training.core.market.files.numbers import decimal_of
 from rl_training.core.market.files.zones import zone_in_names
 from rl_training.core.market_config import MarketConfig
@@ -16,6 +16,8 @@ from rl_training.core.market_layouts import BY_NAME, LAYOUTS, Layout, layout_nam
 
 # Enough rows to tell the order of the columns of a file without a header.
 ROWS_TRIED = 200
+# A line of words with fewer cells is a title.
+FEWEST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, 
     scores = [_score(line) for line in above]
     if max(scores, default=0) < 1:
         # Words above each column are names too, unless the user says that the columns are those of a layout.
-        scores = [] if (layout and layout.first) or not head.rows else [_is_words(line, head.rows[0]) for line in above]
+        if (layout and layout.first) or not head.rows:
+            return None, 0, ()
+        _refuse_other_width(above, head.rows[0])
+        scores = [_is_words(line, head.rows[0]) for line in above]
         if not any(scores):
             return None, 0, ()
     best = scores.index(max(scores))
@@ -126,11 +131,27 @@ def _score(line: Sequence[str]) -> int:
     )
 
 
+def _refuse_other_width(above: Sequence[Sequence[str]], row: Sequence[str]) -> None:
+    """Raise MarketDataError if the line above the first row may be a header of other columns than the row has."""
+    line = above[-1] if above else ()
+    if abs(len(line) - len(row)) > 1 and len(line) >= FEWEST_NAMES and _words_alone(line) >= len(line) - 1:
+        raise MarketDataError(
+            f"the line above its first row has {len(line)} words, and the row has {len(row)} cells: {listed(line)}; "
+            "if it is no header, leave it out with skip_rows, and else correct it, or name the columns by their index "
+            "with the setting columns besides"
+        )
+
+
+def _words_alone(line: Sequence[str]) -> int:
+    """Return how many cells of a line are words; 0 if some are numbers or times."""
+    if any(is_number(cell) or is_time_like(cell) for cell in line):
+        return 0
+    return sum(re.search(r"[^\W\d_]", cell) is not None for cell in line)
+
+
 def _is_words(line: Sequence[str], row: Sequence[str]) -> bool:
     """Return whether a line has a word above each cell of a row, or all but one, which may be a number of the row."""
-    words = sum(re.search(r"[^\W\d_]", cell) is not None for cell in line)
-    values = any(is_number(cell) or is_time_like(cell) for cell in line)
-    return abs(len(line) - len(row)) <= 1 and words >= len(row) - 1 and not values
+    return abs(len(line) - len(row)) <= 1 and _words_alone(line) >= len(row) - 1
 
 
 def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tuple[list[str], tuple[str, ...]]:
@@ -157,27 +178,6 @@ def _of_two_names(names: Sequence[str], symbol: str) -> tuple[str, ...]:
             ["", *(first if second else "" for first, second in pairs)],
         )
     return tuple(_of_one_ticker(firsts, seconds, symbol)[0][1:])
-
-
-def choose_symbol(found: Sequence[str], symbol: str) -> str:
-    """Return the instrument to read of those that a file has. Raises MarketDataError with their names."""
-    if not found:
-        raise MarketDataError("has a column of instruments, which names none")
-    named = f"{', '.join(shown(name) for name in found[:10])}{' ...' if len(found) > 10 else ''}"
-    if symbol:
-        same = [name for name in found if name.casefold() == symbol.casefold()]
-        if not same:
-            raise MarketDataError(f"has no instrument {symbol!r}, the setting symbol; it has {named}")
-        return same[0]
-    if "" in found and len(found) > 1:
-        names = [name for name in found if name]
-        raise MarketDataError(
-            f"has rows whose instrument is empty, beside {listed(names)}: set symbol to "
-            f"{shown(names[0]) if len(names) == 1 else 'one of them'}, which leaves these rows out"
-        )
-    if len(found) > 1:
-        raise MarketDataError(f"has {len(found)} instruments, {named}: set symbol to one of them")
-    return found[0]
 
 
 def _layout_of(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Layout:

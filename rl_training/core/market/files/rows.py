@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_text, trimmed, valid_text
 from rl_training.core.market.files.dates import Clock, DateParts, settle_day_first
+from rl_training.core.market.files.names import choose_symbol
 from rl_training.core.market.files.numbers import refuse_number, to_floats
-from rl_training.core.market.files.recognition import Plan, choose_symbol
+from rl_training.core.market.files.recognition import Plan
 from rl_training.core.market.files.tables import MAX_BARS, Batch, refuse_mostly_invalid
 from rl_training.core.market.files.times import TimeFormat, is_compact, join_date_and_time
 from rl_training.core.market_config import MarketConfig

@@ -66,7 +66,7 @@ class TimeFormat:
     offset     true: each timestamp has its offset from UTC
     zone       the name of a zone that each timestamp ends with, such as US/Eastern
     day_first  of dates such as 1/2/2024; None for others
-    year_first of dates such as 24/2/1
+    year_first of dates such as 24/2/1 and 24-Feb-01
     """
 
     epoch: bool = False
@@ -190,7 +190,7 @@ class TimeFormat:
         if late.any() or early.any():
             column = pc.replace_substring_regex(column, r"(?i)[ -]?[ap]\.?m\.?$", "")
         if self.month_names:
-            column = _without_month_names(column)
+            column = _without_month_names(column, year_first=self.year_first)
         for pattern, instead in TO_ISO:
             column = pc.replace_substring_regex(column, pattern, instead)
         if self.year_first:
@@ -241,13 +241,16 @@ def _is_zone(written: str, text: str) -> bool:
     return written in available_timezones() if "/" in written else written != "GMT" and ":" in text
 
 
-def _without_month_names(column: pa.Array) -> pa.Array:
+def _without_month_names(column: pa.Array, *, year_first: bool) -> pa.Array:
     """Return dates such as `Jul 31, 2018` and `31-Jul-18` as 2018-07-31."""
     for number, name in enumerate(MONTHS, 1):
         column = pc.replace_substring_regex(column, rf"(?i)\b{name}[a-z]*\.?", f"@{number:02}@")
     column = pc.replace_substring_regex(column, r"^(?i:[a-z]{3,9}),? ", "")
     column = pc.replace_substring_regex(column, r"^@(\d\d)@[ -]*(\d{1,2}),?[ -]+(\d{4})", r"\3-\1-\2")
     column = pc.replace_substring_regex(column, r"^(\d{1,2})[ -/.]*@(\d\d)@[ -/.,]*(\d{4})", r"\3-\2-\1")
+    if year_first:
+        column = pc.replace_substring_regex(column, r"^([0-6]\d)[ -/.]*@(\d\d)@[ -/.,]*(\d\d?)\b", r"20\1-\2-\3")
+        column = pc.replace_substring_regex(column, r"^([7-9]\d)[ -/.]*@(\d\d)@[ -/.,]*(\d\d?)\b", r"19\1-\2-\3")
     column = pc.replace_substring_regex(column, r"^(\d{1,2})[ -/.]*@(\d\d)@[ -/.,]*([0-6]\d)\b", r"20\3-\2-\1")
     column = pc.replace_substring_regex(column, r"^(\d{1,2})[ -/.]*@(\d\d)@[ -/.,]*([7-9]\d)\b", r"19\3-\2-\1")
     return pc.replace_substring_regex(column, r"^(\d{4})[ -]*@(\d\d)@[ -]*(\d{1,2})", r"\1-\2-\3")

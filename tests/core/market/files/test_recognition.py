@@ -274,3 +274,14 @@ def test_market_of_other_settings_of_reading_is_another_market():
     config = MarketConfig(source="file", path="m.csv", columns={"close": "x"})
     assert config.identity != MarketConfig(source="file", path="m.csv").identity
     assert config.identity == config.model_copy(update={"suspicious": "warn", "train_fraction": 0.5}).identity
+
+
+@pytest.mark.parametrize("header", ["when;first;top", "when;first;top;bottom;last one;much;flag;note"])
+def test_header_of_unknown_words_and_other_width_than_rows_is_refused(load, header):
+    rows = "".join(f"2024-01-{day:02};10;12;9;{10 + day % 2};5\n" for day in range(1, 10))
+    message = refusal(load, f"{header}\n{rows}")
+    words = header.split(";")
+    assert message.startswith(f"m.csv: the line above its first row has {len(words)} words, and the row has 6 cells: ")
+    assert all(repr(word) in message for word in words)
+    assert load(f"{header}\n{rows}", skip_rows=1).open[0] == 10
+    assert load(f"Prices of a vendor\n{rows}").open[0] == 10

@@ -39,6 +39,20 @@ def test_dates_that_may_begin_with_a_year_of_two_digits_are_refused_unless_the_f
     assert refusal(load, days("99-12-30"), day_first="no").endswith("begin with the year; set day_first to auto")
 
 
+def test_named_month_between_two_numbers_is_refused_unless_the_file_decides(load):
+    text = days("24-Jan-03", "24-Jan-04")
+    assert refusal(load, text) == (
+        "m.csv: its first dates '24-Jan-03', '24-Jan-04' are 2003-01-24, 2004-01-24 with the day first, or 2024-01-03, "
+        "2024-01-04 with the year first, and no date of the file settles it: set day_first to yes or no, or write "
+        "years with four digits"
+    )
+    assert times(load(text, day_first="yes"))[0] == "2003-01-24T00:00:00"
+    assert times(load(text, day_first="no"))[0] == "2024-01-03T00:00:00"
+    assert times(load(days("24-Jan-03", "24-Jan-31")))[1] == "2024-01-31T00:00:00"
+    assert times(load(days("24 January 03 10:30", "31 Jan. 03 10:30"), day_first="no"))[0] == "2003-01-24T10:30:00"
+    assert times(load(days("24-Jan-2003")))[0] == "2003-01-24T00:00:00"
+
+
 def test_dates_that_do_not_exist_are_refused(load):
     assert "row 1 (header not counted): timestamp '0/0/2024' is not a date" in refusal(load, days("0/0/2024"))
 
