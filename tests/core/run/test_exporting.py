@@ -115,6 +115,37 @@ def test_script_decides_from_bars_and_account_as_the_policy_does(exported, tmp_p
     assert found["target_position"] == saved.environment.positions[saved.predict(observation)[0]]
 
 
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("text", "account", "message"),
+    [
+        (None, [], "decide.py: FileNotFoundError: bars.csv not found."),
+        ("", [], "bars.csv has 0 rows: needs a header and 104 bars"),
+        (lambda rows: rows[:50], [], "bars.csv has 50 rows: needs a header and 104 bars"),
+        (lambda rows: [*rows[:-1], rows[-1] + ",7"], [], "decide.py: ValueError: the number of columns changed from 6"),
+        (lambda rows: [rows[0].replace("volume", "amount"), *rows[1:]], [], "decide.py: KeyError: 'volume'"),
+        (lambda rows: [*rows[:-1], rows[-1] + "x"], [], "decide.py: ValueError: could not convert string to float"),
+        (
+            lambda rows: [*rows[:-1], rows[-1].rpartition(",")[0] + ",nan"],
+            [],
+            "bars.csv: NaN, or a close is not positive",
+        ),
+        (lambda rows: rows, ["1", "2"], "Decides by the policy beside it, with numpy alone. Usage: decide.py BARS.csv"),
+        (lambda rows: rows, ["1", "2", "long"], "decide.py: ValueError: could not convert string to float: 'long'"),
+        (lambda rows: rows, ["1", "2", "nan"], "bars.csv: NaN, or a close is not positive"),
+    ],
+)
+def test_script_says_in_a_line_what_is_wrong_with_its_input(exported, tmp_path, text, account, message):
+    if text is not None:
+        write_bars(planted_market(MARKET)[:104], tmp_path / "bars.csv")
+        rows = (tmp_path / "bars.csv").read_text().splitlines()
+        (tmp_path / "bars.csv").write_text(text if isinstance(text, str) else "\n".join(text(rows)))
+    command = [*PYTHON, str(exported[1] / "decide.py"), "bars.csv", *account]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (1, "", False)
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
 def names_of(folder: Path) -> dict[str, Any]:
     """Return what decide.py of the folder defines."""
     names: dict[str, Any] = {"__name__": "decide"}
