@@ -1,14 +1,16 @@
 """Following queued work from a terminal until it has ended."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.core.management.base import CommandError, OutputWrapper
 
 INTERRUPTED = 130
 # A log of an hour's run has a few hundred lines of progress.
 PROGRESS_LINE_SECONDS = 10.0
+POLL_SECONDS = 0.2
 
 
 class ProgressLines:
@@ -26,6 +28,27 @@ class ProgressLines:
         self._status, self._done, self._at = status, done, time.monotonic()
         self._out.write(f"{name} is {status}{progress and ': '}{progress}", str)
         self._out.flush()
+
+
+def until_ended(work: Any, *fields: str) -> Iterator[None]:
+    """Yield again and again until the row has ended, and read its status and the fields anew each time."""
+    while work.status in work.ACTIVE:
+        yield
+        time.sleep(POLL_SECONDS)
+        work.refresh_from_db(fields=["status", *fields])
+
+
+def follow(
+    work: Any, name: str, out: OutputWrapper, progress: Callable[[], tuple[int, str]] = lambda: (0, ""), *fields: str
+) -> None:
+    """Write lines about the row until it has ended.
+
+    `progress` returns how far it is, as a number that grows and in words, from what it counts or from the row's
+    `fields`.
+    """
+    lines = ProgressLines(out)
+    for _ in until_ended(work, *fields):
+        lines.write(name, work.status, *progress())
 
 
 @contextmanager

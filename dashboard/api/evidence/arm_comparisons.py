@@ -14,8 +14,9 @@ from rest_framework.response import Response
 
 from dashboard.api.deciding.accounts import MAX_NAME
 from dashboard.api.deploying.changing import find_policy, read
+from dashboard.api.evidence.cancelling import CancelView
 from dashboard.api.protocol.problem_details import ArmRefused, ComparisonHasEnded, InvalidInput
-from dashboard.api.protocol.views import ListView, View, check_no_body
+from dashboard.api.protocol.views import ListView, View
 from rl_training.core.base_config import Config
 from rl_training.core.evaluation.betting import LARGEST_LOSS
 from rl_training.decisions import challengers
@@ -129,9 +130,9 @@ class ArmComparisonView(View):
         return Response(comparison_data(comparison_id))
 
 
-class ArmComparisonEnd(View):
+class ArmComparisonEnd(CancelView):
     permissions_of_methods: ClassVar = {"POST": "rl_training.change_armcomparison"}
-    problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
+    title, has_ended, may_repeat = "Comparison", ComparisonHasEnded, False
 
     @extend_schema(
         summary="End a comparison on new bars",
@@ -140,12 +141,16 @@ class ArmComparisonEnd(View):
         responses=ArmComparisonDetail,
     )
     def post(self, request: Request, comparison_id: str) -> Response:
-        check_no_body(request)
-        found = find(comparison_id)
-        if not requesting.cancel(found, by=request.user.get_username(), now=timezone.now()):
-            found.refresh_from_db(fields=["status"])
-            raise ComparisonHasEnded(f"Comparison {comparison_id} has ended: {found.status}.")
-        return Response(comparison_data(comparison_id))
+        return self.end(request, comparison_id)
+
+    def find(self, identifier: str) -> ArmComparisonRow:
+        return find(identifier)
+
+    def cancel(self, found: ArmComparisonRow, user: Any) -> bool:
+        return requesting.cancel(found, by=user.get_username(), now=timezone.now())
+
+    def describe(self, identifier: str) -> Any:
+        return comparison_data(identifier)
 
 
 def find(comparison_id: str) -> ArmComparisonRow:

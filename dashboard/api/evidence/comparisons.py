@@ -11,9 +11,10 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from dashboard.api.evidence.cancelling import CancelView
 from dashboard.api.protocol.fields import StoredObject
 from dashboard.api.protocol.problem_details import ComparisonHasEnded, InvalidInput
-from dashboard.api.protocol.views import ListView, View, check_no_body
+from dashboard.api.protocol.views import ListView, View
 from rl_training.core.base_config import Config
 from rl_training.core.config_problems import find_problems
 from rl_training.models import ComparedVersion
@@ -157,9 +158,9 @@ class ComparisonView(View):
         return Response(comparison_data(comparison_id))
 
 
-class ComparisonCancel(View):
+class ComparisonCancel(CancelView):
     permissions_of_methods: ClassVar = {"POST": "rl_training.change_comparison"}
-    problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
+    title, has_ended = "Comparison", ComparisonHasEnded
 
     @extend_schema(
         summary="Cancel a comparison",
@@ -168,14 +169,16 @@ class ComparisonCancel(View):
         responses=ComparisonDetail,
     )
     def post(self, request: Request, comparison_id: str) -> Response:
-        check_no_body(request)
-        found = find(comparison_id)
-        if not work_lifecycle.cancel(found):
-            found.refresh_from_db(fields=["status"])
-            if found.status != ComparisonRow.Status.CANCELLED:
-                raise ComparisonHasEnded(f"Comparison {comparison_id} has ended: {found.status}.")
-        log.info("Comparison cancelled by the API", comparison_id=comparison_id, user=str(request.user))
-        return Response(comparison_data(comparison_id))
+        return self.end(request, comparison_id)
+
+    def find(self, identifier: str) -> ComparisonRow:
+        return find(identifier)
+
+    def cancel(self, found: ComparisonRow, user: Any) -> bool:
+        return work_lifecycle.cancel(found)
+
+    def describe(self, identifier: str) -> Any:
+        return comparison_data(identifier)
 
 
 def add_versions(rows: list[dict[str, Any]]) -> None:

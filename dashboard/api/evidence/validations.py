@@ -12,10 +12,11 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from dashboard.api.evidence.cancelling import CancelView
 from dashboard.api.evidence.validation_fields import COLUMNS, Standing, Trial, Validation, ValidationDetail
 from dashboard.api.filters import TrialFilters, ValidationFilters
 from dashboard.api.protocol.problem_details import AlreadyValidating, InvalidInput, ValidationHasEnded
-from dashboard.api.protocol.views import ListView, View, check_no_body, policy_pk
+from dashboard.api.protocol.views import ListView, View, policy_pk
 from rl_training.core.base_config import Config
 from rl_training.core.config_problems import find_problems
 from rl_training.core.run.walk_forward.folds import FOLDS
@@ -103,9 +104,9 @@ class ValidationView(View):
         return Response(validation_data(validation_id))
 
 
-class ValidationCancel(View):
+class ValidationCancel(CancelView):
     permissions_of_methods: ClassVar = {"POST": "rl_training.change_validation"}
-    problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
+    title, has_ended = "Validation", ValidationHasEnded
 
     @extend_schema(
         summary="Cancel a validation",
@@ -114,14 +115,16 @@ class ValidationCancel(View):
         responses=ValidationDetail,
     )
     def post(self, request: Request, validation_id: str) -> Response:
-        check_no_body(request)
-        found = find(validation_id)
-        if not steps.cancel(found):
-            found.refresh_from_db(fields=["status"])
-            if found.status != ValidationRow.Status.CANCELLED:
-                raise ValidationHasEnded(f"Validation {validation_id} has ended: {found.status}.")
-        log.info("Validation cancelled by the API", validation_id=validation_id, user=str(request.user))
-        return Response(validation_data(validation_id))
+        return self.end(request, validation_id)
+
+    def find(self, identifier: str) -> ValidationRow:
+        return find(identifier)
+
+    def cancel(self, found: ValidationRow, user: Any) -> bool:
+        return steps.cancel(found)
+
+    def describe(self, identifier: str) -> Any:
+        return validation_data(identifier)
 
 
 class StandingView(View):

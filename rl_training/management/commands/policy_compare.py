@@ -1,13 +1,12 @@
 import argparse
 import json
 import sys
-import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
+from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.logs import escape_control_characters
-from rl_training.management.following import ProgressLines, ends_when_interrupted
+from rl_training.management.following import ends_when_interrupted, follow
 from rl_training.models import Comparison
 from rl_training.versions import comparisons
 from rl_training.versions.comparison_reports import report
@@ -15,7 +14,6 @@ from rl_training.versions.comparisons import CannotCompareError
 from rl_training.versions.naming import FORM, UnknownVersionError, find_versions, parse
 
 FAILED, WRONG_USAGE = 1, 2
-POLL_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -38,7 +36,9 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
         if wait:
             with ends_when_interrupted(f"comparison {comparison.comparison_id}"):
-                self._follow(comparison, self.stderr if options["json"] else self.stdout)
+                name = f"Comparison {comparison.comparison_id}"
+                follow(comparison, name, self.stderr if options["json"] else self.stdout)
+                comparison.refresh_from_db()
         described = report(comparison)
         if options["json"]:
             self.stdout.write(json.dumps(described))
@@ -49,10 +49,3 @@ class Command(BaseCommand):
                     self.stdout.write(escape_control_characters(f"{field}: {text}"))
         if wait and comparison.status != Comparison.Status.SUCCEEDED:
             sys.exit(FAILED)
-
-    def _follow(self, comparison: Comparison, out: OutputWrapper) -> None:
-        lines = ProgressLines(out)
-        while comparison.status in Comparison.ACTIVE:
-            lines.write(f"Comparison {comparison.comparison_id}", comparison.status, 0)
-            time.sleep(POLL_SECONDS)
-            comparison.refresh_from_db()

@@ -1,7 +1,6 @@
 import argparse
 import json
 import sys
-import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
@@ -9,7 +8,7 @@ from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
-from rl_training.management.following import INTERRUPTED, ProgressLines, ends_when_interrupted
+from rl_training.management.following import INTERRUPTED, ends_when_interrupted, follow, until_ended
 from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.runs.reports import describe_run
@@ -17,7 +16,6 @@ from rl_training.runs.triggering import LAST_SEED, RunOptions, UnknownVersionErr
 from rl_training.worker.execution import execute, explain
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
-POLL_SECONDS = 0.2
 
 
 def whole_number(minimum: int, maximum: int) -> Any:
@@ -104,16 +102,17 @@ class Command(BaseCommand):
 
     def _follow(self, run: TrainingRun, out: OutputWrapper) -> None:
         """Show the progress until the run has ended: a bar on a terminal, else lines in `out`."""
-        terminal = sys.stderr.isatty() and (out is self.stderr or self.stdout.isatty())
-        lines = ProgressLines(out)
-        with tqdm(total=run.episodes, unit="episode", desc=run.run_id, disable=not terminal) as bar:
-            while run.status in TrainingRun.ACTIVE:
-                if not terminal:
-                    done = f"episode {run.episodes_done} of {run.episodes}"
-                    lines.write(f"Run {run.run_id}", run.status, run.episodes_done, done)
-                time.sleep(POLL_SECONDS)
-                run.refresh_from_db(fields=["status", "episodes_done"])
+
+        def progress() -> tuple[int, str]:
+            return run.episodes_done, f"episode {run.episodes_done} of {run.episodes}"
+
+        if not (sys.stderr.isatty() and (out is self.stderr or self.stdout.isatty())):
+            follow(run, f"Run {run.run_id}", out, progress, "episodes_done")
+            return
+        with tqdm(total=run.episodes, unit="episode", desc=run.run_id) as bar:
+            for _ in until_ended(run, "episodes_done"):
                 bar.update(run.episodes_done - bar.n)
+            bar.update(run.episodes_done - bar.n)
 
     def _report(self, run: TrainingRun, as_json: bool) -> None:
         described = describe_run(run)

@@ -11,7 +11,7 @@ from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.core.run.walk_forward.folds import FOLDS
 from rl_training.management.commands.train_policy import whole_number
-from rl_training.management.following import INTERRUPTED, ProgressLines, ends_when_interrupted
+from rl_training.management.following import INTERRUPTED, POLL_SECONDS, ends_when_interrupted, follow
 from rl_training.models import RANGES, InvalidConfigError, PolicyStore, Validation, ValidationStep
 from rl_training.settings_change import SettingsRefusedError
 from rl_training.validation import reports, requesting, steps
@@ -20,7 +20,6 @@ from rl_training.worker import validating
 from rl_training.worker.execution import explain
 
 FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
-POLL_SECONDS = 0.2
 
 
 class Command(BaseCommand):
@@ -127,12 +126,11 @@ class Command(BaseCommand):
             self.stderr.write(explain(error))
 
     def _follow(self, validation: Validation, out: OutputWrapper) -> None:
-        lines, count = ProgressLines(out), validation.steps.count()
-        while validation.status in Validation.ACTIVE:
+        def progress() -> tuple[int, str]:
             done = validation.steps.filter(status=ValidationStep.Status.SUCCEEDED).count()
-            lines.write(f"Validation {validation}", validation.status, done, f"{done} of {count} steps done")
-            time.sleep(POLL_SECONDS)
-            validation.refresh_from_db(fields=["status"])
+            return done, f"{done} of {validation.steps.count()} steps done"
+
+        follow(validation, f"Validation {validation}", out, progress)
 
     def _report(self, validation: Validation, as_json: bool) -> None:
         described = reports.describe(validation, list(validation.steps.all()))
