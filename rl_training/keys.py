@@ -12,10 +12,10 @@ from rl_training import policy_edits
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import ConfigProblem, find_problems
 from rl_training.flat_settings import flatten
-from rl_training.market_files import file_problems
 from rl_training.models import InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.settings_change import TRAINING_FIELDS, scalar_problem
+from rl_training.trainable import market_problems
 
 
 class SettingError(Exception):
@@ -31,7 +31,7 @@ def settings_of(policy: PolicyStore) -> Iterator[tuple[str, Any]]:
 
 def find_policy(name: str) -> PolicyStore:
     """Return the policy with this name. Raises `SettingError` with the known names."""
-    policy = PolicyStore.objects.filter(name=name).first() if _is_unicode(name) else None
+    policy = PolicyStore.objects.filter(name=name).first() if is_unicode(name) else None
     if policy is None:
         known = ", ".join(PolicyStore.objects.values_list("name", flat=True)) or "none"
         raise SettingError(f"unknown policy {name!r}; known policies: {known}")
@@ -57,9 +57,11 @@ def set_values(texts: Mapping[str, str]) -> dict[str, Any]:
     policies: dict[str, dict[str, dict[str, Any]]] = {}
     values = {}
     problems: list[str] = []
+    names = {key.split(".")[0] for key in texts}
+    known = set(PolicyStore.objects.filter(name__in=filter(is_unicode, names)).values_list("name", flat=True))
     for key, text in texts.items():
         try:
-            name, section, field = _parse(key)
+            name, section, field = _parse(key, known)
             values[key] = _value(key, text)
         except SettingError as error:
             problems.append(str(error))
@@ -81,8 +83,17 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
         policy_edits.set_enabled(policy, training["enabled"])
         return []
     problems = [problem.within("training") for problem in _set_training(policy, training)]
+    saved = {section: getattr(policy, section) for section in SECTIONS}
+    # The sections with defaults in place of what is refused, so that all problems of the market are found at once.
+    planned = saved | {
+        section: SECTIONS[section].with_defaults(policy_edits.changed_section(policy, section, fields))
+        for section, fields in changes.items()
+    }
     for section, fields in changes.items():
         problems += [problem.within(section) for problem in _set_in_section(policy, section, fields)]
+    refused = {problem.path for problem in problems}
+    found = market_problems(planned["market"], planned["environment"], saved["market"], saved["environment"])
+    problems += [problem for problem in found if problem.path not in refused]
     invalid = [section for section in SECTIONS if isinstance(getattr(policy, section), InvalidConfig)]
     try:
         # Other sections that are stored invalid have to be repaired first, except by a change of a section alone.
@@ -122,7 +133,7 @@ def _set_in_section(policy: PolicyStore, section: str, fields: dict[str, Any]) -
         setattr(policy, section, InvalidConfig(changed, tuple(found)))
         return []
     setattr(policy, section, config)
-    return file_problems(config, before)
+    return []
 
 
 def _elsewhere(invalid: InvalidConfig, fields: Container[str]) -> set[ConfigProblem]:
@@ -131,7 +142,7 @@ def _elsewhere(invalid: InvalidConfig, fields: Container[str]) -> set[ConfigProb
 
 
 def _value(key: str, text: str) -> Any:
-    if not _is_unicode(text):
+    if not is_unicode(text):
         raise SettingError(f"{key}: text that no encoding can hold")
     try:
         return json.loads(text)
@@ -141,20 +152,24 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Return False for an argument of the command line that had bytes which are not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def _parse(key: str) -> tuple[str, str, str]:
-    """Return the policy's name, the section and the field. Raises `SettingError` if one of them does not exist."""
+def _parse(key: str, known: Container[str] = ()) -> tuple[str, str, str]:
+    """Return the policy's name, the section and the field. Raises `SettingError` if one of them does not exist.
+
+    Policies in `known` do.
+    """
     parts = key.split(".")
     if len(parts) != 3:
         raise SettingError(
             f"{key!r} is not a key; a key is <policy>.<section>.<field>, as rl_v3.training.interval_minutes"
         )
     name, section, field = parts
-    find_policy(name)
+    if name not in known:
+        find_policy(name)
     fields = {"training": TRAINING_FIELDS} | {name: tuple(config.model_fields) for name, config in SECTIONS.items()}
     if section not in fields:
         raise SettingError(f"{key}: unknown section {section!r}; sections: {', '.join(fields)}")

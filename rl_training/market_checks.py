@@ -25,7 +25,8 @@ MARKS_DRAWN = 100
 class CheckedMarket:
     """What a page shows of a market: the answer, all that is known as JSON values, and bars to draw.
 
-    `times` are seconds since 1970; `suspicious` and `after_gap` are positions in `times`.
+    `times` are seconds since 1970; `suspicious` and `after_gap` are positions in `times`. `setting` is the one that
+    does not fit the bars, where it is known.
     """
 
     sentence: str
@@ -34,6 +35,7 @@ class CheckedMarket:
     closes: tuple[float, ...] = ()
     suspicious: frozenset[int] = frozenset()
     after_gap: frozenset[int] = frozenset()
+    setting: str = ""
 
     @property
     def usable(self) -> bool:
@@ -52,7 +54,8 @@ def value_of(name: str, text: str) -> Any:
 
 def checked(config: MarketConfig) -> CheckedMarket:
     """Check a market. Of an exchange, only the cached bars are read."""
-    return _checked(config.model_dump_json(), settings.MARKET_DATA_ROOT, _state_of_file(config))
+    decisive = {"source", *config.effective_fields}
+    return _checked(config.model_dump_json(include=decisive), settings.MARKET_DATA_ROOT, _state_of_file(config))
 
 
 def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
@@ -76,7 +79,7 @@ def _checked(config: str, root: Path, state: tuple[int, ...]) -> CheckedMarket:
 
     check = check_market(MarketConfig.model_validate_json(config), root, cached=True)
     if check.market is None:
-        return CheckedMarket(check.sentence, check.as_json())
+        return CheckedMarket(check.sentence, check.as_json(), setting=check.setting)
     market = check.market
     seconds = market.timestamp.astype(np.int64)
     found = [time for suspicion in check.reading.suspicions.values() for time in suspicion.times]
@@ -91,4 +94,5 @@ def _checked(config: str, root: Path, state: tuple[int, ...]) -> CheckedMarket:
         tuple(market.close[drawn].tolist()),
         frozenset(np.searchsorted(drawn, marked).tolist()),
         frozenset(np.searchsorted(drawn, gaps).tolist()),
+        check.setting,
     )

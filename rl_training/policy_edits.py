@@ -7,9 +7,10 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from rl_training.core.config import SECTIONS
-from rl_training.market_files import file_problems
+from rl_training.core.config_problems import ConfigProblem
 from rl_training.models import CHOICES, RANGES, PolicyStore
 from rl_training.models.config_column import as_json
+from rl_training.trainable import market_problems
 
 # The type parameter exists for mypy only: Django's class is not generic at run time.
 if TYPE_CHECKING:
@@ -80,13 +81,22 @@ class PolicyForm(PolicyModelForm):
                     f"This policy was changed at {updated_at:%Y-%m-%d %H:%M:%S} UTC, after this form was opened. "
                     "Nothing was saved; open the form again to edit what is set now."
                 )
-        self._check_market_file()
+        if "market" in self.fields:
+            self._check_market()
         return cleaned
 
-    def _check_market_file(self) -> None:
-        """Add an error if the market names another file than is saved, and it cannot be opened."""
-        market = self.cleaned_data.get("market")
+    def _check_market(self) -> None:
+        """Add an error for each reason why no run could train on a changed market, or with a changed environment."""
         saved = PolicyStore.objects.filter(pk=self.instance.pk).first() if self.instance.pk else None
-        for problem in file_problems(market, saved.market if saved else None):
-            self.add_error("market", str(problem))
-            self.fields["market"].show_beside_fields([problem])  # type: ignore[attr-defined]
+        fields: Any = self.fields
+        # Refused settings are replaced by defaults, so that all problems of the market are shown at once.
+        market, environment = (self.cleaned_data.get(name, fields[name].read) for name in ("market", "environment"))
+        for section, path, message in (
+            (*problem.path.split(".", 1), problem.message)
+            for problem in market_problems(
+                market, environment, saved.market if saved else None, saved.environment if saved else None
+            )
+        ):
+            problem = ConfigProblem(path, message)
+            self.add_error(section, str(problem))
+            fields[section].show_beside_fields([problem])

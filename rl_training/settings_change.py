@@ -9,11 +9,11 @@ from django.db import IntegrityError, transaction
 
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import find_problems
-from rl_training.market_files import file_problems
 from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore, Promotion
 from rl_training.models.config_column import as_json
 from rl_training.policy_edits import changed_section, set_enabled
 from rl_training.roles import DEPLOY
+from rl_training.trainable import market_problems
 
 TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
@@ -103,8 +103,13 @@ def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
             wrong[name] = f"There is no such setting; there are {', '.join(CHANGEABLE)}."
         elif not isinstance(value, dict):
             wrong[name] = "Must be an object with the settings to change."
+    saved = {} if policy.pk is None else {name: getattr(policy, name) for name in SECTIONS}
+    # The sections with defaults in place of what is refused, so that all problems of the market are found at once.
+    planned: dict[str, Any] = {}
     for name in SECTIONS:
-        changed |= _set_section(policy, name, changes.get(name), wrong)
+        changed |= _set_section(policy, name, changes.get(name), wrong, planned)
+    found = market_problems(planned["market"], planned["environment"], saved.get("market"), saved.get("environment"))
+    wrong = dict(found) | wrong
     try:
         policy.full_clean(exclude=[name for name in SECTIONS if isinstance(getattr(policy, name), InvalidConfig)])
     except ValidationError as error:
@@ -114,22 +119,22 @@ def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
     return changed
 
 
-def _set_section(policy: PolicyStore, name: str, change: Any, wrong: dict[str, str]) -> bool:
-    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one."""
-    stored = getattr(policy, name)
-    saved = None if policy.pk is None else stored
+def _set_section(policy: PolicyStore, name: str, change: Any, wrong: dict[str, str], planned: dict[str, Any]) -> bool:
+    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one.
+
+    Adds the section to `planned`.
+    """
+    stored = planned[name] = getattr(policy, name)
     if not isinstance(change, dict):
-        found = list(stored.problems) if isinstance(stored, InvalidConfig) else file_problems(stored, saved)
-        wrong |= dict(problem.within(name) for problem in found)
+        if isinstance(stored, InvalidConfig):
+            wrong |= dict(problem.within(name) for problem in stored.problems)
         return False
     wanted = changed_section(policy, name, change)
+    planned[name] = SECTIONS[name].with_defaults(wanted)
     try:
-        config = SECTIONS[name].model_validate(wanted)
-        found = file_problems(config, saved)
-        setattr(policy, name, config)
+        setattr(policy, name, SECTIONS[name].model_validate(wanted))
     except pydantic.ValidationError as error:
-        found = find_problems(error)
-    wrong |= dict(problem.within(name) for problem in found)
+        wrong |= dict(problem.within(name) for problem in find_problems(error))
     return bool(wanted != as_json(stored))
 
 

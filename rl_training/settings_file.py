@@ -1,7 +1,7 @@
 """All settings of policies as one JSON or YAML file: written by an export, and read as a whole by an import."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -30,15 +30,13 @@ def export_settings(policies: Iterable[PolicyStore], *, as_yaml: bool = False) -
     return strict_yaml.written(document) if as_yaml else json.dumps(document, indent=2) + "\n"
 
 
-def import_settings(text: str, *, dry_run: bool = False) -> Imported:
-    """Change and create the policies of a file, all or none, and return the changes.
+def import_settings(wanted: Mapping[str, Any], *, dry_run: bool = False) -> Imported:
+    """Change and create policies, by name with their settings as read() returns them, and return the changes.
 
-    A text that begins with `{` or is empty is read as JSON, any other as YAML.
-    Settings and policies that the file does not name stay as they are; a new policy has defaults for them. With
-    `dry_run`, validates the file and changes nothing. Raises `SettingsRefusedError` with every refused setting, named
-    such as `rl_v3.ppo.gamma`.
+    Changes all or none. Settings and policies that are not named stay as they are; a new policy has defaults for them.
+    With `dry_run`, validates the settings and changes nothing. Raises `SettingsRefusedError` with every refused
+    setting, named such as `rl_v3.ppo.gamma`.
     """
-    wanted = _policies(text)
     wrong: dict[str, str] = {}
     imported = Imported([], [])
     with transaction.atomic():
@@ -67,7 +65,11 @@ def _document(text: str) -> dict[str, Any]:
     return parse_object(text, max_characters=MAX_FILE_CHARACTERS)
 
 
-def _policies(text: str) -> dict[str, Any]:
+def read(text: str) -> dict[str, Any]:
+    """Return the settings of a file's text, by the policy's name. Raises `SettingsRefusedError`.
+
+    A text that begins with `{` or is empty is read as JSON, any other as YAML.
+    """
     try:
         document = _document(text)
     except ValidationError as error:

@@ -20,6 +20,7 @@ from rl_training.models import PolicyStore
 from rl_training.models.columns import OUTCOME_COLUMNS
 from rl_training.runs.next_start import next_start
 from rl_training.settings_change import TRAINING_FIELDS, SettingsRefusedError, apply, create
+from rl_training.trainable import device_warning
 from rl_training.validation import gate
 
 log = structlog.get_logger(__name__)
@@ -71,6 +72,9 @@ class PolicyDetail(Policy):
         allow_null=True,
         help_text="What the next scheduled run starts from under these settings, with the reasons why the weights of a "
         "version cannot be used; null: from scratch, or the settings are invalid.",
+    )
+    warning = serializers.CharField(
+        allow_null=True, help_text="What runs need that the server has not, such as a GPU, and their workers must have."
     )
 
 
@@ -205,6 +209,7 @@ def policy_response(name: str) -> Response:
     start = next_start(policy)
     row = {column: getattr(policy, column) for column in LISTED} | stored
     row["next_start"] = str(start) if start else None
+    row["warning"] = device_warning(policy.ppo) or None
     return Response(PolicyDetail(row).data, headers={"ETag": settings_change.tag(policy, stored)})
 
 

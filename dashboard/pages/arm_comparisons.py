@@ -106,8 +106,9 @@ class ArmComparisonForm(forms.Form):
 
     def __init__(self, policy: PolicyStore, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        offered = choices_of(policy, standard=True)
         for name in ("a", "b"):
-            self.fields[name].choices = choices_of(policy, standard=True)  # type: ignore[attr-defined]
+            self.fields[name].choices = offered  # type: ignore[attr-defined]
 
     def wanted(self) -> Wanted:
         return Wanted(**self.cleaned_data)

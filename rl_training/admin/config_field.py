@@ -66,6 +66,8 @@ class ConfigField(forms.Field):
 
     def __init__(self, config: type[Config], widget: type[ConfigWidget] = ConfigWidget, **kwargs: Any) -> None:
         self.config = config
+        # The last value with defaults in place of what is invalid, which a form can examine in other ways.
+        self.read: Config | None = None
         super().__init__(widget=widget(form_schema(config)), label="", **kwargs)
 
     def prepare_value(self, value: Any) -> str:
@@ -75,7 +77,7 @@ class ConfigField(forms.Field):
         """
         if isinstance(value, InvalidConfig):
             self.show_beside_fields(value.problems)
-            value = with_defaults(self.config, value.raw)
+            value = self.config.with_defaults(value.raw)
         if isinstance(value, Config):
             return value.model_dump_json(indent=2)
         try:
@@ -86,8 +88,10 @@ class ConfigField(forms.Field):
     def to_python(self, value: Any) -> Config:
         if isinstance(value, Config):
             return value
+        given = parse_object(value)
+        self.read = self.config.with_defaults(given)
         try:
-            return self.config.model_validate(parse_object(value))
+            return self.config.model_validate(given)
         except pydantic.ValidationError as error:
             found = find_problems(error)
         self.show_beside_fields(found)
@@ -102,27 +106,11 @@ class ConfigField(forms.Field):
             return True
 
     def show_beside_fields(self, problems: Iterable[ConfigProblem]) -> None:
-        """Make the editor show each problem beside its setting."""
-        self.widget.error_map = {join_coords(*path.split(".")): [message] for path, message in problems}
+        """Make the editor show each problem beside its setting, with those that it shows already."""
+        shown = getattr(self.widget, "error_map", {})
+        self.widget.error_map = shown | {join_coords(*path.split(".")): [message] for path, message in problems}
 
     def _explain(self, problem: ConfigProblem) -> str:
         field = self.config.model_fields.get(problem.path.split(".")[0])
         description = f" ({field.description})" if field and field.description else ""
         return f"{problem}{description}" if problem.path else problem.message
-
-
-def with_defaults(model: type[Config], stored: Any) -> Config:
-    """Return the stored settings as a config, with defaults in place of the settings that are invalid.
-
-    Where a rule between the remaining settings is broken, all are defaults.
-    """
-    if not isinstance(stored, dict):
-        return model()
-    try:
-        return model.model_validate(stored)
-    except pydantic.ValidationError as error:
-        refused = {problem.path.split(".")[0] for problem in find_problems(error)}
-    try:
-        return model.model_validate({name: value for name, value in stored.items() if name not in refused})
-    except pydantic.ValidationError:
-        return model()

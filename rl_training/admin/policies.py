@@ -26,6 +26,7 @@ from rl_training.models import PolicyStore, Promotion
 from rl_training.policy_edits import set_enabled
 from rl_training.runs.next_start import next_start
 from rl_training.settings_change import CHANGEABLE, may_change_promotion
+from rl_training.trainable import device_warning
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run", "min_new_bars")
 VERSIONS = ("start_from", "seeds", "promotion", "must_beat", "revalidate_days")
@@ -58,7 +59,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     actions = ("train_now", "enable", "disable", "duplicate")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PolicyStore]:
-        return PolicyStore.objects.with_outcome()
+        return PolicyStore.objects.with_last_run()
 
     def get_fieldsets(self, request: HttpRequest, obj: PolicyStore | None = None) -> list[tuple[str, dict[str, Any]]]:
         editable = self.has_change_permission(request, obj)
@@ -120,6 +121,8 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
                 self.message_user(request, str(start), messages.WARNING)
         else:
             obj.save()
+        if warning := device_warning(obj.ppo):
+            self.message_user(request, warning, messages.WARNING)
 
     def get_deleted_objects(
         self, objs: QuerySet[PolicyStore] | Sequence[PolicyStore], request: HttpRequest

@@ -76,8 +76,8 @@ def invalid_configs(policy: PolicyStore) -> list[tuple[str, str]]:
 
 
 def add_outcome(policy: Any) -> None:
-    """Set what `with_outcome()` adds to a policy of a list on the policy of an entry, which has its settings alone."""
-    present = PolicyStore.objects.with_outcome().filter(pk=policy.pk).values(*OUTCOME_COLUMNS).first()
+    """Set what `with_last_run()` adds to a policy of a list on the policy of an entry, which has its settings alone."""
+    present = PolicyStore.objects.with_last_run().filter(pk=policy.pk).values(*OUTCOME_COLUMNS).first()
     for name in OUTCOME_COLUMNS:
         setattr(policy, name, present[name] if present else None)
 

@@ -44,7 +44,8 @@ class Recipient:
 
         `good` selects apprise's style for good news. Raises no exception, because its text might contain the URL.
         """
-        # apprise takes 45 MB: only the process that sends messages imports it, with its first message.
+        # apprise takes 45 MB: only the process that sends messages imports it, with its first message, and a web
+        # process whose user saves a channel.
         import apprise
 
         if self.service is None:
@@ -75,6 +76,12 @@ def recipients(address: str) -> list[Recipient]:
             fingerprint = encryption.fingerprint(f"{url}\0{target}")
             found[fingerprint] = Recipient(fingerprint, service)
     return list(found.values())
+
+
+def unknown_services(address: str) -> list[str]:
+    """Return the services' names of the apprise URLs of which apprise makes no recipient."""
+    silence_loggers()
+    return [url.partition("://")[0] for url in split(address) if _instantiate(url) is None]
 
 
 def send(address: str, title: str, body: str, *, good: bool = False) -> str:

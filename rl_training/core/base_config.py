@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
-from rl_training.core.config_problems import broken_rule
+from rl_training.core.config_problems import broken_rule, find_problems
 
 
 class BrokenRule(NamedTuple):
@@ -33,6 +33,23 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def with_defaults(cls, given: Any) -> Self:
+        """Return the given settings as a config, with defaults in place of the settings that are invalid.
+
+        Where a rule between the remaining settings is broken, all are defaults.
+        """
+        if not isinstance(given, dict):
+            return cls()
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            refused = {problem.path.split(".")[0] for problem in find_problems(error)}
+        try:
+            return cls.model_validate({name: value for name, value in given.items() if name not in refused})
+        except ValidationError:
+            return cls()
 
     def broken_rules(self) -> Iterator[BrokenRule]:
         """Yield the rules between fields that the values break."""

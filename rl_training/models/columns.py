@@ -7,7 +7,7 @@ from django.db.models import Subquery
 
 # A summary of a policy.
 POLICY_SUMMARY_COLUMNS = ("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")
-# What `PolicyStoreQuerySet.with_outcome()` adds to a policy.
+# What `PolicyStoreQuerySet.with_outcome()` and `with_last_run()` add to a policy.
 OUTCOME_COLUMNS = ("last_status", "last_finished_at", "last_error", "active_status")
 
 RUN_METRICS = ("avg_reward", "final_reward", "avg_policy_loss", "avg_value_loss")

@@ -79,7 +79,14 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
 
     def with_outcome(self) -> PolicyStoreQuerySet:
         """Add `last_status`, `last_finished_at`, `last_error` of the newest finished run, and `active_status`."""
-        newest = self._runs().finished().order_by("-finished_at")
+        return self._with_newest(self._runs().finished())
+
+    def with_last_run(self) -> PolicyStoreQuerySet:
+        """Add the same as with_outcome(), but of the newest run that has ended, which may have been cancelled."""
+        return self._with_newest(self._runs().filter(finished_at__isnull=False))
+
+    def _with_newest(self, runs: Any) -> PolicyStoreQuerySet:
+        newest = runs.order_by("-finished_at")
         return self.annotate(
             last_status=Subquery(newest.values("status")[:1]),
             last_finished_at=Subquery(newest.values("finished_at")[:1]),

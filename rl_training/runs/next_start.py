@@ -1,15 +1,16 @@
 """The start of a policy's next run: the weights that `start_from` names, or scratch, with the reasons."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Subquery
+from django.db.models import OuterRef, Q, Subquery
 from pydantic import ValidationError
 
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.bars import training_bars
 from rl_training.core.run.form import differing, form_of
-from rl_training.models import InvalidConfigError, PolicyStore, PolicyVersion, StartFrom
+from rl_training.models import Deployment, InvalidConfigError, PolicyStore, PolicyVersion, StartFrom
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,25 @@ class NextStart:
 
 def default_start(policy: PolicyStore) -> PolicyVersion | None:
     """Return the version that the `start_from` of `policy`, saved or not, names; None for scratch."""
-    versions = policy.versions.select_related("run").defer("evaluation")
-    if policy.start_from == StartFrom.NEWEST:
-        return versions.order_by("-number").first()
-    if policy.start_from == StartFrom.LIVE:
-        return versions.filter(pk=Subquery(policy.deployments.order_by("-at").values("version")[:1])).first()
-    return None
+    return default_starts([policy]).get(policy.pk)
+
+
+def default_starts(policies: Collection[PolicyStore]) -> dict[int, PolicyVersion]:
+    """Return the version that the `start_from` of each policy, saved or not, names, by the policy's id, in a query.
+
+    A policy that starts from scratch has none.
+    """
+    newest, live = (
+        [policy.pk for policy in policies if policy.start_from == start] for start in (StartFrom.NEWEST, StartFrom.LIVE)
+    )
+    if not newest and not live:
+        return {}
+    of_policy = PolicyVersion.objects.filter(policy=OuterRef("pk")).order_by("-number").values("pk")[:1]
+    wanted = Q(pk__in=PolicyStore.objects.filter(pk__in=newest).values(newest=Subquery(of_policy)))
+    of_live = Deployment.objects.filter(policy=OuterRef("pk")).order_by("-at").values("version")[:1]
+    wanted |= Q(pk__in=PolicyStore.objects.filter(pk__in=live).values(live=Subquery(of_live)))
+    versions = PolicyVersion.objects.filter(wanted).select_related("run").defer("evaluation")
+    return {version.policy_id: version for version in versions}
 
 
 def next_start(policy: PolicyStore) -> NextStart | None:
@@ -63,7 +77,16 @@ def next_start(policy: PolicyStore) -> NextStart | None:
     of the policy or of the version's run are invalid. The rule is the same as in `core.run.requirements.check_fits`,
     but the bars of a new market are not read here.
     """
-    version = default_start(policy)
+    return next_starts([policy])[0]
+
+
+def next_starts(policies: Collection[PolicyStore]) -> list[NextStart | None]:
+    """Return the same of several policies, in their order, in a query."""
+    versions = default_starts(policies)
+    return [_next_start(policy, versions.get(policy.pk)) for policy in policies]
+
+
+def _next_start(policy: PolicyStore, version: PolicyVersion | None) -> NextStart | None:
     if version is None or not version.run.config:
         return None
     try:

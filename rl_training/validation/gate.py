@@ -1,7 +1,7 @@
 """The gate: whether the recipe of a policy is validated, and which of its new versions go live."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -112,8 +112,28 @@ def expiring(before: str, planned: PolicyStore) -> Validation | None:
 
     None: there is none, or the planned recipe is validated.
     """
-    found, after = in_force(before, planned), recipe_of(planned)
-    return None if found is None or after in ("", before) or in_force(after, planned) else found
+    return expirings({planned.pk: before}, [planned]).get(planned.pk)
+
+
+def expirings(before: Mapping[int, str], planned: Collection[PolicyStore]) -> dict[int, Validation]:
+    """Return the same of several policies, by their ids, in a query at most; `before` has their recipes by id."""
+    after = {policy.pk: recipe_of(policy) for policy in planned}
+    changed = [policy for policy in planned if before[policy.pk] and after[policy.pk] not in ("", before[policy.pk])]
+    if not changed:
+        return {}
+    recipes = {recipe for policy in changed for recipe in (before[policy.pk], after[policy.pk])}
+    found: dict[str, list[Validation]] = {}
+    for one in Validation.objects.in_force().filter(recipe__in=recipes).order_by("-requested_at", "-pk"):
+        found.setdefault(one.recipe, []).append(one)
+
+    def strict(recipe: str, policy: PolicyStore) -> Validation | None:
+        return next((one for one in found.get(recipe, []) if _beats_enough(one, policy)), None)
+
+    return {
+        policy.pk: expiring
+        for policy in changed
+        if (expiring := strict(before[policy.pk], policy)) and not strict(after[policy.pk], policy)
+    }
 
 
 def expiry(validation: Validation) -> str:

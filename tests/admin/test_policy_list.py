@@ -29,6 +29,14 @@ def test_list_shows_outcomes_in_fixed_number_of_queries(admin, policy):
     assert MARKUP not in page
 
 
+def test_last_run_is_shown_with_its_status_even_if_it_was_cancelled(admin, policy):
+    finished_run(policy)
+    finished_run(policy, status="cancelled")
+    page = admin.get(LIST).content.decode()
+    assert 'class="outcome cancelled"' in page
+    assert 'class="outcome succeeded"' not in page
+
+
 def test_train_now_queues_run(admin, policy):
     messages = train(admin, policy)
     run = TrainingRun.objects.get()

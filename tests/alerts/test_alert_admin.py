@@ -143,3 +143,12 @@ def test_checkbox_in_the_list_of_rules_is_named_after_its_rule(policy, admin_cli
 @pytest.mark.parametrize("page", ["index", "alerts_alertrule_changelist"])
 def test_every_admin_page_has_the_style_sheet_of_this_project(page, admin_client):
     assert "rl_training/admin.css" in admin_client.get(reverse(f"admin:{page}")).content.decode()
+
+
+@pytest.mark.parametrize("address", ["smoke://signal", "slack://", "json://127.0.0.1 smoke://signal"])
+def test_channel_of_service_that_apprise_does_not_know_is_refused(admin_client, address):
+    response = admin_client.post(reverse("admin:alerts_alertchannel_add"), {"name": "pager", "address": address})
+    (message,) = response.context["adminform"].form.errors["address"]
+    service = address.split()[-1].partition(":")[0]
+    assert message.startswith(f"apprise can send nothing to {service}://...: the service is unknown")
+    assert not AlertChannel.objects.exists()

@@ -4,19 +4,23 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Exists, OuterRef
 from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
 
 from dashboard.access import VIEW
 from dashboard.pages.actions import Action, FormAction
+from rl_training.core.market_config import MarketConfig
 from rl_training.decisions import challengers
 from rl_training.decisions.challengers import ArmRefusedError
-from rl_training.models import Arm, PolicyStore
+from rl_training.models import Arm, PolicyStore, PolicyVersion
 
 OF_DECISIONS = (*VIEW, "rl_training.view_decision", "rl_training.view_arm")
-# Versions that a form offers; the API and the command take any.
+# Versions, and recipes of other policies, that a form offers; the API and the command take any.
 OFFERED = 20
+# The settings that name the bars of a market that grows.
+NAMES_SERIES = {"file": ("path", "symbol"), "exchange": ("exchange", "symbol", "timeframe")}
 
 
 def choices_of(policy: PolicyStore, *, standard: bool = False) -> list[tuple[str, str]]:
@@ -26,15 +30,23 @@ def choices_of(policy: PolicyStore, *, standard: bool = False) -> list[tuple[str
         for kinds in (Arm.STANDARD if standard else (), challengers.RULES)
     )
     newest = [(challengers.NEWEST, "newest version of the recipe")]
-    others = PolicyStore.objects.exclude(pk=policy.pk).filter(versions__isnull=False).distinct().order_by("name")
     recipes = [
-        (f"{challengers.NEWEST}:{other.name}", f"newest version of the recipe of {other}")
-        for other in others
-        if getattr(other.market, "label", "") == getattr(policy.market, "label", None)
+        (f"{challengers.NEWEST}:{name}", f"newest version of the recipe of {name}") for name in _on_same_market(policy)
     ]
     numbers = policy.versions.with_weights().order_by("-number").values_list("number", flat=True)[:OFFERED]
     versions = [(f"{policy.name}:{number}", f"version {number}") for number in numbers]
     return [*common, *newest, *versions, *recipes, *rules]
+
+
+def _on_same_market(policy: PolicyStore) -> list[str]:
+    """Return the names of other policies with a version on the same market, however its file is read."""
+    market = policy.market
+    if not isinstance(market, MarketConfig) or market.source not in NAMES_SERIES:
+        return []
+    same = {f"market__{name}": getattr(market, name) for name in ("source", *NAMES_SERIES[market.source])}
+    trained = Exists(PolicyVersion.objects.filter(policy=OuterRef("pk")))
+    others = PolicyStore.objects.exclude(pk=policy.pk).filter(trained, **same).order_by("name")
+    return list(others.values_list("name", flat=True)[:OFFERED])
 
 
 class ArmForm(forms.Form):

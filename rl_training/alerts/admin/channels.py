@@ -44,6 +44,12 @@ class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
         address: str = self.cleaned_data["address"]
         if address and not all(_is_complete(url) for url in sending.split(address)):
             raise forms.ValidationError("It is not an apprise URL: it begins with the service's name and ://.")
+        if address and (unknown := sending.unknown_services(address)):
+            named = ", ".join(f"{name}://..." for name in unknown)
+            raise forms.ValidationError(
+                f"apprise can send nothing to {named}: the service is unknown, or its URL lacks a part; see apprise's "
+                "list of services."
+            )
         return address
 
     def _post_clean(self) -> None:

@@ -28,10 +28,14 @@ LONGEST_USUAL_CLOSURE = 4 * SECONDS_PER_DAY
 
 
 class MarketDataError(ValueError):
-    """Bars cannot be used. Has the broken rule, the row (the first bar is row 1) and the file, if there is one."""
+    """Bars cannot be used. Has the broken rule, the row (the first bar is row 1) and the file, if there is one.
 
-    def __init__(self, rule: str, *, row: int | None = None, file: str = "") -> None:
+    `setting` is the one of MarketConfig that does not fit the bars, where it is known.
+    """
+
+    def __init__(self, rule: str, *, row: int | None = None, file: str = "", setting: str = "") -> None:
         super().__init__(rule)
+        self.setting = setting
         self.rule = rule
         self.row = row
         self.file = file

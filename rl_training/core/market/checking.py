@@ -18,12 +18,16 @@ BARS_SHOWN = 3
 
 @dataclass(frozen=True)
 class MarketCheck:
-    """What is known of a market. `market` is None if its bars cannot be read at all; `problem` says why not."""
+    """What is known of a market. `market` is None if its bars cannot be read at all; `problem` says why not.
+
+    `setting` is the setting that does not fit the bars, where it is known.
+    """
 
     config: MarketConfig
     problem: str
     market: MarketData | None
     reading: MarketReading
+    setting: str = ""
 
     @property
     def usable(self) -> bool:
@@ -105,13 +109,13 @@ def check_market(config: MarketConfig, root: Path, *, cached: bool = False) -> M
 
     With `cached`, no exchange is asked: its cached bars are checked.
     """
-    problem, market = "", None
+    problem, setting, market = "", "", None
     try:
         market = (
             _cached_bars(config, root) if cached and config.source == "exchange" else load_market(config, root=root)
         )
     except MarketDataError as error:
-        problem = str(error)
+        problem, setting = str(error), error.setting
         if config.source == "file" and config.suspicious == "refuse":
             try:
                 market = load_market(config.model_copy(update={"suspicious": "warn"}), root=root)
@@ -121,7 +125,7 @@ def check_market(config: MarketConfig, root: Path, *, cached: bool = False) -> M
     if market is not None and reading is None:
         found = find_suspicions({name: getattr(market, name) for name in COLUMNS})
         reading = MarketReading(layout=config.source, suspicions=found)
-    return MarketCheck(config, problem, market, reading or MarketReading())
+    return MarketCheck(config, problem, market, reading or MarketReading(), setting)
 
 
 def _cached_bars(config: MarketConfig, root: Path) -> MarketData:

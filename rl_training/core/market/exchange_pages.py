@@ -3,7 +3,6 @@
 The import of ccxt takes over a second and 80 MB, so only code that fetches imports this module.
 """
 
-import difflib
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ import structlog
 
 from rl_training.core import outgoing
 from rl_training.core.market.bars import MarketData, MarketDataError
+from rl_training.core.market.exchange_names import such_as, unknown_exchange
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
 
 # Seconds before each new attempt. With a timeout of 10 s, a request to a hanging exchange fails after about a minute.
@@ -35,9 +35,8 @@ class MalformedAnswer(Exception):
 
 def connect(exchange: str) -> Any:
     """Return the client of ccxt for an exchange. Raises MarketDataError if ccxt does not know the exchange."""
-    if exchange not in ccxt.exchanges:
-        near = difflib.get_close_matches(exchange, ccxt.exchanges)
-        raise MarketDataError(f"exchange {exchange!r} is unknown to ccxt {ccxt.__version__}{_such_as(near)}")
+    if unknown := unknown_exchange(exchange):
+        raise MarketDataError(unknown)
     return getattr(ccxt, exchange)(
         {
             # The client waits between requests as long as the exchange demands.
@@ -65,8 +64,7 @@ class ExchangePages:
             raise self._error(f"the exchange has no such timeframe; it has {', '.join(self._client.timeframes)}")
         symbols = self._ask(self._client.load_markets)
         if series.symbol not in symbols:
-            near = difflib.get_close_matches(series.symbol, symbols)
-            raise self._error(f"the exchange has no such symbol{_such_as(near)}")
+            raise self._error(f"the exchange has no such symbol{such_as(series.symbol, symbols)}")
         limit = self._client.feature_value(series.symbol, "fetchOHLCV", "limit") or DEFAULT_LIMIT
         self.limit = min(int(limit), MAX_LIMIT)
 
@@ -139,7 +137,3 @@ def _reason(error: Exception) -> str:
     """Return the message of an error in one short line, because an exchange may answer a page of HTML."""
     text = " ".join(f"{type(error).__name__} {error}".split())
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
-
-
-def _such_as(names: list[str]) -> str:
-    return f"; did you mean {' or '.join(names)}?" if names else ""

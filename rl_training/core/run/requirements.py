@@ -1,12 +1,10 @@
 """Checks before a training run: enough bars, and an initial policy that fits the config."""
 
-import math
-
 from rl_training.core.config import TrainingConfig
 from rl_training.core.market.bars import MarketData, MarketDataError, split_market
 from rl_training.core.run.checkpoint import SavedPolicy
+from rl_training.core.run.enough import too_few_bars
 from rl_training.core.run.form import differing, form_of
-from rl_training.core.trading.features import longest_window
 from rl_training.core.trading.observation import observation_names
 
 
@@ -44,16 +42,6 @@ def check_enough(config: TrainingConfig, training: MarketData, later: MarketData
 
     There is no later slice where all bars are for training.
     """
-    window, length = longest_window(config.environment.features), config.environment.episode_length
-    share = config.market.train_fraction
-    for part, of, needed, purpose, decisions in (
-        (training, share, window + length + 1, "to train on", f"an episode's {length} decisions"),
-        (later, 1 - share, window + 2, "to evaluate on", "one decision"),
-    ):
-        if part is not None and len(part) < needed:
-            raise MarketDataError(
-                f"{len(part)} of the {len(training) + len(later or ())} bars are {purpose}, but at least {needed} are "
-                f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
-                f"train_fraction of {share:g} that is about {math.ceil(needed / of)} bars in all",
-                file=config.market.label,
-            )
+    bars = len(training) + len(later or ())
+    if problem := too_few_bars(bars, config.market.train_fraction, config.environment):
+        raise MarketDataError(problem, file=config.market.label)

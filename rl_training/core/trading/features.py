@@ -165,15 +165,21 @@ def longest_window(features: Sequence[FeatureName]) -> int:
     return max(_FEATURES[name].window for name in features)
 
 
+def needs_volume(features: Sequence[FeatureName]) -> str:
+    """Return which features cannot be computed on a market without volume, in words; nothing if all can."""
+    needing = [name for name in features if name in VOLUME_FEATURES]
+    if not needing:
+        return ""
+    return f"feature {', '.join(needing)} needs volume, and the market has none; remove it from environment.features"
+
+
 def market_features(market: MarketData, features: Sequence[FeatureName]) -> FloatArray:
     """Return the features of every bar, [T, F], in columns as `feature_names`; NaN if earlier bars are missing.
 
     Raises MarketDataError if a feature needs volume and the market has none.
     """
-    if needing := [name for name in features if name in VOLUME_FEATURES and not market.has_volume]:
-        raise MarketDataError(
-            f"feature {', '.join(needing)} needs volume, and the market has none; remove it from environment.features"
-        )
+    if not market.has_volume and (problem := needs_volume(features)):
+        raise MarketDataError(problem)
     window = longest_window(features)
     values = np.full((len(market), len(feature_names(features))), np.nan)
     for first in range(0, len(market), _CHUNK):

@@ -1,7 +1,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from quantum_trader.logs import escape_control_characters
 from rl_training import keys, settings_change, settings_file
 from rl_training.management.arguments import NO_OPTIONS
 from rl_training.models import PolicyStore
-from rl_training.runs.next_start import next_start
+from rl_training.runs.next_start import next_starts
+from rl_training.trainable import device_warning
 from rl_training.validation import gate
 
 WRONG_USAGE = 2
@@ -74,16 +75,19 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(to_jsonable_python(keys.get(key))))
 
     def set(self, *, pairs: Sequence[str], **_: Any) -> None:
-        recipes = recipes_by_policy()
-        values = keys.set_values(split_pairs(pairs))
+        texts = split_pairs(pairs)
+        names = {key.split(".")[0] for key in texts}
+        recipes = recipes_of(names)
+        values = keys.set_values(texts)
         for key, value in values.items():
             self._print(key, value)
-        self._warn([keys.find_policy(name) for name in dict.fromkeys(key.split(".")[0] for key in values)], recipes)
+        self._warn(list(PolicyStore.objects.filter(name__in=names)), recipes)
 
     def create(self, *, name: str, like: str | None, **_: Any) -> None:
         policy = settings_change.create(name, {}, like=None if like is None else keys.find_policy(like))
         state = "enabled" if policy.enabled else "disabled"
         self.stdout.write(f"Policy {policy.name} is created, {state}.")
+        self._warn_of_device([policy])
 
     def export(self, *, names: list[str], **_: Any) -> None:
         # No policy's name has a dot or a slash.
@@ -105,8 +109,9 @@ class Command(BaseCommand):
             text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise refused(f"{file} cannot be read: {error}") from None
-        recipes = recipes_by_policy()
-        changes, policies = settings_file.import_settings(text, dry_run=dry_run)
+        wanted = settings_file.read(text)
+        recipes = recipes_of(wanted)
+        changes, policies = settings_file.import_settings(wanted, dry_run=dry_run)
         for line in changes:
             self.stdout.write(escape_control_characters(line))
         self._warn([policy for policy in policies if policy.pk in recipes], recipes)
@@ -117,19 +122,27 @@ class Command(BaseCommand):
 
         `recipes` has the digests of the recipes before the change, by the policy's id.
         """
-        for policy in policies:
-            start = next_start(policy)
+        self._warn_of_device(policies)
+        expiring = gate.expirings(recipes, policies)
+        for policy, start in zip(policies, next_starts(policies), strict=True):
             if start and start.is_unusual:
                 self.stderr.write(escape_control_characters(f"{policy.name}: {start}"))
-            if expiring := gate.expiring(recipes[policy.pk], policy):
-                self.stderr.write(escape_control_characters(f"{policy.name}: {gate.expiry(expiring)}"))
+            if policy.pk in expiring:
+                self.stderr.write(escape_control_characters(f"{policy.name}: {gate.expiry(expiring[policy.pk])}"))
+
+    def _warn_of_device(self, policies: Sequence[PolicyStore]) -> None:
+        for policy in policies:
+            if warning := device_warning(policy.ppo):
+                self.stderr.write(f"{policy.name}: {warning}")
 
     def _print(self, key: str, value: Any) -> None:
         self.stdout.write(f"{key} = {json.dumps(to_jsonable_python(value))}")
 
 
-def recipes_by_policy() -> dict[int, str]:
-    return {policy.pk: gate.recipe_of(policy) for policy in PolicyStore.objects.all()}
+def recipes_of(names: Iterable[str]) -> dict[int, str]:
+    """Return the digests of the recipes of the policies with these names, by the policy's id."""
+    known = [name for name in names if keys.is_unicode(name)]
+    return {policy.pk: gate.recipe_of(policy) for policy in PolicyStore.objects.filter(name__in=known)}
 
 
 def refused(*lines: str) -> CommandError:

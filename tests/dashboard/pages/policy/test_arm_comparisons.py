@@ -4,12 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rl_training.models import ArmComparison
+from dashboard.pages.policy.challengers import choices_of
+from rl_training.core.market_config import MarketConfig
+from rl_training.models import ArmComparison, PolicyStore
 from tests.api_clients import user_of
+from tests.dashboard.pages.page_rows import version_of
 from tests.dashboard.pages.page_text import words
 from tests.decisions.conftest import market_root, versions
 from tests.decisions.growing import Growing, closing, set_up
-from tests.stored import deploy
+from tests.stored import deploy, finished_run
 
 __all__ = ["market_root", "versions"]
 pytestmark = pytest.mark.django_db
@@ -42,3 +45,14 @@ def test_comparison_is_begun_followed_and_ended(client, policy, versions, market
     assert "Ended by operator." in words(client.get(page).content.decode())
     same = client.post("/policies/rl_v3/compare-arms/", wanted | {"b": "live"}, follow=True)
     assert "An arm cannot be compared with itself." in words(same.content.decode())
+
+
+def test_arms_of_other_policies_are_offered_without_loading_these(policy, versions, django_assert_num_queries):
+    set_up(policy)
+    for name, market in (("same", policy.market), ("elsewhere", MarketConfig())):
+        other = PolicyStore.objects.create(name=name, market=market)
+        version_of(finished_run(other))
+    PolicyStore.objects.create(name="untrained", market=policy.market)
+    with django_assert_num_queries(2):
+        offered = dict(choices_of(policy))
+    assert [name for name in offered if name.startswith("newest:")] == ["newest:same"]

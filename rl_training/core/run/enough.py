@@ -1,0 +1,27 @@
+"""Whether bars are enough for a run, decided from their number and the settings alone, without torch."""
+
+import math
+
+from rl_training.core.config import EnvironmentConfig
+from rl_training.core.market.bars import training_bars
+from rl_training.core.trading.features import longest_window
+
+
+def too_few_bars(bars: int, train_fraction: float, environment: EnvironmentConfig) -> str:
+    """Return how many of a market's bars a run needs if these are too few, else nothing.
+
+    There are no bars to evaluate on where all bars are for training.
+    """
+    window, length = longest_window(environment.features), environment.episode_length
+    training = training_bars(bars, train_fraction)
+    for part, of, needed, purpose, decisions in (
+        (training, train_fraction, window + length + 1, "to train on", f"an episode's {length} decisions"),
+        (bars - training, 1 - train_fraction, window + 2, "to evaluate on", "one decision"),
+    ):
+        if part < needed and of:
+            return (
+                f"{part} of the {bars} bars are {purpose}, but at least {needed} are "
+                f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
+                f"train_fraction of {train_fraction:g} that is about {math.ceil(needed / of)} bars in all"
+            )
+    return ""

@@ -1,0 +1,101 @@
+"""Whether runs could train with settings that are about to be saved."""
+
+from pathlib import Path
+from typing import Any
+
+from rl_training.core.config import EnvironmentConfig, PPOConfig
+from rl_training.core.config_problems import ConfigProblem
+from rl_training.core.market.exchange_names import unknown_exchange
+from rl_training.core.market_config import MarketConfig
+from rl_training.market_checks import checked
+from rl_training.market_files import opening_problem
+from rl_training.models.config_column import as_json
+
+# The setting that names the bars of a source.
+NAMES_BARS = {"file": "path", "exchange": "bars", "planted": "bars"}
+# What decides, beside the bars themselves, whether there are enough of them.
+NEEDS = ("episode_length", "features")
+
+
+def market_problems(
+    market: Any, environment: Any, saved_market: Any = None, saved_environment: Any = None
+) -> list[ConfigProblem]:
+    """Return why no run could train on the market, with paths such as `market.path`.
+
+    The bars are read once for as long as file and settings stay the same, and an exchange is not asked. What the
+    policy has already is not examined again, so that a policy whose file has gone since can be edited. A section that
+    is no valid config is not examined.
+    """
+    if not isinstance(market, MarketConfig):
+        return []
+    known = _same(market, saved_market, ("source", *market.effective_fields))
+    if not known and (problem := _unreadable(market)):
+        return [problem.within("market")]
+    if not isinstance(environment, EnvironmentConfig):
+        return []
+    if not known:
+        return _insufficient(market, environment, f"market.{NAMES_BARS.get(market.source, 'source')}")
+    if not _same(environment, saved_environment, NEEDS):
+        return _insufficient(market, environment, "environment.episode_length")
+    if not _same(market, saved_market, ("train_fraction",)):
+        return _insufficient(market, environment, "market.train_fraction")
+    return []
+
+
+def device_warning(ppo: Any) -> str:
+    """Return that the setting `device` needs what this machine has not, else nothing.
+
+    This is no problem of the setting: another machine may have the GPU, and the worker.
+    """
+    if not isinstance(ppo, PPOConfig) or ppo.device != "cuda" or has_gpu():
+        return ""
+    return (
+        "ppo.device is cuda, and this machine has no NVIDIA GPU: runs fail unless the machine of each worker has one. "
+        "With auto, runs use a GPU where there is one."
+    )
+
+
+def has_gpu(devices: Path = Path("/dev")) -> bool:
+    """Return whether the machine has a GPU of NVIDIA, without loading torch. `dxg` is that of Windows' Linux."""
+    return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()
+
+
+def _same(config: Any, saved: Any, names: tuple[str, ...]) -> bool:
+    """Return whether the settings have the values that are saved, which need not be a valid config."""
+    wanted, stored = as_json(config), as_json(saved)
+    return (
+        isinstance(wanted, dict)
+        and isinstance(stored, dict)
+        and all(name in stored and wanted[name] == stored[name] for name in names)
+    )
+
+
+def _unreadable(market: MarketConfig) -> ConfigProblem | None:
+    if market.source == "exchange":
+        unknown = unknown_exchange(market.exchange)
+        return ConfigProblem("exchange", unknown) if unknown else None
+    if market.source == "file" and (problem := opening_problem(market.path)):
+        return ConfigProblem("path", problem)
+    found = checked(market)
+    setting = found.setting or NAMES_BARS.get(market.source, "source")
+    return None if found.usable else ConfigProblem(setting, str(found.facts["problem"]))
+
+
+def _insufficient(market: MarketConfig, environment: EnvironmentConfig, changed: str) -> list[ConfigProblem]:
+    """Return that the bars are too few, as a problem of the setting that was changed, or lack what a feature needs."""
+    # Modules that need numpy, which only a process that checks a market needs.
+    from rl_training.core.run.enough import too_few_bars
+    from rl_training.core.trading.features import needs_volume
+
+    bars, has_volume = market.bars, True
+    if market.source != "exchange":
+        found = checked(market)
+        if not found.usable:
+            return []
+        bars, has_volume = found.facts["bars"], found.facts["has_volume"]
+    problems = []
+    if too_few := too_few_bars(bars, market.train_fraction, environment):
+        problems.append(ConfigProblem(changed, too_few))
+    if not has_volume and (needed := needs_volume(environment.features)):
+        problems.append(ConfigProblem("environment.features", needed))
+    return problems
