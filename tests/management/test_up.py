@@ -33,7 +33,7 @@ def test_sigterm_ends_all_processes_and_removes_the_socket(tmp_path):
     state = deep_state(tmp_path)
     up = start(state)
     try:
-        up.says("^Starting web, worker, beat and Flower")
+        up.says("^Starting web, worker, beat, alerts, decide and Flower")
         up.process.terminate()
         status = up.process.wait(timeout=10)
     finally:

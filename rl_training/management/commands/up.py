@@ -106,7 +106,7 @@ class Command(BaseCommand):
             self._say("ADMIN_PASSWORD was for the first start: remove it from .env.")
         token = stack.enter_context(token_for_this_run()) if self.once else admin.token
         connection.close()
-        self._say("Starting web, worker, beat and Flower ...")
+        self._say("Starting web, worker, beat, alerts, decide and Flower ...")
         *services, flower_service = processes.services(web, flower, logins)
         self.supervisor.start(*services)
         site, flower_site = base_url(web), base_url(flower)
