@@ -1,15 +1,20 @@
 """The guards of a live version: change detector, drawdown, stale bars, probabilities; and what follows."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from rl_training.core.deciding import decision as core
 from rl_training.core.evaluation.betting import STAKES, detect
-from rl_training.models import Deployment, Watch
-from tests.decisions.growing import assert_replays, decisions, live_arm
+from rl_training.models import Deployment, PolicyStore, Watch
+from tests.decisions.growing import assert_replays, decisions, live_arm, set_up
+from tests.stored import deploy
+from tests.weights import stored_version
 
 pytestmark = pytest.mark.django_db
 
@@ -144,3 +149,30 @@ def test_policy_without_fallback_is_watched_and_no_guard_acts(policy, guarded):
     growing.round(hours=5)
     assert newest(policy).actor == "user"
     assert Watch.objects.get().bars == 6
+
+
+def queries_of(round_):
+    with CaptureQueriesContext(connection) as made:
+        round_()
+    return len(made)
+
+
+def test_number_of_queries_does_not_grow_with_the_policies(policy, guarded, versions):
+    growing = guarded(fallback="flat")
+    growing.grow()
+    growing.append()
+    on_a_bar = queries_of(growing.round)
+    growing.round(hours=5)
+    stale = queries_of(partial(growing.round, hours=6))
+    assert newest(policy).actor == "guard"
+    for number in range(4):
+        other = PolicyStore.objects.create(name=f"other_{number}")
+        set_up(other)
+        deploy(stored_version(other, 1))
+    growing.append()
+    growing.round()
+    growing.append()
+    assert queries_of(growing.round) == on_a_bar
+    growing.round(hours=5)
+    assert {newest(other).actor for other in PolicyStore.objects.exclude(pk=policy.pk)} == {"guard"}
+    assert queries_of(partial(growing.round, hours=6)) == stale

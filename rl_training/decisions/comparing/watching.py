@@ -19,6 +19,7 @@ from rl_training.decisions.deciding import valid_for
 from rl_training.models import Arm, Decision, Deployment, Fallback, FollowedMarket, PolicyStore, Watch
 from rl_training.versions import deployments
 from rl_training.versions.changes import Action, Actor, Author, Change, ChangeRefusedError, rollback_target
+from rl_training.versions.live import live_of
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,8 @@ LARGEST = 1e12
 PATIENCE, PAUSES_SEEN = 2, 500
 NOT_FINITE = "a probability of the live version is not finite"
 GUARD = Author(Actor.GUARD)
+# The columns that the guards see of a decision and of what made its version live.
+SEEN = ("policy", "arm", "bar_opened_at", "version", "probabilities", "equity", "deployment__actor")
 STATE = ("last_bar_at", "equity", "was_live", "deployment", "peak", "detector", "evidence", "bars")
 # What these make live is judged by its own bars alone. The versions that the gate promotes follow each other.
 PEOPLE = {Deployment.Actor.USER, Deployment.Actor.COMMAND}
@@ -93,7 +96,7 @@ def _after(market: FollowedMarket, known: dict[int, Watch]) -> Iterator[Decision
 
     Nearly always that is the newest one. A join over all would read the whole table of decisions.
     """
-    related = Decision.objects.select_related("deployment").defer("observation")
+    related = Decision.objects.select_related("deployment").only(*SEEN)
     # The number of bars that came between two times, which most arms share.
     bars: dict[tuple[datetime, datetime], int] = {}
     for arm, newest in related.newest_of(known).items():
@@ -147,7 +150,23 @@ def _reset(one: Watch) -> None:
     one.peak, one.detector, one.evidence, one.bars = one.equity, [0.0] * len(STAKES), 0.0, 0
 
 
-def watch_age(market: FollowedMarket, now: datetime) -> int:
+class Pauses:
+    """The longest pause of each market, read once for each newest bar: a late market is read again and again."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[datetime | None, timedelta]] = {}
+
+    def longest(self, market: FollowedMarket) -> timedelta:
+        """Return the longest time between two of the last PAUSES_SEEN bars."""
+        newest_at, longest = self._known.get(market.pk, (None, timedelta(0)))
+        if newest_at != market.newest_at:
+            bars = market.bars.filter(revision=0).order_by("-opened_at").values_list("opened_at", flat=True)
+            longest = max((later - earlier for later, earlier in pairwise(bars[:PAUSES_SEEN])), default=timedelta(0))
+            self._known[market.pk] = market.newest_at, longest
+        return longest
+
+
+def watch_age(market: FollowedMarket, now: datetime, pauses: Pauses) -> int:
     """Take the policies flat whose newest decision is too old, after a reading without a new bar; return how many.
 
     The version before would see the same bars. A version that has not decided yet is not concerned, and a market may
@@ -156,22 +175,19 @@ def watch_age(market: FollowedMarket, now: datetime) -> int:
     if market.newest_at is None:
         return 0
     waited = now - market.newest_at - market.bar_length
-    if waited <= valid_for(market) or waited <= PATIENCE * longest_pause(market):
+    if waited <= valid_for(market) or waited <= PATIENCE * pauses.longest(market):
         return 0
     arms = Arm.objects.open().filter(market=market, kind=Arm.Kind.LIVE).exclude(policy__fallback=Fallback.NONE)
-    newest = Decision.objects.newest_of(list(arms.values_list("pk", flat=True)))
-    old = [one for one in newest.values() if one.version_id is not None and now > one.valid_until]
+    policies = dict(arms.order_by().values_list("policy", "pk"))
+    live = {policy: one.version_id for policy, one in live_of(policies).items() if one.version_id is not None}
+    newest = Decision.objects.defer("observation").newest_of([policies[policy] for policy in live])
     acted = 0
-    for decision in old:
+    for decision in newest.values():
+        if decision.version_id != live[decision.policy_id] or now <= decision.valid_until:
+            continue
         reason = f"the newest decided bar closed at {decision.bar_closed_at:%Y-%m-%d %H:%M:%S} UTC, too long ago"
         acted += act(decision.policy, reason, decision.version_id, to_flat=True)
     return acted
-
-
-def longest_pause(market: FollowedMarket) -> timedelta:
-    """Return the longest time between two of the last PAUSES_SEEN bars."""
-    bars = market.bars.filter(revision=0).order_by("-opened_at").values_list("opened_at", flat=True)[:PAUSES_SEEN]
-    return max((later - earlier for later, earlier in pairwise(bars)), default=timedelta(0))
 
 
 def act(policy: PolicyStore, reason: str, version: int | None, *, to_flat: bool = False) -> int:

@@ -6,6 +6,7 @@ announcements. All state is in the database, so any number of such processes may
 time: another one, or the next one, finds which bars have no decision.
 """
 
+import gc
 import os
 import threading
 import time
@@ -52,6 +53,8 @@ class DecidingLoop(threading.Thread):
     def run(self) -> None:
         log.info("Preparing to decide: the first time on a machine, this compiles for some seconds")
         warm_up()
+        # A collection visits everything that is imported, again and again: a third of a round of 1,000 policies.
+        gc.freeze()
         log.info("Ready to decide")
         while not self._stopped.is_set():
             started = time.monotonic()

@@ -29,6 +29,7 @@ class Rounds:
     def __init__(self, reader: Reader | None = None) -> None:
         self._reader = reader or Reader()
         self._roster = arms.Roster()
+        self._pauses = watching.Pauses()
         self._busy: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._settling = threading.Lock()
         # By market: when an unfinished round is tried again, by the monotonic clock.
@@ -73,7 +74,7 @@ class Rounds:
             advancing.advance(market, now)
             watching.watch(market)
             if not taken.new:
-                watching.watch_age(market, now)
+                watching.watch_age(market, now, self._pauses)
             if market.arms.filter(ended_at__isnull=True).exclude(error="").exists():
                 self._retry_at[pk] = time.monotonic() + RETRY_SECONDS
             else:
