@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import find_problems
-from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore, Promotion
+from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.policy_edits import changed_section, set_enabled
 from rl_training.roles import DEPLOY
@@ -17,6 +17,8 @@ from rl_training.trainable import market_problems
 
 TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
+# They decide what is live, or what a verdict demands: changing them needs the permission to deploy.
+RESERVED = ("promotion", "must_beat", "fallback")
 
 
 class SettingsRefusedError(Exception):
@@ -40,9 +42,9 @@ def apply(policy: PolicyStore, changes: Mapping[str, Any], user: Any) -> None:
     if changes.keys() == {"enabled"} and type(changes["enabled"]) is bool:
         set_enabled(policy, changes["enabled"], user)
         return
-    promotion = policy.promotion
+    before = _reserved_of(policy)
     if assign(policy, changes):
-        check_promotion(policy, promotion, user)
+        _check_reserved(policy, before, user)
         policy._history_user = user
         policy.save_settings()
 
@@ -51,33 +53,45 @@ def create(name: Any, changes: Mapping[str, Any], like: PolicyStore | None = Non
     """Validate and save a new policy, with the settings of `like` or else defaults where `changes` names none.
 
     A copy is disabled unless the changes enable it, so that its settings can be edited before it trains. It has the
-    default `promotion` where `user` may not choose another. Raises `SettingsRefusedError`.
+    defaults of RESERVED where `user` may not choose others. Raises `SettingsRefusedError`.
     """
     policy = PolicyStore(name=name)
     if like is not None:
         for setting in CHANGEABLE:
             setattr(policy, setting, getattr(like, setting))
         policy.enabled = False
-    if not may_change_promotion(user):
-        policy.promotion = Promotion.VALIDATED
-    promotion = policy.promotion
+    keep_reserved(policy, user)
+    before = _reserved_of(policy)
     assign(policy, changes)
-    check_promotion(policy, promotion, user)
+    _check_reserved(policy, before, user)
     if user is not None:
         policy._history_user = user
     save_new(policy)
     return policy
 
 
-def may_change_promotion(user: Any) -> bool:
-    """Return whether the user may change `promotion`, which decides what is live. None: a command, which may."""
+def may_change_reserved(user: Any) -> bool:
+    """Return whether the user may change the settings of RESERVED. None: a command, which may."""
     return user is None or bool(user.has_perm(DEPLOY))
 
 
-def check_promotion(policy: PolicyStore, before: str, user: Any) -> None:
-    """Raise `SettingsRefusedError` if `promotion` differs from `before` and the user may not change it."""
-    if policy.promotion != before and not may_change_promotion(user):
-        raise SettingsRefusedError({"promotion": f"Changing it needs the permission {DEPLOY}."})
+def keep_reserved(policy: PolicyStore, user: Any) -> None:
+    """Set RESERVED to the stored values, or for a new policy to the defaults, unless the user may change them."""
+    if not may_change_reserved(user):
+        stored = PolicyStore.objects.filter(pk=policy.pk).values(*RESERVED).first()
+        for name, value in (stored or _reserved_of(PolicyStore())).items():
+            setattr(policy, name, value)
+
+
+def _reserved_of(policy: PolicyStore) -> dict[str, str]:
+    return {name: getattr(policy, name) for name in RESERVED}
+
+
+def _check_reserved(policy: PolicyStore, before: Mapping[str, str], user: Any) -> None:
+    """Raise `SettingsRefusedError` if a setting of RESERVED differs from `before` and the user may not change it."""
+    changed = [name for name, value in before.items() if getattr(policy, name) != value]
+    if changed and not may_change_reserved(user):
+        raise SettingsRefusedError(dict.fromkeys(changed, f"Changing it needs the permission {DEPLOY}."))
 
 
 def save_new(policy: PolicyStore) -> None:

@@ -22,10 +22,10 @@ from rl_training.admin.display import EMPTY, outcome
 from rl_training.admin.policy_form import PolicyStoreForm
 from rl_training.admin.policy_history import PolicyHistoryAdmin, invalid_configs
 from rl_training.admin.train_now import TrainNowAction
-from rl_training.models import PolicyStore, Promotion
+from rl_training.models import PolicyStore
 from rl_training.policy_edits import set_enabled
 from rl_training.runs.next_start import next_start
-from rl_training.settings_change import CHANGEABLE, may_change_promotion
+from rl_training.settings_change import CHANGEABLE, RESERVED, keep_reserved, may_change_reserved
 from rl_training.trainable import device_warning
 
 SCHEDULE = ("name", "enabled", "interval_minutes", "episodes_per_run", "min_new_bars")
@@ -85,7 +85,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: PolicyStore | None = None) -> Sequence[str]:
         # The name is part of the policy's streams, keys and URLs, which others may use already.
         fixed = ("name",) if obj else ()
-        return (*STATE, *fixed, *(() if may_change_promotion(request.user) else ("promotion",)))
+        return (*STATE, *fixed, *(() if may_change_reserved(request.user) else RESERVED))
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return the settings of the policy whose id is the parameter `like`; the copy starts disabled."""
@@ -110,10 +110,8 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj._history_user = request.user
-        if not may_change_promotion(request.user):
-            # The form leaves it out, but an entry of the history and a policy to copy bring their own.
-            stored = PolicyStore.objects.filter(pk=obj.pk).values_list("promotion", flat=True).first()
-            obj.promotion = stored or Promotion.VALIDATED
+        # The form leaves them out, but an entry of the history and a policy to copy bring their own.
+        keep_reserved(obj, request.user)
         if change:
             obj.save_settings()
             start = next_start(obj)
