@@ -15,7 +15,7 @@ PLANTED, NOISY = "planted_waves", "planted_noise"
 # The longest possible name.
 LONG = "mean_reversion_of_the_dollar_against_the_yen_daily"
 # The policies that are trained for the screenshots, beside `rl_v3`, with their settings. GOLD names a file that is
-# missing, so its runs fail. The market of DECIDED grows while the screenshots are taken.
+# missing, so its runs fail. The market of DECIDED grows while the screenshots are taken; two of its arms are compared.
 GOLD = "gold_daily"
 DECIDED, GROWING = "waves", "waves.csv"
 UNTRAINED: dict[str, dict[str, Any]] = {

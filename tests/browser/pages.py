@@ -7,6 +7,7 @@ from typing import Literal
 
 from playwright.sync_api import ConsoleMessage, Page, ViewportSize, expect
 
+from tests.browser.names import DECIDED
 from tests.browser.site import Site
 
 # With these options, the browser sends requests to the system under test only.
@@ -57,6 +58,9 @@ def page_urls(system: Site, policy: str = "trend_daily") -> dict[str, str]:
         "comparisons": "/comparisons/",
         "comparison": f"/comparisons/{stored['comparison']}/",
         "compare-question": f"/comparisons/new/?version={policy}:2&version={policy}:1",
+        "arm-comparisons": "/arm-comparisons/",
+        "arm-comparison": f"/arm-comparisons/{stored['arm_comparison']}/",
+        "compare-arms-question": f"/policies/{DECIDED}/compare-arms/",
         "not-found": "/policies/nobody/",
         "account": "/accounts/",
         "password": "/accounts/password/",

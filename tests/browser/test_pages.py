@@ -19,11 +19,14 @@ AXE = {
 }
 # The other rows of a table look like its first ten.
 LOOKED_AT = {"exclude": ["tbody tr:nth-child(n + 11)"]}
-QUESTIONS = ("train-question", "disable-question", "acknowledge-question", "walk-forward-question")
+QUESTIONS = (
+    *("train-question", "disable-question", "acknowledge-question", "walk-forward-question"),
+    "compare-arms-question",
+)
 PAGES = (
     *("overview", "policy", "policy-versions", "policy-runs", "settings", "runs", "run", "failed-run", "alerts"),
     *("version", "comparisons", "comparison", "compare-question", "not-found", "api"),
-    *("policy-decisions", "policy-validation", "validation", "validations"),
+    *("policy-decisions", "policy-validation", "validation", "validations", "arm-comparisons", "arm-comparison"),
 )
 LONG_PAGES = {"long-name": f"/policies/{LONG}/", "long-question": f"/policies/{LONG}/disable/"}
 LIVE_PAGES = {

@@ -31,7 +31,7 @@ def train(system: Site) -> None:
     """Train the runs of `RUNS`, a run of every policy on the schedule, and the long run up to the first screenshots.
 
     Before the long run, versions are promoted, versions of `FINISHED` are compared, and its recipe is walked forward.
-    DECIDED decides meanwhile.
+    DECIDED decides meanwhile, and two of its arms are compared.
 
     `system` needs web, worker, alerts and decide at work, the rows `untrained`, and a market that `growing_market` lets
     grow; beat is started here. Sets in `system.stored` what `page_urls` needs.
@@ -50,11 +50,13 @@ def train(system: Site) -> None:
         system.run("manage.py", "policy_promote", policy, str(number), "--reason", "For the pages.")
     system.run("manage.py", "policy_compare", f"{FINISHED}:1", f"{FINISHED}:2", "--wait")
     system.run("manage.py", "walk_forward", FINISHED, "--wait")
+    system.run("manage.py", "policy_compare_arms", DECIDED, "buy_and_hold")
     alert = wait_for(lambda: system.query("SELECT id FROM alerts_alert WHERE resolved_at IS NULL"), "an alert", 120)
     system.stored |= {
         "alert": alert[0]["id"],
         "failed": system.runs(GOLD)[-1]["run_id"],
         "comparison": system.query("SELECT comparison_id FROM rl_training_comparison")[0]["comparison_id"],
+        "arm_comparison": system.query("SELECT comparison_id FROM rl_training_armcomparison")[0]["comparison_id"],
         "validation": system.query("SELECT validation_id FROM rl_training_validation")[0]["validation_id"],
         "version": system.query("SELECT MAX(version.number) AS number" + OF_VERSIONS, FINISHED)[0]["number"],
     }

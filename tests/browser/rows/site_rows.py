@@ -35,7 +35,7 @@ from tests.browser.names import (  # noqa: E402
     ROLLED_BACK,
     UNTRAINED,
 )
-from tests.browser.rows import walked_rows  # noqa: E402
+from tests.browser.rows import compared_rows, walked_rows  # noqa: E402
 from tests.random_results import POINTS, curve, evaluation  # noqa: E402
 
 # An episode of a run with these settings takes some hundredths of a second.
@@ -72,6 +72,7 @@ def store(rows: str) -> dict[str, Any]:
         "failed": failed,
         "alert": alert,
         "comparison": store_comparison(history),
+        "arm_comparison": compared_rows.store_compared(),
         "validation": walked_rows.store_walked_forward(history),
         "hostile": store_hostile() if rows == "hostile" else [],
     }
