@@ -1,5 +1,6 @@
 """What a policy says now: its newest decision, or why there is none to answer. Old data is never an answer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,6 +10,7 @@ from rl_training.decisions.markets import grows
 from rl_training.models import Arm, Decision, Deployment, PolicyStore, PolicyVersion
 from rl_training.versions.live import live_now, sentence
 
+Clock = Callable[[], datetime]
 # The clocks of two machines differ by less.
 CLOCK_DIFFERENCE = timedelta(minutes=1)
 
@@ -46,10 +48,11 @@ class Answer:
     age: timedelta
 
 
-def current(policy: PolicyStore, now: datetime, *, changed_version: bool = False) -> Answer:
+def current(policy: PolicyStore, clock: Clock, *, changed_version: bool = False) -> Answer:
     """Return the decision that is in force. Raises `NoDecisionError`.
 
-    With `changed_version` a decision of another version than the live one counts: its bar is what is wanted.
+    The clock is read last: a decision may have become too old while the database did not respond. With
+    `changed_version` a decision of another version than the live one counts: its bar is what is wanted.
     """
     if not grows(policy.market):
         raise NoDecisionError(
@@ -65,8 +68,10 @@ def current(policy: PolicyStore, now: datetime, *, changed_version: bool = False
     decision = _newest(arm, policy) if arm is not None and is_of(arm, policy) else None
     if arm is None or decision is None:
         raise _no_decision_yet(policy, arm)
-    _check_age(decision, arm, now)
-    if decision.bar.is_revised():
+    revised = decision.bar.is_revised()
+    now = clock()
+    check_age(decision, now)
+    if revised:
         raise NoDecisionError(
             Reason.BARS_REVISED,
             "The bars of the newest decision have changed at the source since. The next decision is on them as they "
@@ -98,7 +103,7 @@ def _no_decision_yet(policy: PolicyStore, arm: Arm | None) -> NoDecisionError:
     return NoDecisionError(Reason.STALE_BARS, f"No bar is decided yet. {error}".strip())
 
 
-def _check_age(decision: Decision, arm: Arm, now: datetime) -> None:
+def check_age(decision: Decision, now: datetime) -> None:
     """Raise `NoDecisionError` if the decision may not be used any more, or if its age is unknown."""
     closed_at = decision.bar_closed_at
     ahead = max(closed_at, decision.decided_at) - now
@@ -109,7 +114,7 @@ def _check_age(decision: Decision, arm: Arm, now: datetime) -> None:
     if now > decision.valid_until:
         age = (now - closed_at).total_seconds()
         found = f"The newest decided bar closed {age:,.0f} s ago, at {closed_at:%Y-%m-%d %H:%M:%S} UTC."
-        why = arm.market.error or arm.error
+        why = decision.arm.market.error or decision.arm.error
         raise NoDecisionError(Reason.STALE_BARS, f"{found} {why}".strip(), closed_at)
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from quantum_trader.timestamps import utc_text
 from rl_training.core.deciding.decision import bars_needed, choose, for_account
 from rl_training.core.market.bars import MarketDataError
 from rl_training.decisions import bars
-from rl_training.decisions.answers import NoDecisionError, Reason, current
+from rl_training.decisions.answers import Clock, NoDecisionError, Reason, check_age, current
 from rl_training.decisions.choosing import Seen
 from rl_training.decisions.deciding import state_of
 from rl_training.decisions.networks import NetworkError, network_of
@@ -28,12 +27,12 @@ class Account:
     drawdown: float
 
 
-def decide_for(policy: PolicyStore, account: Account, now: datetime) -> dict[str, Any]:
+def decide_for(policy: PolicyStore, account: Account, clock: Clock) -> dict[str, Any]:
     """Return what the live version decides on the newest bar for this account, as JSON values.
 
     Raises `NoDecisionError` as `current` does, and `NetworkError`.
     """
-    newest = current(policy, now, changed_version=True).decision
+    newest = current(policy, clock, changed_version=True).decision
     live = live_now(policy.pk)
     if live is None or live.version is None:
         raise NoDecisionError(Reason.NO_LIVE_VERSION, sentence(live))
@@ -43,6 +42,7 @@ def decide_for(policy: PolicyStore, account: Account, now: datetime) -> dict[str
         observation = _observation(newest, network)
     values = account.position, account.unrealised_log_return, account.drawdown
     choice = for_account(network, observation, *values)
+    check_age(newest, clock())
     return {
         "policy": policy.name,
         "version": live.version.number,

@@ -81,7 +81,7 @@ def test_outage_is_retried_shown_and_ends_without_a_lost_bar(policy, exchange):
     market = FollowedMarket.objects.get()
     assert (market.failures, market.due_at - exchange.now) == (3, timedelta(seconds=4))
     with pytest.raises(NoDecisionError, match="does not answer, 5 times asked") as error:
-        current(policy, exchange.now)
+        current(policy, lambda: exchange.now)
     assert error.value.reason == Reason.STALE_BARS
     assert exchange.round() == 9
     assert exchange.connected == 4

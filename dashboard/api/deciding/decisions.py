@@ -56,7 +56,7 @@ class CurrentDecisionView(View):
     )
     def get(self, request: Request, name: str) -> Response:
         try:
-            answer = current(find_market(name), timezone.now())
+            answer = current(find_market(name), timezone.now)
         except NoDecisionError as error:
             raise NoDecision(error) from None
         content = payload(answer.decision) | {"bar_age_seconds": answer.age.total_seconds()}
@@ -82,7 +82,7 @@ class AskView(View):
         policy, body = find_policy(name), read(AskedAccount, request)
         account = Account(body.position, body.unrealised_log_return, body.drawdown)
         try:
-            return Response(AskedDecision(decide_for(policy, account, timezone.now())).data)
+            return Response(AskedDecision(decide_for(policy, account, timezone.now)).data)
         except NoDecisionError as error:
             raise NoDecision(error) from None
         except NetworkError as error:

@@ -82,7 +82,7 @@ class DecisionsPage(PolicyTab):
 
 def _answer(policy: PolicyStore) -> tuple[Answer | None, NoDecisionError | None]:
     try:
-        return current(policy, timezone.now()), None
+        return current(policy, timezone.now), None
     except NoDecisionError as error:
         return None, error
 

@@ -34,9 +34,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, name: str, account: list[float] | None, **_: Any) -> None:
-        policy, now = find_policy(name), timezone.now()
+        policy, clock = find_policy(name), timezone.now
         try:
-            found = decide_for(policy, Account(*account), now) if account else payload(current(policy, now).decision)
+            found = (
+                decide_for(policy, Account(*account), clock) if account else payload(current(policy, clock).decision)
+            )
         except NoDecisionError as error:
             raise CommandError(escape_control_characters(f"{error.reason}: {error}"), returncode=NO_DECISION) from None
         except NetworkError as error:
