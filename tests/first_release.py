@@ -3,11 +3,19 @@
 import json
 from typing import Any
 
-from django.core.management import call_command
+from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.loader import MigrationLoader
 
 # The migrations of the first release. Its apps `alerts`, `django_filters` and `drf_spectacular` did not exist.
-RELEASED = {"rl_training": "0002", "admin": "", "auth": "", "contenttypes": "", "sessions": ""}
+RELEASED = {
+    "rl_training": "0002_policy_rl_v3",
+    "admin": "0003_logentry_add_action_flag_choices",
+    "auth": "0012_alter_user_first_name_max_length",
+    "contenttypes": "0002_remove_content_type_name",
+    "sessions": "0001_initial",
+}
 # The table of its app rest_framework.authtoken.
 AUTHTOKEN = """
 CREATE TABLE authtoken_token (
@@ -108,8 +116,11 @@ def first_id(table: str) -> int:
 
 def create() -> None:
     """Migrate the empty database of the connection to the first release, and insert rows into all tables."""
-    for app, migration in RELEASED.items():
-        call_command("migrate", *filter(None, (app, migration)), verbosity=0)
+    executor = MigrationExecutor(connection)
+    # The first release had the migrations that squashed ones now replace.
+    executor.loader = MigrationLoader(connection, replace_migrations=False)
+    released = executor.migrate(list(RELEASED.items()))
+    emit_post_migrate_signal(verbosity=0, interactive=False, db="default", apps=released.apps)
     with connection.cursor() as cursor:
         cursor.execute(AUTHTOKEN.format(time=connection.data_types["DateTimeField"]))
     user = insert_user()

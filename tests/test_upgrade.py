@@ -1,5 +1,6 @@
 """Upgrade: a database of the first release is migrated to the present schema, and everything in it stays readable."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -77,6 +78,24 @@ def upgraded_database(tmp_path_factory, django_db_setup, django_db_blocker) -> I
         databases.drop_database(name)
 
 
+def schema() -> dict[str, list[str]]:
+    """Return the columns, indexes and constraints of each table, without the names that the database makes up."""
+    found = {}
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            columns = map(repr, connection.introspection.get_table_description(cursor, table))
+            constraints = connection.introspection.get_constraints(cursor, table).items()
+            named = (f"{re.sub('^(fk_|__).*', '', name)} {facts}" for name, facts in constraints)
+            found[table] = [*sorted(columns), *sorted(named)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def new_schema(django_db_setup, django_db_blocker) -> dict[str, list[str]]:
+    with django_db_blocker.unblock():
+        return schema()
+
+
 @pytest.fixture(autouse=True)
 def upgraded(db, upgraded_database) -> Iterator[None]:
     with connected_to(upgraded_database), transaction.atomic():
@@ -149,6 +168,10 @@ def test_upgrade_makes_rules_roles_and_totals():
 def test_schema_is_that_of_the_models():
     call_command("makemigrations", "--check", "--dry-run", verbosity=0)
     call_command("migrate", "--check", verbosity=0)
+
+
+def test_schema_is_that_of_a_new_database(new_schema):
+    assert schema() == new_schema
 
 
 @pytest.mark.parametrize("path", API)
