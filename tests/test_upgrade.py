@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.db import connection, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.urls import reverse
 
@@ -20,6 +21,7 @@ from rl_training.alerts.models import AlertRule
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore, PolicyVersion, RunTotal, TrainingEvent, TrainingRun
+from rl_training.storage.backup import rows
 from tests import databases, first_release
 
 RUNS = tuple(letter * 12 for letter in "abcde")
@@ -113,10 +115,10 @@ def client() -> Client:
 def test_every_row_of_every_model_is_readable():
     empty = set()
     for model in apps.get_models(include_auto_created=True):
-        rows = list(model._default_manager.all())
-        for row in rows:
+        found = list(model._default_manager.all())
+        for row in found:
             assert all(hasattr(row, field.attname) for field in model._meta.concrete_fields)
-        if not rows:
+        if not found:
             empty.add(model.__name__)
     assert empty == NEW_AND_EMPTY
 
@@ -172,6 +174,11 @@ def test_schema_is_that_of_the_models():
 
 def test_schema_is_that_of_a_new_database(new_schema):
     assert schema() == new_schema
+
+
+def test_migrations_are_those_that_a_restore_asks_for():
+    applied = {f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations()}
+    assert rows.migrations() <= applied
 
 
 @pytest.mark.parametrize("path", API)

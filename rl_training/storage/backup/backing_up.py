@@ -32,7 +32,8 @@ def back_up(path: Path, *, market_files: bool = False, passphrase: str = "") -> 
         with snapshot():
             tables = {model._meta.label: _add_table(writer, model) for model in rows.tables()}
             artifacts, digests = [*files.artifacts()], sorted(files.bars_digests())
-            migrations = sorted(f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations())
+            applied = {f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations()}
+            migrations = sorted(applied & rows.migrations())
         absent = [name for name in artifacts if not files.add_artifact(writer, name)]
         for digest in digests:
             files.add_bars(writer, digest)

@@ -7,7 +7,6 @@ from django.conf import settings
 from django.core.files.storage import storages
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 
 from rl_training.core.atomic import write_file
@@ -37,7 +36,7 @@ def restore(path: Path, *, passphrase: str = "") -> int:
 
 def _check_release(reader: Reader) -> None:
     """Raise `BackupError` unless this release has exactly the tables of the backup."""
-    known = {f"{app}.{name}" for app, name in MigrationExecutor(connection).loader.graph.nodes}
+    known = rows.migrations()
     made_with = {*reader.manifest["migrations"]}
     differing = sorted(known ^ made_with)
     if differing:

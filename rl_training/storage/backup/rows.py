@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps
 from django.core.management.color import no_style
 from django.db import connection, models
+from django.db.migrations.loader import MigrationLoader
 
 from rl_training.models.config_column import ConfigColumn, InvalidConfig
 
@@ -25,6 +26,12 @@ def tables() -> list[type[models.Model]]:
     return [
         model for model in found if model._meta.managed and not model._meta.proxy and model._meta.label not in LEFT_OUT
     ]
+
+
+def migrations() -> set[str]:
+    """Return the names of this release's migrations, without those that only stand for several others."""
+    on_disk = MigrationLoader(None).disk_migrations
+    return {f"{app}.{name}" for (app, name), migration in on_disk.items() if not migration.replaces}
 
 
 def columns(model: type[models.Model]) -> list[Any]:
