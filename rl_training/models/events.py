@@ -43,9 +43,14 @@ class TrainingEvent(models.Model):
 
     event_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     event_type = models.CharField(max_length=80, help_text="Also the name of the stream.")
-    run = models.ForeignKey(TrainingRun, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
+    # The unique constraints below have the indexes of runs and validations.
+    run = models.ForeignKey(
+        TrainingRun, null=True, blank=True, on_delete=models.PROTECT, related_name="events", db_index=False
+    )
     deployment = models.OneToOneField(Deployment, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
-    validation = models.ForeignKey(Validation, null=True, blank=True, on_delete=models.PROTECT, related_name="events")
+    validation = models.ForeignKey(
+        Validation, null=True, blank=True, on_delete=models.PROTECT, related_name="events", db_index=False
+    )
     decision = models.OneToOneField(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="event")
     arm_comparison = models.OneToOneField(
         ArmComparison, null=True, blank=True, on_delete=models.PROTECT, related_name="event"

@@ -174,7 +174,8 @@ class TrainingRun(models.Model):
     ACTIVE = (Status.QUEUED, Status.RUNNING)
 
     run_id = models.CharField(max_length=12, unique=True, default=new_run_id, editable=False)
-    policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="runs")
+    # The index `run_of_policy` begins with the policy.
+    policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="runs", db_index=False)
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     trigger = models.CharField(max_length=10, choices=Trigger)
     # Without an index: nothing searches by the user, and only the deletion of a user would gain.

@@ -85,7 +85,8 @@ class PolicyVersion(models.Model):
     The results are copies of values in `evaluation`, set when the version is stored; none where it holds no value.
     """
 
-    policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="versions")
+    # The unique constraint below has the index of the policy.
+    policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()
     run = models.OneToOneField(TrainingRun, on_delete=models.PROTECT, related_name="version")
     parent = models.ForeignKey(
