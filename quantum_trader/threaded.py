@@ -19,6 +19,7 @@ import select
 import sys
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, NamedTuple
@@ -164,11 +165,14 @@ class ThreadedHandler:
 
     async def _answer_login(self, environ: dict[str, Any]) -> Answer:
         arrived_at = asyncio.get_running_loop().time()
+        address = environ.get("REMOTE_ADDR", "")
         try:
-            answer = await self._logins.run(environ.get("REMOTE_ADDR", ""), self._answer, environ)
+            answer = await self._logins.run(address, self._answer, environ)
         except QueueFullError:
             return plain_text(503, b"Too many logins at the same time. Try again.\n", (b"retry-after", b"1"))
         takes = {200: WRONG_LOGIN_SECONDS, 429: REFUSED_GUESS_SECONDS}.get(answer.status, 0.0)
+        if answer.status == HTTPStatus.FOUND:
+            self._logins.succeeded(address)
         await asyncio.sleep(arrived_at + takes - asyncio.get_running_loop().time())
         return answer
 

@@ -25,6 +25,7 @@ from dashboard.live.hub import Hub
 from dashboard.live.server import hang_up, on_termination
 from dashboard.scope_user import Permission, permission, with_database
 from quantum_trader.threaded import keep_connections
+from quantum_trader.web.networks import network_of
 
 PATH = "/live/"
 # A user who lost the permission receives events for at most about this long. The hub ends streams at sign-out.
@@ -51,7 +52,7 @@ class LiveEvents:
         found: Permission = await self._in_thread(permission, scope, *VIEW)
         policy, cursor = wanted(scope)
         client = scope.get("client") or ("", 0)
-        follower = Follower(policy, found.user, client[0], found.session)
+        follower = Follower(policy, found.user, network_of(client[0]), found.session)
         status = found.status if found.status != 200 else room_for(follower, hub)
         if status != 200:
             await refuse(send, status)
@@ -115,11 +116,11 @@ class LiveEvents:
 
 
 def room_for(follower: Follower, hub: Hub) -> int:
-    """Return 200 if the hub may take another follower of its user and its address, otherwise the status."""
+    """Return 200 if the hub may take another follower of its user and its network, otherwise the status."""
     if hub.closed or len(hub.followers) >= FOLLOWERS:
         return 503
     of_user = sum(other.user == follower.user for other in hub.followers)
-    of_address = sum(other.address == follower.address for other in hub.followers)
+    of_address = sum(other.network == follower.network for other in hub.followers)
     if of_user >= settings.LIVE_STREAMS_PER_USER or of_address >= settings.LIVE_STREAMS_PER_ADDRESS:
         return 429
     return 200

@@ -8,16 +8,16 @@ PENDING_BYTES = 256 * 1024
 
 
 class Follower:
-    """A client of a user, an address and a session that follows the streams of one policy, or of all policies (None).
+    """A client of a user, a network and a session that follows the streams of one policy, or of all policies (None).
 
     `ended` is set when the connection has to end; `dropped` says that it ends because the client does not read.
     """
 
     def __init__(
-        self, policy: str | None, user: int | None = None, address: str = "", session: str | None = None
+        self, policy: str | None, user: int | None = None, network: str = "", session: str | None = None
     ) -> None:
         self.policy = policy
-        self.user, self.address, self.session = user, address, session
+        self.user, self.network, self.session = user, network, session
         self.ended, self.dropped = asyncio.Event(), False
         self._waiting = asyncio.Event()
         self._pending: list[bytes] = []

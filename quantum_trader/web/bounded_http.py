@@ -20,6 +20,8 @@ from django.conf import settings
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from quantum_trader.web.networks import network_of
+
 log = structlog.get_logger(__name__)
 
 # Cookies, tokens and filters take a few hundred bytes.
@@ -42,7 +44,7 @@ class RefusedError(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """A connection. `uploads` are the paths whose bodies may be large; `open` counts the connections by address."""
+    """A connection. `uploads` are the paths whose bodies may be large; `open` counts the connections by network."""
 
     uploads: ClassVar[Collection[str]] = ()
     open: ClassVar[Counter[str]] = Counter()
@@ -55,10 +57,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         self._unread: TimerHandle | None = None
         self._address = self.client[0] if self.client else ""
-        self.open[self._address] += 1
+        self._network = network_of(self._address)
+        self.open[self._network] += 1
         of_address = settings.CONNECTIONS_PER_ADDRESS
         if len(self.connections) > settings.CONNECTIONS or (
-            self.open[self._address] > of_address and not is_proxy(self._address)
+            self.open[self._network] > of_address and not is_proxy(self._address)
         ):
             self._refuse(503)
             return
@@ -69,9 +72,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_waiting()
         if self._unread:
             self._unread.cancel()
-        self.open[self._address] -= 1
-        if not self.open[self._address]:
-            del self.open[self._address]
+        self.open[self._network] -= 1
+        if not self.open[self._network]:
+            del self.open[self._network]
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():

@@ -9,19 +9,22 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
+from quantum_trader.web.networks import network_of
+
 T = TypeVar("T")
 
+# The failures of an address count half after so long.
 PERIOD_SECONDS = 60.0
 
 
 class QueueFullError(Exception):
-    """The queue is full, and the address of this request has sent more than those of the waiting requests."""
+    """The queue is full, and the network of this request has more failures than those of the waiting requests."""
 
 
 class LoginQueue:
-    """Runs functions in an executor, first those of addresses with few requests in the last minute.
+    """Runs functions in an executor, first those of networks with few requests that have failed or are under way.
 
-    Many requests of one address wait for each other only. All methods run in one event loop.
+    Many requests of one network wait for each other only. All methods run in one event loop.
     """
 
     def __init__(self, executor: Executor, at_once: int, most_waiting: int) -> None:
@@ -30,26 +33,31 @@ class LoginQueue:
         self._most_waiting = most_waiting
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
-        self._requests: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._period_ends = 0.0
 
     async def run(self, address: str, function: Callable[..., T], *arguments: object) -> T:
-        """Return what the function returns. Raises `QueueFullError`."""
-        await self._turn(self._rank(address))
+        """Return what the function returns. Raises `QueueFullError`. The request counts as failed until `succeeded`."""
+        await self._turn(self._rank(network_of(address)))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         finally:
             self._free += 1
             self._wake_next()
 
-    def _rank(self, address: str) -> int:
-        """Count the request, and return how many this address has sent in this period."""
+    def succeeded(self, address: str) -> None:
+        """Take back that a request counts as failed."""
+        self._failures[network_of(address)] -= 1
+        self._failures = +self._failures
+
+    def _rank(self, network: str) -> int:
+        """Count the request as failed, and return how many this network has."""
         now = time.monotonic()
         if now >= self._period_ends:
-            self._requests.clear()
+            self._failures = +Counter({other: number // 2 for other, number in self._failures.items()})
             self._period_ends = now + PERIOD_SECONDS
-        self._requests[address] += 1
-        return self._requests[address]
+        self._failures[network] += 1
+        return self._failures[network]
 
     async def _turn(self, rank: int) -> None:
         """Return when a thread is free for this request."""

@@ -6,7 +6,6 @@ known browsers "device cookies":
 https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
 """
 
-import ipaddress
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from quantum_trader.web.networks import network_of
 from rl_training.accounts.models import MAX_NAME_LENGTH, FailedLogins, KnownPlace
 
 Kind = FailedLogins.Kind
@@ -53,16 +53,8 @@ class Origin:
 
     @property
     def network(self) -> str:
-        """The IPv4 address, or the first 64 bits of the IPv6 address, which one client may use as it likes."""
-        try:
-            address = ipaddress.ip_address(self.address)
-        except ValueError:
-            return ""
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.ipv4_mapped is None:
-                return str(ipaddress.ip_network((int(address), 64), strict=False))
-            address = address.ipv4_mapped
-        return str(address)
+        """What one client may use as it likes; see `network_of`."""
+        return network_of(self.address)
 
     @property
     def places(self) -> list[str]:
