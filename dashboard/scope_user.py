@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import django.db
 import structlog
-from django.contrib.auth import get_user
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
@@ -31,7 +30,7 @@ def permission(scope: dict[str, Any], *permissions: str) -> Permission:
     try:
         request.get_host()
         SessionMiddleware(lambda _: HttpResponse()).process_request(request)
-        user = verified(request, get_user(request))
+        user = verified(request)
         allowed = user.has_perms(permissions)
     except DisallowedHost:
         return Permission(400)

@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -64,6 +67,7 @@ SETTINGS = {
     "environment": ENVIRONMENT,
     "ppo": PPO,
 }
+SESSION = "a" * 32
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 EVENTS = {"started": "1" * 32, "completed": "2" * 32}
 
@@ -149,7 +153,10 @@ def insert_user() -> int:
     insert("auth_user_groups", user_id=user, group_id=group)
     insert("auth_user_user_permissions", user_id=user, permission_id=permission)
     insert("authtoken_token", "key", key=TOKEN, created="2026-11-22 07:00:00", user_id=user)
-    insert("django_session", "session_key", session_key="a" * 32, session_data="", expire_date="2026-12-22 07:00:00")
+    login = {SESSION_KEY: str(user), BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend"}
+    login[HASH_SESSION_KEY] = User(password=account["password"]).get_session_auth_hash()
+    session = {"session_data": SessionStore().encode(login), "expire_date": "2100-01-01 00:00:00"}
+    insert("django_session", "session_key", session_key=SESSION, **session)
     insert(
         "django_admin_log",
         action_time="2026-11-22 07:00:00",

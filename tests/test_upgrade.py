@@ -194,6 +194,12 @@ def test_token_is_kept_as_a_digest_without_an_end():
     assert "authtoken_token" not in connection.introspection.table_names()
 
 
+def test_open_session_stays_open(streams):
+    client = Client()
+    client.cookies["sessionid"] = first_release.SESSION
+    assert [client.get(path).status_code for path in ("/", "/admin/", "/api/v1/runs/", "/accounts/")] == [200] * 4
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_pages_show_old_rows(path, client, streams):
     response = client.get(path)

@@ -9,6 +9,8 @@ import string
 from typing import Any
 
 import django_otp
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, get_user
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import transaction
@@ -21,6 +23,8 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from rl_training.accounts.models import digest_of
 
+# The authentication backend of sessions that began under a release without limits of guesses.
+EARLIER_BACKEND = "django.contrib.auth.backends.ModelBackend"
 RECOVERY_CODES = 10
 # 16 characters of 32 are 80 bits: nobody can try all codes, so that their digests may be stored.
 CODE_LENGTH = 16
@@ -50,8 +54,11 @@ def is_needed(user: Any) -> bool:
     return is_required(user) or is_set_up(user)
 
 
-def verified(request: HttpRequest, user: Any) -> Any:
+def verified(request: HttpRequest) -> Any:
     """Return the user of the session, or an anonymous one if it lacks the second factor that the user needs."""
+    if request.session.get(BACKEND_SESSION_KEY) == EARLIER_BACKEND:
+        [request.session[BACKEND_SESSION_KEY]] = settings.AUTHENTICATION_BACKENDS
+    user: Any = get_user(request)
     if not user.is_authenticated or not is_needed(user):
         return user
     device = Device.from_persistent_id(request.session.get(django_otp.DEVICE_ID_SESSION_KEY, ""))
@@ -66,8 +73,7 @@ class VerifiedUsers(AuthenticationMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         super().process_request(request)
-        user = request.user
-        request.user = SimpleLazyObject(lambda: verified(request, user))  # type: ignore[assignment]
+        request.user = SimpleLazyObject(lambda: verified(request))  # type: ignore[assignment]
 
 
 def set_up(user: User, key: str) -> tuple[TOTPDevice, list[str]]:

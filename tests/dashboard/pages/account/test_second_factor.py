@@ -46,6 +46,11 @@ def test_password_and_code_sign_in(client, ann):
     assert [client.get(path).status_code for path in ("/", "/admin/", "/accounts/", SUMMARY)] == [200] * 4
 
 
+def test_session_of_an_earlier_release_without_the_factor_is_nobody(client, ann):
+    client.force_login(ann, "django.contrib.auth.backends.ModelBackend")
+    assert is_nobody(client)
+
+
 def test_password_alone_is_nobody(client, ann):
     give_password(client)
     assert is_nobody(client)
