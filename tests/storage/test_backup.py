@@ -1,5 +1,7 @@
 """A backup and its restore, on this database and from one kind of database to the other."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
 
 from rl_training.files import artifacts, bars
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
@@ -145,12 +148,55 @@ def test_damaged_or_other_file_is_refused(stored, tmp_path):
             restoring.restore(tmp_path / name)
 
 
-def test_member_outside_of_the_folders_is_refused(tmp_path):
+def crafted(path: Path, *members: tuple[str, bytes], **manifest: object) -> Path:
+    """Write a backup with these members and a manifest whose digests fit them, unless `manifest` has others."""
+    parts = {"format": 1, "migrations": [], "columns": {}, "without_weights": []}
+    parts["digests"] = {name: hashlib.sha256(content).hexdigest() for name, content in members}
+    with tarfile.open(path, "w:gz") as file:
+        for name, content in (*members, ("manifest.json", json.dumps(parts | manifest).encode())):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.addfile(member, BytesIO(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("members", "manifest", "message"),
+    [
+        ([("artifacts/../../outside", b"")], {}, "which no backup holds"),
+        ([("/outside", b"")], {}, "which no backup holds"),
+        ([("market/prices.csv", b"1"), ("market/prices.csv", b"2")], {}, "market/prices.csv twice"),
+        ([("market/prices.csv", b"1")], {"digests": {"market/prices.csv": "0" * 64}}, "does not have the digest"),
+        ([], {"digests": {"market/prices.csv": "0" * 64}}, "does not have the digest"),
+        ([("market/prices.csv", b"1")], {"digests": {}}, "does not have the digest"),
+        ([("manifest.json", b"no JSON")], {}, "manifest.json cannot be read"),
+        ([("manifest.json", b"[]")], {}, "manifest.json cannot be read"),
+        ([], {"digests": []}, "manifest.json cannot be read"),
+        ([], {"format": 2}, "of another release"),
+        ([], {}, "by an older release"),
+    ],
+)
+def test_crafted_backup_is_refused_and_leaves_nothing(members, manifest, message, tmp_path, settings):
+    settings.MARKET_DATA_ROOT = tmp_path / "market"
+    with pytest.raises(archive.BackupError, match=message):
+        restoring.restore(crafted(tmp_path / "backup", *members, **manifest))
+    assert [found.name for found in tmp_path.iterdir()] == ["backup"]
+
+
+def test_link_in_a_backup_is_refused(tmp_path):
     path = tmp_path / "backup"
     with tarfile.open(path, "w:gz") as file:
-        file.addfile(tarfile.TarInfo("artifacts/../../outside"))
+        link = tarfile.TarInfo("market/prices.csv")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(link)
     with pytest.raises(archive.BackupError, match="which no backup holds"):
         restoring.restore(path)
+
+
+def test_backup_without_the_rows_of_a_table_is_refused(tmp_path):
+    migrations = sorted(f"{app}.{name}" for app, name in MigrationExecutor(connection).loader.graph.nodes)
+    with pytest.raises(archive.BackupError, match=r"lacks the rows of rl_training\.FollowedMarket"):
+        restoring.restore(crafted(tmp_path / "backup", migrations=migrations))
 
 
 def test_backup_overwrites_no_file_and_leaves_none_after_an_error(stored, tmp_path, monkeypatch):

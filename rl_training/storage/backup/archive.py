@@ -13,6 +13,8 @@ from typing import IO, Any
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+# What a manifest holds besides its format.
+PARTS = (("digests", dict), ("migrations", list), ("columns", dict), ("without_weights", list))
 PIECE = 1 << 20
 
 
@@ -110,8 +112,10 @@ def _checked(path: Path, archive: tarfile.TarFile) -> dict[str, Any]:
         if not member.isreg() or member.name.startswith("/") or ".." in Path(member.name).parts:
             raise BackupError(f"{path} holds {member.name}, which no backup holds.")
         content = archive.extractfile(member) or io.BytesIO()
+        if member.name in found or (member.name == MANIFEST and manifest):
+            raise BackupError(f"{path} holds {member.name} twice, which no backup does.")
         if member.name == MANIFEST:
-            manifest = json.load(content)
+            manifest = _manifest(path, content)
             continue
         digest = hashlib.sha256()
         for piece in pieces_of(content):
@@ -124,4 +128,14 @@ def _checked(path: Path, archive: tarfile.TarFile) -> dict[str, Any]:
     differing = sorted({*found.items()} ^ {*manifest["digests"].items()})
     if differing:
         raise BackupError(f"{path} is damaged: {differing[0][0]} does not have the digest that was stored with it.")
+    return manifest
+
+
+def _manifest(path: Path, content: IO[bytes]) -> dict[str, Any]:
+    try:
+        manifest = json.load(content)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), kind) for name, kind in PARTS):
+        raise BackupError(f"{path} is damaged: its {MANIFEST} cannot be read.")
     return manifest

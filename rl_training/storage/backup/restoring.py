@@ -25,6 +25,7 @@ def restore(path: Path, *, passphrase: str = "") -> int:
     with archive.reading(path) as reader:
         Path(settings.STATE_DIR).mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_release(reader)
+        _check_tables(reader)
         _check_empty(reader)
         text = _settings_of(reader, passphrase)
         _restore_files(reader)
@@ -43,6 +44,15 @@ def _check_release(reader: Reader) -> None:
         other = "a newer" if made_with - known else "an older"
         advice = "Restore it with that release, then upgrade."
         raise BackupError(f"The backup was made by {other} release: {differing[0]} differs. {advice}")
+
+
+def _check_tables(reader: Reader) -> None:
+    """Raise `BackupError` unless the backup has the rows of all tables, with columns of these tables."""
+    stored = reader.manifest["columns"]
+    for model in rows.tables():
+        label, known = model._meta.label, {field.attname for field in rows.columns(model)}
+        if f"rows/{label}.jsonl" not in reader or not known.issuperset(stored.get(label, [""])):
+            raise BackupError(f"The backup lacks the rows of {label}, or has other columns.")
 
 
 def _check_empty(reader: Reader) -> None:

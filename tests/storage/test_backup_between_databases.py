@@ -1,0 +1,63 @@
+"""Backups of a database with rows in every table, from PostgreSQL to SQLite and back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rl_training.storage.backup import archive
+from tests import databases
+
+# The first mark lets the suite of PostgreSQL choose this test.
+pytestmark = [pytest.mark.django_db, pytest.mark.process]
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, url: str, *command: str) -> None:
+    folder.mkdir(exist_ok=True)
+    roots = dict.fromkeys(["ARTIFACT_ROOT", "CHECKPOINT_ROOT", "MARKET_DATA_ROOT"], "")
+    state = {"STATE_DIR": str(folder), "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "quantum_trader.settings"}
+    password = {"DJANGO_SUPERUSER_PASSWORD": "a long secret"}
+    environment = {**os.environ, "SECRET_KEY": "x", "ALLOWED_HOSTS": "x", **roots, **state, **password}
+    found = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+
+
+def rows_of(path: Path) -> dict[str, list[Any]]:
+    with archive.reading(path) as reader:
+        return {name: [json.loads(line) for line in reader.open(name)] for name in reader.names("rows")}
+
+
+@pytest.fixture
+def urls(tmp_path):
+    """Return the URLs of a migrated database, of an SQLite one, and of an empty one; "" is SQLite."""
+    name = f"restored_{os.getpid()}"
+    (tmp_path / "first").mkdir()
+    with databases.migrated(tmp_path / "first", f"{name}_from") as url:
+        if databases.SERVER:
+            databases.drop_database(name)
+            databases.create_database(name)
+        yield url, "", databases.url_of(name) if databases.SERVER else ""
+    if databases.SERVER:
+        databases.drop_database(name)
+
+
+def test_rows_of_every_table_survive_the_way_to_another_database_and_back(tmp_path, urls):
+    places = [(tmp_path / name, url) for name, url in zip(("first", "second", "third"), urls, strict=True)]
+    run(*places[0], "-m", "tests.storage.every_table")
+    for number, (folder, url) in enumerate(places):
+        if number:
+            run(folder, url, "manage.py", "restore", str(places[number - 1][0] / "backup"))
+        run(folder, url, "manage.py", "backup", str(folder / "backup"))
+    before, between, after = (rows_of(folder / "backup") for folder, _ in places)
+    assert all(before.values())
+    assert before == between == after
+    # The id of a new row follows those of the restored ones.
+    run(*places[2], "manage.py", "createsuperuser", "--noinput", "--username=new", "--email=new@example.org")
