@@ -7,13 +7,14 @@ from django.conf import settings
 
 from dashboard.access import Page
 from dashboard.charts.storage import used
+from dashboard.templatetags.figures import in_bytes
 from rl_training.models import StorageReading
 from rl_training.storage.readings import Disk, disks_read, growth_per_day
 
 VIEW_STORAGE = "rl_training.view_storagereading"
 LABELS = {
-    "database": ("Database", "RUNS_KEPT, RUN_DETAILS_KEPT, EVENT_RETENTION_DAYS"),
-    "weights": ("Weights of versions", "VERSIONS_KEPT, VERSIONS_KEPT_DAILY_DAYS"),
+    "database": ("Database", "RUNS_KEPT, RUN_DETAILS_KEPT, EVENT_RETENTION_DAYS; decisions and their bars stay"),
+    "weights": ("Weights of versions", "VERSIONS_KEPT, VERSIONS_KEPT_DAILY_DAYS; live and compared ones stay"),
     "bars": ("Bars of runs", "BARS_RETENTION_DAYS, BARS_KEPT"),
     "checkpoints": ("Checkpoints", "EVENT_RETENTION_DAYS"),
     "market": ("Market files", "users remove them"),
@@ -40,8 +41,8 @@ class StoragePage(Page):
         return super().get_context_data(
             newest=newest,
             disks=disks,
-            growth=growth,
-            sentence=sentence_of(disks),
+            growth=growth_of(growth),
+            sentence=sentence_of(disks, known=growth is not None),
             parts=[(*LABELS[part], newest.usage[part]) for part in LABELS if newest and part in newest.usage],
             kept=[(name, getattr(settings, name)) for name in SETTINGS],
             chart=used(readings),
@@ -49,10 +50,19 @@ class StoragePage(Page):
         )
 
 
-def sentence_of(disks: list[Disk]) -> str:
-    """Return in a sentence when the first disk will be full."""
+def growth_of(bytes_per_day: float | None) -> str:
+    """Return how the parts grow or shrink, as it follows `The system uses 1 GB`."""
+    if bytes_per_day is None:
+        return ""
+    return f" and {'grows' if bytes_per_day >= 0 else 'shrinks'} by {in_bytes(abs(bytes_per_day))} a day"
+
+
+def sentence_of(disks: list[Disk], *, known: bool) -> str:
+    """Return in a sentence when the first disk will be full. `known` says that the readings cover a day at least."""
+    if not known:
+        return "When a disk will be full is known after a day of readings."
     filling: list[tuple[datetime, str]] = [(disk.full_at, disk.name) for disk in disks if disk.full_at]
     if not filling:
-        return "No disk fills up by the readings of the last week."
+        return "By the readings of the last week, no disk will be full within ten years."
     full_at, name = min(filling)
     return f"The disk of {name} will be full on {full_at:%Y-%m-%d} if it goes on as in the last week."

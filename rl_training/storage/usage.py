@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -15,7 +16,7 @@ FOLDERS = ("STATE_DIR", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "MARKET_DATA_ROOT")
 
 
 def parts() -> dict[str, int]:
-    """Return the bytes of each part; a part that cannot be read is left out."""
+    """Return the bytes of each part; a part that cannot be read, or that is kept elsewhere, is left out."""
     artifacts, state = Path(settings.ARTIFACT_ROOT), Path(settings.STATE_DIR)
     readers: dict[str, Callable[[], int]] = {
         "database": database_bytes,
@@ -23,9 +24,11 @@ def parts() -> dict[str, int]:
         "bars": lambda: folder_bytes(artifacts / BARS),
         "checkpoints": lambda: folder_bytes(Path(settings.CHECKPOINT_ROOT)),
         "market": lambda: folder_bytes(Path(settings.MARKET_DATA_ROOT)),
-        "redis": lambda: folder_bytes(state / "redis"),
-        "logs": lambda: folder_bytes(state / "logs"),
     }
+    # A Redis of its own, and containers, keep theirs elsewhere.
+    for name in ("redis", "logs"):
+        if (state / name).is_dir():
+            readers[name] = partial(folder_bytes, state / name)
     found = {}
     for name, read in readers.items():
         try:

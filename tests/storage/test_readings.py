@@ -41,12 +41,14 @@ def test_folder_counts_all_files_below_it_and_follows_no_link(tmp_path):
 
 
 @pytest.mark.django_db
-def test_reading_names_all_parts_and_the_disk(artifact_root, settings):
+def test_reading_names_the_parts_that_are_here_and_the_disk(artifact_root, settings, tmp_path):
+    settings.STATE_DIR = tmp_path
+    (tmp_path / "redis").mkdir()
     (artifact_root / "market-bars").mkdir(parents=True)
     (artifact_root / "market-bars" / "a.npz").write_bytes(b"x" * 9000)
     read_storage()
     reading = StorageReading.objects.get()
-    assert {*reading.usage} == {"database", "weights", "bars", "checkpoints", "market", "redis", "logs"}
+    assert {*reading.usage} == {"database", "weights", "bars", "checkpoints", "market", "redis"}
     assert reading.usage["bars"] >= 9000 > reading.usage["weights"]
     assert reading.usage["database"] > 100_000
     disk = reading.disks["STATE_DIR"]

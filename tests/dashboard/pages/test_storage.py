@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from dashboard.pages.storage import sentence_of
+from dashboard.pages.storage import growth_of, sentence_of
 from rl_training.models import StorageReading
 from rl_training.storage.readings import Disk
 
@@ -15,9 +15,26 @@ DISK = {"STATE_DIR": {"total": 1_000_000_000, "free": 400_000_000}}
 def test_sentence_says_which_disk_is_full_first():
     disks = [Disk("STATE_DIR", 1, 1, NOW + DAY), Disk("ARTIFACT_ROOT", 1, 1, NOW), Disk("CHECKPOINT_ROOT", 1, 1, None)]
     assert (
-        sentence_of(disks) == "The disk of ARTIFACT_ROOT will be full on 2026-11-27 if it goes on as in the last week."
+        sentence_of(disks, known=True)
+        == "The disk of ARTIFACT_ROOT will be full on 2026-11-27 if it goes on as in the last week."
     )
-    assert sentence_of(disks[2:]) == "No disk fills up by the readings of the last week."
+    assert sentence_of(disks[2:], known=True) == (
+        "By the readings of the last week, no disk will be full within ten years."
+    )
+
+
+def test_sentence_promises_nothing_before_a_day_of_readings():
+    assert sentence_of([Disk("STATE_DIR", 1, 1, None)], known=False) == (
+        "When a disk will be full is known after a day of readings."
+    )
+
+
+def test_parts_that_shrink_are_said_to_shrink():
+    assert (growth_of(2e6), growth_of(-5e8), growth_of(None)) == (
+        " and grows by 2.0 MB a day",
+        " and shrinks by 500.0 MB a day",
+        "",
+    )
 
 
 @pytest.mark.django_db
