@@ -9,9 +9,11 @@ from typing import Any
 
 from django.conf import settings
 
+from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.file_access import open_under
 from rl_training.core.market_config import MarketConfig
+from rl_training.models import PolicyStore
 
 # Settings that a text gives as JSON.
 AS_JSON = ("columns", "skip_rows")
@@ -52,10 +54,16 @@ def value_of(name: str, text: str) -> Any:
         return text
 
 
-def checked(config: MarketConfig) -> CheckedMarket:
-    """Check a market. Of an exchange, only the cached bars are read."""
+def checked(config: MarketConfig, columns: tuple[str, ...] = ()) -> CheckedMarket:
+    """Check a market with the further columns of these names. Of an exchange, only the cached bars are read."""
     decisive = {"source", *config.effective_fields}
-    return _checked(config.model_dump_json(include=decisive), settings.MARKET_DATA_ROOT, _state_of_file(config))
+    settings_of_bars = config.model_dump_json(include=decisive)
+    return _checked(settings_of_bars, columns, settings.MARKET_DATA_ROOT, _state_of_file(config))
+
+
+def columns_of(policy: PolicyStore) -> tuple[str, ...]:
+    """Return the names of the further columns of the market's file that the policy observes."""
+    return policy.environment.own_columns if isinstance(policy.environment, EnvironmentConfig) else ()
 
 
 def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
@@ -71,13 +79,13 @@ def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
 
 
 @lru_cache(CHECKS_KEPT)
-def _checked(config: str, root: Path, state: tuple[int, ...]) -> CheckedMarket:
+def _checked(config: str, columns: tuple[str, ...], root: Path, state: tuple[int, ...]) -> CheckedMarket:
     # pyarrow takes 40 MB, which only a process that checks a market needs.
     import numpy as np
 
     from rl_training.core.market.checking import check_market
 
-    check = check_market(MarketConfig.model_validate_json(config), root, cached=True)
+    check = check_market(MarketConfig.model_validate_json(config), root, columns, cached=True)
     if check.market is None:
         return CheckedMarket(check.sentence, check.as_json(), setting=check.setting)
     market = check.market

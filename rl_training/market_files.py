@@ -1,10 +1,14 @@
-"""The market files under MARKET_DATA_ROOT: which of them forms offer, and why a path cannot be opened."""
+"""The market files under MARKET_DATA_ROOT: what of them forms offer, and why a path cannot be opened."""
+
+from typing import Any
 
 from django.conf import settings
 
 from rl_training.core.config_problems import LONGEST_INPUT
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.file_access import check_file, list_files
+from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_values import OWN
 
 FILES_OFFERED = 200
 FILES_IN_MESSAGE = 5
@@ -13,6 +17,19 @@ FILES_IN_MESSAGE = 5
 def offered_files() -> list[str]:
     """Return the paths of the market files that a form offers."""
     return list_files(settings.MARKET_DATA_ROOT, FILES_OFFERED)
+
+
+def offered_columns(market: Any) -> list[str]:
+    """Return the names of features that are columns of the market's file, as its first rows show them."""
+    if not isinstance(market, MarketConfig) or market.source != "file":
+        return []
+    # pyarrow takes 40 MB, which only a process that looks into a file needs.
+    from rl_training.core.market.files.price_file import find_further
+
+    try:
+        return [OWN + column.name for column in find_further(market, settings.MARKET_DATA_ROOT) if not column.problem]
+    except MarketDataError:
+        return []
 
 
 def opening_problem(path: str) -> str:

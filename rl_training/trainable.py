@@ -93,6 +93,11 @@ def _insufficient(market: MarketConfig, environment: EnvironmentConfig, changed:
         if not found.usable:
             return []
         bars, has_volume = found.facts["bars"], found.facts["has_volume"]
+    if environment.own_columns:
+        found = checked(market, environment.own_columns)
+        if not found.usable:
+            return [ConfigProblem("environment.features", str(found.facts["problem"]))]
+        bars = found.facts["bars"]
     problems = []
     if too_few := too_few_bars(bars, market.train_fraction, environment):
         problems.append(ConfigProblem(changed, too_few))

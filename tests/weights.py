@@ -1,12 +1,14 @@
 """Policy versions with weights in the artifact storage, without a training."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rl_training.core.config import EnvironmentConfig
+from rl_training.core.market.bars import MarketData
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.policy import Policy, PolicyShape
@@ -22,15 +24,22 @@ ENVIRONMENT = EnvironmentConfig(features=["log_return_1"])
 
 
 def stored_version(
-    policy: PolicyStore, number: int, last_bar: int = 299, market: Any = None, fee: float = 0.0005, noted: bool = True
+    policy: PolicyStore,
+    number: int,
+    last_bar: int = 299,
+    market: Any = None,
+    fee: float = 0.0005,
+    noted: bool = True,
+    features: Sequence[str] = ("log_return_1",),
+    bars: MarketData | None = None,
 ) -> PolicyVersion:
-    """Store a version with random weights that was trained until the bar `last_bar` of a planted market.
+    """Store a version with random weights that was trained until the bar `last_bar` of a planted market, or of `bars`.
 
     With `noted` False its files do not say so, like those of an older release.
     """
     market = market or PLANTED
-    bars = planted_market(MarketConfig.model_validate(PLANTED))
-    environment = ENVIRONMENT.model_copy(update={"fee": fee})
+    bars = bars or planted_market(MarketConfig.model_validate(PLANTED))
+    environment = ENVIRONMENT.model_copy(update={"fee": fee, "features": list(features)})
     config = {"market": market, "environment": environment.model_dump(mode="json")}
     version = PolicyVersion(policy=policy, number=number, run=finished_run(policy, config=config), evaluation={})
     shape = PolicyShape(len(observation_names(environment)), 3, 0, (8,), False, False)

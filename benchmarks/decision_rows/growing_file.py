@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.core.deciding.market_replay import HEADER, replayed
+from rl_training.core.deciding.market_replay import header, replayed
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import Decision, PolicyStore, PolicyVersion
 from tests.stored import deploy, finished_run
@@ -23,8 +23,9 @@ class GrowingFile:
     def __init__(self, root: Path, name: str, seed: int = 1, seconds: int = 1) -> None:
         self.name, self.file, self.seconds = name, root / name, seconds
         root.mkdir(parents=True, exist_ok=True)
-        self._lines = replayed(random_market(BARS, seed, 0.02), seconds, HISTORY, datetime.now(UTC))
-        self.file.write_text(HEADER + "".join(next(self._lines).text for _ in range(HISTORY)))
+        market = random_market(BARS, seed, 0.02)
+        self._lines = replayed(market, seconds, HISTORY, datetime.now(UTC))
+        self.file.write_text(header(market) + "".join(next(self._lines).text for _ in range(HISTORY)))
 
     def append(self) -> tuple[datetime, float]:
         """Wait for the close of the next bar, append it, and return when it opened and when it was available."""

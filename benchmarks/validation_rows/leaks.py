@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.results.figures import Figure
 from benchmarks.validation_rows.markets import ar1_market
-from rl_training.core.config import EnvironmentConfig, FeatureName, PPOConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
 from rl_training.core.market.bars import MarketData
 from rl_training.core.run.walk_forward.fold_training import FoldPolicy, fold_policy, train_fold
 from rl_training.core.run.walk_forward.folds import Fold, plan_folds
@@ -57,7 +57,7 @@ def _is_refused(market: MarketData, trained: list[FoldPolicy]) -> bool:
 
 
 @contextmanager
-def _one_bar_early(name: FeatureName) -> Iterator[None]:
+def _one_bar_early(name: str) -> Iterator[None]:
     """Let a feature show at each bar its value at the next one."""
     kept = features._FEATURES[name]
     features._FEATURES[name] = replace(kept, formula=partial(_shifted, kept.formula))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from copy import deepcopy
 from typing import Any
 
 import pydantic
@@ -30,6 +31,8 @@ def form_schema(config: type[Config]) -> dict[str, Any]:
             # The editor refuses the whole schema if an object lacks this key.
             field.setdefault("properties", {})
         if field.get("type") == "array":
+            # Of several forms of an item, the editor offers the first, the known names.
+            field["items"] = field["items"].get("anyOf", [field["items"]])[0]
             if "enum" in field["items"]:
                 field["items"] |= {"widget": "multiselect", "help_text": field.pop("description", "")}
         else:
@@ -41,9 +44,17 @@ class ConfigWidget(JSONFormWidget):
     """The editor of django-jsonform; a browser without JavaScript shows the JSON as text."""
 
     template_name = "rl_training/config_widget.html"
+    schema: dict[str, Any]
 
     class Media:
         js = ("rl_training/config_names.js",)
+
+    def offer(self, setting: str, names: Iterable[str]) -> None:
+        """Offer further names for a setting that is a list of names."""
+        # The forms of a class share the schema.
+        self.schema = deepcopy(self.schema)
+        offered = self.schema["properties"][setting]["items"]["enum"]
+        offered += [name for name in dict.fromkeys(names) if name not in offered]
 
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         context: dict[str, Any] = super().get_context(name, value, attrs)

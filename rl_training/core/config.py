@@ -5,12 +5,14 @@ The description of a field states its unit and range; forms and error messages s
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from rl_training.core.base_config import BrokenRule, Config
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_values import OWN, is_column_name, is_own, own_columns
 
 FeatureName = Literal[
     "log_return_1",
@@ -23,6 +25,28 @@ FeatureName = Literal[
     "volume_zscore_20",
     "time_of_day",
     "time_of_week",
+]
+# Columns of a market file that a policy observes at most, so that rollouts stay in memory.
+MOST_OWN_COLUMNS = 30
+
+
+def _known_feature(name: str) -> str:
+    if name in get_args(FeatureName) or (is_own(name) and is_column_name(name.removeprefix(OWN))):
+        return name
+    raise PydanticCustomError(
+        "feature",
+        "must be one of {names}, or {own}NAME, where NAME is a further column of the market's file",
+        {"names": ", ".join(get_args(FeatureName)), "own": OWN},
+    )
+
+
+# A name of FeatureName, or a further column of the market's file.
+Feature = Annotated[
+    str,
+    AfterValidator(_known_feature),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(get_args(FeatureName)), "type": "string"}, {"pattern": f"^{OWN}", "type": "string"}]}
+    ),
 ]
 
 # Steps of one rollout, which need about half a gigabyte of memory with the default features.
@@ -63,7 +87,7 @@ class EnvironmentConfig(Config):
         lt=1,
         description="The episode ends when equity falls to this fraction of the initial. Between 0 and 1.",
     )
-    features: list[FeatureName] = Field(
+    features: list[Feature] = Field(
         default=[
             "log_return_1",
             "log_return_5",
@@ -75,15 +99,25 @@ class EnvironmentConfig(Config):
             "volume_zscore_20",
         ],
         min_length=1,
-        max_length=10,
-        description="Market features that the policy observes.",
+        max_length=len(get_args(FeatureName)) + MOST_OWN_COLUMNS,
+        description=(
+            "Market features that the policy observes: names of the table in docs/data.md, and column:NAME for a "
+            "further column of the market's file, as in column:funding."
+        ),
     )
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """The names of the further columns of the market's file that are features, in their order."""
+        return own_columns(self.features)
 
     def broken_rules(self) -> Iterator[BrokenRule]:
         for field in ("positions", "features"):
             values = getattr(self, field)
             if len(set(values)) != len(values):
                 yield BrokenRule((field,), f"each value may be listed once, got {values}")
+        if len(self.own_columns) > MOST_OWN_COLUMNS:
+            yield BrokenRule(("features",), f"{len(self.own_columns)} further columns; at most {MOST_OWN_COLUMNS}")
         largest = max(abs(position) for position in self.positions)
         cost = self.slippage + self.fee * (1 + self.slippage)
         if largest * cost >= 0.5:

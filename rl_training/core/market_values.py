@@ -1,5 +1,7 @@
 """Types of the settings of a market about how its file is read."""
 
+import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -9,6 +11,25 @@ from pydantic_core import PydanticCustomError
 from rl_training.core.market_layouts import FORMATS
 
 Role = Literal["timestamp", "time", "open", "high", "low", "close", "volume", "adjusted_close", "symbol"]
+# Before the name of a further column of a market file: as a feature, and as the role of the column.
+OWN = "column:"
+LONGEST_COLUMN_NAME = 200
+
+
+def is_own(name: str) -> bool:
+    """Return whether a feature, or a role, is a further column, as in `column:funding`."""
+    return name.startswith(OWN)
+
+
+def own_columns(features: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the further columns among features, in their order."""
+    return tuple(sorted(name.removeprefix(OWN) for name in features if is_own(name)))
+
+
+def is_column_name(name: str) -> bool:
+    """Return whether a further column may have this name: without control characters, and without blanks around it."""
+    printable = re.fullmatch(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+", name) is not None
+    return printable and name == name.strip() and len(name) <= LONGEST_COLUMN_NAME
 
 
 def _known_format(name: str) -> str:

@@ -16,6 +16,8 @@ from rl_training.models import Arm, Deployment, FollowedMarket, PolicyStore
 
 # The settings of an environment that an account depends on.
 RULES = ("positions", "fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
+# Deployments that are looked at again, because a lower id may be committed after a higher one.
+RECENT_CHANGES = 200
 FIRST = "Something is live for the first time on this market."
 
 
@@ -31,6 +33,7 @@ class Roster:
     _seen: dict[int, datetime] = field(default_factory=dict)
     _wanted: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     _deployed: frozenset[int] = frozenset()
+    _changes: frozenset[tuple[int, int]] = frozenset()
     _challengers: frozenset[tuple[int, int]] = frozenset()
 
     def refresh(self) -> bool:
@@ -41,16 +44,21 @@ class Roster:
         first = Deployment.objects.filter(previous__isnull=True).order_by()
         challengers = frozenset(Arm.objects.open().challengers().order_by().values_list("pk", "policy_id"))
         deployed = frozenset(first.values_list("policy_id", flat=True)) | {policy for _, policy in challengers}
-        if not changed and not gone and (deployed, challengers) == (self._deployed, self._challengers):
+        # The columns of a market depend on what is live.
+        changes = frozenset(Deployment.objects.order_by("-pk").values_list("pk", "policy_id")[:RECENT_CHANGES])
+        moved = {policy for _, policy in changes - self._changes}
+        same = not changed and not gone and (deployed, challengers) == (self._deployed, self._challengers)
+        if same and not moved:
             return False
+        known = dict(self._wanted)
         for pk in [*gone, *changed]:
             self._wanted.pop(pk, None)
         # A market is followed once something is live for the first time, or a challenger is opened.
-        added = {*changed, *(deployed - self._deployed)} & deployed
+        added = {*changed, *moved, *(deployed - self._deployed)} & deployed
         for policy in PolicyStore.objects.filter(pk__in=added).order_by("pk"):
             self._add(policy)
-        self._seen, self._deployed, self._challengers = stamps, deployed, challengers
-        return True
+        self._seen, self._deployed, self._challengers, self._changes = stamps, deployed, challengers, changes
+        return not same or self._wanted != known
 
     def _add(self, policy: PolicyStore) -> None:
         market = follow(policy) if grows(policy.market) else None
@@ -109,4 +117,5 @@ def _ending(arm: Arm, wanted: tuple[int, dict[str, Any]] | None) -> str:
 def is_of(arm: Arm, policy: PolicyStore) -> bool:
     """Return whether the arm is on the policy's present market."""
     market: Any = policy.market
-    return grows(market) and arm.market.identity == identity(market)
+    # The columns follow from what is live, and only the process `decide` fits the arm's market to them.
+    return grows(market) and arm.market.identity == identity(market, arm.market.columns)

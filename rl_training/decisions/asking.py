@@ -59,7 +59,7 @@ def decide_for(policy: PolicyStore, account: Account, clock: Clock) -> dict[str,
 
 def _observation(newest: Decision, network: Any) -> Any:
     """Return what the network of another version observes on the bar of the newest decision."""
-    seen = Seen(bars.rows_up_to(newest.bar.market_id, newest.bar_opened_at))
+    seen = Seen(newest.bar.market, bars.rows_up_to(newest.bar.market_id, newest.bar_opened_at))
     market, _ = seen.by(newest.bar).last(bars_needed(network.environment))
     try:
         return choose(network, market, state_of(newest)).observation

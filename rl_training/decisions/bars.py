@@ -33,7 +33,7 @@ def take_in(market: FollowedMarket, tail: MarketData, now: datetime) -> Taken:
     new, revised = [], []
     for number in range(len(tail)):
         opened_at = _time(tail, number)
-        values = {name: float(getattr(tail, name)[number]) for name in VALUES}
+        values = {name: float(getattr(tail, name)[number]) for name in VALUES} | {"own": _own(market, tail, number)}
         bar = known.get(opened_at)
         if bar is None and (market.newest_at is None or opened_at > market.newest_at):
             new.append(MarketBar(market=market, opened_at=opened_at, seen_at=now, **values))
@@ -43,7 +43,7 @@ def take_in(market: FollowedMarket, tail: MarketData, now: datetime) -> Taken:
     there = {_time(tail, number) for number in range(len(tail))}
     for opened_at, bar in known.items():
         if opened_at not in there:
-            values = {name: getattr(bar, name) for name in VALUES}
+            values = {name: getattr(bar, name) for name in (*VALUES, "own")}
             revised.append(
                 MarketBar(
                     market=market,
@@ -77,11 +77,15 @@ def rows_up_to(market: int, last: datetime, decided: int = 1) -> list[MarketBar]
     return list(newest)[::-1]
 
 
-def as_market(bars: Sequence[MarketBar]) -> MarketData:
-    """Return the bars, at least one, in time order."""
+def as_market(bars: Sequence[MarketBar], own: Sequence[str] = ()) -> MarketData:
+    """Return the bars, at least one, in time order; `own` names their further columns, where they are needed."""
     seconds = np.array([int(bar.opened_at.timestamp()) for bar in bars])
     columns = (np.array([getattr(bar, name) for bar in bars]) for name in VALUES)
-    return MarketData(seconds.astype("datetime64[s]"), *columns)
+    market = MarketData(seconds.astype("datetime64[s]"), *columns)
+    if not own:
+        return market
+    values = np.stack([np.frombuffer(bytes(bar.own or b""), "<f8") for bar in bars], axis=1)
+    return market.with_own(dict(zip(own, values, strict=True)))
 
 
 def closes(market: FollowedMarket, opened_at: datetime) -> datetime:
@@ -94,6 +98,13 @@ def missing_between(market: FollowedMarket, earlier: datetime, later: datetime) 
     if not market.spacing:
         return 0
     return max(0, round((later - earlier) / timedelta(seconds=market.spacing)) - 1)
+
+
+def _own(market: FollowedMarket, tail: MarketData, number: int) -> bytes | None:
+    """Return the values of the market's further columns at a bar, as a row stores them."""
+    if not market.columns:
+        return None
+    return np.array([tail.own[name][number] for name in market.columns], "<f8").tobytes()
 
 
 def _rows_from(market: FollowedMarket, first: datetime) -> list[MarketBar]:

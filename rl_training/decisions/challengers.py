@@ -12,9 +12,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from rl_training.core.config import EnvironmentConfig
+from rl_training.core.market_values import OWN
 from rl_training.decisions.arms import rules_of
-from rl_training.decisions.markets import follow, grows, identity
-from rl_training.models import Arm, ArmComparison, PolicyStore, PolicyVersion
+from rl_training.decisions.markets import follow, grows, identity, observed_under
+from rl_training.models import Arm, ArmComparison, FollowedMarket, PolicyStore, PolicyVersion
 from rl_training.validation import gate
 from rl_training.versions.naming import UnknownVersionError, find_versions, parse
 
@@ -104,8 +105,10 @@ def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: da
             f"The market of {policy} does not grow: only exchanges and files that grow have new bars."
         )
     other: Any = wanted.policy or policy
-    if other.pk != policy.pk and not (grows(other.market) and identity(other.market) == market.identity):
+    own: Any = policy.market
+    if other.pk != policy.pk and not (grows(other.market) and identity(other.market) == identity(own)):
         raise ArmRefusedError(f"{other} is of another market than {policy}.")
+    _check_columns(policy, wanted, market)
     if wanted.kind not in Arm.STANDARD and challengers >= MOST:
         raise ArmRefusedError(f"{policy} has {challengers} challengers: end one of them first.")
     if wanted.version is not None and not wanted.version.keep():
@@ -121,6 +124,19 @@ def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: da
         opened_at=now,
         opening=f"Opened by {by}.",
     )
+
+
+def _check_columns(policy: PolicyStore, wanted: Named, market: FollowedMarket) -> None:
+    """Raise `ArmRefusedError` if the arm observes further columns that the bars of the policy's market do not have."""
+    environment = wanted.recipe_policy.environment if wanted.recipe_policy else None
+    needed = environment.own_columns if isinstance(environment, EnvironmentConfig) else ()
+    if wanted.version is not None:
+        needed = observed_under(wanted.version.run.config)
+    if lacking := [OWN + name for name in needed if name not in market.columns]:
+        raise ArmRefusedError(
+            f"{wanted.version or wanted.recipe_policy} observes {', '.join(lacking)}, which neither the features nor "
+            f"the live version of {policy} name. Open the arm at a policy whose features name the columns."
+        )
 
 
 def end_arm(arm: Arm, *, by: str, now: datetime) -> None:

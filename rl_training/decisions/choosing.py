@@ -11,7 +11,7 @@ from rl_training.core.deciding.network import Network
 from rl_training.core.market.bars import MarketData
 from rl_training.decisions.bars import as_market, latest
 from rl_training.decisions.networks import network_of
-from rl_training.models import Arm, Decision, MarketBar, PolicyVersion
+from rl_training.models import Arm, Decision, FollowedMarket, MarketBar, PolicyVersion
 
 # Of the latest bars, so many are seen where no network says how many it needs.
 RULE_BARS = 21
@@ -49,30 +49,33 @@ class Chosen:
 
 @dataclass
 class Window:
-    """The bars that were known when a bar came, up to that bar, in time order."""
+    """The bars that were known when a bar came, up to that bar, in time order; `columns` are their further columns."""
 
     rows: list[MarketBar]
+    columns: Sequence[str] = ()
     _made: dict[int, tuple[MarketData, str]] = field(default_factory=dict)
 
     def last(self, count: int) -> tuple[MarketData, str]:
         """Return the last `count` bars, or all if there are fewer, and their digest."""
         if count not in self._made:
-            market = as_market(self.rows[-count:])
+            market = as_market(self.rows[-count:], self.columns)
             self._made[count] = market, market.digest
         return self._made[count]
 
 
 class Seen:
-    """What was known of the bars at each of several bars; `rows` are in the order of time and revision."""
+    """What was known of the bars of a market at each of several bars; `rows` are in the order of time and revision."""
 
-    def __init__(self, rows: Sequence[MarketBar]) -> None:
-        self._rows = rows
+    def __init__(self, market: FollowedMarket, rows: Sequence[MarketBar]) -> None:
+        self._rows, self._columns = rows, market.columns
         self._windows: dict[int, Window] = {}
 
     def by(self, bar: MarketBar) -> Window:
         if bar.pk not in self._windows:
             known = latest(self._rows, until=bar.pk)
-            self._windows[bar.pk] = Window([row for row in known.values() if row.opened_at <= bar.opened_at])
+            self._windows[bar.pk] = Window(
+                [row for row in known.values() if row.opened_at <= bar.opened_at], self._columns
+            )
         return self._windows[bar.pk]
 
     def revised_before(self, bar: MarketBar, last: Decision | None) -> int:

@@ -82,7 +82,7 @@ def _decide_together(market: FollowedMarket, arms: Sequence[Arm], now: datetime)
         if not due:
             return Step(0, set(), more=False)
         live = live_of({arm.policy_id for arm in arms})
-        seen = Seen(bars.rows_up_to(locked.pk, due[-1].opened_at, len(due)))
+        seen = Seen(locked, bars.rows_up_to(locked.pk, due[-1].opened_at, len(due)))
         made: list[Decision] = []
         errors: dict[int, str] = {}
         for arm in arms:

@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market_config import SOURCE_FIELDS, MarketConfig
-from rl_training.models import FollowedMarket, PolicyStore
+from rl_training.core.market_values import OWN, own_columns
+from rl_training.models import Deployment, FollowedMarket, PolicyStore
+from rl_training.models.version_results import MARKET_LENGTH
 
 # The sources whose markets can grow.
 GROWING = {"exchange", "file"}
@@ -16,11 +20,30 @@ def grows(market: Any) -> bool:
     return isinstance(market, MarketConfig) and market.source in GROWING
 
 
-def identity(market: MarketConfig) -> str:
-    """Return the digest of the settings that decide which bars the market has, however many of them are used."""
+def identity(market: MarketConfig, columns: Sequence[str] = ()) -> str:
+    """Return the digest of what decides which bars the market has, however many of them are used.
+
+    These are its settings, and the further columns of its file that the bars have: a row may be dropped for a value.
+    """
     names = [name for name in SOURCE_FIELDS[market.source] if (market.source, name) != ("exchange", "bars")]
     values = market.model_dump(mode="json", include={"source", *names})
+    if columns:
+        values["further_columns"] = sorted(columns)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def columns_of(policy: PolicyStore) -> tuple[str, ...]:
+    """Return the further columns that the policy's settings or its live version observe, in the order of the names."""
+    environment = policy.environment
+    needed = set(environment.own_columns) if isinstance(environment, EnvironmentConfig) else set()
+    newest = Deployment.objects.filter(policy=policy).order_by("-at")
+    return tuple(sorted(needed.union(observed_under(newest.values_list("version__run__config", flat=True).first()))))
+
+
+def observed_under(config: Any) -> tuple[str, ...]:
+    """Return the further columns that a version observes whose run had this config, in the order of the names."""
+    features = config.get("environment", {}).get("features", []) if isinstance(config, dict) else []
+    return own_columns(features)
 
 
 def follow(policy: PolicyStore) -> FollowedMarket | None:
@@ -28,7 +51,14 @@ def follow(policy: PolicyStore) -> FollowedMarket | None:
     market = policy.market
     if not isinstance(market, MarketConfig) or market.source not in GROWING:
         return None
+    columns = columns_of(policy) if market.source == "file" else ()
+    label = f"{market.label} with {', '.join(OWN + name for name in columns)}" if columns else market.label
     row, _ = FollowedMarket.objects.get_or_create(
-        identity=identity(market), defaults={"config": market.model_dump(mode="json"), "label": market.label}
+        identity=identity(market, columns),
+        defaults={
+            "config": market.model_dump(mode="json"),
+            "columns": list(columns),
+            "label": label[:MARKET_LENGTH],
+        },
     )
     return row

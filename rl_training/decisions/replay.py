@@ -36,7 +36,7 @@ def replay(arm: Arm) -> Replayed:
     last: Decision | None = None
     costs = EnvironmentConfig.model_validate(arm.rules)
     for rows in _batches(arm):
-        seen = Seen(bars.rows_up_to(arm.market_id, rows[-1].bar_opened_at, len(rows)))
+        seen = Seen(arm.market, bars.rows_up_to(arm.market_id, rows[-1].bar_opened_at, len(rows)))
         for row in rows:
             difference = _skipped(arm, last, row)
             if last is not None:

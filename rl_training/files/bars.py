@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from django.core.files.base import ContentFile
@@ -31,7 +32,10 @@ def store(market: MarketData) -> bool:
     """Store the bars unless they are; return whether they were not. Raises `OSError`."""
     if is_stored(market.digest):
         return False
-    columns = {name: getattr(market, name) for name in COLUMNS[1:]}
+    columns: dict[str, Any] = {name: getattr(market, name) for name in COLUMNS[1:]}
+    if market.own:
+        # Any text may be the name of a further column, so the names are no keys of the archive.
+        columns |= {"own_names": np.array(list(market.own)), "own": np.stack(list(market.own.values()))}
     data = io.BytesIO()
     np.savez_compressed(data, timestamp=market.timestamp.astype("<i8"), **columns)
     _write(market.digest, data.getvalue())
@@ -49,7 +53,8 @@ def fetch(digest: str) -> MarketData:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as columns:
             seconds = columns["timestamp"].astype("datetime64[s]")
-            market = MarketData(timestamp=seconds, **{name: columns[name] for name in COLUMNS[1:]})
+            own = dict(zip(columns["own_names"].tolist(), columns["own"], strict=True)) if "own" in columns else {}
+            market = MarketData(seconds, *(columns[name] for name in COLUMNS[1:])).with_own(own)
     except Exception as error:  # a damaged archive raises errors of zipfile, zlib, struct, numpy and others
         raise DamagedBarsError(f"the stored bars {digest} cannot be read: {error}") from error
     if market.digest != digest:

@@ -16,7 +16,8 @@ def changed_bars(validation: Validation, market: MarketData) -> str:
     """Return how the validation's bars differ from those of `market`, in words; empty: they do not, or are not stored.
 
     Compared are the close's log returns at the bars that the two have in common, from the market's first bar until the
-    validation's last one. Raises `OSError` when the storage does not answer.
+    validation's last one, and the further columns that the recipe observes. Raises `OSError` when the storage does not
+    answer.
     """
     try:
         validated = bars.fetch(validation.bars_digest)
@@ -27,6 +28,10 @@ def changed_bars(validation: Validation, market: MarketData) -> str:
     if len(common) < 2:
         return "none of the bars that the recipe was validated on are there any more"
     differ = np.abs(np.diff(np.log(validated.close[first])) - np.diff(np.log(market.close[second]))) > TOLERANCE
+    for name, values in validated.own.items():
+        if name in market.own:
+            tolerance = TOLERANCE * float(np.std(values))
+            differ |= (np.abs(values[first] - market.own[name][second]) > tolerance)[1:]
     changed = int(differ.sum()) + len(before) - len(common)
     if changed <= MOST_CHANGED * len(before):
         return ""

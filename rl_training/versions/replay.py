@@ -161,7 +161,12 @@ def _bars_of(run: TrainingRun, config: TrainingConfig, notes: list[Difference]) 
     except bars.DamagedBarsError as error:
         why = str(error)
     try:
-        source = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at)
+        source = load_market(
+            config.market,
+            root=settings.MARKET_DATA_ROOT,
+            until=run.started_at,
+            columns=config.environment.own_columns,
+        )
         gives = f"the source gives other bars now: {source}" if source.digest != digest else ""
     except MarketDataError as error:
         gives = f"the source gives no bars now: {error}"

@@ -62,7 +62,13 @@ def _compare(comparison: Comparison, check: Callable[[], None]) -> dict[str, Any
     policies = [_read(version) for version in versions]
     check()
     # The market ends at the first start, so that every attempt compares on the same bars.
-    market = load_market(config, root=settings.MARKET_DATA_ROOT, until=comparison.started_at, on_page=check)
+    market = load_market(
+        config,
+        root=settings.MARKET_DATA_ROOT,
+        until=comparison.started_at,
+        on_page=check,
+        columns=sorted({name for compared in policies for name in compared.environment.own_columns}),
+    )
     # The computation must not hold a connection that it does not use.
     connection.close()
     found = compare(policies, market, config, on_progress=check)

@@ -93,7 +93,11 @@ def train(
     config = TrainingConfig.model_validate(run.config)
     # The market ends at the first start, so that every attempt of a run sees the same bars.
     market = load_market(
-        config.market, root=settings.MARKET_DATA_ROOT, until=run.started_at, on_page=owner.note_activity
+        config.market,
+        root=settings.MARKET_DATA_ROOT,
+        until=run.started_at,
+        on_page=owner.note_activity,
+        columns=config.environment.own_columns,
     )
     # Set before training, so that a failed run shows its market too.
     owner.progress.market_summary = market_summary(config.market, market)

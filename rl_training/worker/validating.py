@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
@@ -95,11 +96,18 @@ def _prepare(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool
     validation, config = step.validation, _config(step.validation)
     check = _checked(owner, stopping)
     # The market ends at the first start, so that every attempt walks forward on the same bars.
-    market = load_market(config.market, root=settings.MARKET_DATA_ROOT, until=validation.started_at, on_page=check)
+    market = load_market(
+        config.market,
+        root=settings.MARKET_DATA_ROOT,
+        until=validation.started_at,
+        on_page=check,
+        columns=config.environment.own_columns,
+    )
     folds = _plan(validation, config, market)
     _check_market(validation, market)
     # The row refers to the bars before they are stored; see files/bars.py.
-    Validation.objects.filter(pk=validation.pk).update(bars_digest=market.digest)
+    digests = {"bars_digest": market.digest, "prices_digest": market.without_own.digest if market.own else ""}
+    Validation.objects.filter(pk=validation.pk).update(**digests)
     bars.store(market)
     iterations = config.seeds * config.member_iterations
     plan = (market, folds, iterations, continues(validation.start_from))
@@ -108,7 +116,9 @@ def _prepare(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool
 
 def _check_market(validation: Validation, market: MarketData) -> None:
     """Raise `MarketDataError` if the same bars have trials under another name, as those of a copied file may."""
-    same = Validation.objects.filter(bars_digest=market.digest).exclude(market_key=validation.market_key).first()
+    prices = market.without_own.digest
+    tried_on = Validation.objects.filter(Q(bars_digest=prices) | Q(prices_digest=prices))
+    same = tried_on.exclude(market_key=validation.market_key).first()
     if same is not None:
         tried = f"the bars are those of {same.market}, on which recipes were tried already"
         raise MarketDataError(f"walk-forward: {tried}; name the market so")

@@ -39,12 +39,18 @@ class Growing:
         self.rounds = Rounds()
         self.shown = 0
         self.now = datetime.now(UTC)
-        self.file.write_text(",".join(COLUMNS) + "\n")
+        self.file.write_text(self.header)
         self.append(HISTORY)
 
+    @property
+    def header(self) -> str:
+        return ",".join([*COLUMNS, *self.market.own]) + "\n"
+
     def line(self, bar: int, **changes: Any) -> str:
-        values = {name: getattr(self.market, name)[bar] for name in COLUMNS} | changes
-        return ",".join([str(values["timestamp"]), *(repr(float(values[name])) for name in COLUMNS[1:])]) + "\n"
+        values = {name: getattr(self.market, name)[bar] for name in COLUMNS}
+        values |= {name: column[bar] for name, column in self.market.own.items()} | changes
+        time = str(values.pop("timestamp"))
+        return ",".join([time, *(repr(float(value)) for value in values.values())]) + "\n"
 
     def closes(self, bar: int) -> datetime:
         opened = self.market.timestamp[bar].astype(np.int64)
@@ -62,14 +68,15 @@ class Growing:
         self.shown += count
 
     def rewrite(self, lines: Iterable[str]) -> None:
-        self.file.write_text(",".join(COLUMNS) + "\n" + "".join(lines))
+        self.file.write_text(self.header + "".join(lines))
 
     def round(self, **late: float) -> int:
         """Do a round at the clock's time, or so much later."""
         now = self.now + timedelta(**late)
         self.rounds.settle(now)
         return sum(
-            self.rounds.advance(market.pk, now) or 0 for market in FollowedMarket.objects.filter(label=self.file.name)
+            self.rounds.advance(market.pk, now) or 0
+            for market in FollowedMarket.objects.filter(label__startswith=self.file.name)
         )
 
     def grow(self, bars: int = 1) -> None:

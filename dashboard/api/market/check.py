@@ -13,7 +13,7 @@ from dashboard.api.protocol.problem_details import InvalidInput
 from dashboard.api.protocol.views import View, check_policy_name, unknown_policy
 from rl_training.core.config_problems import find_problems
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
-from rl_training.market_checks import checked, value_of
+from rl_training.market_checks import checked, columns_of, value_of
 from rl_training.models import PolicyStore
 
 SETTINGS = MarketConfig.model_json_schema()["properties"]
@@ -46,6 +46,12 @@ class MarketCheck(serializers.Serializer):  # type: ignore[type-arg]
     decimal = serializers.CharField()
     columns = serializers.DictField(child=serializers.CharField(), help_text="The column of each role.")
     unused = serializers.ListField(child=serializers.CharField(), help_text="Columns without a role.")
+    features = serializers.ListField(
+        child=serializers.CharField(), help_text="Names for the setting features, of unused columns that hold numbers."
+    )
+    no_features = serializers.DictField(
+        child=serializers.CharField(), help_text="Why other unused columns can be no features, by name."
+    )
     zone = serializers.CharField(help_text="What its times were taken for, in words.")
     # These are absent if no bars can be read.
     bars = serializers.IntegerField(required=False)
@@ -90,24 +96,28 @@ class MarketCheckView(View):
         responses=MarketCheck,
     )
     def get(self, request: Request) -> Response:
-        return Response(finite(checked(asked(request.query_params.dict())).facts))
+        return Response(finite(checked(*asked(request.query_params.dict())).facts))
 
 
-def asked(query: dict[str, str]) -> MarketConfig:
-    """Return the market that the parameters describe. Raises `InvalidInput`."""
+def asked(query: dict[str, str]) -> tuple[MarketConfig, tuple[str, ...]]:
+    """Return the market that the parameters describe, and the further columns of its file that the policy observes.
+
+    Raises `InvalidInput`.
+    """
     if ("policy" in query) == ("path" in query):
         raise InvalidInput({"path": "Give either policy or path."})
     given = {name: value_of(name, text) for name, text in query.items() if name not in WHAT}
     market: Any = {"source": "file", "path": query.get("path")}
+    columns: tuple[str, ...] = ()
     if "policy" in query:
-        market = market_of(query["policy"])
+        market, columns = market_of(query["policy"])
     try:
-        return MarketConfig.model_validate(market | given)
+        return MarketConfig.model_validate(market | given), columns
     except pydantic.ValidationError as error:
         raise InvalidInput(dict(find_problems(error))) from None
 
 
-def market_of(name: str) -> dict[str, Any]:
+def market_of(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     check_policy_name(name)
     policy = PolicyStore.objects.filter(name=name).first()
     if policy is None:
@@ -115,4 +125,4 @@ def market_of(name: str) -> dict[str, Any]:
     if not isinstance(policy.market, MarketConfig):
         problems = "; ".join(map(str, policy.market.problems))
         raise InvalidInput({"policy": f"Its market is stored invalid: {problems}"})
-    return policy.market.model_dump()
+    return policy.market.model_dump(), columns_of(policy)

@@ -16,7 +16,7 @@ from dashboard.templatetags.cells import lasting, title
 from rl_training.core.config_problems import find_problems
 from rl_training.core.market.reading import WORDS
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
-from rl_training.market_checks import checked
+from rl_training.market_checks import checked, columns_of
 from rl_training.market_files import offered_files
 from rl_training.models import PolicyStore
 
@@ -38,6 +38,8 @@ READ_AS = {
     "decimal": "Decimal sign",
     "columns": "Columns",
     "unused": "Unused columns",
+    "features": "Columns that can be features",
+    "no_features": "Columns that cannot",
     "zone": "Time zone",
     "bars": "Bars",
     "first": "First bar",
@@ -86,8 +88,11 @@ class MarketForm(forms.Form):
         return None
 
 
-def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None]:
-    """Return the form and the market that the URL names: that of a policy, or a file with settings."""
+def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None, tuple[str, ...]]:
+    """Return the form and the market that the URL names: that of a policy, or a file with settings.
+
+    Also return the names of the further columns that the policy observes.
+    """
     if "policy" in query:
         policy = PolicyStore.objects.filter(name=query["policy"]).first()
         if policy is None:
@@ -98,13 +103,13 @@ def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None]:
             form.errors.clear()
             for problem in market.problems:
                 form.add_error(None, f"The market of {policy} is stored invalid: {problem}")
-            return form, None
+            return form, None, ()
         values = {name: getattr(market, name) for name in ("path", *FILE_FIELDS)}
-        return MarketForm(initial=values | {"columns": market.columns or None}), market
+        return MarketForm(initial=values | {"columns": market.columns or None}), market, columns_of(policy)
     if "path" not in query:
-        return MarketForm(), None
+        return MarketForm(), None, ()
     form = MarketForm(query)
-    return form, form.config()
+    return form, form.config(), ()
 
 
 def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -118,6 +123,8 @@ def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
             value = ", ".join(f"{WORDS.get(kind, kind)}: {count:,}" for kind, count in value.items())
         elif name == "columns":
             value = ", ".join(f"{role}: {column}" for role, column in value.items())
+        elif name == "no_features":
+            value = "; ".join(f"{column}: {why}" for column, why in value.items())
         elif name in ("first", "last"):
             value = title(datetime.fromisoformat(value))
         elif name == "days":
@@ -148,10 +155,10 @@ class MarketPage(Page):
     template_name = "dashboard/market/market.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        form, config = asked(self.request.GET)
+        form, config, columns = asked(self.request.GET)
         found: dict[str, Any] = {}
         if config is not None:
-            market = checked(config)
+            market = checked(config, columns)
             chart = closes(market)
             suspicions = [
                 (WORDS.get(kind, kind), of["count"], of["examples"]) for kind, of in market.facts["suspicions"].items()
@@ -178,6 +185,6 @@ class MarketChart(ChartData):
     """The closes of the market that the URL names."""
 
     def chart(self, **_: Any) -> Chart:
-        _form, config = asked(self.request.GET)
-        chart = closes(checked(config)) if config is not None else None
+        _form, config, columns = asked(self.request.GET)
+        chart = closes(checked(config, columns)) if config is not None else None
         return chart or Chart("Close", "No bars are known.", "Bar", (), (Series("Close", ()),), time=True)

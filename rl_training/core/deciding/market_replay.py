@@ -14,7 +14,10 @@ class Line(NamedTuple):
     text: str
 
 
-HEADER = ",".join(COLUMNS) + "\n"
+def header(market: MarketData) -> str:
+    """Return the first line of the file: the names of the columns, in quotes where they are the user's."""
+    own = ['"' + name.replace('"', '""') + '"' for name in market.own]
+    return ",".join([*COLUMNS, *own]) + "\n"
 
 
 def bar_seconds(market: MarketData, speed: float) -> int:
@@ -25,11 +28,12 @@ def bar_seconds(market: MarketData, speed: float) -> int:
 def replayed(market: MarketData, seconds: int, history: int, now: datetime) -> Iterator[Line]:
     """Yield the bars as lines of a CSV file, `seconds` apart; those of the history have closed by `now`.
 
-    The prices and volumes are those of the market; holes between its bars are closed.
+    The prices, volumes and further columns are those of the market; holes between its bars are closed.
     """
+    columns = [*(getattr(market, name) for name in COLUMNS[1:]), *market.own.values()]
     first = now.replace(microsecond=0) - timedelta(seconds=seconds * history)
     for number in range(len(market)):
         opened_at = first + timedelta(seconds=seconds * number)
-        values = ",".join(repr(float(getattr(market, name)[number])) for name in COLUMNS[1:])
+        values = ",".join(repr(float(column[number])) for column in columns)
         stamp = f"{opened_at:%Y-%m-%dT%H:%M:%SZ}"
         yield Line(opened_at + timedelta(seconds=seconds), f"{stamp},{values}\n")

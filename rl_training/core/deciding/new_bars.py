@@ -6,6 +6,7 @@ written, and is left out. A Parquet or compressed file is read as a whole.
 
 import os
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import get_args
@@ -35,15 +36,18 @@ class ClockError(MarketDataError):
     """All bars of the source end in the future of this machine's clock."""
 
 
-def tail_of_file(config: MarketConfig, root: Path, newest: int | None, now: datetime) -> MarketData:
+def tail_of_file(
+    config: MarketConfig, root: Path, newest: int | None, now: datetime, columns: Sequence[str] = ()
+) -> MarketData:
     """Return the last bars of a file that have closed, TAIL or more if it has so many. Raises MarketDataError.
 
-    They reach back to the bar that opened at `newest`, in seconds since 1970, if the file has it.
+    They reach back to the bar that opened at `newest`, in seconds since 1970, if the file has it, and have the further
+    columns of these names.
     """
     try:
-        market = _read_end(config, root)
+        market = _read_end(config, root, columns)
         if newest is not None and _first(market) > newest:
-            market = load_market(config, root=root)
+            market = load_market(config, root=root, columns=columns)
     except MarketDataError as error:
         error.file = config.path
         raise
@@ -55,7 +59,7 @@ def tail_of_file(config: MarketConfig, root: Path, newest: int | None, now: date
     return market[:closed]
 
 
-def _read_end(config: MarketConfig, root: Path) -> MarketData:
+def _read_end(config: MarketConfig, root: Path, columns: Sequence[str]) -> MarketData:
     with open_under(root, config.path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.readline(END_BYTES)
@@ -63,7 +67,7 @@ def _read_end(config: MarketConfig, root: Path) -> MarketData:
         plain = config.model_copy(update={"path": "", "train_fraction": 0.8})
         shortened = size > WHOLE_FILE_BYTES and plain == MarketConfig.model_construct(source="file")
         if not is_text or (size > WHOLE_FILE_BYTES and not shortened):
-            return load_market(config, root=root)
+            return load_market(config, root=root, columns=columns)
         if shortened:
             file.seek(size - END_BYTES)
             file.readline()
@@ -71,7 +75,7 @@ def _read_end(config: MarketConfig, root: Path) -> MarketData:
     with tempfile.TemporaryDirectory() as folder:
         name = Path(config.path).name
         (Path(folder) / name).write_bytes(head + lines[0] + lines[1])
-        return load_market(config.model_copy(update={"path": name}), root=Path(folder))
+        return load_market(config.model_copy(update={"path": name}), root=Path(folder), columns=columns)
 
 
 def tail_of_exchange(pages: SeriesPages, newest: int | None, now: datetime) -> MarketData | None:

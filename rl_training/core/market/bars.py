@@ -1,7 +1,8 @@
 """Bars of one market. MarketData checks them when it is made, so code that uses it need not check prices again."""
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rl_training.core.market.reading import MarketReading
+from rl_training.core.market_values import OWN
 
 PRICES = ("open", "high", "low", "close")
 COLUMNS = ("timestamp", *PRICES, "volume")
@@ -20,6 +22,8 @@ COLUMNS = ("timestamp", *PRICES, "volume")
 MIN_PRICE, MAX_PRICE = 1e-15, 1e15
 # Below this limit, sums of squared volumes stay finite for any number of bars.
 MAX_VOLUME = 1e30
+# The same for values of further columns, which may be negative.
+MAX_VALUE = 1e30
 
 SECONDS_PER_DAY = 86_400
 SECONDS_PER_YEAR = 365.25 * SECONDS_PER_DAY
@@ -54,6 +58,7 @@ class MarketData:
     timestamp                datetime64[s], UTC, [T]; a daily bar has the date at midnight
     open, high, low, close   prices, float64, [T]
     volume                   float64, [T], in the unit of the source; all NaN if the source has no volume
+    own                      further columns of a file by name, float64, [T] each, if `with_own` has added any
     reading                  how the bars were read, if a file or an exchange has them; not part of the digest
 
     Writable arrays are copied. `market[a:b]` is a MarketData of views on at least one bar.
@@ -68,6 +73,7 @@ class MarketData:
     low: NDArray[np.float64]
     close: NDArray[np.float64]
     volume: NDArray[np.float64]
+    own: Mapping[str, NDArray[np.float64]] = field(default_factory=dict, init=False)
     reading: MarketReading | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -88,7 +94,23 @@ class MarketData:
     def __getitem__(self, bars: slice) -> "MarketData":
         if not isinstance(bars, slice) or bars.step not in (None, 1):
             raise TypeError(f"MarketData takes slices of consecutive bars, market[a:b], got {bars!r}")
-        return MarketData(*(getattr(self, name)[bars] for name in COLUMNS))
+        market = MarketData(*(getattr(self, name)[bars] for name in COLUMNS))
+        return market.with_own({name: values[bars] for name, values in self.own.items()}) if self.own else market
+
+    def with_own(self, own: Mapping[str, Any]) -> "MarketData":
+        """Return the same bars with further columns by name, float64, [T] each. Raises MarketDataError."""
+        market = copy(self)
+        market.__dict__.pop("digest", None)
+        columns = {name: _read_only(own[name], OWN + name, np.dtype(np.float64)) for name in sorted(own)}
+        object.__setattr__(market, "own", columns)
+        for name, values in columns.items():
+            _check_own(name, values, len(self))
+        return market
+
+    @property
+    def without_own(self) -> "MarketData":
+        """The same bars without further columns."""
+        return MarketData(*(getattr(self, name) for name in COLUMNS)) if self.own else self
 
     def read_as(self, reading: MarketReading) -> "MarketData":
         """Return the same bars with a description of how they were read."""
@@ -101,10 +123,16 @@ class MarketData:
 
     @cached_property
     def digest(self) -> str:
-        """The SHA-256, in hex, of the little-endian columns: timestamp (int64, seconds), the others (float64)."""
+        """The SHA-256, in hex, of the little-endian columns: timestamp (int64, seconds), the others (float64).
+
+        Each further column adds its name as JSON in ASCII, then its values, in the order of the names.
+        """
         sha256 = hashlib.sha256(self.timestamp.astype("<i8").data)
         for name in COLUMNS[1:]:
             sha256.update(getattr(self, name).astype("<f8", copy=False).data)
+        for name, values in self.own.items():
+            sha256.update(json.dumps(name).encode())
+            sha256.update(values.astype("<f8", copy=False).data)
         return sha256.hexdigest()
 
     @property
@@ -248,6 +276,15 @@ def _check_values(market: MarketData) -> None:
         )
     for inner in ("low", "open", "close"):
         _check_encloses(market, inner)
+
+
+def _check_own(name: str, values: NDArray[np.float64], bars: int) -> None:
+    if len(values) != bars:
+        raise MarketDataError(f"{OWN}{name} has {len(values)} values for {bars} bars")
+    _refuse(
+        ~(np.abs(values) <= MAX_VALUE),
+        lambda row: f"{OWN}{name} is {values[row]}; it is a finite number from {-MAX_VALUE:g} to {MAX_VALUE:g}",
+    )
 
 
 def _check_price(name: str, price: NDArray[np.float64]) -> None:

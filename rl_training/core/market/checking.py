@@ -1,6 +1,6 @@
 """Checks a market: whether it is usable and why not, how it was read, and what its bars are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from rl_training.core.market.exchange_cache import ExchangeCache
 from rl_training.core.market.exchange_series import Series
 from rl_training.core.market.quality import find_suspicions
 from rl_training.core.market.reading import WORDS, MarketReading
-from rl_training.core.market.sources import load_market
+from rl_training.core.market.sources import load_market, refuse_columns
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_values import OWN
 
 BARS_SHOWN = 3
 
@@ -58,6 +59,8 @@ class MarketCheck:
             "decimal": reading.decimal,
             "columns": reading.columns,
             "unused": list(reading.unused),
+            "features": [OWN + name for name, problem in reading.further.items() if not problem],
+            "no_features": {name: problem for name, problem in reading.further.items() if problem},
             "zone": reading.zone,
             **self._bars(),
             "repairs": reading.repairs,
@@ -81,6 +84,10 @@ class MarketCheck:
                         yield from (f"  {example}" for example in found["examples"][:BARS_SHOWN])
                 case "columns":
                     yield f"{key}: " + ", ".join(f"{role} is {name!r}" for role, name in value.items())
+                case "features":
+                    yield f"can be features: {', '.join(value)}"
+                case "no_features":
+                    yield from (f"can be no feature: {name!r}, {why}" for name, why in value.items())
                 case "first_bars" | "last_bars":
                     yield from (f"{key.replace('_', ' ')}: {', '.join(map(str, bar.values()))}" for bar in value)
                 case _:
@@ -104,21 +111,24 @@ class MarketCheck:
         }
 
 
-def check_market(config: MarketConfig, root: Path, *, cached: bool = False) -> MarketCheck:
+def check_market(config: MarketConfig, root: Path, columns: Sequence[str] = (), *, cached: bool = False) -> MarketCheck:
     """Return what is known of a market. A file that is refused as suspicious is read all the same, to show why.
 
+    `columns` are the further columns that a policy observes. A file that is refused for them is read without them.
     With `cached`, no exchange is asked: its cached bars are checked.
     """
     problem, setting, market = "", "", None
     try:
-        market = (
-            _cached_bars(config, root) if cached and config.source == "exchange" else load_market(config, root=root)
-        )
+        refuse_columns(config, columns)
+        if cached and config.source == "exchange":
+            market = _cached_bars(config, root)
+        else:
+            market = load_market(config, root=root, columns=columns, survey=True)
     except MarketDataError as error:
         problem, setting = str(error), error.setting
-        if config.source == "file" and config.suspicious == "refuse":
+        if config.source == "file" and (columns or config.suspicious == "refuse"):
             try:
-                market = load_market(config.model_copy(update={"suspicious": "warn"}), root=root)
+                market = load_market(config.model_copy(update={"suspicious": "warn"}), root=root, survey=True)
             except MarketDataError:
                 market = None
     reading = market.reading if market is not None else None

@@ -14,6 +14,7 @@ WORDS = {
     "other_instruments": "rows of other instruments left out",
     "bad_rows": "invalid rows dropped",
     "bad_ticks": "bad ticks dropped",
+    "column_values": "rows dropped without a number in a column that is a feature",
     "split": "lasting jumps as of an unadjusted split",
     "bad_tick": "bars far from their neighbours",
     "changed_spacing": "stretches with another bar spacing",
@@ -33,7 +34,10 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class MarketReading:
-    """How a market was read. `columns` is the column of each role; `zone` says what the times were taken for."""
+    """How a market was read. `columns` is the column of each role; `zone` says what the times were taken for.
+
+    `further` are the columns without a role and why each can be no feature, empty if it can; only a check finds out.
+    """
 
     layout: str = ""
     compression: str = ""
@@ -41,6 +45,7 @@ class MarketReading:
     decimal: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    further: dict[str, str] = field(default_factory=dict)
     zone: str = ""
     notes: tuple[str, ...] = ()
     repairs: dict[str, int] = field(default_factory=dict)

@@ -6,7 +6,7 @@ To add a source: add its name and its settings to MarketConfig, and a branch to 
 import csv
 import gzip
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -20,6 +20,7 @@ from rl_training.core.market.exchange import load_exchange
 from rl_training.core.market.files.price_file import load_file
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_values import OWN
 
 logger = structlog.get_logger(__name__)
 
@@ -30,6 +31,8 @@ def load_market(
     root: Path | None = None,
     until: datetime | None = None,
     on_page: Callable[[], None] = lambda: None,
+    columns: Sequence[str] = (),
+    survey: bool = False,
 ) -> MarketData:
     """Return the bars of the configured source.
 
@@ -37,14 +40,17 @@ def load_market(
              MARKET_DATA_ROOT
     until    an exchange's latest bars before this time are loaded; by default now. Other sources ignore it
     on_page  called after each answer of an exchange
+    columns  names of further columns of a file, which the bars then have; no other source has any
+    survey   whether `MarketData.reading` says which further columns of a file can be features
 
     Raises MarketDataError that names file, row and rule.
     """
+    refuse_columns(config, columns)
     match config.source:
         case "sp500" | "nasdaq":
             market = _load_shipped(config.source)
         case "file":
-            market = load_file(config, root or _data_root(config))
+            market = load_file(config, root or _data_root(config), columns, survey=survey)
         case "exchange":
             market = load_exchange(config, root or _data_root(config), until=until, on_page=on_page)
         case "planted":
@@ -65,6 +71,14 @@ def load_market(
         **read,
     )
     return market
+
+
+def refuse_columns(config: MarketConfig, columns: Sequence[str]) -> None:
+    """Raise MarketDataError if there are names of further columns and the market is no file."""
+    if columns and config.source != "file":
+        raise MarketDataError(
+            f"{OWN}{columns[0]} can be no feature: only a file has further columns, and the source is {config.source}"
+        )
 
 
 def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:

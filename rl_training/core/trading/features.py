@@ -5,7 +5,8 @@ over from earlier bars, as in cumulative sums or recursive averages. So the feat
 whether they are computed from the whole history or from the last window + 1 bars. Training, evaluation and live
 decisions therefore observe the same values, and a gap of `longest_window` bars separates two slices completely.
 
-All features are dimensionless: multiplying all prices by a constant changes none of them.
+All of `FeatureName` are dimensionless: multiplying all prices by a constant changes none of them. A feature such as
+`column:funding` is the value of a further column of the market's file, as it stands in the row of the bar.
 
 To add a feature: write its formula, add it to `_FEATURES`, and add its name to `FeatureName` in `core/config.py`.
 """
@@ -18,8 +19,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from rl_training.core.config import EnvironmentConfig, FeatureName
+from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData, MarketDataError
+from rl_training.core.market_values import OWN, is_own
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,7 +34,8 @@ CLIP = 5.0
 # The number of rows computed at a time is small enough for the intermediate arrays to stay in the processor cache.
 _CHUNK = 16_384
 
-# A smaller deviation is the rounding of a constant: dimensionless features of real markets vary by 1e-6 or more.
+# A smaller deviation is the rounding of a constant: dimensionless features of real markets vary by 1e-6 or more. Of a
+# further column, which may have any unit, it is relative to the column's largest value.
 _NO_DEVIATION = 1e-12
 
 _DAY = 86_400
@@ -124,6 +127,11 @@ def _time(bars: MarketData, period: int, origin: int) -> FloatArray:
     return np.stack((np.sin(angle), np.cos(angle)), axis=1)
 
 
+def _column(bars: MarketData, name: str) -> FloatArray:
+    """Return the further column with this name."""
+    return bars.own[name]
+
+
 @dataclass(frozen=True, slots=True)
 class _Feature:
     window: int  # number of earlier bars that the formula needs
@@ -131,7 +139,7 @@ class _Feature:
     columns: tuple[str, ...] = ("",)  # suffixes of the feature's name
 
 
-_FEATURES: dict[FeatureName, _Feature] = {
+_FEATURES: dict[str, _Feature] = {
     "log_return_1": _Feature(1, partial(_log_return, horizon=1)),
     "log_return_5": _Feature(5, partial(_log_return, horizon=5)),
     "log_return_20": _Feature(20, partial(_log_return, horizon=20)),
@@ -144,28 +152,34 @@ _FEATURES: dict[FeatureName, _Feature] = {
     "time_of_week": _Feature(0, partial(_time, period=_WEEK, origin=_MONDAY), ("_sin", "_cos")),
 }
 
-VOLUME_FEATURES: frozenset[FeatureName] = frozenset({"volume_zscore_20"})
+VOLUME_FEATURES: frozenset[str] = frozenset({"volume_zscore_20"})
 
 
-def formula_of(feature: FeatureName) -> tuple[str, dict[str, Any]]:
+def _feature(name: str) -> _Feature:
+    if is_own(name):
+        return _Feature(0, partial(_column, name=name.removeprefix(OWN)))
+    return _FEATURES[name]
+
+
+def formula_of(feature: str) -> tuple[str, dict[str, Any]]:
     """Return the name of a feature's formula and its parameters, such as `log_return` and {"horizon": 5}."""
-    formula = _FEATURES[feature].formula
+    formula = _feature(feature).formula
     if isinstance(formula, partial):
         return formula.func.__name__.lstrip("_"), dict(formula.keywords)
     return formula.__name__.lstrip("_"), {}
 
 
-def feature_names(features: Sequence[FeatureName]) -> tuple[str, ...]:
+def feature_names(features: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the columns of `market_features`: a time feature has two, ending in _sin and _cos."""
-    return tuple(name + suffix for name in features for suffix in _FEATURES[name].columns)
+    return tuple(name + suffix for name in features for suffix in _feature(name).columns)
 
 
-def longest_window(features: Sequence[FeatureName]) -> int:
+def longest_window(features: Sequence[str]) -> int:
     """Return the number of earlier bars that the features of one bar depend on."""
-    return max(_FEATURES[name].window for name in features)
+    return max(_feature(name).window for name in features)
 
 
-def needs_volume(features: Sequence[FeatureName]) -> str:
+def needs_volume(features: Sequence[str]) -> str:
     """Return which features cannot be computed on a market without volume, in words; nothing if all can."""
     needing = [name for name in features if name in VOLUME_FEATURES]
     if not needing:
@@ -173,13 +187,18 @@ def needs_volume(features: Sequence[FeatureName]) -> str:
     return f"feature {', '.join(needing)} needs volume, and the market has none; remove it from environment.features"
 
 
-def market_features(market: MarketData, features: Sequence[FeatureName]) -> FloatArray:
+def market_features(market: MarketData, features: Sequence[str]) -> FloatArray:
     """Return the features of every bar, [T, F], in columns as `feature_names`; NaN if earlier bars are missing.
 
-    Raises MarketDataError if a feature needs volume and the market has none.
+    Raises MarketDataError if a feature needs volume or a further column and the market has none.
     """
     if not market.has_volume and (problem := needs_volume(features)):
         raise MarketDataError(problem)
+    if lacking := [name for name in features if is_own(name) and name.removeprefix(OWN) not in market.own]:
+        raise MarketDataError(
+            f"feature {', '.join(lacking)} is a further column, and the market was read without it; it has "
+            f"{', '.join(OWN + name for name in market.own) or 'none'}"
+        )
     window = longest_window(features)
     values = np.full((len(market), len(feature_names(features))), np.nan)
     for first in range(0, len(market), _CHUNK):
@@ -187,7 +206,7 @@ def market_features(market: MarketData, features: Sequence[FeatureName]) -> Floa
         bars = market[start : first + _CHUNK]
         column = 0
         for name in features:
-            feature = _FEATURES[name]
+            feature = _feature(name)
             width = len(feature.columns)
             warm = max(first, start + feature.window)
             if warm < start + len(bars):
@@ -232,12 +251,13 @@ class FeatureStatistics:
             )
         columns = market_features(market, config.features)[window:].T
         mean = tuple(float(np.mean(column)) for column in columns)
-        scale = tuple(float(np.std(column)) for column in columns)
-        return cls(
-            names=feature_names(config.features),
-            mean=mean,
-            scale=tuple(value if value > _NO_DEVIATION else 1.0 for value in scale),
+        names = feature_names(config.features)
+        sizes = (
+            float(np.abs(column).max()) if is_own(name) else 1.0 for name, column in zip(names, columns, strict=True)
         )
+        deviations = zip((float(np.std(column)) for column in columns), sizes, strict=True)
+        scale = tuple(value if value > _NO_DEVIATION * size else 1.0 for value, size in deviations)
+        return cls(names=names, mean=mean, scale=scale)
 
     def standardise(self, values: FloatArray) -> npt.NDArray[np.float32]:
         """Return (values - mean) / scale, [..., F], clipped to plus or minus CLIP; NaN stays NaN."""

@@ -66,7 +66,7 @@ class Reader:
         config = MarketConfig.model_validate(market.config)
         newest = int(market.newest_at.timestamp()) if market.newest_at else None
         if config.source == "file":
-            return recent(tail_of_file(config, settings.MARKET_DATA_ROOT, newest, now), newest)
+            return recent(tail_of_file(config, settings.MARKET_DATA_ROOT, newest, now, market.columns), newest)
         tail = tail_of_exchange(self._of(market, config), newest, now)
         return None if tail is None else recent(tail, newest)
 

@@ -12,7 +12,7 @@ from quantum_trader.logs import escape_control_characters
 from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.market.checking import check_market
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
-from rl_training.market_checks import value_of
+from rl_training.market_checks import columns_of, value_of
 from rl_training.models import InvalidConfig, PolicyStore
 
 NOT_USABLE, WRONG_USAGE = 1, 2
@@ -38,12 +38,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a JSON object")
 
     def handle(self, *, market: str, chosen: list[tuple[str, Any]], **options: Any) -> None:
-        config, root = self._find(market)
+        config, root, columns = self._find(market)
         try:
             config = MarketConfig.model_validate(config.model_dump() | dict(chosen))
         except pydantic.ValidationError as error:
             raise CommandError(format_problems(find_problems(error)), returncode=WRONG_USAGE) from None
-        check = check_market(config, root)
+        check = check_market(config, root, columns)
         if options["json"]:
             self.stdout.write(json.dumps(check.as_json()))
         else:
@@ -52,15 +52,18 @@ class Command(BaseCommand):
         if not check.usable:
             sys.exit(NOT_USABLE)
 
-    def _find(self, name: str) -> tuple[MarketConfig, Path]:
-        """Return the market of the policy with this name, or else of the file with this path, and its root."""
+    def _find(self, name: str) -> tuple[MarketConfig, Path, tuple[str, ...]]:
+        """Return the market of the policy with this name, or else of the file with this path; its root; and columns.
+
+        The columns are the further columns that the policy observes.
+        """
         policy = PolicyStore.objects.filter(name=name).first()
         if policy is not None:
             if isinstance(policy.market, InvalidConfig):
                 problems = format_problems(policy.market.problems)
                 raise CommandError(f"{name}: the stored market is invalid: {problems}", returncode=WRONG_USAGE)
-            return policy.market, settings.MARKET_DATA_ROOT
+            return policy.market, settings.MARKET_DATA_ROOT, columns_of(policy)
         given = Path(name)
         if given.is_absolute() or (given.exists() and not (settings.MARKET_DATA_ROOT / given).exists()):
-            return MarketConfig(source="file", path=given.name), given.absolute().parent
-        return MarketConfig(source="file", path=name), settings.MARKET_DATA_ROOT
+            return MarketConfig(source="file", path=given.name), given.absolute().parent, ()
+        return MarketConfig(source="file", path=name), settings.MARKET_DATA_ROOT, ()

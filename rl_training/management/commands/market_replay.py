@@ -8,7 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.running.supervisor import Signals
-from rl_training.core.deciding.market_replay import HEADER, bar_seconds, replayed
+from rl_training.core.config import MOST_OWN_COLUMNS
+from rl_training.core.deciding.market_replay import bar_seconds, header, replayed
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
@@ -44,7 +45,10 @@ class Command(BaseCommand):
     def handle(self, *, file: str, speed: float, to: str, history: int, bars: int | None, **_: Any) -> None:
         config = MarketConfig(source="planted") if file == "planted" else MarketConfig(source="file", path=file)
         try:
-            market = load_market(config, root=settings.MARKET_DATA_ROOT)
+            market = load_market(config, root=settings.MARKET_DATA_ROOT, survey=True)
+            further = market.reading.further if market.reading else {}
+            if columns := [name for name, problem in further.items() if not problem][:MOST_OWN_COLUMNS]:
+                market = load_market(config, root=settings.MARKET_DATA_ROOT, columns=columns)
         except MarketDataError as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
         target = settings.MARKET_DATA_ROOT / to
@@ -57,7 +61,7 @@ class Command(BaseCommand):
         self.stdout.flush()
         with Signals() as signals:
             lines = replayed(market, seconds, history, datetime.now(UTC))
-            append(target, HEADER + "".join(line.text for line in islice(lines, history)))
+            append(target, header(market) + "".join(line.text for line in islice(lines, history)))
             for line in islice(lines, bars):
                 while (wait := (line.closes_at - datetime.now(UTC)).total_seconds()) > 0 and not signals.received:
                     signals.wait(wait)

@@ -17,10 +17,16 @@ class FollowedMarketQuerySet(models.QuerySet["FollowedMarket"]):
 
 
 class FollowedMarket(models.Model):
-    """A market that grows. All policies with its settings share it. Only `decisions/` writes it."""
+    """A market that grows. All policies with its settings and its columns share it. Only `decisions/` writes it."""
 
     identity = models.CharField(max_length=64, unique=True, help_text="Digest of the settings that decide its bars.")
     config = models.JSONField(help_text="The market settings of the first policy that followed it.")
+    columns = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        blank=True,
+        help_text="Names of the further columns of its file that its bars have, in order.",
+    )
     label = models.CharField(max_length=MARKET_LENGTH, help_text="The market's label.")
     spacing = models.PositiveIntegerField(default=0, help_text="Seconds from a bar to the next; 0: no bars are known.")
     newest_at = models.DateTimeField(null=True, blank=True, help_text="When the newest known bar opened.")
@@ -61,6 +67,9 @@ class MarketBar(models.Model):
     low = models.FloatField()
     close = models.FloatField()
     volume = models.FloatField()
+    own = models.BinaryField(
+        null=True, blank=True, help_text="Values of the market's columns: float64, little-endian. Null: it has none."
+    )
     removed = models.BooleanField(default=False, help_text="Whether the source has this bar no longer.")
     seen_at = models.DateTimeField()
 

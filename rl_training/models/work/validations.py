@@ -107,6 +107,13 @@ class Validation(models.Model):
     started_at = models.DateTimeField(null=True, blank=True, help_text="First start: bars until then are used.")
     finished_at = models.DateTimeField(null=True, blank=True)
     bars_digest = models.CharField(max_length=64, blank=True, help_text="Digest under which the bars are stored.")
+    prices_digest = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Digest of the bars without further columns; empty: they have none.",
+    )
     bars = models.PositiveIntegerField(null=True, blank=True, help_text="Of the market.")
     first_traded_at = models.DateTimeField(null=True, blank=True, help_text="The first bar that is traded.")
     bars_last = models.DateTimeField(null=True, blank=True, help_text="The last bar.")

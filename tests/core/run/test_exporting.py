@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
-from rl_training.core.market.bars import MarketData
+from rl_training.core.market.bars import COLUMNS, MarketData
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ensemble import AnyPolicy, Ensemble
@@ -23,11 +23,13 @@ from rl_training.core.run.training import train
 from rl_training.core.trading.accounting import EQUITY, UNITS, open_accounts
 from rl_training.core.trading.features import formula_of, market_features
 from rl_training.core.trading.observation import Observer
+from tests.own_columns import with_columns
 
 SCRIPT = Path(__file__).parents[3] / "rl_training" / "core" / "run" / "exporting" / "decide.py"
 MARKET = MarketConfig(source="planted", bars=1000)
 ENVIRONMENT = EnvironmentConfig(
-    features=[*EnvironmentConfig().features, "time_of_day", "time_of_week"], positions=[-2.0, 0.0, 1.0]
+    features=[*EnvironmentConfig().features, "time_of_day", "time_of_week", "column:my signal (%)"],
+    positions=[-2.0, 0.0, 1.0],
 )
 # -I: no path of this project, no user packages.
 PYTHON = [sys.executable, "-I"]
@@ -42,13 +44,18 @@ numpy.save("probabilities.npy", decide.probabilities(policy, tensors, numpy.load
 """
 
 
+def bars() -> MarketData:
+    """Return the bars of the market with a further column."""
+    return with_columns(planted_market(MARKET), "my signal (%)")
+
+
 def saved_policy(folder: Path, **ppo: Any) -> SavedPolicy:
     """Return a policy of a short training on features of every kind; `seeds` is its number of members."""
     seeds = ppo.pop("seeds", 1)
     small = PPOConfig(num_envs=8, rollout_length=64, minibatch_size=128, learning_rate=0.01, **ppo)
     environment = ENVIRONMENT.model_copy(update={"episode_length": 64})
     config = TrainingConfig(market=MARKET, environment=environment, ppo=small, episodes=4, seeds=seeds)
-    train(config, planted_market(MARKET)).save(folder)
+    train(config, bars()).save(folder)
     return load_policy(folder)
 
 
@@ -95,14 +102,15 @@ def test_script_gives_the_probabilities_of_100_000_observations(exported):
 
 
 def write_bars(market: MarketData, path: Path) -> None:
-    columns = zip(market.timestamp, market.open, market.high, market.low, market.close, market.volume, strict=True)
-    path.write_text("\n".join(["timestamp,open,high,low,close,volume", *(",".join(map(str, row)) for row in columns)]))
+    columns = {name: getattr(market, name) for name in COLUMNS} | dict(market.own)
+    rows = zip(*columns.values(), strict=True)
+    path.write_text("\n".join([",".join(columns), *(",".join(map(str, row)) for row in rows)]))
 
 
 @pytest.mark.process
 def test_script_decides_from_bars_and_account_as_the_policy_does(exported, tmp_path):
     saved, folder = exported
-    market = planted_market(MARKET)
+    market = bars()
     write_bars(market[:600][600 - 104 :], tmp_path / "bars.csv")
     account = open_accounts(1)
     account.rows[EQUITY], account.rows[UNITS] = 0.9, 0.5 / market.close[599]
@@ -122,7 +130,7 @@ def test_script_decides_from_bars_and_account_as_the_policy_does(exported, tmp_p
         (None, [], "decide.py: FileNotFoundError: bars.csv not found."),
         ("", [], "bars.csv has 0 rows: needs a header and 104 bars"),
         (lambda rows: rows[:50], [], "bars.csv has 50 rows: needs a header and 104 bars"),
-        (lambda rows: [*rows[:-1], rows[-1] + ",7"], [], "decide.py: ValueError: the number of columns changed from 6"),
+        (lambda rows: [*rows[:-1], rows[-1] + ",7"], [], "decide.py: ValueError: the number of columns changed from 7"),
         (lambda rows: [rows[0].replace("volume", "amount"), *rows[1:]], [], "decide.py: KeyError: 'volume'"),
         (lambda rows: [*rows[:-1], rows[-1] + "x"], [], "decide.py: ValueError: could not convert string to float"),
         (
@@ -137,7 +145,7 @@ def test_script_decides_from_bars_and_account_as_the_policy_does(exported, tmp_p
 )
 def test_script_says_in_a_line_what_is_wrong_with_its_input(exported, tmp_path, text, account, message):
     if text is not None:
-        write_bars(planted_market(MARKET)[:104], tmp_path / "bars.csv")
+        write_bars(bars()[:104], tmp_path / "bars.csv")
         rows = (tmp_path / "bars.csv").read_text().splitlines()
         (tmp_path / "bars.csv").write_text(text if isinstance(text, str) else "\n".join(text(rows)))
     command = [*PYTHON, str(exported[1] / "decide.py"), "bars.csv", *account]
@@ -155,7 +163,7 @@ def names_of(folder: Path) -> dict[str, Any]:
 
 def columns_of(market: MarketData) -> dict[str, np.ndarray]:
     columns = {name: getattr(market, name) for name in ("open", "high", "low", "close", "volume")}
-    return columns | {"timestamp": market.timestamp}
+    return columns | {"timestamp": market.timestamp} | dict(market.own)
 
 
 def extreme_market() -> MarketData:
@@ -168,7 +176,9 @@ def extreme_market() -> MarketData:
     return MarketData(timestamp=time, open=close, high=close * 1.01, low=close * 0.5, close=close, volume=volume)
 
 
-@pytest.mark.parametrize("market", [planted_market(MARKET), extreme_market()], ids=["planted", "extreme"])
+@pytest.mark.parametrize(
+    "market", [bars(), with_columns(extreme_market(), "my signal (%)")], ids=["planted", "extreme"]
+)
 def test_script_observes_bars_as_training_does(exported, market):
     saved, folder = exported
     names = names_of(folder)
@@ -209,6 +219,9 @@ def test_description_says_what_each_entry_is(exported):
     assert (policy["positions"], policy["costs"]["fee"]) == ([-2.0, 0.0, 1.0], 0.0005)
     texts = {entry["name"]: entry["text"] for entry in policy["observation"]}
     assert list(texts)[-3:] == ["position", "unrealised_log_return", "drawdown"]
+    assert texts["column:my signal (%)"] == (
+        "the value of the column my signal (%) of the market's file in the row of bar t, known at its close"
+    )
     assert texts["log_return_5"] == "log(close[t] / close[t - 5])"
     assert texts["time_of_week_cos"] == "cos(2 pi ((seconds since 1970, UTC, - 345600) mod 604800) / 604800)"
     assert len(policy["members"]) == len(saved.policy.members)

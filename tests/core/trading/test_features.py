@@ -14,7 +14,7 @@ from tests.trading_cases import random_market, scaled_prices
 
 pytestmark = pytest.mark.filterwarnings("error::RuntimeWarning")
 
-ALL: list[FeatureName] = list(get_args(FeatureName))
+ALL: list[str] = list(get_args(FeatureName))
 WINDOW = 103
 
 

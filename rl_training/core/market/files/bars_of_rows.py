@@ -9,6 +9,7 @@ import structlog
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MAX_PRICE, MAX_VOLUME, MIN_PRICE, PRICES, MarketData, MarketDataError
+from rl_training.core.market.files.numbers import lacking, own_of
 from rl_training.core.market.files.recognition import Plan
 from rl_training.core.market.files.rows import Mask, Rows
 from rl_training.core.market.files.times import refuse_impossible_times
@@ -17,6 +18,7 @@ from rl_training.core.market.quality import bad_ticks, find_suspicions, rounding
 from rl_training.core.market.reading import MarketReading, Suspicion
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BROKER_TIME
+from rl_training.core.market_values import OWN
 
 SECONDS_PER_DAY = 86_400
 # Rounding of float64 in an adjustment by a factor.
@@ -57,11 +59,12 @@ class BarMaker:
         self._drop_invalid()
         suspicions = self._suspicions()
         columns = {name: self.rows.columns[name] for name in COLUMNS}
-        for column in columns.values():
+        own = own_of(self.rows.columns)
+        for column in (*columns.values(), *own.values()):
             # MarketData copies writable arrays.
             column.setflags(write=False)
         try:
-            market = MarketData(**columns).read_as(self._reading(suspicions))
+            market = MarketData(**columns).with_own(own).read_as(self._reading(suspicions))
         except MarketDataError as error:
             raise self._at_row_of_file(error) from None
         if len(market) > 1 and (market.close == market.close[0]).all():
@@ -208,6 +211,8 @@ class BarMaker:
 
     def _drop_invalid(self) -> None:
         """Refuse or drop rows whose prices cannot be right, bad ticks among them."""
+        if self.config.bad_rows == "drop" and (own := own_of(self.rows.columns)):
+            self._drop(lacking(own), "column_values")
         columns = self.rows.columns
         opened = columns["open"]
         # A long early history without opens is no sign of damage.
@@ -279,6 +284,7 @@ class BarMaker:
             decimal=self.plan.decimal,
             columns=self.plan.columns,
             unused=self.plan.unused,
+            further={name: problem or self.rows.survey.problem(OWN + name) for name, _, problem in self.plan.further},
             zone=self.zone,
             notes=tuple(self.notes),
             repairs={kind: count for kind, count in self.repairs.items() if count},

@@ -1,10 +1,21 @@
-"""Names of columns: brings them into one form, and finds out which role each column has."""
+"""Names of columns: brings them into one form, and finds out which role each column has, or whether it has none."""
 
 import re
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
 
 from rl_training.core.market.bars import PRICES, MarketDataError
-from rl_training.core.market.columns import TIMESTAMP_NAMES, shown
+from rl_training.core.market.columns import TIMESTAMP_NAMES, cell_text, shown, trimmed
+from rl_training.core.market.files.numbers import Floats
+from rl_training.core.market_values import OWN, is_column_name
+
+# Rows at the begin of a table that show whether a column holds numbers.
+ROWS_TRIED = 200
+NAMES_LISTED = 20
 
 
 def _listed(*lines: str) -> tuple[str, ...]:
@@ -119,6 +130,18 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(shown(name) for name in names[:20]) or "no columns"
 
 
+def position_of(role: str, wanted: str, names: Sequence[str]) -> int:
+    """Return the position of the column that the user has named for a role, by its name or its index."""
+    if wanted in names:
+        return list(names).index(wanted)
+    simple = [simple_name(name) for name in names]
+    if simple_name(wanted) in simple:
+        return simple.index(simple_name(wanted))
+    if re.fullmatch(r"\d{1,4}", wanted) and int(wanted) < len(names):
+        return int(wanted)
+    raise MarketDataError(f"columns names {wanted!r} for {role}, which the file does not have; it has {listed(names)}")
+
+
 def _first(simple: Sequence[str], known: Sequence[str]) -> int | None:
     return next((simple.index(name) for name in known if name in simple), None)
 
@@ -163,3 +186,65 @@ def choose_symbol(found: Sequence[str], symbol: str) -> str:
     if len(found) > 1:
         raise MarketDataError(f"has {len(found)} instruments, {named}: set symbol to one of them", setting="symbol")
     return found[0]
+
+
+class Further(NamedTuple):
+    """A column without a role. `problem` says why it can be no feature; empty: its first cells are numbers."""
+
+    name: str
+    position: int
+    problem: str = ""
+
+
+def further_columns(
+    names: Sequence[str], used: Iterable[int], first_cells: Callable[[int], pa.Array], read: Callable[..., Floats]
+) -> list[Further]:
+    """Return the columns at other positions than `used`.
+
+    first_cells  gives the first cells of the column at a position. May raise MarketDataError
+    read         turns cells into numbers, as `to_floats`
+    """
+    taken = set(used)
+    positions = [number for number, name in enumerate(names) if name.strip() and number not in taken]
+    times, found = Counter(names[position].strip() for position in positions), []
+    for position in positions:
+        name = names[position].strip()
+        problem = "" if is_column_name(name) else "its name is too long, or has control characters"
+        if times[name] > 1:
+            problem = "several columns have this name"
+        found.append(Further(name, position, problem or _problem(name, position, first_cells, read)))
+    return found
+
+
+def _problem(name: str, position: int, first_cells: Callable[[int], pa.Array], read: Callable[..., Floats]) -> str:
+    try:
+        cells = first_cells(position)[:ROWS_TRIED]
+        _, _, wrong = read(cells, OWN + name)
+    except MarketDataError as error:
+        return error.rule
+    texts = (cell_text(trimmed(cells), int(cell)) for cell in np.flatnonzero(wrong))
+    # The header may be repeated in the file.
+    text = next((text for text in texts if text != name), "")
+    return f"it holds text, such as {shown(text)}" if text else ""
+
+
+def further_named(wanted: str, further: Sequence[Further], roles: Mapping[str, str]) -> Further:
+    """Return the further column with this name. Raises MarketDataError that lists those that can be features.
+
+    `roles` has the name of the column of each role.
+    """
+    column = next((column for column in further if column.name == wanted), None)
+    if column is not None and not column.problem:
+        return column
+    usable = [OWN + column.name for column in further if not column.problem]
+    more = " ..." if len(usable) > NAMES_LISTED else ""
+    there = (
+        f"columns that can be features: {', '.join(usable[:NAMES_LISTED])}{more}"
+        if usable
+        else ("it has no further column with numbers")
+    )
+    if column is not None:
+        raise MarketDataError(f"{OWN}{wanted} can be no feature: {column.problem}; {there}")
+    role = next((role for role, name in roles.items() if name.strip() == wanted), "")
+    why = f"the column {shown(wanted)} is read as {role} already" if role else f"no column is named {shown(wanted)}"
+    raise MarketDataError(f"{OWN}{wanted} can be no feature: {why}; {there}")

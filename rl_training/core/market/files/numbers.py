@@ -1,14 +1,15 @@
 """Numbers as people write them: decimal commas, thousands separators, currency signs, and K, M and B."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.bars import MAX_VALUE, MarketDataError
 from rl_training.core.market.columns import (
     as_mask,
     as_numpy,
@@ -18,7 +19,14 @@ from rl_training.core.market.columns import (
     trimmed,
     valid_text,
 )
+from rl_training.core.market_values import OWN, is_own
 
+# Cells as float64, which of them are empty, and which are no numbers, each [cells].
+Floats = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
+
+# A further column with more missing values is no complete one. Rows before its first value do not count.
+MOST_LACKING = 0.1
+ADVICE = "write a number there, or set bad_rows to drop, which leaves such rows out"
 EMPTY = r"(?i)^(null|nan|nat|n/?a|none|nil|<na>|#n/?a( n/a)?|--?|\?|\\n)?$"
 # Signs around a number that do not change it: currencies, blanks, and the apostrophe of Swiss thousands.
 SIGNS = r"[\s$€£¥₹₿'\x{2019}\x{00a0}\x{202f}\x{2009}]"
@@ -34,15 +42,24 @@ COMMA = re.compile(
 POINT = re.compile(r"[+-]?(\d*\.(\d{1,2}|\d{4,})|0?\.\d+|\d{4,}\.\d{3}|\d{1,3}(,\d{2,3})+\.\d*|\d{1,3}(,\d{2,3}){2,})")
 
 
-def decimal_of(prices: Sequence[str], separator: str, volumes: Sequence[str] = (), *, points: bool = False) -> str:
-    """Return the decimal sign that the prices in the cells are written with; volumes decide where no price does.
+def decimal_of(
+    prices: Sequence[str],
+    separator: str,
+    volumes: Sequence[str] = (),
+    further: Sequence[str] = (),
+    *,
+    points: bool = False,
+) -> str:
+    """Return the decimal sign that the prices in the cells are written with.
+
+    Volumes decide where no price does, and further columns where no volume does.
 
     With commas between the cells, or if `points` says that the layout has decimal points, numbers such as 1.234 are
     read so. Raises MarketDataError with both readings if either sign fits.
     """
     conventional = points or separator == ","
     grouped = {}
-    for kind, cells in (("prices", prices), ("volumes", volumes)):
+    for kind, cells in (("prices", prices), ("volumes", volumes), ("further columns", further)):
         bare = [re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell) for cell in cells]
         comma = any(COMMA.fullmatch(cell) for cell in bare)
         point = any(POINT.fullmatch(cell) for cell in bare)
@@ -87,6 +104,12 @@ def to_floats(
     return _of_text(column.fill_null(""), decimal)
 
 
+def number_in(text: str, decimal: str) -> float:
+    """Return the number that a text holds among other signs. Raises ValueError."""
+    text = re.sub(r"[^\d.,eE+-]", "", text)
+    return float(text.replace(".", "").replace(",", ".") if decimal == "," else text.replace(",", ""))
+
+
 def refuse_number(column: pa.Array, field: str, cell: int, row: int, decimal: str) -> None:
     """Raise MarketDataError for a cell that is empty or no number, at `row` of the file."""
     column = trimmed(column)
@@ -126,3 +149,45 @@ def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArr
     usable = numbers | infinite
     bare = pc.if_else(as_mask(usable), bare, "nan")
     return as_numpy(bare.cast(pa.float64())), empty, ~(usable | empty)
+
+
+def unusable(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which values of a further column are missing, no numbers, infinite or too large."""
+    # The negated comparison also finds NaN, for which every comparison is false.
+    return ~(np.abs(values) <= MAX_VALUE)
+
+
+def lacking(own: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Return the bars, in time order, without a usable value in one of the columns by name.
+
+    Raises MarketDataError if they are too many.
+    """
+    found: NDArray[np.bool_] = np.logical_or.reduce([unusable(values) for values in own.values()])
+    early = int((~found).argmax()) if not found.all() else 0
+    if int(found.sum()) - early > MOST_LACKING * (len(found) - early):
+        names = ", ".join(OWN + name for name in own)
+        raise MarketDataError(
+            f"{int(found.sum()):,} of {len(found):,} rows have no usable number in {names}; after the first value, at "
+            "most a tenth may be dropped"
+        )
+    return found
+
+
+def refuse_value(column: pa.Array, role: str, cell: int, row: int) -> None:
+    """Raise MarketDataError for an unusable cell of a further column at `row` of the file."""
+    raise MarketDataError(f"{role} {described(column, cell)}; {ADVICE}", row=row)
+
+
+def described(column: pa.Array, cell: int) -> str:
+    """Return what is wrong with an unusable cell, in words."""
+    column = trimmed(column)
+    text = cell_text(column, cell) if column[cell].is_valid else ""
+    if not text or text.casefold() == "nan":
+        return "is empty"
+    hint = "; a decimal comma needs the setting decimal" if "," in text else ""
+    return f"{shown(text)} is no finite number{hint}"
+
+
+def own_of(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the further columns among columns by role, by their names."""
+    return {role.removeprefix(OWN): values for role, values in columns.items() if is_own(role)}

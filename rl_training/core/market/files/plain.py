@@ -34,6 +34,16 @@ def read_plain(file: BufferedReader, path: str) -> MarketData:
     return _in_time_order(_read_columns(_batches(file)), path)
 
 
+def unused_names(file: BufferedReader) -> tuple[str, ...]:
+    """Return the names of the columns that are not read. Raises MarketDataError."""
+    file.seek(0)
+    is_parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+    file.seek(0)
+    names = ParquetTable(file).names if is_parquet else tuple(csv_header(file))
+    used = locate_columns(names).values()
+    return tuple(name for position, name in enumerate(names) if position not in used and name)
+
+
 def _batches(file: BufferedReader) -> Iterator[Batch]:
     head = file.read(len(PARQUET_MAGIC))
     if not head:

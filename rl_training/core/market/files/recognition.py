@@ -2,14 +2,23 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import shown
 from rl_training.core.market.files.head import Head, is_number, is_time_like
-from rl_training.core.market.files.names import NAMES, TWO_NAMES, choose_symbol, find_roles, listed, simple_name
-from rl_training.core.market.files.numbers import decimal_of
+from rl_training.core.market.files.names import (
+    NAMES,
+    TWO_NAMES,
+    Further,
+    choose_symbol,
+    find_roles,
+    listed,
+    position_of,
+    simple_name,
+)
+from rl_training.core.market.files.numbers import decimal_of, number_in
 from rl_training.core.market.files.zones import zone_in_names
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BY_NAME, LAYOUTS, Layout, layout_named
@@ -25,7 +34,9 @@ class Plan:
     """How a table is read.
 
     names      of its columns, as they are written; of a file without a header, those of the layout
-    roles      the position of the column of each role
+    roles      the position of the column of each role; a further column that is read has its feature as its role
+    further    of a survey: the columns without another role
+    surveyed   of a survey: the positions of those of `further` of which all rows are looked at, by role
     start      of a text: the number of bytes before its first row
     header     whether the names are a line of the text
     """
@@ -39,6 +50,8 @@ class Plan:
     header: bool = False
     decimal: str = "."
     notes: tuple[str, ...] = ()
+    further: tuple[Further, ...] = ()
+    surveyed: dict[str, int] = field(default_factory=dict)
 
     @property
     def zone(self) -> str:
@@ -58,8 +71,11 @@ class Plan:
         return tuple(name for position, name in enumerate(self.names) if position not in used and name)
 
 
-def plan_text(head: Head, config: MarketConfig) -> Plan:
-    """Return how a text file is read. Raises MarketDataError that names what is missing or ambiguous."""
+def plan_text(head: Head, config: MarketConfig, columns: Sequence[str] = ()) -> Plan:
+    """Return how a text file is read. Raises MarketDataError that names what is missing or ambiguous.
+
+    The further columns with these names decide the decimal sign where prices and volumes do not.
+    """
     layout = layout_named(config.format)
     names, start, notes = _header(head, layout, config.symbol)
     if names is None:
@@ -79,7 +95,8 @@ def plan_text(head: Head, config: MarketConfig) -> Plan:
     )
     decimal: str = config.decimal
     if decimal == "auto":
-        decimal = decimal_of(prices, head.separator, volumes, points=plan.layout.decimal_point)
+        own = [cell for row in head.rows for name, cell in zip(plan.names, row, strict=False) if name in columns]
+        decimal = decimal_of(prices, head.separator, volumes, own, points=plan.layout.decimal_point)
     return replace(plan, separator=head.separator, encoding=head.encoding, decimal=decimal)
 
 
@@ -233,18 +250,6 @@ def _roles(
     return roles
 
 
-def position_of(role: str, wanted: str, names: Sequence[str]) -> int:
-    """Return the position of the column that the user has named for a role, by its name or its index."""
-    if wanted in names:
-        return list(names).index(wanted)
-    simple = [simple_name(name) for name in names]
-    if simple_name(wanted) in simple:
-        return simple.index(simple_name(wanted))
-    if re.fullmatch(r"\d{1,4}", wanted) and int(wanted) < len(names):
-        return int(wanted)
-    raise MarketDataError(f"columns names {wanted!r} for {role}, which the file does not have; it has {listed(names)}")
-
-
 def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> Plan:
     rows, start = head.rows[:ROWS_TRIED], head.offsets[head.first_row]
     width = len(rows[0])
@@ -287,14 +292,9 @@ def _bars_fit(rows: Sequence[Sequence[str]], plan: Plan, separator: str, decimal
     fits = tried = 0
     for row in rows:
         try:
-            opened, high, low, close = (_number(row[roles[price]], decimal) for price in PRICES)
+            opened, high, low, close = (number_in(row[roles[price]], decimal) for price in PRICES)
         except ValueError:
             continue
         tried += 1
         fits += low <= min(opened, close) * (1 + 1e-6) and high >= max(opened, close) * (1 - 1e-6)
     return tried > 0 and fits >= 0.9 * tried
-
-
-def _number(text: str, decimal: str) -> float:
-    text = re.sub(r"[^\d.,eE+-]", "", text)
-    return float(text.replace(".", "").replace(",", ".") if decimal == "," else text.replace(",", ""))

@@ -1,7 +1,7 @@
 """Collects the rows of a table: its cells as numbers and seconds, without repeated headers and rows of nulls."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,12 @@ from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_text, trimmed, valid_text
 from rl_training.core.market.files.dates import Clock, DateParts, settle_day_first
 from rl_training.core.market.files.names import choose_symbol
-from rl_training.core.market.files.numbers import refuse_number, to_floats
+from rl_training.core.market.files.numbers import Floats, described, refuse_number, refuse_value, to_floats, unusable
 from rl_training.core.market.files.recognition import Plan
 from rl_training.core.market.files.tables import MAX_BARS, Batch, refuse_mostly_invalid
 from rl_training.core.market.files.times import TimeFormat, is_compact, join_date_and_time
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_values import is_own
 
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
 # Names of instruments that a message lists.
@@ -28,12 +29,49 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass
+class Survey:
+    """Counts, over all rows of a table, the unusable values of columns; `roles` are those of the columns.
+
+    tolerant  whether rows without a usable value are dropped, so that some of them are no obstacle
+    """
+
+    roles: Sequence[str]
+    tolerant: bool = False
+    _rows: int = 0
+    _first: dict[str, str] = field(default_factory=dict)
+    _count: dict[str, int] = field(default_factory=dict)
+
+    def add(self, batch: Mapping[str, pa.Array], kept: NDArray[np.bool_], number: NDArray[np.int64], read: Any) -> None:
+        """Look at the rows of a batch that are kept; `number` is the number of each in the file."""
+        self._rows += int(kept.sum())
+        for role in self.roles:
+            try:
+                bad = unusable(read(batch[role], role)[0]) & kept
+            except MarketDataError as error:
+                self._first.setdefault(role, error.rule)
+                continue
+            if bad.any():
+                cell = int(bad.argmax())
+                self._first.setdefault(role, f"row {number[cell]} {described(batch[role], cell)}")
+                self._count[role] = self._count.get(role, 0) + int(bad.sum())
+
+    def problem(self, role: str) -> str:
+        """Return why the column can be no feature; empty: it can."""
+        first, count = self._first.get(role, ""), self._count.get(role, 0)
+        if self.tolerant and 0 < count < self._rows:
+            return ""
+        return first + (f", and {count - 1:,} others" if count > 1 else "")
+
+
+@dataclass
 class Rows:
     """The rows of a table that hold bars, in the order of the file.
 
-    columns  `timestamp` in seconds since 1970, in UTC or in the zone of the file, and numbers by role
+    columns  `timestamp` in seconds since 1970, in UTC or in the zone of the file, and numbers by role; of further
+             columns, NaN where there is no usable number
     number   of each row in the file, from 1
     total    rows of the file
+    survey   what was found in the columns that the plan surveys
     """
 
     columns: dict[str, NDArray[Any]]
@@ -43,6 +81,7 @@ class Rows:
     repairs: Counter[str] = field(default_factory=Counter)
     drops: Counter[str] = field(default_factory=Counter)
     symbol: str = ""
+    survey: Survey = field(default_factory=lambda: Survey(()))
 
     def __len__(self) -> int:
         return len(self.number)
@@ -59,7 +98,9 @@ class Collector:
     def __init__(self, batches: Callable[[], Iterator[Batch]], plan: Plan, config: MarketConfig) -> None:
         self._batches, self._plan, self._config = batches, plan, config
         self._numbers = [role for role in NUMBERS if role in plan.roles and self._wanted(role)]
+        self._own = [role for role in plan.roles if is_own(role)]
         self._tolerant = config.bad_rows == "drop"
+        self._survey = Survey(list(plan.surveyed), self._tolerant)
         self._times: TimeFormat | None = None
         self._digits = 0
         self._drops: Counter[str] = Counter()
@@ -67,7 +108,9 @@ class Collector:
 
     def collect(self) -> Rows:
         """Return all rows. Raises MarketDataError with the row and the rule that it breaks."""
-        chunks: dict[str, list[NDArray[Any]]] = {name: [] for name in ("timestamp", "number", *self._numbers)}
+        chunks: dict[str, list[NDArray[Any]]] = {
+            name: [] for name in ("timestamp", "number", *self._numbers, *self._own)
+        }
         total = 0
         for batch in self._batches():
             count = len(batch["timestamp"])
@@ -87,7 +130,8 @@ class Collector:
         number = columns.pop("number")
         if not len(number):
             raise MarketDataError(f"has {total} rows, none of which has prices")
-        return Rows(columns, number, self._times or TimeFormat(), total, drops=self._drops, symbol=self._symbol)
+        times = self._times or TimeFormat()
+        return Rows(columns, number, times, total, drops=self._drops, symbol=self._symbol, survey=self._survey)
 
     def _wanted(self, role: str) -> bool:
         return self._config.adjust == "auto" or not role.startswith("adjusted")
@@ -100,7 +144,7 @@ class Collector:
         number = np.arange(before + 1, before + 1 + len(batch["timestamp"]))
         if "symbol" in self._plan.roles:
             batch, number = _filtered(batch, number, self._of_symbol(batch["symbol"]))
-        read = {role: to_floats(batch[role], role, self._plan.decimal) for role in self._numbers}
+        read = {role: self._floats(batch[role], role) for role in self._numbers}
         blank = np.logical_and.reduce([read[price][1] for price in PRICES])
         broken = np.logical_or.reduce([read[role][2] for role in self._numbers])
         if blank.any() or broken.any():
@@ -120,10 +164,24 @@ class Collector:
         seconds, wrong_times = self._seconds(batch, number)
         bad |= wrong_times
         columns = {"timestamp": seconds, "number": number} | {role: values for role, (values, _, _) in read.items()}
+        columns |= {role: self._own_values(batch[role], role, number, ~bad) for role in self._own}
+        self._survey.add(batch, ~bad, number, self._floats)
         if bad.any():
             self._drops["bad_rows"] += int(bad.sum())
             columns = {name: column[~bad] for name, column in columns.items()}
         return columns
+
+    def _floats(self, column: pa.Array, role: str) -> Floats:
+        return to_floats(column, role, self._plan.decimal)
+
+    def _own_values(self, column: pa.Array, role: str, number: NDArray[np.int64], kept: Mask) -> NDArray[np.float64]:
+        """Return the values of a further column, NaN where a row has to be dropped for its value."""
+        values = self._floats(column, role)[0]
+        lacking = unusable(values)
+        if (lacking & kept).any() and not self._tolerant:
+            cell = int((lacking & kept).argmax())
+            refuse_value(column, role, cell, int(number[cell]))
+        return np.where(lacking, np.nan, values)
 
     def _of_symbol(self, column: pa.Array) -> Mask:
         column = as_string(valid_text(trimmed(column)), "symbol").fill_null("")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-COLUMNS = ("timestamp", "high", "low", "close", "volume")
 FORMULAS = {
     "log_return": lambda b, c, horizon: np.log(c[-1] / c[-1 - horizon]),
     "volatility": lambda b, c, window: np.sqrt(np.mean(np.diff(np.log(c[-1 - window :])) ** 2)),
@@ -15,6 +14,7 @@ FORMULAS = {
     "range": lambda b, c: (b["high"][-1] - b["low"][-1]) / c[-1],
     "volume_zscore": lambda b, c, window: FORMULAS["z"](b["volume"][-window:] / (b["volume"][-window:].mean() or 1.0)),
     "z": lambda x: 0.0 if x.std() <= 1e-12 else (x[-1] - x.mean()) / x.std(),
+    "column": lambda b, c, name: float(b[name][-1]),
     "angle": lambda b, c, function, period, origin: getattr(np, function)(
         2 * np.pi * ((np.datetime64(str(b["timestamp"][-1])[:19], "s").astype(np.int64) - origin) % period) / period
     ),
@@ -54,7 +54,7 @@ if __name__ == "__main__":
     policy, tensors = load(Path(__file__).parent)
     table = np.loadtxt(path, str, comments=None, delimiter=",", encoding="utf-8-sig", ndmin=2)
     len(table) > policy["bars"] or sys.exit(f"{path} has {len(table)} rows: needs a header and {policy['bars']} bars")
-    bars = {n: np.array(cells, str if n == "timestamp" else float) for n, *cells in table.T if n in COLUMNS}
+    bars = {n: np.array(cells, float if n in ("high", "low", "close", "volume") else str) for n, *cells in table.T}
     found = probabilities(policy, tensors, [observe(policy, bars, [float(x) for x in account] or [0.0] * 3)])[0]
     (np.isfinite(found).all() and min(bars["close"]) > 0) or sys.exit(f"{path}: NaN, or a close is not positive")
     json.dump({"probabilities": found.tolist(), "target_position": policy["positions"][found.argmax()]}, sys.stdout)

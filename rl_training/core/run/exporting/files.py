@@ -37,6 +37,7 @@ TEXTS = {
     "parameter weights holds the resulting weights of the last closes, oldest first",
     "range": "(high[t] - low[t]) / close[t]",
     "volume_zscore": "(volume[t] - mean) / deviation of the last {window} volumes; 0 if all are equal",
+    "column": "the value of the column {name} of the market's file in the row of bar t, known at its close",
     "time": "{function}(2 pi ((seconds since 1970, UTC, - {origin}) mod {period}) / {period})",
 }
 ACCOUNT_TEXTS = (

@@ -45,7 +45,7 @@ def check_fold(
 
 
 def scrambled(market: MarketData, first: int) -> MarketData:
-    """Return the market with other prices and volumes from bar `first` on, and with all else as it is."""
+    """Return the market with other prices, volumes and further columns from bar `first` on, and all else as it is."""
     count, generator = len(market) - first, np.random.default_rng(first)
     changes = {name: np.array(getattr(market, name)) for name in COLUMNS[1:]}
     prices = np.sort(market.close[first - 1] * np.exp(generator.normal(0, 0.05, (count, 4))), axis=1)
@@ -54,7 +54,10 @@ def scrambled(market: MarketData, first: int) -> MarketData:
     changes["open"][first:] = np.where(swapped, prices[:, 1], prices[:, 2])
     changes["close"][first:] = np.where(swapped, prices[:, 2], prices[:, 1])
     changes["volume"][first:] = market.volume[first:] * generator.uniform(0.5, 2.0, count) + 1.0
-    return MarketData(market.timestamp, **changes)
+    own = {name: np.array(values) for name, values in market.own.items()}
+    for values in own.values():
+        values[first:] = 0.5 * values[first:] + generator.normal(0, 1, count)
+    return MarketData(market.timestamp, **changes).with_own(own)
 
 
 def _check_observation(
