@@ -84,8 +84,8 @@ def test_options_out_of_range_are_refused(policy, options, message):
 
 
 def test_planted_market_with_too_few_bars_is_refused_and_is_no_trial(policy):
-    with pytest.raises(OptionsError, match="50 bars, but at least "):
-        request_validation(policy, changes={"market": {"source": "planted", "bars": 50}})
+    with pytest.raises(OptionsError, match="800 bars, but at least "):
+        request_validation(policy, changes={"market": {"source": "planted", "bars": 800}})
     assert Trial.objects.count() == 0
 
 

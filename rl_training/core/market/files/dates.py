@@ -59,7 +59,7 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
 
 @dataclass
 class DateParts:
-    """The largest numbers of the dates of a file that have no year of four digits at their begin, and its first dates.
+    """The largest numbers of the dates of a file that do not begin with a year of four digits, and its first dates.
 
     `differ`: in some date the first two numbers differ. `short`: all years have two digits. `named`: the dates are such
     as 24-Jan-03.
