@@ -17,6 +17,7 @@ from dashboard.templatetags.figures import is_number, percent, seconds
 from dashboard.timestamps import in_utc
 from quantum_trader.text import encodable
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun, TrainingRunQuerySet
+from rl_training.versions.live import live_of
 
 RUNS_PER_PAGE = 50
 # The filter suggests so many policy names; users can type any other name.
@@ -119,12 +120,14 @@ class RunPage(Page):
         before = run.policy.runs.filter(queued_at__lt=run.queued_at).order_by("-queued_at")
         previous = before.values("run_id", "config").first()
         events = run.events.order_by("timestamp", "id")
+        version, live = getattr(run, "version", None), live_of([run.policy_id]).get(run.policy_id)
         return super().get_context_data(
             after=after,
             active=active,
             run=run,
             policy=run.policy,
-            version=getattr(run, "version", None),
+            version=version,
+            is_live=bool(version and live and live.version_id == version.pk),
             start=run.initial_version if run.start_note is None else run.started_from,
             previous=previous,
             changes=config_changes(previous["config"], run.config) if previous else [],

@@ -13,7 +13,7 @@ from rl_training.models import PolicyStore, TrainingEvent, TrainingRun
 from rl_training.runs import lifecycle
 from tests.dashboard.pages.page_rows import active_run, version_of
 from tests.dashboard.pages.page_text import words
-from tests.stored import MARKUP, finished_run
+from tests.stored import MARKUP, deploy, finished_run
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -230,6 +230,14 @@ def test_run_page_shows_what_the_run_really_started_from(page, policy):
     assert "Started from scratch version 1 cannot be continued" in words(page(f"/runs/{run.run_id}/"))
     TrainingRun.objects.filter(pk=run.pk).update(started_from=version, start_note="")
     assert "Started from version 1 Made" in words(page(f"/runs/{run.run_id}/"))
+
+
+def test_run_page_says_whether_its_version_is_live(page, policy):
+    first, second = (version_of(finished_run(policy), number=number) for number in (1, 2))
+    deploy(first)
+    assert "Made version 1 , live" in words(page(f"/runs/{first.run.run_id}/"))
+    deploy(second)
+    assert ", live" not in words(page(f"/runs/{first.run.run_id}/"))
 
 
 @pytest.mark.parametrize("url", ["/runs/0123456789ab/", "/runs/x/"])
