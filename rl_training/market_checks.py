@@ -28,7 +28,7 @@ class CheckedMarket:
     """What a page shows of a market: the answer, all that is known as JSON values, and bars to draw.
 
     `times` are seconds since 1970; `suspicious` and `after_gap` are positions in `times`. `setting` is the one that
-    does not fit the bars, where it is known.
+    does not fit the bars, where it is known. `instruments`: the file says which instrument its bars are of.
     """
 
     sentence: str
@@ -38,6 +38,7 @@ class CheckedMarket:
     suspicious: frozenset[int] = frozenset()
     after_gap: frozenset[int] = frozenset()
     setting: str = ""
+    instruments: bool = False
 
     @property
     def usable(self) -> bool:
@@ -103,4 +104,5 @@ def _checked(config: str, columns: tuple[str, ...], root: Path, state: tuple[int
         frozenset(np.searchsorted(drawn, marked).tolist()),
         frozenset(np.searchsorted(drawn, gaps).tolist()),
         check.setting,
+        check.reading.instruments,
     )

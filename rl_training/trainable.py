@@ -7,6 +7,7 @@ from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.config_problems import ConfigProblem
 from rl_training.core.market.exchange_names import unknown_exchange
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.market_layouts import PLAIN
 from rl_training.market_checks import checked
 from rl_training.market_files import opening_problem
 from rl_training.models.config_column import as_json
@@ -34,11 +35,11 @@ def market_problems(
     if not isinstance(environment, EnvironmentConfig):
         return []
     if not known:
-        return _insufficient(market, environment, f"market.{NAMES_BARS.get(market.source, 'source')}")
+        return insufficient(market, environment, f"market.{NAMES_BARS.get(market.source, 'source')}")
     if not _same(environment, saved_environment, NEEDS):
-        return _insufficient(market, environment, "environment.episode_length")
+        return insufficient(market, environment, "environment.episode_length")
     if not _same(market, saved_market, ("train_fraction",)):
-        return _insufficient(market, environment, "market.train_fraction")
+        return insufficient(market, environment, "market.train_fraction")
     return []
 
 
@@ -77,12 +78,19 @@ def _unreadable(market: MarketConfig) -> ConfigProblem | None:
     if market.source == "file" and (problem := opening_problem(market.path)):
         return ConfigProblem("path", problem)
     found = checked(market)
-    setting = found.setting or NAMES_BARS.get(market.source, "source")
-    return None if found.usable else ConfigProblem(setting, str(found.facts["problem"]))
+    if not found.usable:
+        return ConfigProblem(found.setting or NAMES_BARS.get(market.source, "source"), str(found.facts["problem"]))
+    if market.source == "file" and market.symbol and market.format != PLAIN.name and not found.instruments:
+        # The name of the market would have the symbol, as if the file were known to be of it.
+        return ConfigProblem("symbol", f"{market.path} names no instrument, so leave symbol empty; got {market.symbol}")
+    return None
 
 
-def _insufficient(market: MarketConfig, environment: EnvironmentConfig, changed: str) -> list[ConfigProblem]:
-    """Return that the bars are too few, as a problem of the setting that was changed, or lack what a feature needs."""
+def insufficient(market: MarketConfig, environment: EnvironmentConfig, changed: str = "market") -> list[ConfigProblem]:
+    """Return that the bars are too few, as a problem of the setting that was changed, or lack what a feature needs.
+
+    Of bars that cannot be read, nothing is said.
+    """
     # Modules that need numpy, which only a process that checks a market needs.
     from rl_training.core.run.enough import too_few_bars
     from rl_training.core.trading.features import needs_volume

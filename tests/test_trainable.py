@@ -155,6 +155,15 @@ def test_instrument_that_the_file_lacks_is_refused_at_symbol(policy, root):
     assert patch(client_of("admin"), change).status_code == 200
 
 
+def test_symbol_of_a_file_that_names_no_instrument_is_refused(policy, root):
+    wanted = FILE | {"rl_v3.market.path": "a.csv", "rl_v3.market.symbol": "BTC/USD"}
+    with pytest.raises(keys.SettingError) as refused:
+        keys.set_values(wanted)
+    message = "a.csv names no instrument, so leave symbol empty; got BTC/USD"
+    assert str(refused.value) == f"rl_v3.market.symbol: {message}"
+    keys.set_values(wanted | {"rl_v3.market.symbol": ""})
+
+
 def test_feature_without_the_volume_that_it_needs_is_refused(policy, root):
     (root / "m.csv").write_text(NO_VOLUME)
     with pytest.raises(keys.SettingError, match=r"^rl_v3.environment.features: feature volume_zscore_20 needs volume"):

@@ -6,6 +6,7 @@ from typing import Any
 from quantum_trader.text import encodable
 from rl_training.core.config import SECTIONS
 from rl_training.core.market.reading import WORDS
+from rl_training.core.market_config import with_effect
 from rl_training.flat_settings import differences, flatten
 
 CONFIG_KEYS = (
@@ -29,8 +30,11 @@ def config_changes(old: Any, new: Any) -> list[dict[str, Any]]:
 
 
 def flat(config: Any) -> dict[str, str]:
-    """Return the settings of a snapshot as text, by key: `episodes`, `ppo.gamma` ..."""
-    return {key: text(value) for key, value in flatten(config if isinstance(config, dict) else {}).items()}
+    """Return the settings of a snapshot that have an effect as text, by key: `episodes`, `ppo.gamma` ..."""
+    shown = config if isinstance(config, dict) else {}
+    if "market" in shown:
+        shown = shown | {"market": with_effect(shown["market"])}
+    return {key: text(value) for key, value in flatten(shown).items()}
 
 
 def config_groups(config: Any) -> list[tuple[str, list[tuple[str, str]]]]:

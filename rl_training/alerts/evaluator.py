@@ -54,13 +54,23 @@ class Evaluator:
         if not claim_round(now):
             return False
         # Reads the open alerts first: an alert that opens later was opened by a process that knows more recent facts.
-        open_alerts = {alert.rule_id: alert for alert in Alert.objects.open().only("rule_id", "message")}
+        open_alerts = {alert.rule_id: alert for alert in Alert.objects.open().only("rule_id", "run_id", "message")}
         verdicts = self._verdicts(now)
         kept = {rule.pk for rule, found in verdicts if still_holds(found, open_alerts.get(rule.pk))}
         gone = [alert.pk for rule, alert in open_alerts.items() if rule not in kept]
         opened = [(rule, found) for rule, found in verdicts if isinstance(found, Holds) and rule.pk not in kept]
+        moved = [
+            (alert, found)
+            for rule, found in verdicts
+            if rule.pk in kept
+            and isinstance(found, Holds)
+            and (alert := open_alerts.get(rule.pk))
+            and found.run not in (None, alert.run_id)
+        ]
         if gone:
             state_changes.resolve(gone)
+        if moved:
+            state_changes.follow(moved)
         if opened:
             state_changes.open_alerts(opened)
         return True

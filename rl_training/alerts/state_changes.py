@@ -1,5 +1,7 @@
 """The state changes of an alert: opened while its rule's condition holds, acknowledged by a user, resolved afterwards.
 
+An alert about a run goes over to the newest run of which the same is true.
+
 No other code writes alerts. Each change writes its messages in the same transaction; the queue `alerts` sends them.
 """
 
@@ -52,6 +54,13 @@ def resolve(alerts: Collection[int]) -> int:
     if resolved:
         log.info("Alerts resolved", alerts=sorted(alerts))
     return resolved
+
+
+def follow(moved: Collection[tuple[Alert, Holds]]) -> None:
+    """Let open alerts name the run that they are about now, and what is true of it; nobody is notified again."""
+    for alert, holds in moved:
+        alert.run_id, alert.message = holds.run, holds.message
+    Alert.objects.bulk_update([alert for alert, _ in moved], ["run", "message"])
 
 
 def acknowledge(alert: Alert, user: AbstractBaseUser | AnonymousUser) -> bool:

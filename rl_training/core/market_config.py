@@ -41,6 +41,16 @@ FIRST_FIELDS = frozenset(("source", "path", "exchange", "symbol", "timeframe", "
 AS_BEFORE = {"format": "plain", "adjust": "none", "suspicious": "warn"}
 
 
+def with_effect(market: Any) -> Any:
+    """Return a stored market without the settings that have no effect with its source and, if planted, its kind."""
+    source = market.get("source") if isinstance(market, dict) else None
+    if source not in SOURCE_FIELDS:
+        return market
+    kinds = {name for kind, names in PLANTED_FIELDS.items() if kind != market.get("planted_kind") for name in names}
+    idle = {name for names in SOURCE_FIELDS.values() for name in names} - set(SOURCE_FIELDS[source]) | kinds
+    return {name: value for name, value in market.items() if name not in idle}
+
+
 class MarketConfig(Config):
     """Which bars to train and evaluate on."""
 

@@ -93,6 +93,9 @@ def sentence(deployment: Deployment | None) -> str:
 
 def decided(deployment: Deployment) -> str:
     """Return what was done and by whom, as in `promoted by anna, approved by ben`."""
+    # With `promotion` at newest, the gate asks for no evidence.
+    if deployment.actor == Deployment.Actor.GATE and not (deployment.validation_id or deployment.arm_comparison_id):
+        return f"{VERBS[Deployment.Action(deployment.action)]} without a verdict"
     approved = f", approved by {deployment.approved_by}" if deployment.approved_by else ""
     return (
         f"{VERBS[Deployment.Action(deployment.action)]} by {actor(deployment.actor, deployment.actor_name)}{approved}"

@@ -50,6 +50,17 @@ def test_version_worse_than_buy_and_hold_opens_alert(watched):
     )
 
 
+def test_open_alert_goes_over_to_the_newest_version_without_another_message(watched):
+    watched.rule(Kind.WORSE_THAN_FLAT)
+    watched.make_version(-0.1)
+    assert watched.round() == ["open"]
+    watched.make_version(-0.2)
+    assert watched.round() == ["open"]
+    alert = Alert.objects.get()
+    assert alert.message.startswith("Version 2 returned -20.00 % on 896 held-out bars")
+    assert (alert.run, alert.messages.count()) == (PolicyVersion.objects.get(number=2).run, 1)
+
+
 def test_threshold_is_the_allowed_difference_of_returns(watched):
     rule = watched.rule(Kind.WORSE_THAN_FLAT, threshold=0.05)
     watched.make_version(-0.04)

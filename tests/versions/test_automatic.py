@@ -5,6 +5,7 @@ import pytest
 from rl_training.models import Deployment, Proposal, TrainingRun
 from rl_training.runs import lifecycle
 from rl_training.versions.automatic import promote_newest
+from rl_training.versions.live import decided
 from tests.active_runs import claimed_run
 from tests.test_totals import VERSION
 
@@ -34,6 +35,7 @@ def test_new_version_is_live_with_the_end_of_its_run(newest, streams):
     deployment = Deployment.objects.get()
     assert (deployment.version, deployment.actor, deployment.pinned) == (version, "gate", False)
     assert deployment.reason == f"promotion is newest: run {version.run.run_id} made version 1."
+    assert decided(deployment) == "promoted without a verdict"
     succeed(newest)
     assert live(newest) == [1, 2]
 

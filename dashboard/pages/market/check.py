@@ -13,12 +13,14 @@ from dashboard.charts.series import Chart, Series
 from dashboard.charts.views import ChartData
 from dashboard.pages.market.upload import UPLOAD, UploadForm
 from dashboard.templatetags.cells import lasting, title
+from rl_training.core.config import EnvironmentConfig
 from rl_training.core.config_problems import find_problems
 from rl_training.core.market.reading import WORDS
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
 from rl_training.market_checks import checked, columns_of
 from rl_training.market_files import offered_files
 from rl_training.models import PolicyStore
+from rl_training.trainable import insufficient
 
 # Settings that the form offers as choices.
 CHOICES = {
@@ -139,6 +141,14 @@ def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def shortages(config: MarketConfig, name: str | None) -> dict[str, Any]:
+    """Return the policy and why its runs cannot train on the bars that its market has, or those of default settings."""
+    policy = PolicyStore.objects.filter(name=name).first() if name else None
+    environment = policy.environment if policy else EnvironmentConfig()
+    found = insufficient(config, environment) if isinstance(environment, EnvironmentConfig) else []
+    return {"policy": policy, "shortages": found}
+
+
 def users_of(config: MarketConfig) -> list[str]:
     """Return the names of the policies that use the same market, whatever their settings about reading it."""
     same = PolicyStore.objects.filter(market__source=config.source).order_by("name")
@@ -168,6 +178,7 @@ class MarketPage(Page):
                 "market": market,
                 "charts": {"close": chart} if chart else {},
                 "read_as": shown(market.facts),
+                **shortages(config, self.request.GET.get("policy")),
                 "suspicions": suspicions,
                 "policies": users_of(config),
             }

@@ -12,6 +12,7 @@ from dashboard.pages.run_configs import market_rows
 from dashboard.pages.validating.shown import consequence
 from rl_training.core.base_config import Config
 from rl_training.core.config import SECTIONS
+from rl_training.core.market_config import MarketConfig, with_effect
 from rl_training.files.evaluations import complete
 from rl_training.models import InvalidConfig, PolicyStore, PolicyVersion
 from rl_training.models.columns import large_run_columns
@@ -65,15 +66,19 @@ def last_data(policy: PolicyStore) -> tuple[str, dict[str, Any]] | None:
 
 
 def settings_of(policy: PolicyStore) -> list[dict[str, Any]]:
-    """Return the name of each config with its `settings`, or with its `problems` when it is stored invalid."""
+    """Return the name of each config with its `settings`, or with its `problems` when it is stored invalid.
+
+    Settings that have no effect with the source of the market are left out.
+    """
     return [{"name": name, **_settings(getattr(policy, name))} for name in SECTIONS]
 
 
 def _settings(config: Config | InvalidConfig) -> dict[str, Any]:
     if isinstance(config, InvalidConfig):
         return {"problems": [str(problem) for problem in config.problems]}
-    fields = type(config).model_fields.items()
-    return {"settings": [(name, _plain(getattr(config, name)), field.description) for name, field in fields]}
+    fields = type(config).model_fields
+    shown = with_effect(config.model_dump()) if isinstance(config, MarketConfig) else fields
+    return {"settings": [(name, _plain(getattr(config, name)), fields[name].description) for name in shown]}
 
 
 def _plain(value: Any) -> str:

@@ -10,7 +10,7 @@ from rl_training.core.market.exchange_cache import ExchangeCache
 from rl_training.core.market.exchange_series import Series
 from rl_training.core.market.quality import find_suspicions
 from rl_training.core.market.reading import WORDS, MarketReading
-from rl_training.core.market.sources import load_market, refuse_columns
+from rl_training.core.market.sources import read_market, refuse_columns
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_values import OWN
 
@@ -123,12 +123,12 @@ def check_market(config: MarketConfig, root: Path, columns: Sequence[str] = (), 
         if cached and config.source == "exchange":
             market = _cached_bars(config, root)
         else:
-            market = load_market(config, root=root, columns=columns, survey=True)
+            market = read_market(config, root=root, columns=columns, survey=True)
     except MarketDataError as error:
         problem, setting = str(error), error.setting
         if config.source == "file" and (columns or config.suspicious == "refuse"):
             try:
-                market = load_market(config.model_copy(update={"suspicious": "warn"}), root=root, survey=True)
+                market = read_market(config.model_copy(update={"suspicious": "warn"}), root=root, survey=True)
             except MarketDataError:
                 market = None
     reading = market.reading if market is not None else None

@@ -37,6 +37,7 @@ class MarketReading:
     """How a market was read. `columns` is the column of each role; `zone` says what the times were taken for.
 
     `further` are the columns without a role and why each can be no feature, empty if it can; only a check finds out.
+    `instruments`: the file says which instrument its bars are of.
     """
 
     layout: str = ""
@@ -51,6 +52,7 @@ class MarketReading:
     repairs: dict[str, int] = field(default_factory=dict)
     drops: dict[str, int] = field(default_factory=dict)
     suspicions: dict[str, Suspicion] = field(default_factory=dict)
+    instruments: bool = False
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that a run stores, as JSON; parts without content are left out."""

@@ -1,6 +1,6 @@
 """Loads the bars of a MarketConfig from its source.
 
-To add a source: add its name and its settings to MarketConfig, and a branch to `load_market`.
+To add a source: add its name and its settings to MarketConfig, and a branch to `read_market`.
 """
 
 import csv
@@ -34,7 +34,7 @@ def load_market(
     columns: Sequence[str] = (),
     survey: bool = False,
 ) -> MarketData:
-    """Return the bars of the configured source.
+    """Return the bars of the configured source, and log what they are.
 
     root     the folder with market files and the cache of exchange bars; by default the environment variable
              MARKET_DATA_ROOT
@@ -45,18 +45,7 @@ def load_market(
 
     Raises MarketDataError that names file, row and rule.
     """
-    refuse_columns(config, columns)
-    match config.source:
-        case "sp500" | "nasdaq":
-            market = _load_shipped(config.source)
-        case "file":
-            market = load_file(config, root or _data_root(config), columns, survey=survey)
-        case "exchange":
-            market = load_exchange(config, root or _data_root(config), until=until, on_page=on_page)
-        case "planted":
-            market = planted_market(config)
-        case _:
-            assert_never(config.source)
+    market = read_market(config, root=root, until=until, on_page=on_page, columns=columns, survey=survey)
     first, last = (when.isoformat() for when in market.span)
     where = {} if config.label == config.source else {"market": config.label}
     read = market.reading.summary() if market.reading else {}
@@ -79,6 +68,30 @@ def refuse_columns(config: MarketConfig, columns: Sequence[str]) -> None:
         raise MarketDataError(
             f"{OWN}{columns[0]} can be no feature: only a file has further columns, and the source is {config.source}"
         )
+
+
+def read_market(
+    config: MarketConfig,
+    *,
+    root: Path | None = None,
+    until: datetime | None = None,
+    on_page: Callable[[], None] = lambda: None,
+    columns: Sequence[str] = (),
+    survey: bool = False,
+) -> MarketData:
+    """Return the same as load_market(), without a log line."""
+    refuse_columns(config, columns)
+    match config.source:
+        case "sp500" | "nasdaq":
+            return _load_shipped(config.source)
+        case "file":
+            return load_file(config, root or _data_root(config), columns, survey=survey)
+        case "exchange":
+            return load_exchange(config, root or _data_root(config), until=until, on_page=on_page)
+        case "planted":
+            return planted_market(config)
+        case _:
+            assert_never(config.source)
 
 
 def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:

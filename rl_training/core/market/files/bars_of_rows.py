@@ -290,4 +290,5 @@ class BarMaker:
             repairs={kind: count for kind, count in self.repairs.items() if count},
             drops={kind: count for kind, count in self.drops.items() if count},
             suspicions=suspicions,
+            instruments=self.plan.names_instruments,
         )

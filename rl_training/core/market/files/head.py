@@ -97,6 +97,18 @@ def is_number(cell: str) -> bool:
     return NUMBER.fullmatch(cell) is not None
 
 
+def words_alone(line: Sequence[str]) -> int:
+    """Return how many cells of a line are words; 0 if some are numbers or times."""
+    if any(is_number(cell) or is_time_like(cell) for cell in line):
+        return 0
+    return sum(re.search(r"[^\W\d_]", cell) is not None for cell in line)
+
+
+def is_words(line: Sequence[str], row: Sequence[str]) -> bool:
+    """Return whether a line has a word above each cell of a row, or all but one, which may be a number of the row."""
+    return abs(len(line) - len(row)) <= 1 and words_alone(line) >= len(row) - 1
+
+
 def is_utf8(data: bytes) -> bool:
     """Return whether the bytes are text in UTF-8."""
     try:

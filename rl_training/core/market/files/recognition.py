@@ -7,7 +7,7 @@ from typing import Any
 
 from rl_training.core.market.bars import PRICES, MarketDataError
 from rl_training.core.market.columns import shown
-from rl_training.core.market.files.head import Head, is_number, is_time_like
+from rl_training.core.market.files.head import Head, is_time_like, is_words, words_alone
 from rl_training.core.market.files.names import (
     NAMES,
     TWO_NAMES,
@@ -39,6 +39,7 @@ class Plan:
     surveyed   of a survey: the positions of those of `further` of which all rows are looked at, by role
     start      of a text: the number of bytes before its first row
     header     whether the names are a line of the text
+    tickers    whether names or lines above them name instruments
     """
 
     layout: Layout
@@ -52,6 +53,12 @@ class Plan:
     notes: tuple[str, ...] = ()
     further: tuple[Further, ...] = ()
     surveyed: dict[str, int] = field(default_factory=dict)
+    tickers: bool = False
+
+    @property
+    def names_instruments(self) -> bool:
+        """Whether the file says which instrument its bars are of."""
+        return self.tickers or "symbol" in self.roles
 
     @property
     def zone(self) -> str:
@@ -86,7 +93,8 @@ def plan_text(head: Head, config: MarketConfig, columns: Sequence[str] = ()) -> 
         readable = _of_two_names(names, config.symbol)
         layout = layout or _layout_of(readable, head.rows)
         roles = _roles(readable, layout, config.columns, head.rows)
-        plan = Plan(layout, names, roles, header=True, start=start, notes=notes)
+        tickers = bool(notes) or readable != names
+        plan = Plan(layout, names, roles, header=True, start=start, notes=notes, tickers=tickers)
     if head.encoding != "UTF-8":
         plan = replace(plan, notes=(*plan.notes, f"the text is read as {head.encoding}"))
     prices, volumes = (
@@ -106,7 +114,7 @@ def plan_table(names: Sequence[str], config: MarketConfig) -> Plan:
     layout = layout_named(config.format) or _layout_of(readable, [])
     roles = _roles(readable, layout, config.columns, [])
     decimal = "." if config.decimal == "auto" else config.decimal
-    return Plan(layout, tuple(names), roles, decimal=decimal)
+    return Plan(layout, tuple(names), roles, decimal=decimal, tickers=readable != tuple(names))
 
 
 def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple[str, ...]]:
@@ -118,7 +126,7 @@ def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, 
         if (layout and layout.first) or not head.rows:
             return None, 0, ()
         _refuse_other_width(above, head.rows[0])
-        scores = [_is_words(line, head.rows[0]) for line in above]
+        scores = [is_words(line, head.rows[0]) for line in above]
         if not any(scores):
             return None, 0, ()
     best = scores.index(max(scores))
@@ -151,24 +159,12 @@ def _score(line: Sequence[str]) -> int:
 def _refuse_other_width(above: Sequence[Sequence[str]], row: Sequence[str]) -> None:
     """Raise MarketDataError if the line above the first row may be a header of other columns than the row has."""
     line = above[-1] if above else ()
-    if abs(len(line) - len(row)) > 1 and len(line) >= FEWEST_NAMES and _words_alone(line) >= len(line) - 1:
+    if abs(len(line) - len(row)) > 1 and len(line) >= FEWEST_NAMES and words_alone(line) >= len(line) - 1:
         raise MarketDataError(
             f"the line above its first row has {len(line)} words, and the row has {len(row)} cells: {listed(line)}; "
             "if it is no header, leave it out with skip_rows, and else correct it, or name the columns by their index "
             "with the setting columns besides"
         )
-
-
-def _words_alone(line: Sequence[str]) -> int:
-    """Return how many cells of a line are words; 0 if some are numbers or times."""
-    if any(is_number(cell) or is_time_like(cell) for cell in line):
-        return 0
-    return sum(re.search(r"[^\W\d_]", cell) is not None for cell in line)
-
-
-def _is_words(line: Sequence[str], row: Sequence[str]) -> bool:
-    """Return whether a line has a word above each cell of a row, or all but one, which may be a number of the row."""
-    return abs(len(line) - len(row)) <= 1 and _words_alone(line) >= len(row) - 1
 
 
 def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tuple[list[str], tuple[str, ...]]:

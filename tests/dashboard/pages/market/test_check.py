@@ -31,6 +31,15 @@ def test_usable_file_is_shown_with_its_chart_and_how_it_was_read(page, client, r
     assert len(client.get("/market/chart.json?path=good.csv").json()["data"][0]) == 48
 
 
+def test_too_few_bars_for_a_run_are_said_beside_the_answer(page, policy, root):
+    text = "can train on it: 38 of the 48 bars are to train on, but at least 616 are needed"
+    assert f"No run with default settings {text}" in words(page("/market/?path=good.csv"))
+    assert "can train on it" not in page("/market/?policy=rl_v3")
+    policy.market = policy.market.model_copy(update={"source": "file", "path": "good.csv"})
+    policy.save_settings()
+    assert f"No run of rl_v3 {text}" in words(page("/market/?policy=rl_v3"))
+
+
 def test_refused_file_is_shown_with_its_reason_and_marks(page, client, root):
     text = words(page("/market/?path=tick.csv"))
     assert "Not usable: tick.csv: 2020-01-01T20:00:00: high 9000 between closes of 11 and 11: a bad tick" in text

@@ -31,6 +31,11 @@ def test_last_outcome_and_success_rate_are_shown(page, policy):
         assert "no file x.csv" in text
 
 
+def test_settings_without_effect_on_the_market_are_left_out(page, policy):
+    text = words(page("/policies/rl_v3/"))
+    assert "market source sp500 train_fraction 0.8 environment" in text
+
+
 def test_evaluation_is_compared_with_buy_and_hold_and_flat(page, policy):
     version_of(finished_run(policy), evaluation=EVALUATION)
     html = page("/policies/rl_v3/")
