@@ -5,6 +5,7 @@ from typing import Any
 
 from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.config_problems import ConfigProblem
+from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.exchange_names import unknown_exchange
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import PLAIN
@@ -41,6 +42,16 @@ def market_problems(
     if not _same(market, saved_market, ("train_fraction",)):
         return insufficient(market, environment, "market.train_fraction")
     return []
+
+
+def number_of_bars(market: MarketConfig) -> int:
+    """Return how many bars a run would have, of an exchange without asking it. Raises MarketDataError."""
+    if market.source == "exchange":
+        return market.bars
+    found = checked(market)
+    if not found.usable:
+        raise MarketDataError(str(found.facts["problem"]))
+    return int(found.facts["bars"])
 
 
 def device_warning(ppo: Any) -> str:

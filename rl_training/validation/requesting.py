@@ -16,6 +16,7 @@ from rl_training.core.run.walk_forward.folds import FOLDS, plan_folds
 from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, SIGN_RULES, TRAINED_ONCE
 from rl_training.models import MustBeat, PolicyStore, Trial, Validation, ValidationStep
 from rl_training.models.version_results import MARKET_LENGTH
+from rl_training.trainable import number_of_bars
 from rl_training.validation import steps, trials
 
 MOST_FOLDS = 100
@@ -100,7 +101,8 @@ def request(
     """
     options.check()
     recipe = recipe_of(policy, options)
-    _check_bars(recipe, options)
+    if monitored_by(recipe) is None:
+        _check_bars(recipe, options)
     try:
         with transaction.atomic():
             validation = _create(policy, recipe, options.folds, user)
@@ -115,13 +117,17 @@ def request(
 
 
 def _check_bars(recipe: Recipe, options: Options) -> None:
-    """Raise `OptionsError` if a planted market, whose number of bars is known before, has too few."""
+    """Raise `OptionsError` if the market cannot be read or has too few bars: a trial counts even if it trains nothing.
+
+    A window that has no effect would make another recipe, and so another trial, of the same computation.
+    """
     market, environment = recipe.config.market, recipe.config.environment
-    if market.source == "planted":
-        try:
-            plan_folds(market.bars, environment, folds=options.folds, window=options.window)
-        except MarketDataError as error:
-            raise OptionsError(str(error)) from None
+    try:
+        planned = plan_folds(number_of_bars(market), environment, folds=options.folds, window=options.window)
+    except MarketDataError as error:
+        raise OptionsError(str(error)) from None
+    if options.window is not None and options.window >= planned[-1].train_end:
+        raise OptionsError(f"window: no fold has more than {planned[-1].train_end} bars to train on; leave it out.")
 
 
 def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Validation:

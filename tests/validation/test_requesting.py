@@ -83,9 +83,26 @@ def test_options_out_of_range_are_refused(policy, options, message):
         request_validation(policy, **options)
 
 
-def test_planted_market_with_too_few_bars_is_refused_and_is_no_trial(policy):
-    with pytest.raises(OptionsError, match="800 bars, but at least "):
-        request_validation(policy, changes={"market": {"source": "planted", "bars": 800}})
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"changes": {"market": {"source": "planted", "bars": 900}}}, "900 bars, but at least 1440 are needed"),
+        ({"folds": 100, "changes": {"market": {"source": "planted", "bars": 3000}}}, "3000 bars, but at least 4000"),
+        ({"window": 10}, "a window of 10 bars, but at least 616 are needed"),
+        ({"window": 4613}, "no fold has more than 4613 bars to train on; leave it out"),
+    ],
+)
+def test_walk_forward_that_cannot_be_made_or_is_made_twice_is_no_trial(policy, options, message):
+    with pytest.raises(OptionsError, match=message):
+        request_validation(policy, **options)
+    assert Trial.objects.count() == 0
+
+
+def test_walk_forward_on_a_file_that_has_gone_is_no_trial(policy):
+    policy.market = policy.market.model_copy(update={"source": "file", "path": "gone.csv"})
+    policy.save_settings()
+    with pytest.raises(OptionsError, match="gone.csv: there is no such file"):
+        request_validation(policy)
     assert Trial.objects.count() == 0
 
 
