@@ -16,7 +16,7 @@ from rl_training.core.run.walk_forward.folds import FOLDS, plan_folds
 from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, SIGN_RULES, TRAINED_ONCE
 from rl_training.models import MustBeat, PolicyStore, Trial, Validation, ValidationStep
 from rl_training.models.version_results import MARKET_LENGTH
-from rl_training.trainable import number_of_bars
+from rl_training.trainable import insufficient, number_of_bars
 from rl_training.validation import steps, trials
 
 MOST_FOLDS = 100
@@ -126,6 +126,9 @@ def _check_bars(recipe: Recipe, options: Options) -> None:
         planned = plan_folds(number_of_bars(market), environment, folds=options.folds, window=options.window)
     except MarketDataError as error:
         raise OptionsError(str(error)) from None
+    # Each fold trains on all of its bars.
+    if problems := insufficient(market.model_copy(update={"train_fraction": 1.0}), environment):
+        raise OptionsError(problems[0].message)
     if options.window is not None and options.window >= planned[-1].train_end:
         raise OptionsError(f"window: no fold has more than {planned[-1].train_end} bars to train on; leave it out.")
 

@@ -98,6 +98,17 @@ def test_walk_forward_that_cannot_be_made_or_is_made_twice_is_no_trial(policy, o
     assert Trial.objects.count() == 0
 
 
+def test_walk_forward_on_a_file_without_the_volume_of_a_feature_is_no_trial(policy, settings, tmp_path):
+    settings.MARKET_DATA_ROOT = tmp_path
+    rows = (f"{1_600_000_000 + 3600 * hour},10,12,9,{10 + hour % 2}" for hour in range(2000))
+    (tmp_path / "m.csv").write_text("\n".join(["timestamp,open,high,low,close", *rows]))
+    policy.market = policy.market.model_copy(update={"source": "file", "path": "m.csv"})
+    policy.save_settings()
+    with pytest.raises(OptionsError, match="feature volume_zscore_20 needs volume"):
+        request_validation(policy)
+    assert Trial.objects.count() == 0
+
+
 def test_walk_forward_on_a_file_that_has_gone_is_no_trial(policy):
     policy.market = policy.market.model_copy(update={"source": "file", "path": "gone.csv"})
     policy.save_settings()
