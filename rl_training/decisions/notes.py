@@ -23,7 +23,7 @@ def _sentences(decision: Decision, last: Decision | None, market: FollowedMarket
     late = (decision.decided_at - decision.bar_closed_at).total_seconds()
     if late >= market.spacing:
         yield f"Decided {late:,.0f} s after the close of the bar, by what was live at its close."
-    elif late < 0:
+    elif round(late) < 0:
         yield f"This machine's clock is {-late:,.0f} s behind the close of the bar."
     if arm.kind == Arm.Kind.LIVE:
         yield from _of_live(decision, last)

@@ -250,6 +250,17 @@ def test_clock_an_hour_ahead_decides_late(policy, growing, versions):
     assert_replays(policy)
 
 
+def test_bar_that_comes_before_its_close_says_that_the_clock_is_behind(policy, growing, versions):
+    deploy(versions[0], at=growing.now - timedelta(days=1))
+    growing.round()
+    for seconds in (-3, -0.3):
+        growing.append()
+        growing.round(seconds=seconds)
+    notes = [row.note for row in decisions(live_arm(policy))[1:]]
+    assert notes == ["This machine's clock is 3 s behind the close of the bar.", ""]
+    assert_replays(policy)
+
+
 def test_clock_an_hour_behind_waits_until_the_bar_has_closed(policy, growing, versions):
     deploy(versions[0], at=growing.now - timedelta(days=1))
     growing.round()

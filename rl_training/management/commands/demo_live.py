@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ class Command(BaseCommand):
 
     def _command(self, *command: str) -> None:
         """Run a command of manage.py, after showing it."""
-        self._say(f"$ manage.py {' '.join(command)}")
+        self._say(f"$ manage.py {shlex.join(command)}")
         whole = [sys.executable, "manage.py", *command]
         if subprocess.call(whole, cwd=BASE_DIR, env=self.environment):  # noqa: S603
             raise CommandError(f"{command[0]} failed")
@@ -133,4 +134,4 @@ def described(decision: Decision) -> str:
     probabilities = ", ".join(f"{value:.2f}" for value in decision.probabilities or [])
     late = (decision.decided_at - decision.bar_closed_at).total_seconds()
     line = f"{decision.bar_closed_at:%H:%M:%S} {by}: target {decision.target_position:+g} ({probabilities})"
-    return f"{line}, equity {decision.equity:.4f}, {late:.1f} s after the close. {decision.note}"
+    return f"{line}, equity {decision.equity:.4f}, {max(0.0, late):.1f} s after the close. {decision.note}".rstrip()
