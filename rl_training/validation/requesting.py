@@ -37,7 +37,11 @@ class AlreadyValidatingError(Exception):
 
 
 class OptionsError(Exception):
-    """An option is out of range; the message says what would be right."""
+    """The option `field` does not fit; the message says what would be right."""
+
+    def __init__(self, message: str, field: str = "folds") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Options:
         if not 1 <= self.folds <= MOST_FOLDS:
             raise OptionsError(f"folds: {self.folds}; it is a number from 1 to {MOST_FOLDS}.")
         if self.window is not None and not 1 <= self.window < 2**31:
-            raise OptionsError(f"window: {self.window}; it is a number of bars, at least 1.")
+            raise OptionsError(f"window: {self.window}; it is a number of bars, at least 1.", "window")
 
 
 AS_CONFIGURED = Options()
@@ -125,12 +129,13 @@ def _check_bars(recipe: Recipe, options: Options) -> None:
     try:
         planned = plan_folds(number_of_bars(market), environment, folds=options.folds, window=options.window)
     except MarketDataError as error:
-        raise OptionsError(str(error)) from None
+        raise OptionsError(str(error), "folds" if options.window is None else "window") from None
     # Each fold trains on all of its bars.
     if problems := insufficient(market.model_copy(update={"train_fraction": 1.0}), environment):
         raise OptionsError(problems[0].message)
     if options.window is not None and options.window >= planned[-1].train_end:
-        raise OptionsError(f"window: no fold has more than {planned[-1].train_end} bars to train on; leave it out.")
+        longest = planned[-1].train_end
+        raise OptionsError(f"No fold has more than {longest} bars to train on; leave the window out.", "window")
 
 
 def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Validation:

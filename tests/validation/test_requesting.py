@@ -89,7 +89,7 @@ def test_options_out_of_range_are_refused(policy, options, message):
         ({"changes": {"market": {"source": "planted", "bars": 900}}}, "900 bars, but at least 1440 are needed"),
         ({"folds": 100, "changes": {"market": {"source": "planted", "bars": 3000}}}, "3000 bars, but at least 4000"),
         ({"window": 10}, "a window of 10 bars, but at least 616 are needed"),
-        ({"window": 4613}, "no fold has more than 4613 bars to train on; leave it out"),
+        ({"window": 4613}, "No fold has more than 4613 bars to train on; leave the window out"),
     ],
 )
 def test_walk_forward_that_cannot_be_made_or_is_made_twice_is_no_trial(policy, options, message):

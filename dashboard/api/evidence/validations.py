@@ -90,7 +90,7 @@ def _request(body: ValidationRequest, user: Any) -> ValidationRow:
     except SettingsRefusedError as error:
         raise InvalidInput({f"changes.{name}": message for name, message in error.errors.items()}) from None
     except requesting.OptionsError as error:
-        raise InvalidInput({"folds": str(error)}) from None
+        raise InvalidInput({error.field: str(error)}) from None
     except requesting.AlreadyValidatingError as error:
         raise AlreadyValidating(str(error), validation_id=error.validation.validation_id) from None
 

@@ -2,7 +2,7 @@ import pytest
 
 from rl_training.models import Trial
 from rl_training.validation import steps
-from tests.api_clients import client_of
+from tests.api_clients import client_of, problem
 from tests.validations import SMALL, claim_next, request_validation
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +99,9 @@ def test_viewer_reads_and_does_not_request(policy):
 
 def test_unknown_validation_is_not_found(operator):
     assert operator.get(f"{VALIDATIONS}0123/").status_code == 404
+
+
+def test_window_without_effect_is_refused_at_its_field(policy):
+    body = {"policy": "rl_v3", "window": 999_999}
+    refused = client_of("operator").post("/api/v1/validations/", body, content_type="application/json")
+    assert [error["field"] for error in problem(refused, 400)["errors"]] == ["window"]
