@@ -29,7 +29,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils.encoding import iri_to_uri
 
-from quantum_trader.web.login_queue import LoginQueue, QueueFullError
+from quantum_trader.web.login_queue import LoginQueue, QueueFullError, user_of
 
 CLOSE = (b"connection", b"close")
 # Seconds for which a thread keeps a database connection at most.
@@ -165,14 +165,14 @@ class ThreadedHandler:
 
     async def _answer_login(self, environ: dict[str, Any]) -> Answer:
         arrived_at = asyncio.get_running_loop().time()
-        address = environ.get("REMOTE_ADDR", "")
+        client = environ.get("REMOTE_ADDR", ""), user_of(environ["wsgi.input"])
         try:
-            answer = await self._logins.run(address, self._answer, environ)
+            answer = await self._logins.run(*client, self._answer, environ)
         except QueueFullError:
             return plain_text(503, b"Too many logins at the same time. Try again.\n", (b"retry-after", b"1"))
         takes = {200: WRONG_LOGIN_SECONDS, 429: REFUSED_GUESS_SECONDS}.get(answer.status, 0.0)
         if answer.status == HTTPStatus.FOUND:
-            self._logins.succeeded(address)
+            self._logins.succeeded(*client)
         await asyncio.sleep(arrived_at + takes - asyncio.get_running_loop().time())
         return answer
 

@@ -7,7 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import TypeVar
+from typing import IO, TypeVar
+from urllib.parse import parse_qs
 
 from quantum_trader.web.networks import network_of
 
@@ -15,51 +16,57 @@ T = TypeVar("T")
 
 # The failures of an address count half after so long.
 PERIOD_SECONDS = 60.0
+# The name and the password of a login are within so many bytes of its form.
+LOGIN_FORM_BYTES = 4096
+
+
+Rank = tuple[int, int]
 
 
 class QueueFullError(Exception):
-    """The queue is full, and the network of this request has more failures than those of the waiting requests."""
+    """The queue is full, and this request comes after all that wait."""
 
 
 class LoginQueue:
     """Runs functions in an executor, first those of networks with few requests that have failed or are under way.
 
-    Many requests of one network wait for each other only. All methods run in one event loop.
+    Among networks with equally many, those come first whose user has few. So a login waits neither for a network that
+    guesses again and again, nor for many networks that guess at one user. All methods run in one event loop.
     """
 
     def __init__(self, executor: Executor, at_once: int, most_waiting: int) -> None:
         self._executor = executor
         self._free = at_once
         self._most_waiting = most_waiting
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Rank, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
         self._failures: Counter[str] = Counter()
         self._period_ends = 0.0
 
-    async def run(self, address: str, function: Callable[..., T], *arguments: object) -> T:
+    async def run(self, address: str, user: str, function: Callable[..., T], *arguments: object) -> T:
         """Return what the function returns. Raises `QueueFullError`. The request counts as failed until `succeeded`."""
-        await self._turn(self._rank(network_of(address)))
+        await self._turn(self._rank(network_of(address), user))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         finally:
             self._free += 1
             self._wake_next()
 
-    def succeeded(self, address: str) -> None:
+    def succeeded(self, address: str, user: str) -> None:
         """Take back that a request counts as failed."""
-        self._failures[network_of(address)] -= 1
+        self._failures.subtract((network_of(address), _key(user)))
         self._failures = +self._failures
 
-    def _rank(self, network: str) -> int:
-        """Count the request as failed, and return how many this network has."""
+    def _rank(self, network: str, user: str) -> Rank:
+        """Count the request as failed, and return how many its network and its user have."""
         now = time.monotonic()
         if now >= self._period_ends:
             self._failures = +Counter({other: number // 2 for other, number in self._failures.items()})
             self._period_ends = now + PERIOD_SECONDS
-        self._failures[network] += 1
-        return self._failures[network]
+        self._failures.update((network, _key(user)))
+        return self._failures[network], self._failures[_key(user)]
 
-    async def _turn(self, rank: int) -> None:
+    async def _turn(self, rank: Rank) -> None:
         """Return when a thread is free for this request."""
         if self._free:
             self._free -= 1
@@ -77,3 +84,15 @@ class LoginQueue:
         if self._free and self._waiting:
             self._free -= 1
             heapq.heappop(self._waiting)[2].set_result(None)
+
+
+def _key(user: str) -> str:
+    """Return what counts the failures of a user's name, which may look like a network."""
+    return f"as {user}"
+
+
+def user_of(form: IO[bytes]) -> str:
+    """Return the user's name in the first bytes of a login form; empty where they hold none."""
+    first = form.read(LOGIN_FORM_BYTES).decode("latin-1")
+    form.seek(0)
+    return parse_qs(first).get("username", [""])[0].casefold()
