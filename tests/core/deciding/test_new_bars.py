@@ -9,6 +9,8 @@ from rl_training.core.deciding.new_bars import TAIL, ClockError, recent, tail_of
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
 from rl_training.core.market_config import MarketConfig
+from tests import own_columns
+from tests.own_columns import with_columns
 from tests.trading_cases import random_market
 
 LONG = random_market(20_000, 1, 0.001)
@@ -48,6 +50,14 @@ def test_end_of_a_large_file_gives_the_bars_of_the_whole(tmp_path):
     found = tail_of_file(CONFIG, tmp_path, None, closes(BARS))
     assert TAIL < len(found) < 2000
     equal(found, BARS[len(BARS) - len(found) :])
+
+
+def test_end_of_a_large_file_has_the_further_columns_that_are_named(tmp_path):
+    market = with_columns(BARS, "funding", "signal")
+    own_columns.write(tmp_path / "m.csv", market)
+    found = tail_of_file(CONFIG, tmp_path, None, closes(BARS), ("signal",))
+    assert len(found) < 2000
+    equal(found, BARS.with_own({"signal": market.own["signal"]})[len(BARS) - len(found) :])
 
 
 def test_large_file_is_read_as_a_whole_after_a_long_pause(tmp_path):
