@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 
 from rl_training.core.config import EnvironmentConfig
-from rl_training.decisions.markets import follow, grows, identity
+from rl_training.decisions.markets import follow, grows, identity, live_columns
 from rl_training.models import Arm, Deployment, FollowedMarket, PolicyStore
 
 # The settings of an environment that an account depends on.
@@ -34,6 +34,7 @@ class Roster:
     _wanted: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     _deployed: frozenset[int] = frozenset()
     _changes: frozenset[tuple[int, int]] = frozenset()
+    _live: dict[int, tuple[str, ...]] = field(default_factory=dict)
     _challengers: frozenset[tuple[int, int]] = frozenset()
 
     def refresh(self) -> bool:
@@ -46,9 +47,13 @@ class Roster:
         deployed = frozenset(first.values_list("policy_id", flat=True)) | {policy for _, policy in challengers}
         # The columns of a market depend on what is live.
         changes = frozenset(Deployment.objects.order_by("-pk").values_list("pk", "policy_id")[:RECENT_CHANGES])
-        moved = {policy for _, policy in changes - self._changes}
+        newer = {policy for _, policy in changes - self._changes} if changes & self._changes else deployed
+        live = live_columns(newer) if changes != self._changes else {}
+        moved = {policy for policy, columns in live.items() if columns != self._live.get(policy, ())}
+        self._live |= live
         same = not changed and not gone and (deployed, challengers) == (self._deployed, self._challengers)
         if same and not moved:
+            self._changes = changes
             return False
         known = dict(self._wanted)
         for pk in [*gone, *changed]:
@@ -61,7 +66,7 @@ class Roster:
         return not same or self._wanted != known
 
     def _add(self, policy: PolicyStore) -> None:
-        market = follow(policy) if grows(policy.market) else None
+        market = follow(policy, self._live.get(policy.pk, ())) if grows(policy.market) else None
         if market is not None and isinstance(policy.environment, EnvironmentConfig):
             self._wanted[policy.pk] = market.pk, rules_of(policy.environment)
 

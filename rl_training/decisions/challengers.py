@@ -14,7 +14,7 @@ from django.db.models import Q
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market_values import OWN
 from rl_training.decisions.arms import rules_of
-from rl_training.decisions.markets import follow, grows, identity, observed_under
+from rl_training.decisions.markets import follow, grows, identity, live_columns, observed_under
 from rl_training.models import Arm, ArmComparison, FollowedMarket, PolicyStore, PolicyVersion
 from rl_training.validation import gate
 from rl_training.versions.naming import UnknownVersionError, find_versions, parse
@@ -99,7 +99,7 @@ def open_arm(policy: PolicyStore, text: str, *, by: str, now: datetime) -> tuple
 
 
 def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: datetime) -> None:
-    market = follow(policy) if grows(policy.market) else None
+    market = follow(policy, live_columns([policy.pk]).get(policy.pk, ())) if grows(policy.market) else None
     if market is None or not isinstance(policy.environment, EnvironmentConfig):
         raise ArmRefusedError(
             f"The market of {policy} does not grow: only exchanges and files that grow have new bars."

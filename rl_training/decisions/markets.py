@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from django.db.models import OuterRef, Subquery
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market_config import SOURCE_FIELDS, MarketConfig
@@ -32,12 +34,12 @@ def identity(market: MarketConfig, columns: Sequence[str] = ()) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def columns_of(policy: PolicyStore) -> tuple[str, ...]:
-    """Return the further columns that the policy's settings or its live version observe, in the order of the names."""
-    environment = policy.environment
-    needed = set(environment.own_columns) if isinstance(environment, EnvironmentConfig) else set()
-    newest = Deployment.objects.filter(policy=policy).order_by("-at")
-    return tuple(sorted(needed.union(observed_under(newest.values_list("version__run__config", flat=True).first()))))
+def live_columns(policies: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """Return the further columns that the live version observes, by the policy's id, in one query."""
+    newest = Deployment.objects.filter(policy=OuterRef("pk")).order_by("-at").values("pk")[:1]
+    chosen = PolicyStore.objects.order_by().filter(pk__in=policies).annotate(newest=Subquery(newest)).values("newest")
+    live = Deployment.objects.order_by().filter(pk__in=chosen).values_list("policy_id", "version__run__config")
+    return {policy: observed_under(config) for policy, config in live}
 
 
 def observed_under(config: Any) -> tuple[str, ...]:
@@ -46,12 +48,17 @@ def observed_under(config: Any) -> tuple[str, ...]:
     return own_columns(features)
 
 
-def follow(policy: PolicyStore) -> FollowedMarket | None:
-    """Return the row of the policy's market, None if it cannot grow."""
+def follow(policy: PolicyStore, live: Collection[str]) -> FollowedMarket | None:
+    """Return the row of the policy's market, None if it cannot grow.
+
+    Its bars have the further columns of `live`, which the live version observes, and those that the settings name.
+    """
     market = policy.market
     if not isinstance(market, MarketConfig) or market.source not in GROWING:
         return None
-    columns = columns_of(policy) if market.source == "file" else ()
+    environment = policy.environment
+    own = environment.own_columns if isinstance(environment, EnvironmentConfig) else ()
+    columns = tuple(sorted({*own, *live})) if market.source == "file" else ()
     label = f"{market.label} with {', '.join(OWN + name for name in columns)}" if columns else market.label
     row, _ = FollowedMarket.objects.get_or_create(
         identity=identity(market, columns),
