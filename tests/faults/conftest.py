@@ -13,7 +13,7 @@ from tests.faults.system import SHORT_LIMITS, System
 from tests.prepared import PreparedPython
 
 # pytest shows the values of a failed assertion only in modules that it has rewritten.
-pytest.register_assert_rewrite("tests.faults.outcome")
+pytest.register_assert_rewrite("tests.faults.outcome", "tests.faults.decisions.deciding")
 
 FAILED = pytest.StashKey[bool]()
 
