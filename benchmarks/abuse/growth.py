@@ -35,12 +35,12 @@ def of_database(name: str, environment: dict[str, str]) -> Iterator[Row]:
     output = subprocess.run(command, env=os.environ | environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(output.splitlines()[-1])
     what = f"{name}, a successful run"
-    yield Row("71", Figure(f"{what}: database", found["bytes_of_a_run"] / 1e3, "kB", at_most=8))
+    yield Row("71 kB", Figure(f"{what}: database", found["bytes_of_a_run"] / 1e3, "kB", at_most=8))
     year = f"{name}, a year of {POLICIES} policies at one-minute intervals, simulated at 1/{SCALE}"
     stored = POLICIES * (found["database_bytes"] + found["file_bytes"]) / GB
-    yield Row("12,500", Figure(f"{year}: database and files", stored, "GB", at_most=50))
+    yield Row("12,500 GB", Figure(f"{year}: database and files", stored, "GB", at_most=50))
     files = POLICIES * found["file_bytes"] / GB
-    yield Row("8,800", Figure(f"{year}: files", files, "GB"))
-    yield Row("3,700", Figure(f"{year}: database", POLICIES * found["database_bytes"] / GB, "GB"))
+    yield Row("8,800 GB", Figure(f"{year}: files", files, "GB"))
+    yield Row("3,700 GB", Figure(f"{year}: database", POLICIES * found["database_bytes"] / GB, "GB"))
     share = 100 * found["seconds_for_a_run"] * RUNS_A_MINUTE / 60
     yield Row("not pruned", Figure(f"{name}, pruning for {POLICIES} runs a minute", share, "% of a core", at_most=5))
