@@ -3,8 +3,9 @@
 `python -m benchmarks.abuse.stored_year` measures it on the database that the environment names, and prints JSON.
 
 Each limit of retention is a twentieth of its default. TURNS times as many runs come as are kept, so that removed rows
-have left their free space in tables and indexes; more runs would replace others. What is stored at the end, times twenty, is what one policy stores. Rows and files have the sizes of a run with default settings, which is
-trained once. SAMPLE runs beforehand show what one run stores before anything is removed.
+have left their free space in tables and indexes; more runs would replace others. What is stored at the end, times
+twenty, is what one policy stores. Rows and files have the sizes of a run with default settings, which is trained once.
+SAMPLE runs beforehand show what one run stores before anything is removed.
 """
 
 import json
