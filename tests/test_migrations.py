@@ -4,11 +4,19 @@ import importlib
 
 import pytest
 from django.apps import apps
+from django.db import connection
 
 from rl_training.models import PolicyVersion, TrainingRun
 from tests.stored import finished_run
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize("model", apps.get_models(), ids=lambda model: model._meta.label)
+def test_table_has_each_index_and_constraint_of_its_model(model):
+    names = {found.name for found in (*model._meta.indexes, *model._meta.constraints)}
+    with connection.cursor() as cursor:
+        assert names <= set(connection.introspection.get_constraints(cursor, model._meta.db_table))
 
 
 def test_runs_with_a_version_get_what_they_started_from(policy):

@@ -42,6 +42,8 @@ class Migration(migrations.Migration):
                 to="rl_training.validation",
             ),
         ),
+        # PostgreSQL keeps this constraint as an index of the same column, which the change of the field would remove.
+        migrations.RemoveConstraint(model_name="trainingrun", name="run_one_active_per_policy"),
         migrations.AlterField(
             model_name="trainingrun",
             name="policy",
@@ -50,6 +52,14 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="runs",
                 to="rl_training.policystore",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="trainingrun",
+            constraint=models.UniqueConstraint(
+                fields=["policy"],
+                condition=models.Q(status__in=["queued", "running"]),
+                name="run_one_active_per_policy",
             ),
         ),
     ]
