@@ -5,6 +5,7 @@ import pytest
 from tests.browser.names import LONG
 from tests.browser.pages import WIDTHS, wait_until_drawn
 from tests.browser.test_pages import violations
+from tests.waiting import wait_for
 
 # A list with filters, and a request with a body. With more, axe needs minutes.
 OPERATIONS = ("runs_list", "runs_create")
@@ -38,4 +39,4 @@ def test_page_follows_a_change_of_the_colour_scheme(open_page):
     background = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(background) == "rgb(255, 255, 255)"
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"{background} === 'rgb(28, 32, 34)'")
+    wait_for(lambda: page.evaluate(background) == "rgb(28, 32, 34)", "the dark scheme")
