@@ -15,7 +15,6 @@ from rl_training.flat_settings import flatten
 from rl_training.models import InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.settings_change import TRAINING_FIELDS, scalar_problem
-from rl_training.trainable import market_problems
 
 
 class SettingError(Exception):
@@ -83,16 +82,10 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
         policy_edits.set_enabled(policy, training["enabled"])
         return []
     problems = [problem.within("training") for problem in _set_training(policy, training)]
-    saved = {section: getattr(policy, section) for section in SECTIONS}
-    # The sections with defaults in place of what is refused, so that all problems of the market are found at once.
-    planned = saved | {
-        section: SECTIONS[section].with_defaults(policy_edits.changed_section(policy, section, fields))
-        for section, fields in changes.items()
-    }
+    found = policy_edits.market_problems_after(policy, changes)
     for section, fields in changes.items():
         problems += [problem.within(section) for problem in _set_in_section(policy, section, fields)]
     refused = {problem.path for problem in problems}
-    found = market_problems(planned["market"], planned["environment"], saved["market"], saved["environment"])
     problems += [problem for problem in found if problem.path not in refused]
     invalid = [section for section in SECTIONS if isinstance(getattr(policy, section), InvalidConfig)]
     try:

@@ -45,6 +45,20 @@ def changed_section(policy: PolicyStore, section: str, changes: Mapping[str, Any
     return kept | dict(changes)
 
 
+def market_problems_after(policy: PolicyStore, changes: Mapping[str, Mapping[str, Any]]) -> list[ConfigProblem]:
+    """Return why no run could train after the changes by section, with paths such as `market.path`.
+
+    The policy has its sections of before. Refused settings count as defaults, so that all problems are found at once.
+    """
+    stored = {section: getattr(policy, section) for section in SECTIONS}
+    saved = stored if policy.pk is not None else dict.fromkeys(SECTIONS)
+    planned = stored | {
+        section: SECTIONS[section].with_defaults(changed_section(policy, section, fields))
+        for section, fields in changes.items()
+    }
+    return market_problems(planned["market"], planned["environment"], saved["market"], saved["environment"])
+
+
 def _range_errors(field: str) -> dict[str, str]:
     minimum, maximum = RANGES[field]
     message = f"{field}: a whole number from {minimum} to {maximum:,}."
@@ -91,12 +105,9 @@ class PolicyForm(PolicyModelForm):
         fields: Any = self.fields
         # Refused settings are replaced by defaults, so that all problems of the market are shown at once.
         market, environment = (self.cleaned_data.get(name, fields[name].read) for name in ("market", "environment"))
-        for section, path, message in (
-            (*problem.path.split(".", 1), problem.message)
-            for problem in market_problems(
-                market, environment, saved.market if saved else None, saved.environment if saved else None
-            )
-        ):
-            problem = ConfigProblem(path, message)
+        before = (saved.market, saved.environment) if saved else (None, None)
+        for found in market_problems(market, environment, *before):
+            section, path = found.path.split(".", 1)
+            problem = ConfigProblem(path, found.message)
             self.add_error(section, str(problem))
             fields[section].show_beside_fields([problem])

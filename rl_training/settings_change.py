@@ -11,9 +11,8 @@ from rl_training.core.config import SECTIONS
 from rl_training.core.config_problems import find_problems
 from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
-from rl_training.policy_edits import changed_section, set_enabled
+from rl_training.policy_edits import changed_section, market_problems_after, set_enabled
 from rl_training.roles import DEPLOY
-from rl_training.trainable import market_problems
 
 TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
@@ -117,12 +116,10 @@ def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
             wrong[name] = f"There is no such setting; there are {', '.join(CHANGEABLE)}."
         elif not isinstance(value, dict):
             wrong[name] = "Must be an object with the settings to change."
-    saved = {} if policy.pk is None else {name: getattr(policy, name) for name in SECTIONS}
-    # The sections with defaults in place of what is refused, so that all problems of the market are found at once.
-    planned: dict[str, Any] = {}
+    sections = {name: value for name, value in changes.items() if name in SECTIONS and isinstance(value, dict)}
+    found = market_problems_after(policy, sections)
     for name in SECTIONS:
-        changed |= _set_section(policy, name, changes.get(name), wrong, planned)
-    found = market_problems(planned["market"], planned["environment"], saved.get("market"), saved.get("environment"))
+        changed |= _set_section(policy, name, sections.get(name), wrong)
     wrong = dict(found) | wrong
     try:
         policy.full_clean(exclude=[name for name in SECTIONS if isinstance(getattr(policy, name), InvalidConfig)])
@@ -133,18 +130,14 @@ def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
     return changed
 
 
-def _set_section(policy: PolicyStore, name: str, change: Any, wrong: dict[str, str], planned: dict[str, Any]) -> bool:
-    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one.
-
-    Adds the section to `planned`.
-    """
-    stored = planned[name] = getattr(policy, name)
-    if not isinstance(change, dict):
+def _set_section(policy: PolicyStore, name: str, change: Mapping[str, Any] | None, wrong: dict[str, str]) -> bool:
+    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one."""
+    stored = getattr(policy, name)
+    if change is None:
         if isinstance(stored, InvalidConfig):
             wrong |= dict(problem.within(name) for problem in stored.problems)
         return False
     wanted = changed_section(policy, name, change)
-    planned[name] = SECTIONS[name].with_defaults(wanted)
     try:
         setattr(policy, name, SECTIONS[name].model_validate(wanted))
     except pydantic.ValidationError as error:

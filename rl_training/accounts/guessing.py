@@ -53,7 +53,7 @@ class Origin:
 
     @property
     def network(self) -> str:
-        """What one client may use as it likes; see `network_of`."""
+        """The network of the address, of which one client may use every address; see `network_of`."""
         return network_of(self.address)
 
     @property

@@ -64,7 +64,7 @@ class Window:
 
 
 class Seen:
-    """What was known of the bars of a market at each of several bars; `rows` are in the order of time and revision."""
+    """The bars of a market as they were known at each of several bars; `rows` are in order of time and revision."""
 
     def __init__(self, market: FollowedMarket, rows: Sequence[MarketBar]) -> None:
         self._rows, self._columns = rows, market.columns

@@ -110,7 +110,7 @@ class MarketData:
     @property
     def without_own(self) -> "MarketData":
         """The same bars without further columns."""
-        return MarketData(*(getattr(self, name) for name in COLUMNS)) if self.own else self
+        return self.with_own({}) if self.own else self
 
     def read_as(self, reading: MarketReading) -> "MarketData":
         """Return the same bars with a description of how they were read."""
