@@ -13,7 +13,7 @@ from rl_training.core.market.columns import TIMESTAMP_NAMES, cell_text, shown, t
 from rl_training.core.market.files.numbers import Floats
 from rl_training.core.market_values import OWN, is_column_name
 
-# Rows at the begin of a table that show whether a column holds numbers.
+# Rows at the start of a table that show whether a column holds numbers.
 ROWS_TRIED = 200
 NAMES_LISTED = 20
 
