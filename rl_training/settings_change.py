@@ -16,8 +16,8 @@ from rl_training.roles import DEPLOY
 
 TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
-# They decide what is live, or what a verdict demands: changing them needs the permission to deploy.
-RESERVED = ("promotion", "must_beat", "fallback")
+# They decide what is live, what a verdict demands, and when guards act: changing them needs the permission to deploy.
+RESERVED = ("promotion", "must_beat", "fallback", "demotion_bars", "drawdown_limit")
 
 
 class SettingsRefusedError(Exception):
@@ -82,11 +82,11 @@ def keep_reserved(policy: PolicyStore, user: Any) -> None:
             setattr(policy, name, value)
 
 
-def _reserved_of(policy: PolicyStore) -> dict[str, str]:
+def _reserved_of(policy: PolicyStore) -> dict[str, Any]:
     return {name: getattr(policy, name) for name in RESERVED}
 
 
-def _check_reserved(policy: PolicyStore, before: Mapping[str, str], user: Any) -> None:
+def _check_reserved(policy: PolicyStore, before: Mapping[str, Any], user: Any) -> None:
     """Raise `SettingsRefusedError` if a setting of RESERVED differs from `before` and the user may not change it."""
     changed = [name for name, value in before.items() if getattr(policy, name) != value]
     if changed and not may_change_reserved(user):

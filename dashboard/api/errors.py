@@ -1,8 +1,10 @@
-"""Error responses for requests that reach no view: problem details under `/api/`, Django's pages elsewhere."""
+"""Error responses for requests that no view answers: problem details under `/api/`, Django's pages elsewhere."""
 
+import sys
 from typing import Any
 
-from django.http import HttpRequest, HttpResponseBase
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
@@ -28,7 +30,23 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Return an answer that does not contain the cause, which only the log shows. Django calls it as `handler500`."""
+    """Return an answer that does not contain the cause, which only the log shows. Django calls it as `handler500`.
+
+    The status is 503 if the database did not answer, so that programs try again.
+    """
+    if isinstance(sys.exception(), OperationalError | InterfaceError):
+        return unavailable(request)
     if request.path.startswith(API):
         return problem_response(request, 500, "The server failed to answer; its log says why.")
     return defaults.server_error(request)
+
+
+def unavailable(request: HttpRequest) -> HttpResponseBase:
+    """Return the answer while the database does not answer."""
+    detail = "The database does not answer; try again in a few seconds."
+    if request.path.startswith(API):
+        response = problem_response(request, 503, detail)
+    else:
+        response = HttpResponse(f"{detail}\n", status=503, content_type="text/plain")
+    response.headers["Retry-After"] = "5"
+    return response

@@ -48,6 +48,17 @@ def test_usable_file_is_described(root, check):
     assert "first bars: 2020-01-01T00:00:00, 10.0, 12.0, 9.0, 10.0, 5.0" in text
 
 
+def test_market_of_a_policy_with_too_few_bars_for_its_runs_has_status_1(root, check, policy):
+    (root / "m.csv").write_text(HEADER + "".join(HOURLY))
+    policy.market = policy.market.model_copy(update={"source": "file", "path": "m.csv"})
+    policy.save()
+    status, text = check(policy.name)
+    assert status == 1
+    assert text.startswith("Not usable: market: 38 of the 48 bars are to train on, but at least ")
+    assert "bars: 48" in text.splitlines()
+    assert json.loads(check(policy.name, "--json")[1])["usable"] is False
+
+
 def test_refused_file_is_described_with_its_suspicions_and_status_1(root, check):
     (root / "m.csv").write_text(TICK)
     status, text = check("m.csv", "--json")

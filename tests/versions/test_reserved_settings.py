@@ -1,4 +1,4 @@
-"""Changing what decides what becomes live, or what a verdict demands, needs the permission to deploy on every path."""
+"""Settings that decide what becomes live, what a verdict demands or when guards act need the permission to deploy."""
 
 from io import StringIO
 
@@ -12,12 +12,18 @@ from tests.admin.policy_pages import LIST, change_url, form_data
 from tests.api_clients import JSON, client_of, patch, problem, user_of
 
 pytestmark = pytest.mark.django_db
-DEFAULTS = ("validated", "buy_and_hold", "flat")
-OTHERS = {"promotion": "newest", "must_beat": "flat", "fallback": "none"}
+DEFAULTS = ("validated", "buy_and_hold", "flat", 0, 30)
+OTHERS = {"promotion": "newest", "must_beat": "flat", "fallback": "none", "demotion_bars": 10, "drawdown_limit": 100}
 
 
 def reserved(name="rl_v3"):
     return PolicyStore.objects.values_list(*OTHERS).get(name=name)
+
+
+def set_all(policy, values):
+    for name, value in values.items():
+        setattr(policy, name, value)
+    policy.save_settings()
 
 
 @pytest.fixture
@@ -69,15 +75,14 @@ def test_operator_cannot_change_it_in_the_admin(policy, editor):
 
 
 def test_revert_by_an_operator_leaves_it_as_it_is(policy, editor):
-    policy.promotion, policy.must_beat, policy.fallback = OTHERS.values()
-    policy.save_settings()
+    set_all(policy, OTHERS)
     entry = policy.history.first()
-    policy.promotion, policy.must_beat, policy.fallback, policy.seeds = "manual", "all", "previous", 5
-    policy.save_settings()
+    now = {"promotion": "manual", "must_beat": "all", "fallback": "previous", "demotion_bars": 7, "drawdown_limit": 50}
+    set_all(policy, {**now, "seeds": 5})
     url = f"{LIST}{policy.pk}/history/{entry.history_id}/"
     assert editor.post(url, form_data(editor.get(url))).status_code == 302
     policy.refresh_from_db()
-    assert (reserved(), policy.seeds) == (("manual", "all", "previous"), 3)
+    assert (reserved(), policy.seeds) == (tuple(now.values()), 3)
 
 
 @pytest.mark.parametrize(("name", "value"), OTHERS.items())

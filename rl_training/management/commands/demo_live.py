@@ -80,7 +80,7 @@ class Command(BaseCommand):
         self._say(f"Comparison: {self.site}/arm-comparisons/{ArmComparison.objects.latest('requested_at')}/")
         self._command("train_policy", POLICY, "--wait")
         self._command("policy_compare", f"{POLICY}:1", f"{POLICY}:2", "--wait")
-        self._command("policy_promote", POLICY, "2", "--reason", "It knows more bars.")
+        self._command("policy_promote", POLICY, "2", "--reason", "To show how the accounts follow a change of version.")
         self._follow(2, up)
         self._command("policy_accounts", POLICY, "--replay")
         self._command("policy_compare_arms", POLICY, "--replay")

@@ -1,6 +1,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.logs import escape_control_characters
+from rl_training.core.config import EnvironmentConfig
 from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.market.checking import check_market
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
-from rl_training.market_checks import columns_of, value_of
+from rl_training.market_checks import value_of
 from rl_training.models import InvalidConfig, PolicyStore
+from rl_training.trainable import insufficient
 
 NOT_USABLE, WRONG_USAGE = 1, 2
 
@@ -28,7 +31,8 @@ def setting(text: str) -> tuple[str, Any]:
 class Command(BaseCommand):
     help = (
         "Show how a price file, or the market of a policy, is read: layout, columns, time zone, bars, repairs, drops "
-        "and suspicions. Exit status: 0 usable, 1 not usable, 2 wrong usage."
+        "and suspicions. A policy's market is usable if its runs can train on it. "
+        "Exit status: 0 usable, 1 not usable, 2 wrong usage."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -38,12 +42,14 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a JSON object")
 
     def handle(self, *, market: str, chosen: list[tuple[str, Any]], **options: Any) -> None:
-        config, root, columns = self._find(market)
+        config, root, environment = self._find(market)
         try:
             config = MarketConfig.model_validate(config.model_dump() | dict(chosen))
         except pydantic.ValidationError as error:
             raise CommandError(format_problems(find_problems(error)), returncode=WRONG_USAGE) from None
-        check = check_market(config, root, columns)
+        check = check_market(config, root, environment.own_columns if environment else ())
+        if check.usable and environment and (lacking := insufficient(config, environment)):
+            check = replace(check, problem=format_problems(lacking))
         if options["json"]:
             self.stdout.write(json.dumps(check.as_json()))
         else:
@@ -52,18 +58,19 @@ class Command(BaseCommand):
         if not check.usable:
             sys.exit(NOT_USABLE)
 
-    def _find(self, name: str) -> tuple[MarketConfig, Path, tuple[str, ...]]:
-        """Return the market of the policy with this name, or else of the file with this path; its root; and columns.
+    def _find(self, name: str) -> tuple[MarketConfig, Path, EnvironmentConfig | None]:
+        """Return the market of the policy with this name, or else of the file with this path, and its root.
 
-        The columns are the further columns that the policy observes.
+        Also return the environment in which the policy trains on it, if there is one.
         """
         policy = PolicyStore.objects.filter(name=name).first()
         if policy is not None:
             if isinstance(policy.market, InvalidConfig):
                 problems = format_problems(policy.market.problems)
                 raise CommandError(f"{name}: the stored market is invalid: {problems}", returncode=WRONG_USAGE)
-            return policy.market, settings.MARKET_DATA_ROOT, columns_of(policy)
+            environment = policy.environment if isinstance(policy.environment, EnvironmentConfig) else None
+            return policy.market, settings.MARKET_DATA_ROOT, environment
         given = Path(name)
         if given.is_absolute() or (given.exists() and not (settings.MARKET_DATA_ROOT / given).exists()):
-            return MarketConfig(source="file", path=given.name), given.absolute().parent, ()
-        return MarketConfig(source="file", path=name), settings.MARKET_DATA_ROOT, ()
+            return MarketConfig(source="file", path=given.name), given.absolute().parent, None
+        return MarketConfig(source="file", path=name), settings.MARKET_DATA_ROOT, None

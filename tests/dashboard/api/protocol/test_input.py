@@ -3,9 +3,10 @@
 import json
 
 import pytest
+from django.db import OperationalError, connection
 
 from rl_training.models import PolicyStore, TrainingRun
-from tests.api_clients import JSON, POLICY, RUNS, problem
+from tests.api_clients import JSON, POLICY, RUNS, problem, user_of
 
 pytestmark = pytest.mark.django_db
 
@@ -174,3 +175,17 @@ def test_server_error_is_a_problem_without_the_cause(operator, monkeypatch):
 
     monkeypatch.setattr("dashboard.api.runs.run_data", fail)
     assert "secret" not in json.dumps(problem(operator.get(f"{RUNS}000000000000/"), 500))
+
+
+@pytest.mark.parametrize("path", [f"{RUNS}000000000000/", "/runs/"])
+def test_answer_is_503_while_the_database_does_not_answer(client, monkeypatch, path):
+    def fail(*_, **__):
+        raise OperationalError("connection refused: secret")
+
+    client.force_login(user_of("viewer"))
+    client.raise_request_exception = False
+    monkeypatch.setattr(connection, "cursor", fail)
+    response = client.get(path)
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert b"The database does not answer; try again in a few seconds." in response.content
+    assert b"secret" not in response.content

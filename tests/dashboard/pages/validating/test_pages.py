@@ -38,7 +38,7 @@ def test_untried_recipe_says_so_and_what_a_trial_may_spend(page, policy):
     text = words(page(TAB))
     assert "No walk-forward of this recipe has a verdict: nothing shows that retraining it earns anything" in text
     assert "No new version goes live by itself until the recipe is validated." in text
-    assert "Trials on sp500 Trials so far 0 of 0 recipes The next trial may spend 0.0304" in text
+    assert "Trials on sp500 Trials so far none The next trial may spend 0.0304" in text
     assert "Left for all later trials 0.05 of 0.05" in text
     assert "An operator can walk the recipe forward." in text
 
