@@ -3,7 +3,7 @@
 python -m benchmarks.decisions [--quick] [--only PART] [--json]
 
 The service is measured with its real processes, a private Redis and a PostgreSQL of its own in a throw-away folder, on
-a market file to which bars are appended. docs/performance.md says what each row means. The exit status is 0 even if
+a market file to which bars are appended. docs/decisions.md says what each row means. The exit status is 0 even if
 rows fall short.
 """
 
