@@ -5,10 +5,9 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import structlog
@@ -17,6 +16,8 @@ from django.db import connections
 from flower.api import BaseApiHandler
 from flower.urls import settings as flower_settings
 from flower.views import BaseHandler
+from flower.views.monitor import Healthcheck
+from tornado.web import RequestHandler, StaticFileHandler
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from rl_training.accounts import shared_secrets
@@ -39,25 +40,40 @@ access_log = structlog.get_logger("flower.access")
 
 
 def limited(usual: Callable[[BaseHandler], None]) -> Callable[[BaseHandler], Awaitable[None]]:
-    """Return a `prepare` that refuses a login after many failures. Tornado calls it before it calls the handler."""
+    """Return a `prepare`, which Tornado calls before the handler, that lets only a right login pass.
+
+    Flower itself asks for no login at some URLs, takes more forms of the header than it says, and shows a traceback for
+    a login with other characters than ASCII. So no request without a right login reaches it, but that of a monitor.
+    """
 
     async def prepare(handler: BaseHandler) -> None:
-        login = login_of(handler.request.headers.get("Authorization", ""))
-        wait = await seconds_refused(handler, login) if login is not None else None
-        if wait:
-            handler.set_status(429)
-            handler.set_header("Retry-After", str(int(wait) + 1))
-            handler.finish("Too many failed logins. Try again later.\n")
-        else:
-            # The handler itself answers a wrong login.
-            usual(handler)
+        logins = handler.application.options.basic_auth
+        if logins and not isinstance(handler, Healthcheck):
+            header = handler.request.headers.get("Authorization")
+            wait = 0.0 if header is None else await seconds_refused(handler, login_of(header), logins)
+            if wait is not None:
+                refuse(handler, wait)
+                return
+        usual(handler)
 
     return prepare
 
 
-async def seconds_refused(handler: BaseHandler, login: str) -> float | None:
-    known = handler.application.options.basic_auth or ()
-    right = any(hmac.compare_digest(stored.encode(), login.encode()) for stored in known)
+def refuse(handler: BaseHandler, wait: float) -> None:
+    """Answer a request without a right login, or a guess that is refused for `wait` seconds."""
+    if wait:
+        handler.set_status(429)
+        handler.set_header("Retry-After", str(int(wait) + 1))
+        handler.finish("Too many failed logins. Try again later.\n")
+    else:
+        handler.set_status(401)
+        handler.set_header("WWW-Authenticate", 'Basic realm="flower"')
+        handler.finish("Access denied.\n")
+
+
+async def seconds_refused(handler: BaseHandler, login: str, logins: Collection[str]) -> float | None:
+    """Return None if the login is taken, and otherwise for how many seconds it is refused, 0.0 if it is wrong."""
+    right = any(hmac.compare_digest(stored.encode(), login.encode()) for stored in logins)
     # Django refuses to use its database in the thread of an event loop.
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(None, refusal, login.partition(":")[0], client_of(handler.request), right)
@@ -70,14 +86,12 @@ def refusal(user: str, address: str, right: bool) -> float | None:
         connections.close_all()
 
 
-def login_of(header: str) -> str | None:
-    """Return `user:password` of an Authorization header, None without one."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
+def login_of(header: str) -> str:
+    """Return `user:password` of an Authorization header, read as Flower reads it; empty if it holds none."""
     try:
-        return base64.b64decode(encoded).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        scheme, encoded = header.split()
+        return base64.b64decode(encoded).decode() if scheme == "Basic" else ""
+    except ValueError:
         return ""
 
 
@@ -98,8 +112,8 @@ def log_request(handler: Any) -> None:
         line.info(f"{request.method} {request.path}")
 
 
-def with_headers(usual: Callable[[BaseHandler], None]) -> Callable[[BaseHandler], None]:
-    def set_default_headers(handler: BaseHandler) -> None:
+def with_headers(usual: Callable[[RequestHandler], None]) -> Callable[[RequestHandler], None]:
+    def set_default_headers(handler: RequestHandler) -> None:
         usual(handler)
         for name, value in HEADERS.items():
             handler.set_header(name, value)
@@ -109,7 +123,8 @@ def with_headers(usual: Callable[[BaseHandler], None]) -> Callable[[BaseHandler]
 
 def install() -> None:
     """Let Flower limit logins, log requests and send strict headers."""
-    BaseHandler.set_default_headers = with_headers(BaseHandler.set_default_headers)
+    for handler in (BaseHandler, StaticFileHandler):
+        handler.set_default_headers = with_headers(handler.set_default_headers)  # type: ignore[method-assign]
     for handler in (BaseHandler, BaseApiHandler):
         handler.prepare = limited(handler.prepare)
     flower_settings["log_function"] = log_request
