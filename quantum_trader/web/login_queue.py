@@ -95,4 +95,5 @@ def user_of(form: IO[bytes]) -> str:
     """Return the user's name in the first bytes of a login form; empty where they hold none."""
     first = form.read(LOGIN_FORM_BYTES).decode("latin-1")
     form.seek(0)
-    return parse_qs(first).get("username", [""])[0].casefold()
+    # Django takes the last name too.
+    return parse_qs(first).get("username", [""])[-1].casefold()

@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.auth import admin as auth_admin
+from django.contrib.auth.forms import AdminPasswordChangeForm
 from django.contrib.auth.models import Group, User
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
@@ -18,10 +19,21 @@ from rl_training.accounts.models import Account, ApiToken, FailedLogins, KnownPl
 admin.site.unregister((TOTPDevice, StaticDevice, User, Group))
 
 
+class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
+    """Sets a user's password, or disables it, which revokes the user's API tokens as a new password does."""
+
+    def save(self, commit: bool = True) -> Any:
+        user = super().save(commit)
+        if not user.has_usable_password():
+            ApiToken.objects.filter(user=user).delete()
+        return user
+
+
 @admin.register(User)
 class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
     """Users with plain lists of groups and permissions: Django's searched lists have marks that axe refuses."""
 
+    change_password_form = PasswordForm
     filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
 

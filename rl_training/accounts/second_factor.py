@@ -76,13 +76,22 @@ class VerifiedUsers(AuthenticationMiddleware):
         request.user = SimpleLazyObject(lambda: verified(request))  # type: ignore[assignment]
 
 
-def set_up(user: User, key: str) -> tuple[TOTPDevice, list[str]]:
-    """Give the user an authenticator app with this key instead of an earlier one. Return it, and new recovery codes."""
+class WrongCodeError(Exception):
+    """The code is none that an app with the key shows."""
+
+
+def set_up(user: User, key: str, code: str) -> tuple[TOTPDevice, list[str]]:
+    """Give the user an authenticator app with this key instead of an earlier one. Return it, and new recovery codes.
+
+    The code shows that the app has the key. It counts as used. Raises `WrongCodeError`, and then changes nothing.
+    """
     characters = [[secrets.choice(CODE_CHARACTERS) for _ in range(CODE_LENGTH)] for _ in range(RECOVERY_CODES)]
     codes = ["".join(code) for code in characters]
     with transaction.atomic():
         remove(user)
         app = TOTPDevice.objects.create(user=user, name="authenticator app", key=key)
+        if not app.verify_token("".join(code.split())):
+            raise WrongCodeError
         recovery = StaticDevice.objects.create(user=user, name="recovery codes")
         for code in codes:
             recovery.token_set.create(token=digest_of(code)[:DIGEST_LENGTH])

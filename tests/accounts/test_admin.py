@@ -9,7 +9,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from rl_training.accounts.guessing import Origin, login_buckets, reserve
 from rl_training.accounts.models import Account, FailedLogins, KnownPlace
 from tests.accounts.factors import user_with_app
-from tests.api_clients import user_of
+from tests.api_clients import token_of, user_of
 
 pytestmark = pytest.mark.django_db
 
@@ -72,3 +72,11 @@ def test_users_and_groups_have_plain_lists_and_unchanged_times(admin_client, adm
     assert 'name="permissions"' in group
     assert "selectfilter" not in group + user
     assert 'name="last_login_0"' not in user
+
+
+def test_password_that_an_admin_disables_revokes_the_tokens(admin_client):
+    user = User.objects.create_user("ann", password="secret")
+    token_of(user)
+    form = {"usable_password": "false", "unset-password": "1"}
+    assert admin_client.post(f"/admin/auth/user/{user.pk}/password/", form).status_code == 302
+    assert not user.api_tokens.exists()

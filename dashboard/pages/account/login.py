@@ -52,6 +52,8 @@ class LoginPage(LoginView):
         user = form.get_user()
         if not second_factor.is_needed(user):
             return sign_in(self.request, user, self.get_success_url())
+        # A session that another person may know must not become the one that sets up the second factor.
+        self.request.session.cycle_key()
         self.request.session[PENDING] = {"user": user.pk, "hash": user.get_session_auth_hash(), "at": time.time()}
         page = "login-code" if second_factor.is_set_up(user) else "second-factor"
         return HttpResponseRedirect(f"{reverse(page)}?{urlencode({'next': self.get_success_url()})}")

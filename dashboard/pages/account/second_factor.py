@@ -20,7 +20,6 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
-from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from dashboard.pages.account.login import pending_user, refused, sign_in, too_many
@@ -128,19 +127,7 @@ class SetUpForm(forms.Form):
         key = read_key(cleaned.get("key", ""), self.user)
         if key is None:
             raise ValidationError("This page was open for too long. Scan the new picture.")
-        app = TOTP(bytes.fromhex(key))
-        code = "".join(cleaned.get("code", "").split())
-        if not code.isdecimal() or not any(app_token == int(code) for app_token in tokens_of(app)):
-            self.add_error("code", "The app shows another code for this key. Check the time of the phone.")
         return cleaned | {"key": key}
-
-
-def tokens_of(app: TOTP) -> list[int]:
-    """Return the tokens of the time steps before, now and after."""
-    found = []
-    for app.drift in (-1, 0, 1):
-        found.append(app.token())
-    return found
 
 
 def read_key(signed: str, user: User) -> str | None:
@@ -186,7 +173,11 @@ class SetUpPage(FormView):  # type: ignore[type-arg]
         return super().get_context_data(**shown | kwargs)
 
     def form_valid(self, form: SetUpForm) -> HttpResponse:
-        device, codes = second_factor.set_up(self.user, form.cleaned_data["key"])
+        try:
+            device, codes = second_factor.set_up(self.user, form.cleaned_data["key"], form.cleaned_data["code"])
+        except second_factor.WrongCodeError:
+            form.add_error("code", "The app shows another code for this key. Check the time of the phone.")
+            return self.form_invalid(form)
         url = next_url(self.request)
         shown = render(self.request, "dashboard/account/recovery_codes.html", {"codes": codes, "next": url})
         if self.request.user.is_authenticated:

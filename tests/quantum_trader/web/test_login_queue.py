@@ -72,6 +72,7 @@ def test_full_queue_refuses_the_address_with_most_requests():
     ("form", "user"),
     [
         (b"csrf=1&username=Ann%20B&password=x", "ann b"),
+        (b"username=other&password=x&username=ann", "ann"),
         (b"password=x", ""),
         (b"\xff\x00&&=;%zz", ""),
         (b"x=" + b"x" * 5000 + b"&username=ann", ""),

@@ -178,8 +178,31 @@ def test_user_sets_up_and_removes_an_app(client, policy):
     assert client.get("/").status_code == 200
     assert is_nobody(other)
     assert client.post("/accounts/second-factor/remove/", {"code": "000000"}).status_code == 200
-    assert client.post("/accounts/second-factor/remove/", {"code": code_of(key_of(page))}).url == "/accounts/"
+    assert client.post("/accounts/second-factor/remove/", {"code": code_of(key_of(page))}).status_code == 200
+    assert client.post("/accounts/second-factor/remove/", {"code": code_of(key_of(page), 1)}).url == "/accounts/"
     assert not has_app("ann")
+
+
+def test_code_that_set_up_the_app_does_not_sign_in(client, policy):
+    client.force_login(User.objects.create_user("ann", password="secret", is_superuser=True))
+    page = client.get(SET_UP)
+    code = code_of(key_of(page))
+    client.post(SET_UP, {"key": shown_key(page), "code": code})
+    give_password(other := Client())
+    assert other.post(CODE, {"code": code}).status_code == 200
+    assert is_nobody(other)
+
+
+def test_session_from_before_the_password_does_not_set_up_the_app(policy):
+    attacker, victim = Client(), Client()
+    for name in ("eve", "ann"):
+        user = User.objects.create_user(name, password="secret")
+        Account.objects.filter(user=user).update(second_factor_required=True)
+    give_password(attacker, "eve")
+    victim.cookies["sessionid"] = attacker.cookies["sessionid"].value
+    give_password(victim)
+    assert victim.get(SET_UP).status_code == 200
+    assert attacker.get(SET_UP).url == LOGIN
 
 
 def test_key_of_another_user_is_refused(client, policy):
