@@ -12,6 +12,7 @@ from rl_training.files import artifacts
 from rl_training.models import Comparison, PolicyVersion
 from rl_training.runs import work_lifecycle
 from rl_training.versions import comparisons
+from rl_training.worker.database_retry import patiently, write_end
 from rl_training.worker.execution import explain
 from rl_training.worker.work_ownership import StoppedError, WorkOwner
 
@@ -34,22 +35,29 @@ def execute(comparison: Comparison, should_stop: Callable[[], bool]) -> None:
             if owner.stop.is_set() or should_stop():
                 raise StoppedError
 
+        def write(end: Callable[..., object], *arguments: Any) -> None:
+            write_end(end, comparison, *arguments, while_waiting=owner.note_activity)
+
         try:
-            columns = _compare(comparison, check)
+            columns = patiently(_compare, comparison, check, while_waiting=check)
         except (StoppedError, SystemExit) as stop:
             # Service managers send SIGTERM to all processes of a group, and Celery turns it into SystemExit.
             connection.close()
-            comparisons.release(comparison)
+            write(comparisons.release)
             if isinstance(stop, SystemExit):
                 raise
         except (ComparisonError, WeightsMissingError, MarketDataError, comparisons.CannotCompareError) as error:
-            work_lifecycle.fail(comparison, str(error))
+            write(work_lifecycle.fail, str(error))
         except Exception as error:
-            work_lifecycle.fail(comparison, explain(error))
+            write(work_lifecycle.fail, explain(error))
             raise
         else:
             fault_points.reach("compared")
-            work_lifecycle.succeed(comparison, **columns)
+            write(_succeed, columns)
+
+
+def _succeed(comparison: Comparison, columns: dict[str, Any]) -> bool:
+    return work_lifecycle.succeed(comparison, **columns)
 
 
 def _compare(comparison: Comparison, check: Callable[[], None]) -> dict[str, Any]:

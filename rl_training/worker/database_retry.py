@@ -1,8 +1,8 @@
-"""Writing the end of a run or of other work, again and again while the database is away."""
+"""Calls that are made again and again while the database is away, because the work around them took hours."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
@@ -13,7 +13,30 @@ from rl_training.models.work.queued_work import QueuedWork
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 PAUSE_SECONDS = 1.0
+
+
+def patiently(call: Callable[..., T], *arguments: Any, while_waiting: Callable[[], None]) -> T:
+    """Return `call(*arguments)`, called again after a pause while the database is away.
+
+    `while_waiting` is called before each pause. Raises the database's error when the calls have failed for
+    `settings.RUN_END_RETRY_SECONDS`.
+    """
+    give_up_at = None
+    while True:
+        try:
+            return call(*arguments)
+        except (OperationalError, InterfaceError) as error:
+            now = time.monotonic()
+            give_up_at = give_up_at or now + settings.RUN_END_RETRY_SECONDS
+            if now > give_up_at:
+                raise
+            log.warning("The database is away, trying again", error=str(error))
+            connection.close()
+            while_waiting()
+            time.sleep(PAUSE_SECONDS)
 
 
 def write_end(
@@ -22,22 +45,10 @@ def write_end(
     *arguments: Any,
     while_waiting: Callable[[], None],
 ) -> None:
-    """Call `write(work, *arguments)`, a transition, until the database takes it.
+    """Call `write(work, *arguments)`, a transition, until the database takes it; see `patiently`.
 
-    Waiting is worth while because the result took hours. `while_waiting` is called before each pause. Logs a warning
-    when `write` returns something false because another attempt owns the work. Raises the database's error after
-    `settings.RUN_END_RETRY_SECONDS`.
+    Logs a warning when `write` returns something false because another attempt owns the work.
     """
-    give_up_at = time.monotonic() + settings.RUN_END_RETRY_SECONDS
-    while True:
-        try:
-            if not write(work, *arguments) and work.status == TrainingRun.Status.RUNNING:
-                log.warning("The work is another's by now, its end is not written", what=write.__name__)
-            return
-        except (OperationalError, InterfaceError) as error:
-            if time.monotonic() > give_up_at:
-                raise
-            log.warning("The database is away, trying again", error=str(error))
-            connection.close()
-            while_waiting()
-            time.sleep(PAUSE_SECONDS)
+    written = patiently(write, work, *arguments, while_waiting=while_waiting)
+    if not written and work.status == TrainingRun.Status.RUNNING:
+        log.warning("The work is another's by now, its end is not written", what=write.__name__)

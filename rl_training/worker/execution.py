@@ -16,7 +16,7 @@ from rl_training.models.columns import RESULT_COLUMNS
 from rl_training.runs import lifecycle
 from rl_training.validation import gate
 from rl_training.worker.announcing import Announcer
-from rl_training.worker.database_retry import write_end
+from rl_training.worker.database_retry import patiently, write_end
 from rl_training.worker.ownership import Owner
 from rl_training.worker.version_files import load_initial_version, store_version
 
@@ -56,7 +56,8 @@ def _train_to_the_end(run: TrainingRun, owner: Owner, should_stop: Callable[[], 
         results = owner.progress.columns() | columns(result)
         if not result.stopped:
             outcome = lifecycle.Outcome(results, store_version(run, parent, result))
-            findings = gate.examine(run, result.stored_evaluation, market)
+            evaluation = result.stored_evaluation
+            findings = patiently(gate.examine, run, evaluation, market, while_waiting=owner.note_activity)
         fault_points.reach("artifact_stored")
     except Exception as error:
         fault_points.reach("before_failure")
@@ -104,7 +105,7 @@ def train(
     owner.progress.bars_digest = market.digest
     environment = computing_environment(config, settings.TRAINING_THREADS)
     owner.progress.computing_environment = with_earlier(environment, run.computing_environment)
-    start, initial_policy = load_initial_version(run, config, market)
+    start, initial_policy = patiently(load_initial_version, run, config, market, while_waiting=owner.note_activity)
     owner.progress.start = start
     _store_bars(owner, market)
     # Training may take hours and must not hold a connection that it does not use.

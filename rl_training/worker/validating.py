@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
@@ -17,9 +17,9 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.run.walk_forward.folds import Fold, plan_folds
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, bars, checkpoints
-from rl_training.models import TrainingRun, Validation, ValidationStep
+from rl_training.models import PolicyVersion, TrainingRun, Validation, ValidationStep
 from rl_training.validation import accounts, gate, judging, steps
-from rl_training.worker.database_retry import write_end
+from rl_training.worker.database_retry import patiently, write_end
 from rl_training.worker.execution import explain
 from rl_training.worker.work_ownership import Limits, StoppedError, WorkOwner
 
@@ -50,7 +50,8 @@ def execute(step: ValidationStep, should_stop: Callable[[], bool]) -> None:
     with structlog.contextvars.bound_contextvars(**context), owner:
         stopping = lambda: should_stop() or owner.stop.is_set()  # noqa: E731
         try:
-            work(step, owner, stopping)
+            # What a step does again has the same result: a fold goes on from its checkpoint.
+            patiently(work, step, owner, stopping, while_waiting=_checked(owner, stopping))
         except (StoppedError, SystemExit) as stop:
             # Service managers send SIGTERM to all processes of a group, and Celery turns it into SystemExit.
             connection.close()
@@ -185,10 +186,8 @@ def _judge(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool])
         (folder / "accounts").mkdir()
         stored, digest = accounts.store(folder / "accounts", name, found)
     columns = judged.columns | {"accounts": stored, "accounts_sha256": digest}
-    newest, findings = gate.newest_version(validation), gate.Findings(None)
-    if newest is not None and columns.get("verdict") == Validation.Verdict.VALIDATED:
-        validation.result, validation.accounts, validation.accounts_sha256 = columns["result"], stored, digest
-        findings = gate.Findings(validation, tuple(gate.broken(validation, newest.evaluation)))
+    # The accounts are stored once, so only what follows is done again while the database is away.
+    newest, findings = patiently(_examine_newest, validation, columns, while_waiting=check)
 
     def then(ended: Validation) -> None:
         if judged.ends:
@@ -197,6 +196,16 @@ def _judge(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool])
             gate.decide(newest, findings)
 
     write_end(steps.judged, step, columns, then, while_waiting=owner.note_activity)
+
+
+def _examine_newest(validation: Validation, columns: dict[str, Any]) -> tuple[PolicyVersion | None, gate.Findings]:
+    """Return the version that the verdict in these columns may make live, and what the guards find about it."""
+    newest = gate.newest_version(validation)
+    if newest is None or columns.get("verdict") != Validation.Verdict.VALIDATED:
+        return newest, gate.Findings(None)
+    for name in ("result", "accounts", "accounts_sha256"):
+        setattr(validation, name, columns[name])
+    return newest, gate.Findings(validation, tuple(gate.broken(validation, newest.evaluation)))
 
 
 def _load_fold(step: ValidationStep) -> "FoldPolicy":

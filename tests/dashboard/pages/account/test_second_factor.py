@@ -202,7 +202,7 @@ def test_session_from_before_the_password_does_not_set_up_the_app(policy):
     victim.cookies["sessionid"] = attacker.cookies["sessionid"].value
     give_password(victim)
     assert victim.get(SET_UP).status_code == 200
-    assert attacker.get(SET_UP).url == LOGIN
+    assert attacker.get(SET_UP)["Location"] == LOGIN
 
 
 def test_key_of_another_user_is_refused(client, policy):
