@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -20,7 +20,7 @@ from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from rl_training.files import artifacts, bars
 from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
-from rl_training.storage.backup import archive, files, restoring, rows, settings_file
+from rl_training.storage.backup import archive, files, restored_files, restoring, rows, settings_file
 from rl_training.storage.backup.backing_up import back_up
 from rl_training.storage.backup.snapshot import snapshot
 from tests.core.run.small_run import bars as random_bars
@@ -122,7 +122,7 @@ def test_weights_that_retention_removes_during_the_backup_count_as_removed(store
     monkeypatch.setattr(files, "add_artifact", removed_first)
     assert back_up(tmp_path / "backup").missing == ()
     with archive.reading(tmp_path / "backup") as reader:
-        assert reader.manifest["without_weights"] == [stored.artifact]
+        assert reader.manifest.without_weights == [stored.artifact]
 
 
 def test_lost_artifact_is_named_and_the_rest_is_backed_up(stored, tmp_path):
@@ -164,6 +164,8 @@ def crafted(path: Path, *members: tuple[str, bytes], **manifest: object) -> Path
     [
         ([("artifacts/../../outside", b"")], {}, "which no backup holds"),
         ([("/outside", b"")], {}, "which no backup holds"),
+        ([("market/./prices.csv", b"")], {}, "which no backup holds"),
+        ([("market//prices.csv", b"")], {}, "which no backup holds"),
         ([("market/prices.csv", b"1"), ("market/prices.csv", b"2")], {}, "market/prices.csv twice"),
         ([("market/prices.csv", b"1")], {"digests": {"market/prices.csv": "0" * 64}}, "does not have the digest"),
         ([], {"digests": {"market/prices.csv": "0" * 64}}, "does not have the digest"),
@@ -171,6 +173,7 @@ def crafted(path: Path, *members: tuple[str, bytes], **manifest: object) -> Path
         ([("manifest.json", b"no JSON")], {}, "manifest.json cannot be read"),
         ([("manifest.json", b"[]")], {}, "manifest.json cannot be read"),
         ([], {"digests": []}, "manifest.json cannot be read"),
+        ([], {"columns": {"auth.User": 1}}, "manifest.json cannot be read"),
         ([], {"format": 2}, "of another release"),
         ([], {}, "by an older release"),
     ],
@@ -182,14 +185,77 @@ def test_crafted_backup_is_refused_and_leaves_nothing(members, manifest, message
     assert [found.name for found in tmp_path.iterdir()] == ["backup"]
 
 
-def test_link_in_a_backup_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.GNUTYPE_SPARSE])
+def test_member_that_is_no_plain_file_is_refused(kind, tmp_path):
     path = tmp_path / "backup"
-    with tarfile.open(path, "w:gz") as file:
-        link = tarfile.TarInfo("market/prices.csv")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        file.addfile(link)
+    with tarfile.open(path, "w:gz", format=tarfile.GNU_FORMAT) as file:
+        member = tarfile.TarInfo("market/prices.csv")
+        member.type, member.linkname = kind, "/etc/passwd"
+        file.addfile(member)
     with pytest.raises(archive.BackupError, match="which no backup holds"):
         restoring.restore(path)
+
+
+def changed(path: Path, target: Path, member: str, change: Callable[[bytes], bytes]) -> Path:
+    """Write a copy of a backup in which a member is changed, with digests that fit."""
+    with archive.reading(path) as reader:
+        contents = {name: content.read() for name, content in reader.members()}
+        contents[member] = change(contents[member])
+        parts = reader.manifest.model_dump(exclude={"digests"})
+    return crafted(target, *contents.items(), **parts)
+
+
+def without_policies(rows_of_policies: bytes) -> bytes:
+    return b""
+
+
+def with_a_short_row(rows_of_policies: bytes) -> bytes:
+    return rows_of_policies + b"[1]\n"
+
+
+@pytest.mark.process
+def test_restore_that_fails_leaves_nothing_and_may_be_repeated(stored, tmp_path):
+    path, folder = tmp_path / "backup", tmp_path / "restored"
+    back_up(path)
+    policies = "rows/rl_training.PolicyStore.jsonl"
+    for change, message in (
+        (without_policies, "rows that refer to missing ones"),
+        (with_a_short_row, "The rows of rl_training.PolicyStore cannot be stored"),
+    ):
+        found = restored_elsewhere(changed(path, tmp_path / "changed", policies, change), folder)
+        assert (found.returncode, message in found.stderr, "Traceback" in found.stderr) == (1, True, False)
+        assert {name.name.partition("-")[0] for name in folder.rglob("*")} <= {"db.sqlite3", "artifacts"}
+    assert restored_elsewhere(path, folder).returncode == 0
+
+
+def restore_files(path: Path, then: Callable[[], object]) -> None:
+    with archive.reading(path) as reader, restored_files.restored(reader, BytesIO(b"A=1")):
+        then()
+
+
+def test_files_of_a_restore_that_fails_are_removed(artifact_root, tmp_path, settings):
+    settings.STATE_DIR, settings.MARKET_DATA_ROOT = tmp_path / "state", tmp_path / "market"
+    members = [("artifacts/a/b/weights", b"1"), ("market/prices.csv", b"2"), (f"market/{'x' * 300}", b"3")]
+    roots = (artifact_root, settings.MARKET_DATA_ROOT, settings.STATE_DIR)
+
+    def interrupt() -> None:
+        assert (settings.MARKET_DATA_ROOT / "prices.csv").read_bytes() == b"2"
+        assert (settings.STATE_DIR / "restored.env").read_bytes() == b"A=1"
+        raise KeyboardInterrupt
+
+    with pytest.raises(OSError, match="File name too long"):
+        restore_files(crafted(tmp_path / "too long", *members), interrupt)
+    assert [path for root in roots for path in root.rglob("*")] == []
+    with pytest.raises(KeyboardInterrupt):
+        restore_files(crafted(tmp_path / "backup", *members[:2]), interrupt)
+    assert [path for root in roots for path in root.rglob("*")] == []
+
+
+def test_backup_does_not_write_into_a_file_that_others_have_made(stored, tmp_path):
+    planted = tmp_path / ".backup.partial"
+    planted.touch(mode=0o666)
+    back_up(tmp_path / "backup")
+    assert planted.read_bytes() == b""
 
 
 def test_backup_without_the_rows_of_a_table_is_refused(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from rl_training.storage.backup import archive
 from tests import databases
+from tests.storage.test_backup import changed
 
 pytestmark = [
     pytest.mark.django_db,
@@ -18,10 +19,11 @@ pytestmark = [
     pytest.mark.skipif(not databases.SERVER, reason="needs PostgreSQL"),
 ]
 
+POLICIES = "rows/rl_training.PolicyStore.jsonl"
 ROOT = Path(__file__).parents[2]
 
 
-def run(folder: Path, url: str, *command: str) -> None:
+def run(folder: Path, url: str, *command: str, status: int = 0) -> None:
     folder.mkdir(exist_ok=True)
     roots = dict.fromkeys(["ARTIFACT_ROOT", "CHECKPOINT_ROOT", "MARKET_DATA_ROOT"], "")
     state = {"STATE_DIR": str(folder), "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "quantum_trader.settings"}
@@ -30,7 +32,7 @@ def run(folder: Path, url: str, *command: str) -> None:
     found = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
-    assert found.returncode == 0, found.stderr
+    assert found.returncode == status, found.stderr
 
 
 def rows_of(path: Path) -> dict[str, list[Any]]:
@@ -63,6 +65,9 @@ def test_rows_of_every_table_survive_the_way_to_another_database_and_back(tmp_pa
     run(*places[0], "-m", "tests.storage.every_table")
     for number, (folder, url) in enumerate(places):
         if number:
+            # A restore that fails leaves the database empty, and may be repeated.
+            broken = changed(places[number - 1][0] / "backup", tmp_path / f"broken{number}", POLICIES, lambda _: b"")
+            run(folder, url, "manage.py", "restore", str(broken), status=1)
             run(folder, url, "manage.py", "restore", str(places[number - 1][0] / "backup"))
         run(folder, url, "manage.py", "backup", str(folder / "backup"))
     before, between, after = (rows_of(folder / "backup") for folder, _ in places)

@@ -7,7 +7,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from rl_training.management.commands.backup import add_passphrase, passphrase_of
 from rl_training.storage.backup.archive import BackupError
-from rl_training.storage.backup.restoring import RESTORED_SETTINGS, restore
+from rl_training.storage.backup.restored_files import RESTORED_SETTINGS
+from rl_training.storage.backup.restoring import restore
 
 
 class Command(BaseCommand):

@@ -6,16 +6,29 @@ import json
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import BaseModel, ValidationError
+
+from rl_training.core.atomic import sync
+
 FORMAT = 1
 MANIFEST = "manifest.json"
-# What a manifest holds besides its format.
-PARTS = (("digests", dict), ("migrations", list), ("columns", dict), ("without_weights", list))
 PIECE = 1 << 20
+
+
+class Manifest(BaseModel):
+    """The last member of a backup."""
+
+    format: int
+    digests: dict[str, str]
+    migrations: list[str]
+    columns: dict[str, list[str]]
+    without_weights: list[str]
 
 
 class BackupError(Exception):
@@ -25,14 +38,15 @@ class BackupError(Exception):
 class Writer:
     """Adds members to the file of a backup, and notes their digests."""
 
-    def __init__(self, archive: tarfile.TarFile) -> None:
-        self._archive = archive
+    def __init__(self, archive: tarfile.TarFile, folder: Path) -> None:
+        self._archive, self._folder = archive, folder
         self.digests: dict[str, str] = {}
 
     def add(self, name: str, pieces: Iterable[bytes]) -> None:
         """Add a member with this content, which may be larger than memory."""
         digest = hashlib.sha256()
-        with tempfile.TemporaryFile() as file:
+        # A container's /tmp may be memory, and a table may be larger.
+        with tempfile.TemporaryFile(dir=self._folder) as file:
             for piece in pieces:
                 digest.update(piece)
                 file.write(piece)
@@ -53,14 +67,17 @@ def writing(path: Path) -> Iterator[Writer]:
     """Yield a writer of a new file, which appears under its name once it is complete. Only this user may read it."""
     if path.exists():
         raise BackupError(f"{path} exists already; a backup overwrites nothing.")
-    partial = path.with_name(f".{path.name}.partial")
+    # A new file of this user, whatever others have put into the folder.
+    descriptor, name = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
+    partial = Path(name)
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
-                yield Writer(archive)
+                yield Writer(archive, path.parent)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(path)
+        sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -73,17 +90,20 @@ def pieces_of(file: IO[bytes]) -> Iterator[bytes]:
 class Reader:
     """The members of a backup's file."""
 
-    def __init__(self, archive: tarfile.TarFile, manifest: dict[str, Any]) -> None:
+    def __init__(self, archive: tarfile.TarFile, manifest: Manifest) -> None:
         self._archive, self.manifest = archive, manifest
 
     def __contains__(self, name: str) -> bool:
-        return name in self.manifest["digests"]
+        return name in self.manifest.digests
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the members below a folder."""
-        return [name for name in self.manifest["digests"] if name.startswith(f"{folder}/")]
+        return [name for name in self.manifest.digests if name.startswith(f"{folder}/")]
 
     def open(self, name: str) -> IO[bytes]:
+        """Return the content of a member. Raises `BackupError` if there is none."""
+        if name not in self:
+            raise BackupError(f"The backup lacks {name}.")
         return self._archive.extractfile(name) or io.BytesIO()
 
     def members(self) -> Iterator[tuple[str, IO[bytes]]]:
@@ -96,46 +116,56 @@ class Reader:
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:
     """Yield the reader of a file after each of its members was compared with its digest. Raises `BackupError`."""
+    with ExitStack() as stack:
+        with _readable(path):
+            archive = stack.enter_context(tarfile.open(path, "r:gz"))
+            manifest = _checked(path, archive)
+        yield Reader(archive, manifest)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with tarfile.open(path, "r:gz") as archive:
-            yield Reader(archive, _checked(path, archive))
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
-            raise BackupError(f"{path} cannot be read: {error.strerror}.") from None
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise BackupError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
         raise BackupError(f"{path} is damaged, or is no backup: {error}") from error
 
 
-def _checked(path: Path, archive: tarfile.TarFile) -> dict[str, Any]:
+def _checked(path: Path, archive: tarfile.TarFile) -> Manifest:
     found: dict[str, str] = {}
-    manifest: dict[str, Any] = {}
+    manifest: Manifest | None = None
     for member in archive:
-        if not member.isreg() or member.name.startswith("/") or ".." in Path(member.name).parts:
-            raise BackupError(f"{path} holds {member.name}, which no backup holds.")
+        name = member.name
+        if member.type != tarfile.REGTYPE or member.issparse() or not _is_plain(name):
+            raise BackupError(f"{path} holds {name}, which no backup holds.")
         content = archive.extractfile(member) or io.BytesIO()
-        if member.name in found or (member.name == MANIFEST and manifest):
-            raise BackupError(f"{path} holds {member.name} twice, which no backup does.")
-        if member.name == MANIFEST:
+        if name in found or (name == MANIFEST and manifest):
+            raise BackupError(f"{path} holds {name} twice, which no backup does.")
+        if name == MANIFEST:
             manifest = _manifest(path, content)
             continue
         digest = hashlib.sha256()
         for piece in pieces_of(content):
             digest.update(piece)
-        found[member.name] = digest.hexdigest()
-    if manifest.get("format") != FORMAT:
-        raise BackupError(
-            f"{path} is incomplete, or of another release: format {manifest.get('format')!r}, not {FORMAT}."
-        )
-    differing = sorted({*found.items()} ^ {*manifest["digests"].items()})
+        found[name] = digest.hexdigest()
+    if manifest is None or manifest.format != FORMAT:
+        other = "it has no manifest" if manifest is None else f"format {manifest.format}, not {FORMAT}"
+        raise BackupError(f"{path} is incomplete, or of another release: {other}.")
+    differing = sorted({*found.items()} ^ {*manifest.digests.items()})
     if differing:
         raise BackupError(f"{path} is damaged: {differing[0][0]} does not have the digest that was stored with it.")
     return manifest
 
 
-def _manifest(path: Path, content: IO[bytes]) -> dict[str, Any]:
+def _is_plain(name: str) -> bool:
+    """Return whether a name is the only one of its file, and within the folder that it begins with."""
+    return not name.startswith("/") and not {"", ".", ".."} & {*name.split("/")} and "\0" not in name
+
+
+def _manifest(path: Path, content: IO[bytes]) -> Manifest:
     try:
-        manifest = json.load(content)
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), kind) for name, kind in PARTS):
-        raise BackupError(f"{path} is damaged: its {MANIFEST} cannot be read.")
-    return manifest
+        return Manifest.model_validate_json(content.read())
+    except ValidationError:
+        raise BackupError(f"{path} is damaged: its {MANIFEST} cannot be read.") from None

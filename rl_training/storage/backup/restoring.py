@@ -1,24 +1,24 @@
 """The restore of a backup into an empty state."""
 
-from collections.abc import Iterator
+import io
 from pathlib import Path
 
+import django.db
+from django.apps import apps
 from django.conf import settings
-from django.core.files.storage import storages
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from rl_training.core.atomic import write_file
 from rl_training.models import PolicyVersion
 from rl_training.storage.backup import archive, rows, settings_file
 from rl_training.storage.backup.archive import BackupError, Reader
-
-RESTORED_SETTINGS = "restored.env"
+from rl_training.storage.backup.restored_files import restored
 
 
 def restore(path: Path, *, passphrase: str = "") -> int:
-    """Restore a backup, and return the number of rows. Raises `BackupError` before anything is changed.
+    """Restore a backup, and return the number of rows. Raises `BackupError` and `OSError`, and then leaves nothing.
 
     All digests are verified first. The settings are written to `restored.env` in the state directory.
     """
@@ -28,17 +28,14 @@ def restore(path: Path, *, passphrase: str = "") -> int:
         _check_tables(reader)
         _check_empty(reader)
         text = _settings_of(reader, passphrase)
-        _restore_files(reader)
-        call_command("migrate", interactive=False, verbosity=0)
-        number = _restore_rows(reader)
-    write_file(Path(settings.STATE_DIR) / RESTORED_SETTINGS, text)
-    return number
+        with restored(reader, io.BytesIO(text)):
+            return _restore_database(reader)
 
 
 def _check_release(reader: Reader) -> None:
     """Raise `BackupError` unless this release has exactly the tables of the backup."""
     known = rows.migrations()
-    made_with = {*reader.manifest["migrations"]}
+    made_with = {*reader.manifest.migrations}
     differing = sorted(known ^ made_with)
     if differing:
         other = "a newer" if made_with - known else "an older"
@@ -48,7 +45,7 @@ def _check_release(reader: Reader) -> None:
 
 def _check_tables(reader: Reader) -> None:
     """Raise `BackupError` unless the backup has the rows of all tables, with columns of these tables."""
-    stored = reader.manifest["columns"]
+    stored = reader.manifest.columns
     for model in rows.tables():
         label, known = model._meta.label, {field.attname for field in rows.columns(model)}
         if f"rows/{label}.jsonl" not in reader or not known.issuperset(stored.get(label, [""])):
@@ -77,27 +74,39 @@ def _settings_of(reader: Reader, passphrase: str) -> bytes:
     return settings_file.decrypted(content, passphrase)
 
 
-def _restore_files(reader: Reader) -> None:
-    for name, content in reader.members():
-        folder, _, within = name.partition("/")
-        if folder == "market":
-            target = Path(settings.MARKET_DATA_ROOT) / within
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_file(target, content.read())
-        elif folder == "artifacts":
-            storages["artifacts"].save(within, content)
+def _restore_database(reader: Reader) -> int:
+    """Make the tables and store the rows in one transaction, so that after an error the database is as empty as before.
 
-
-def _restore_rows(reader: Reader) -> int:
-    number = 0
+    SQLite changes tables without checks of constraints only, PostgreSQL only without such checks that are still due.
+    """
     with connection.constraint_checks_disabled(), transaction.atomic():
+        if connection.vendor == "postgresql":
+            # A large table takes longer than any other statement may.
+            _execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+            _execute("SET CONSTRAINTS ALL IMMEDIATE")
+        call_command("migrate", interactive=False, verbosity=0)
         rows.empty()
-        for model in rows.tables():
-            label = model._meta.label
-            lines: Iterator[bytes] = iter(reader.open(f"rows/{label}.jsonl"))
-            number += rows.load(model, reader.manifest["columns"][label], lines)
+        if connection.vendor == "postgresql":
+            _execute("SET CONSTRAINTS ALL DEFERRED")
+        number = sum(_restore_rows(reader, model._meta.label) for model in rows.tables())
         rows.reset_sequences()
-        lost = PolicyVersion.objects.filter(artifact__in=reader.manifest["without_weights"])
+        lost = PolicyVersion.objects.filter(artifact__in=reader.manifest.without_weights)
         lost.update(weights_removed_at=Now(), artifact="")
-        connection.check_constraints()
+        try:
+            connection.check_constraints()
+        except django.db.IntegrityError as error:
+            raise BackupError(f"The backup has rows that refer to missing ones: {error}") from error
     return number
+
+
+def _execute(statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _restore_rows(reader: Reader, label: str) -> int:
+    columns, lines = reader.manifest.columns[label], reader.open(f"rows/{label}.jsonl")
+    try:
+        return rows.load(apps.get_model(label), columns, lines)
+    except (ValueError, TypeError, ArithmeticError, RecursionError, ValidationError, django.db.Error) as error:
+        raise BackupError(f"The rows of {label} cannot be stored: {error}") from error
