@@ -5,7 +5,6 @@ The file `.env` beside manage.py is read too. Variables of the environment take 
 
 import os
 from pathlib import Path
-from wsgiref.headers import Headers
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -14,6 +13,7 @@ from quantum_trader.environment import env_file, network, retention, silence, va
 from quantum_trader.environment.database_options import with_options
 from quantum_trader.environment.server_urls import checked_redis_url, database_config, refuse_unencoded_passwords
 from quantum_trader.redis_clients import broker_url, private_socket
+from quantum_trader.web import strict_headers
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Variables in .env that are no settings: `up` names them.
@@ -30,10 +30,6 @@ def required_unless_debug(name: str, debug_value: str) -> str:
     raise ImproperlyConfigured(
         f"{name} is not set. Set it in the environment or in .env (see .env.example), or DEBUG=1."
     )
-
-
-def static_file_headers(headers: Headers, path: str, url: str) -> None:
-    headers["X-Content-Type-Options"] = "nosniff"
 
 
 DEBUG = values.boolean("DEBUG")
@@ -118,8 +114,8 @@ STORAGES = {
 STATIC_URL = "static/"
 # Static files are served from the packages, so there is no collectstatic step.
 SERVESTATIC_USE_FINDERS = True
-# Static files do not pass Django's SecurityMiddleware (quantum_trader/static_files.py), so this sets its header.
-SERVESTATIC_ADD_HEADERS_FUNCTION = static_file_headers
+# Static files do not pass Django's middleware (quantum_trader/static_files.py), so this sets its headers.
+SERVESTATIC_ADD_HEADERS_FUNCTION = strict_headers.of_static_file
 
 # Pages load files of this site only, and no page contains inline scripts or styles.
 CONTENT_SECURITY_POLICY = {
@@ -129,7 +125,7 @@ CONTENT_SECURITY_POLICY = {
         "form-action": ["'self'"],
     }
 }
-SECURE_REFERRER_POLICY = "same-origin"
+SECURE_REFERRER_POLICY = strict_headers.REFERRER_POLICY
 
 AUTHENTICATION_BACKENDS = ["rl_training.accounts.backend.LimitedBackend"]
 # New hashes are of the first kind. A password with another hash gets a new one at its next login.

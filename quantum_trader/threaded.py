@@ -30,6 +30,7 @@ from django.db import connections
 from django.utils.encoding import iri_to_uri
 
 from quantum_trader.web.login_queue import LoginQueue, QueueFullError, user_of
+from quantum_trader.web.strict_headers import STRICT
 
 CLOSE = (b"connection", b"close")
 # Seconds for which a thread keeps a database connection at most.
@@ -260,7 +261,7 @@ def wsgi_environ(scope: dict[str, Any], body: IO[bytes], size: int) -> dict[str,
 
 def plain_text(status: int, text: bytes, *headers: tuple[bytes, bytes]) -> Answer:
     """Return an answer in plain text."""
-    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *headers], text)
+    return Answer(status, [(b"content-type", b"text/plain; charset=utf-8"), *STRICT, *headers], text)
 
 
 async def send_answer(send: Any, answer: Answer) -> None:

@@ -26,6 +26,7 @@ from dashboard.live.server import hang_up, on_termination
 from dashboard.scope_user import Permission, permission, with_database
 from quantum_trader.threaded import keep_connections
 from quantum_trader.web.networks import network_of
+from quantum_trader.web.strict_headers import STRICT
 
 PATH = "/live/"
 # A user who lost the permission receives events for at most about this long. The hub ends streams at sign-out.
@@ -135,7 +136,7 @@ def wanted(scope: dict[str, Any]) -> tuple[str | None, Id | None]:
 
 
 async def refuse(send: Any, status: int) -> None:
-    headers = [(b"content-length", b"0"), (b"cache-control", b"no-store")]
+    headers = [(b"content-length", b"0"), *STRICT]
     if status == 405:
         headers.append((b"allow", b"GET"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -11,6 +11,7 @@ import structlog
 from dashboard.live.entries import Id, before, event, heartbeat, message, read, streams_of
 from dashboard.live.follower import Follower
 from dashboard.live.hub import RETRY_SECONDS, Hub
+from quantum_trader.web.strict_headers import STRICT
 
 log = structlog.get_logger(__name__)
 
@@ -21,8 +22,7 @@ OLDEST_MILLISECONDS = 3_600_000
 RANDOM = random.SystemRandom()
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
+    *STRICT,
     # Without this header, nginx would collect events before it forwards them.
     (b"x-accel-buffering", b"no"),
 ]

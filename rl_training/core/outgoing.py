@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 SETTING = "ALLOW_PRIVATE_ADDRESSES"
 REFUSED = f"its address is private or this machine's; {SETTING}=1 allows such addresses"
 SENDING = ("socket.connect", "socket.sendto", "socket.sendmsg")
+# The part of IPv6 whose addresses belong to machines on the internet (RFC 4291); older forms lie outside of it.
+GLOBAL_UNICAST = IPv6Network("2000::/3")
 # The last four bytes of such an address are an IPv4 address (RFC 6052).
 NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -68,6 +70,8 @@ def is_public(host: str) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if address in NAT64:
             inner = IPv4Address(address.packed[-4:])
+        if inner is None and address not in GLOBAL_UNICAST:
+            return False
         address = inner or address
     return address.is_global and not address.is_multicast
 

@@ -59,6 +59,7 @@ def test_address_of_the_internet_is_public(host):
             "224.0.0.1",
         ),
         *("::1", "::", "fe80::1%eth0", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "2002:7f00:1::"),
+        *("::127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1"),
         *("localhost", "example.org", ""),
     ],
 )

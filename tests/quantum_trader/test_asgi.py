@@ -18,6 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from quantum_trader import threaded
 from quantum_trader.asgi import HEALTH, application
 from quantum_trader.threaded import ThreadedHandler, Upload
+from quantum_trader.web.strict_headers import STRICT
 
 MEETING = threading.Barrier(2, timeout=10)
 LEAVE = threading.Event()
@@ -168,8 +169,9 @@ def test_body_in_chunks_has_a_content_length(handler):
 
 def test_body_that_is_too_large_is_refused(handler, monkeypatch):
     monkeypatch.setattr(threaded, "MOST_BYTES", 8)
-    status, _, content = asyncio.run(ask(handler, "/echo", b"some text", method="PUT"))
+    status, headers, content = asyncio.run(ask(handler, "/echo", b"some text", method="PUT"))
     assert (status, content) == (413, b"At most 8 bytes are taken.\n")
+    assert {*STRICT} <= {*headers.items()}
     assert asyncio.run(ask(handler, "/echo", b"eight by", method="PUT"))[0] == 200
 
 
@@ -198,7 +200,7 @@ def test_health_paths_with_their_own_threads_exist(path, client):
 def test_static_files_are_served(name):
     status, headers, content = asyncio.run(ask(application, f"/static/{name}"))
     assert status == 200
-    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert {*STRICT} - {*headers.items()} == {(b"cache-control", b"no-store")}
     assert content
 
 

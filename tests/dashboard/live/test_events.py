@@ -5,6 +5,7 @@ from datetime import datetime
 
 import pytest
 
+from quantum_trader.web.strict_headers import STRICT
 from tests.access_rows import ANONYMOUS, METHODS, ROLES
 from tests.access_table import LIVE
 from tests.browser.names import PASSWORD
@@ -32,6 +33,14 @@ def test_request_without_permission_is_refused(site, session):
         {"cookie": session, "host": "elsewhere.example"},
     )
     assert [Listener(site.port, **options).status for options in requests] == [401, 401, 403, 405, 400]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_stream_and_refusal_have_strict_headers(site, session, method):
+    listener = Listener(site.port, session, method=method)
+    headers = {(name.lower(), value) for name, value in listener.answer.getheaders()}
+    listener.close()
+    assert {(name.decode(), value.decode()) for name, value in STRICT} <= headers
 
 
 @pytest.mark.parametrize("role", ROLES)
