@@ -11,6 +11,8 @@ EPOCH = r"\d{9,19}(\.\d+)?"
 DOTTED_DATE = r"\d{4}\.\d\d\.\d\d"
 ANY_TIME = r"\d{1,4}[-/.]?\d{1,2}[-/.]?\d{1,4}([ T].*)?|" + EPOCH
 TIME_OF_DAY = r"\d{1,2}:?\d\d(:?\d\d)?([.]\d+)?"
+SYMBOL = r"[A-Za-z^$][\w.^=-]*"
+PERIOD = r"[A-Za-z]?\d{0,6}[A-Za-z]?"
 ANY = ".*"
 BROKER_TIME = "the times are the broker's, which are rarely UTC; `timezone` names their zone"
 
@@ -170,7 +172,35 @@ LAYOUTS = (
         "symbol_without_header",
         "MetaStock ASCII, EODData, KLSE: no header, the instrument first",
         "symbol,date,open,high,low,close,volume",
-        first=(r"[A-Za-z^$][\w.^=-]*", ANY_TIME),
+        first=(SYMBOL, ANY_TIME),
+        general=True,
+    ),
+    Layout(
+        "symbol_time_without_header",
+        "AmiBroker, TrueData: no header, the instrument first, date and time in two columns",
+        "symbol,date,time,open,high,low,close,volume,openint",
+        first=(SYMBOL, ANY_TIME, TIME_OF_DAY),
+        general=True,
+    ),
+    Layout(
+        "stooq_without_header",
+        "Stooq, BOSSA: no header",
+        "symbol,per,date,time,open,high,low,close,volume,openint",
+        first=(SYMBOL, PERIOD, ANY_TIME, TIME_OF_DAY),
+        general=True,
+    ),
+    Layout(
+        "metastock_without_header",
+        "MetaStock ASCII, Finam: no header",
+        "symbol,per,date,time,open,high,low,close,volume",
+        first=(SYMBOL, PERIOD, ANY_TIME, TIME_OF_DAY),
+        general=True,
+    ),
+    Layout(
+        "kibot_bid_ask",
+        "Kibot: bid and ask; the bids are used",
+        "date,time,bid open,bid high,bid low,bid close,ask open,ask high,ask low,ask close",
+        first=(ANY_TIME, TIME_OF_DAY),
         general=True,
     ),
     Layout("stooq_bulk", "Stooq: bulk files", "ticker,per,date,time,open,high,low,close,vol,openint"),
@@ -210,6 +240,7 @@ LAYOUTS = (
         "coinmarketcap",
         "CoinMarketCap",
         "time open,time close,time high,time low,open,high,low,close,volume,market cap",
+        roles={"timestamp": "time open"},
     ),
     Layout("coinapi", "CoinAPI", "time period start,price open,price high,price low,price close,volume traded"),
     Layout("bloomberg", "Bloomberg", "date,px open,px high,px low,px last,[px volume]"),

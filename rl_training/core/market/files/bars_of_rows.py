@@ -184,7 +184,8 @@ class BarMaker:
         volume = self.rows.columns.setdefault("volume", np.full(len(self.rows), np.nan))
         missing = np.isnan(volume)
         if missing.all():
-            self.notes.append("the file has no volume")
+            named = "no column is read as volume; if an unused one is, name it with the setting columns"
+            self.notes.append(named if self.plan.unused else "the file has no volume")
         elif missing.any():
             self.repairs["volume_missing"] = int(missing.sum())
             self.rows.columns["volume"] = np.where(missing, 0.0, volume)

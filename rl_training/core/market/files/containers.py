@@ -37,6 +37,8 @@ FOREIGN = {
     b"Rar!": "a RAR archive; unpack it",
     b"<!DOCTYPE": "a web page; download the file itself",
     b"<html": "a web page; download the file itself",
+    b"[{": "JSON; write the table as CSV or Parquet",
+    b'{"': "JSON; write the table as CSV or Parquet",
     OLD_FEATHER: "Feather of version 1; write it with version 2",
 }
 LONGEST_MAGIC = 16

@@ -9,6 +9,7 @@ from io import BufferedReader
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import LONGEST_VALUE, shown
+from rl_training.core.market.files.names import DATES, NAMES, simple_name
 
 # Several hundred rows. A first line that is longer is not a header.
 HEAD_BYTES = 262_144
@@ -18,6 +19,18 @@ FEWEST_COLUMNS = 5
 MOST_COLUMNS = 2_000
 # A semicolon comes before a comma, which may be the decimal sign, and a comma before a blank, which may be in a date.
 SEPARATORS = ("\t", ";", "|", ",", " ")
+# What programs write that do not write UTF-8. The one is taken in which the most names of columns are known; the first
+# of equals, so that text with names in English alone is read as German and French programs write it.
+ENCODINGS = {
+    "Windows-1252": "cp1252",
+    "Windows-1250": "cp1250",
+    "Windows-1251": "cp1251",
+    "Windows-1254": "cp1254",
+    "GB18030": "gb18030",
+    "Big5": "big5",
+    "Shift JIS": "cp932",
+    "EUC-KR": "cp949",
+}
 NUMBER = re.compile(r"[$€£¥₹]?\s?[+-]?[$€£¥₹]?[\d.,'\u2019\s]*\d[\d.,'\u2019\s]*([eE][+-]?\d+)?\s?[KMBTkmbt%$€£¥₹]?")
 TIME_LIKE = re.compile(
     r"\d{9,19}(\.\d+)?|\d{8}(T|[ T]?\d{4,6})?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T,;_].*|Z|[+-]\d\d:?\d\d)?"
@@ -118,16 +131,33 @@ def is_utf8(data: bytes) -> bool:
     return True
 
 
+def as_utf8(block: bytes, encoding: str) -> bytes:
+    """Return the bytes with lines that are not UTF-8 read in an encoding of ENCODINGS, as Excel may write them."""
+    if is_utf8(block):
+        return block
+    lines, written = block.splitlines(keepends=True), ENCODINGS.get(encoding, "cp1252")
+    return b"".join(line if is_utf8(line) else line.decode(written, "replace").encode() for line in lines)
+
+
 def _decode(lines: Sequence[bytes]) -> tuple[str, list[str]]:
     data = b"".join(lines)
     if is_utf8(data):
         return "UTF-8", _split(data.decode("utf-8-sig"), len(lines))
-    # What German and French programs write on Windows. Bytes that it does not know are of no header.
-    try:
-        text = "".join(line.decode("utf-8-sig" if is_utf8(line) else "cp1252") for line in lines)
-    except UnicodeDecodeError as error:
-        raise MarketDataError("is not text in UTF-8; save it as CSV in UTF-8, or as Parquet") from error
-    return "Windows-1252", _split(text, len(lines))
+    known = {name for names in (DATES, *NAMES.values()) for name in names}
+    texts = {encoding: _text(lines, encoding) for encoding in ENCODINGS}
+    names = {
+        encoding: len(known & {simple_name(cell) for cell in re.split(r'[\t\r\n;|,"]+', text)})
+        for encoding, text in texts.items()
+    }
+    encoding = max(names, key=names.__getitem__)
+    # Bytes that the encoding does not know are of no header.
+    if "\ufffd" in texts[encoding]:
+        raise MarketDataError("is not text in UTF-8; save it as CSV in UTF-8, or as Parquet")
+    return encoding, _split(texts[encoding], len(lines))
+
+
+def _text(lines: Sequence[bytes], encoding: str) -> str:
+    return "".join(as_utf8(line, encoding).decode("utf-8-sig", "replace") for line in lines)
 
 
 def _split(text: str, count: int) -> list[str]:

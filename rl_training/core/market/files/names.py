@@ -13,7 +13,7 @@ from rl_training.core.market.columns import TIMESTAMP_NAMES, cell_text, shown, t
 from rl_training.core.market.files.numbers import Floats
 from rl_training.core.market_values import OWN, is_column_name
 
-# Rows at the start of a table that show whether a column holds numbers.
+# Enough rows to tell the order of columns without a header, and whether a column holds numbers.
 ROWS_TRIED = 200
 NAMES_LISTED = 20
 
@@ -29,12 +29,12 @@ DATES = (
         "ts, start, start time, start at, window start, time open, time period start, period start, begins at, mts, dt",
         "gmt time, local time, bar time, trade date, trading date, exchange date, trading day, dtyyyymmdd, snapped at",
         "date gmt, date utc, time utc, time gmt, datum, datum uhrzeit, zeitpunkt, zeitstempel, fecha, data, 日期, 时间",
-        "дата, tarih",
+        "дата, tarih, begin, dates, trad dt, datadate, 日付, 日付け, データ日付, 날짜, 일자",
     ),
 )
 TIMES = _listed("time, zeit, uhrzeit, hora, heure, ora, tijd, czas, godzina, время, saat, t")
 # A column with one of these names may hold the date alone, with the time of day in another column.
-DATES_ALONE = _listed("date, datum, fecha, data, 日期, дата, tarih, dtyyyymmdd, trade date")
+DATES_ALONE = _listed("date, datum, fecha, data, 日期, 日付, 날짜, 일자, дата, tarih, dtyyyymmdd, trade date")
 # What pandas names an index without a name. It counts only if no column is named as one of times.
 INDEXES = ("index level 0", "index")
 # Columns of pandas that have two names, such as those of yfinance.
@@ -44,31 +44,34 @@ NAMES: dict[str, tuple[str, ...]] = {
         "open, o, opening, open price, opening price, price open, px open, openp, eröffnung, eroeffnung, eroffnung",
         "eröffn, otwarcie, открытие, откр, açılış, openen, openingskoers",  # noqa: RUF001
         "erster, ouverture, ouv, apertura, abertura, 开盘, 开盘价, mid o, mid open, bid o, bid open, open bid",
-        "ask open",
+        "ask open, 開盤價, 今开, 始値, 시가, 오픈, öppen, opn pric, open prc, openprc, prcod, 24h open",
     ),
     "high": _listed(
         "high, h, high price, price high, px high, highp, hoch, höchst, hoechst, höchstkurs, tageshoch, haut, plus "
         "haut",
         "hoog, hoogste, najwyższy, najwyzszy, максимум, макс, yüksek",
         "max, maximum, máximo, maximo, máxima, massimo, alto, 最高, 最高价, mid h, mid high, bid h, bid high, high bid",
-        "ask high",
+        "ask high, 高, 最高價, 高値, 고가, högst, hgh pric, high 1, askhi, prchd, 24h high",
     ),
     "low": _listed(
         "low, l, low price, price low, px low, lowp, tief, tiefst, tiefstkurs, tagestief, bas, plus bas, min, minimum",
         "laag, laagste, najniższy, najnizszy, минимум, мин, düşük",
         "mínimo, minimo, mínima, baixo, bajo, 最低, 最低价, mid l, mid low, bid l, bid low, low bid, ask low",
+        "低, 最低價, 安値, 저가, lägst, lw pric, low 1, bidlo, prcld, 24h low",
     ),
     "close": _listed(
         "close, c, close last, last, close price, closing price, price close, px last, closep, settle, settlement",
         "last price, price, schluss, schlusskurs, schlußkurs, letzter, zuletzt, clôture, cloture, dernier, cierre",
         "laatste, slot, slotkoers, ostatnio, zamknięcie, zamkniecie, закрытие, цена, şimdi, kapanış",  # noqa: RUF001
         "chiusura, fechamento, último, ultimo, 收盘, 收盘价, mid c, mid close, bid c, bid close, close bid, ask close",
+        "收盤價, 終値, 종가, senaste, latest, clot, cls pric, trdprc 1, prc, prccd",
     ),
     "volume": _listed(
         "volume, v, vol, volumes, base volume, volumefrom, volume traded, px volume, total volume, tickvol, tick "
         "volume",
         "volumen, stück, stücke, umsatz, quantité, volume base, trade volume, shares traded, no of shares",
-        "total trade quantity, 成交量, wol, wolumen, объём, объем, hac, hacim",
+        "total trade quantity, total traded quantity, tottrdqty, ttl tradg vol, number of shares, acvol uns, cshtrd",
+        "成交量, 交易量, 成交股數, 出来高, 거래량, wol, wolumen, объём, объем, hac, hacim",
     ),
     "adjusted_open": _listed("adj open, adjusted open"),
     "adjusted_high": _listed("adj high, adjusted high"),
@@ -77,8 +80,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "adj close, adjclose, adjusted close, adjusted closing price, close adj, close adjusted",
     ),
     "symbol": _listed(
-        "symbol, ticker, tic, instrument, pair, sym, ric, isin, asset, security, ts code, underlying symbol, secid, "
-        "代码",
+        "symbol, ticker, tic, tckr symb, instrument, pair, sym, ric, isin, asset, security, ts code, underlying symbol",
+        "secid, 代码",
     ),
 }
 

@@ -28,8 +28,13 @@ Floats = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
 MOST_LACKING = 0.1
 ADVICE = "write a number there, or set bad_rows to drop, which leaves such rows out"
 EMPTY = r"(?i)^(null|nan|nat|n/?a|none|nil|<na>|#n/?a( n/a)?|--?|\?|\\n)?$"
-# Signs around a number that do not change it: currencies, blanks, and the apostrophe of Swiss thousands.
-SIGNS = r"[\s$€£¥₹₿'\x{2019}\x{00a0}\x{202f}\x{2009}]"
+# Blanks and the apostrophe of Swiss thousands, which are among the signs around a number that do not change it.
+BLANKS = r"\s'\x{2019}\x{00a0}\x{202f}\x{2009}"
+SIGNS = rf"[{BLANKS}$€£¥₹₿]"
+# Not before three digits, these are no thousands: 110'16 is 110 and 16/32.
+TORN = rf"\d[{BLANKS}]+(\d{{1,2}}|\d{{4,}})([^\d]|$)"
+# With half and quarter 32nds, such as 110'165, they may be.
+THIRTY_SECONDS = re.compile(r"\d+['\u2019]([012]\d|3[01])[0257]")
 UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 WITH_POINT = r"^[+-]?(\d*|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
 WITH_COMMA = r"^[+-]?(\d*|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
@@ -57,10 +62,15 @@ def decimal_of(
     With commas between the cells, or if `points` says that the layout has decimal points, numbers such as 1.234 are
     read so. Raises MarketDataError with both readings if either sign fits.
     """
+    if prices and all(THIRTY_SECONDS.fullmatch(cell) for cell in prices):
+        raise MarketDataError(
+            f"its first prices {', '.join(map(shown, prices[:3]))} have thousands, or 32nds and parts of them, as "
+            "prices of bonds have: set decimal to '.' for thousands, and write fractions as decimals"
+        )
     conventional = points or separator == ","
     grouped = {}
     for kind, cells in (("prices", prices), ("volumes", volumes), ("further columns", further)):
-        bare = [re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt]$", "", cell) for cell in cells]
+        bare = [re.sub(r"[\s$€£¥₹₿'\u2019\u00a0\u202f\u2009]|[KMBTkmbt%]$", "", cell) for cell in cells]
         comma = any(COMMA.fullmatch(cell) for cell in bare)
         point = any(POINT.fullmatch(cell) for cell in bare)
         if comma and point:
@@ -101,7 +111,12 @@ def to_floats(
             pass
         else:
             return values, np.isnan(values), np.zeros(len(values), np.bool_)
-    return _of_text(column.fill_null(""), decimal)
+    # The CSV reader does not check that cells are UTF-8, and the functions for text need it.
+    column = valid_text(column.fill_null(""))
+    if is_own(field):
+        column = pc.replace_substring_regex(column, r"(\d)\s*%$", r"\1e-2")
+        column = pc.replace_substring_regex(column, r"^\x{2212}", "-")
+    return _of_text(column, decimal)
 
 
 def number_in(text: str, decimal: str) -> float:
@@ -116,7 +131,7 @@ def refuse_number(column: pa.Array, field: str, cell: int, row: int, decimal: st
     text = cell_text(column, cell) if column[cell].is_valid else ""
     if not text or (is_number(column.type) and text == "nan"):
         raise MarketDataError(f"{field} is empty", row=row)
-    hint = ""
+    hint = "; write fractions, such as 110'16, as decimals" if "'" in text else ""
     if "," in text and decimal == ".":
         hint = "; decimals are written with a point; a decimal comma needs the setting decimal"
     raise MarketDataError(f"{field} {shown(text)} is not a number{hint}", row=row)
@@ -131,12 +146,10 @@ def _of_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_
 
 
 def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-    # The CSV reader does not check that cells are UTF-8, and the functions for text need it.
-    column = valid_text(column)
     empty = as_numpy(pc.match_substring_regex(column, EMPTY))
     bare = pc.replace_substring_regex(column, SIGNS, "")
     numbers = as_numpy(pc.match_substring_regex(bare, WITH_COMMA if decimal == "," else WITH_POINT))
-    numbers &= as_numpy(pc.match_substring_regex(bare, r"\d"))
+    numbers &= as_numpy(pc.match_substring_regex(bare, r"\d")) & ~as_numpy(pc.match_substring_regex(column, TORN))
     thousands = "." if decimal == "," else ","
     bare = pc.replace_substring(bare, thousands, "")
     if decimal == ",":

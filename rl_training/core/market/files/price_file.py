@@ -119,7 +119,7 @@ def _read(content: Content, config: MarketConfig, columns: Sequence[str], *, sur
         file = content.open()
         skip_bytes(file, plan.start)
         skipped = left_out[-1] if config.bad_rows == "drop" else None
-        return text_batches(file, len(plan.names), positions, plan.separator, skipped, any_encoding=True)
+        return text_batches(file, len(plan.names), positions, plan.separator, skipped, encoding=plan.encoding)
 
     rows = Collector(batches, plan, config).collect()
     if skipped := left_out[0]:

@@ -10,6 +10,7 @@ from rl_training.core.market.columns import shown
 from rl_training.core.market.files.head import Head, is_time_like, is_words, words_alone
 from rl_training.core.market.files.names import (
     NAMES,
+    ROWS_TRIED,
     TWO_NAMES,
     Further,
     choose_symbol,
@@ -23,10 +24,10 @@ from rl_training.core.market.files.zones import zone_in_names
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BY_NAME, LAYOUTS, Layout, layout_named
 
-# Enough rows to tell the order of the columns of a file without a header.
-ROWS_TRIED = 200
 # A line of words with fewer cells is a title.
 FEWEST_NAMES = 3
+# How times begin that can be nothing else.
+DATE = re.compile(r"\d{1,4}[-/.]\d")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def plan_table(names: Sequence[str], config: MarketConfig) -> Plan:
 def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple[str, ...]]:
     """Return the names of the columns, or None; the number of bytes before the first row; and notes."""
     above = head.lines[: head.first_row]
-    scores = [_score(line) for line in above]
+    scores = [_score(line) if len(line) >= FEWEST_NAMES else 0 for line in above]
     if max(scores, default=0) < 1:
         # Words above each column are names too, unless the user says that the columns are those of a layout.
         if (layout and layout.first) or not head.rows:
@@ -224,12 +225,14 @@ def _roles(
     roles |= {role: simple.index(name) for role, name in layout.roles.items() if name in simple}
     roles |= by_user
     if "timestamp" not in roles:
-        taken = set(roles.values())
-        for position in range(len(names)):
-            cells = [row[position] for row in rows[:ROWS_TRIED] if position < len(row)]
-            if position not in taken and cells and all(is_time_like(cell) for cell in cells):
-                roles["timestamp"] = position
-                break
+        found = [position for position in range(len(names)) if _holds_times(rows, position, roles)]
+        if len(dates := [names[position] for position in found if DATE.match(rows[0][position])]) > 1:
+            raise MarketDataError(
+                f"{len(dates)} columns hold times, {listed(dates)}: name the one that says when a bar begins, as in "
+                f"columns: {{'timestamp': {dates[0]!r}}}"
+            )
+        if found:
+            roles["timestamp"] = found[0]
     position = roles.get("timestamp", 0)
     cells = [row[position] for row in rows[:ROWS_TRIED] if position < len(row)]
     if "time" not in roles and cells and all(re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?(\.\d+)?", cell) for cell in cells):
@@ -246,6 +249,11 @@ def _roles(
     return roles
 
 
+def _holds_times(rows: Sequence[Sequence[str]], position: int, roles: Mapping[str, int]) -> bool:
+    cells = [row[position] for row in rows[:ROWS_TRIED] if position < len(row)]
+    return position not in roles.values() and bool(cells) and all(is_time_like(cell) for cell in cells)
+
+
 def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> Plan:
     rows, start = head.rows[:ROWS_TRIED], head.offsets[head.first_row]
     width = len(rows[0])
@@ -260,15 +268,11 @@ def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> 
     plans = [Plan(known, known.names, find_roles(known.names), start=start) for known in candidates]
     fitting = [plan for plan in plans if _bars_fit(rows, plan, head.separator, config.decimal)]
     if not fitting:
-        why = (
-            "no order of columns that is known puts open and close between low and high"
-            if plans
-            else "none that is known"
-        )
+        fits = "no order of columns that is known puts open and close between low and high"
+        advice = "{'timestamp': '0', 'open': '1', 'high': '2', 'low': '3', 'close': '4'}"
         raise MarketDataError(
-            f"has no header, and {width} columns in {why}: {listed(rows[0])}; name them with the setting columns, "
-            "such as "
-            "{'timestamp': '0', 'open': '1', 'high': '2', 'low': '3', 'close': '4'}"
+            f"has no header, and {width} columns in {fits if plans else 'none that is known'}: {listed(rows[0])}; "
+            f"name them with the setting columns, such as {advice}"
         )
     other = next((plan for plan in fitting if plan.roles != fitting[0].roles), None)
     if other:

@@ -17,7 +17,7 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown
 from rl_training.core.market.files.arrow_messages import check_messages
 from rl_training.core.market.files.containers import most_unpacked
-from rl_training.core.market.files.head import MOST_COLUMNS, is_utf8
+from rl_training.core.market.files.head import MOST_COLUMNS, as_utf8
 
 # 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
@@ -45,11 +45,11 @@ def text_batches(
     separator: str = ",",
     skipped: "array[int] | None" = None,
     *,
-    any_encoding: bool = False,
+    encoding: str = "",
 ) -> Iterator[Batch]:
     """Yield the columns of rows of `width` cells, by role. The numbers of rows of another width go to `skipped`.
 
-    Without `skipped` such a row raises MarketDataError. With `any_encoding`, lines may be in Windows-1252.
+    Without `skipped` such a row raises MarketDataError. With `encoding`, lines may be in it instead of UTF-8.
     """
     # Columns that are not used may have equal names in the file, so each column is named by its position.
     names = [str(position) for position in range(width)]
@@ -69,8 +69,8 @@ def text_batches(
     rows = 0
     for block in _blocks(file):
         left_out = array("q")
-        if any_encoding:
-            block = _as_utf8(block)
+        if encoding:
+            block = as_utf8(block, encoding)
         if skipped is not None:
             options["parse_options"].invalid_row_handler = partial(_skip, left_out)
         try:
@@ -96,14 +96,6 @@ def _skip(left_out: "array[int]", row: Any) -> str:
     return "skip"
 
 
-def _as_utf8(block: bytes) -> bytes:
-    """Return the bytes with lines that are not UTF-8 read as Windows-1252, which programs of Excel's kind write."""
-    if is_utf8(block):
-        return block
-    lines = block.splitlines(keepends=True)
-    return b"".join(line if is_utf8(line) else line.decode("cp1252", "replace").encode() for line in lines)
-
-
 def _blocks(file: BufferedReader) -> Iterator[bytes]:
     """Yield the bytes of a file in blocks of whole lines."""
     rest = b""
@@ -125,7 +117,9 @@ def _refusal(error: Exception, rows: int) -> MarketDataError:
         return MarketDataError(f"cannot be read as CSV: {error}")
     row, expected, actual, text = ragged.groups()
     rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
-    if actual == "1":
+    if rows + int(row) == 1:
+        rule += "; leave out what is above the prices with skip_rows, and name the columns by their index"
+    elif actual == "1":
         rule += "; bad_rows: drop leaves out lines of text below the prices"
     return MarketDataError(rule, row=rows + int(row))
 
@@ -164,11 +158,12 @@ class ParquetTable:
 
     def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
         """Yield columns under other names; `columns` has the name in the file of each."""
-        self._check_unpacked(set(columns.values()))
         try:
+            self._check_unpacked(set(columns.values()))
             for batch in self._reader.iter_batches(ROWS_PER_BATCH, columns=list(columns.values()), use_threads=False):
                 yield {role: checked(batch.column(name), role) for role, name in columns.items()}
-        except (pa.ArrowException, OSError) as error:
+        # Some versions of a name may be UTF-8, and others not.
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise MarketDataError(f"cannot be read as Parquet: {error}") from error
 
     def _check_unpacked(self, names: set[str]) -> None:

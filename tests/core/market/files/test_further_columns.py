@@ -103,6 +103,13 @@ def test_further_column_decides_the_decimal_sign_of_whole_prices(read):
     assert own(read(rows, "Signal", header=header)) == {"Signal": [0.131, 0.141, 0.151]}
 
 
+def test_per_cent_and_typographic_minus_are_read_in_further_columns_alone(read, refused):
+    rows = [f"2024-01-0{day},10,12,9,{9 + day},{value}" for day, value in enumerate(("0.12%", "\u22125 %", "0"), 1)]
+    header = "date,open,high,low,close,change\n"
+    assert own(read(rows, "change", header=header)) == {"change": [0.0012, -0.05, 0.0]}
+    assert "open '10%' is not a number" in refused([rows[0].replace(",10,", ",10%,")], "change", header=header)
+
+
 def test_typed_and_compressed_tables_have_further_columns(tmp_path):
     columns = {
         "date": np.arange("2024-01-01", "2024-01-04", dtype="datetime64[D]").astype("datetime64[s]"),

@@ -202,6 +202,18 @@ def test_column_of_another_type_is_refused(folder, role, column):
         read(folder, (folder / "f").read_bytes(), **more)
 
 
+def test_parquet_file_with_a_name_that_is_not_utf8_in_one_of_its_places_is_refused(folder):
+    parquet = io.BytesIO()
+    bars = {"date": ["2020-01-01", "2020-01-02"], "open": [1.0, 2.0], "high": [9.0] * 2, "low": [0.5] * 2}
+    pa.parquet.write_table(pa.table(bars | {"close": [1.0, 2.0], "funding": [1.0, 2.0]}), parquet)
+    content = parquet.getvalue()
+    places = [found.start() for found in re.finditer(b"funding", content)]
+    assert len(places) == 2
+    for place in places:
+        refused = read(folder, content[:place] + b"\xcd" + content[place + 1 :])
+        assert str(refused).startswith("f: cannot be read as Parquet")
+
+
 def test_refusal_names_the_column_of_another_type(folder):
     table = pa.table({name: [1.0, 2.0] for name in ("date", "open", "high", "low", "close")} | {"symbol": [["A"]] * 2})
     parquet = io.BytesIO()
