@@ -80,6 +80,8 @@ class Owner(threading.Thread):
 
     def write_progress(self) -> None:
         """Write the progress now; a database error is logged and otherwise ignored."""
+        # An open connection would wait for a server that stands still; a new one fails after its time limit.
+        connection.close()
         try:
             lifecycle.heartbeat(self.training_run, **self.progress.all_columns())
         except DatabaseError as error:
