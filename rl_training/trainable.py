@@ -31,7 +31,8 @@ def market_problems(
     if not isinstance(market, MarketConfig):
         return []
     known = _same(market, saved_market, ("source", *market.effective_fields))
-    if not known and (problem := _unreadable(market)):
+    columns = environment.own_columns if isinstance(environment, EnvironmentConfig) else ()
+    if not known and (problem := _unreadable(market, columns)):
         return [problem.within("market")]
     if not isinstance(environment, EnvironmentConfig):
         return []
@@ -82,13 +83,16 @@ def _same(config: Any, saved: Any, names: tuple[str, ...]) -> bool:
     )
 
 
-def _unreadable(market: MarketConfig) -> ConfigProblem | None:
+def _unreadable(market: MarketConfig, columns: tuple[str, ...]) -> ConfigProblem | None:
+    """Return why the bars cannot be read, except for the further columns, which are read at once with them."""
     if market.source == "exchange":
         unknown = unknown_exchange(market.exchange)
         return ConfigProblem("exchange", unknown) if unknown else None
     if market.source == "file" and (problem := opening_problem(market.path)):
         return ConfigProblem("path", problem)
-    found = checked(market)
+    found = checked(market, columns)
+    if columns and not found.usable:
+        found = checked(market)
     if not found.usable:
         return ConfigProblem(found.setting or NAMES_BARS.get(market.source, "source"), str(found.facts["problem"]))
     if market.source == "file" and market.symbol and market.format != PLAIN.name and not found.instruments:
@@ -106,17 +110,13 @@ def insufficient(market: MarketConfig, environment: EnvironmentConfig, changed: 
     from rl_training.core.run.enough import too_few_bars
     from rl_training.core.trading.features import needs_volume
 
-    bars, has_volume = market.bars, True
-    if market.source != "exchange":
-        found = checked(market)
+    bars, has_volume, columns = market.bars, True, environment.own_columns
+    if market.source != "exchange" or columns:
+        found = checked(market, columns)
         if not found.usable:
-            return []
+            by_columns = columns and (market.source == "exchange" or checked(market).usable)
+            return [ConfigProblem("environment.features", str(found.facts["problem"]))] if by_columns else []
         bars, has_volume = found.facts["bars"], found.facts["has_volume"]
-    if environment.own_columns:
-        found = checked(market, environment.own_columns)
-        if not found.usable:
-            return [ConfigProblem("environment.features", str(found.facts["problem"]))]
-        bars = found.facts["bars"]
     problems = []
     if too_few := too_few_bars(bars, market.train_fraction, environment):
         problems.append(ConfigProblem(changed, too_few))

@@ -246,6 +246,18 @@ def test_file_is_read_once_however_often_its_settings_are_saved(policy, root):
     assert market_checks._checked.cache_info().misses == before + 1
 
 
+def test_file_with_further_columns_is_read_once_unless_they_are_at_fault(policy, root):
+    lines = [f"{line},{number % 7}\n" for number, line in enumerate(BARS.splitlines()[1:])]
+    (root / "own.csv").write_text(HEADER.strip() + ",funding\n" + "".join(lines))
+    wanted = FILE | {"rl_v3.market.path": "own.csv"}
+    features = "rl_v3.environment.features"
+    before = market_checks._checked.cache_info().misses
+    keys.set_values(wanted | {features: '["log_return_1", "column:funding"]'})
+    assert market_checks._checked.cache_info().misses == before + 1
+    with pytest.raises(keys.SettingError, match=rf"{features}: .* no column is named 'signal'"):
+        keys.set_values({features: '["column:signal"]', "rl_v3.market.path": "own.csv"})
+
+
 def test_machine_with_a_device_of_nvidia_has_a_gpu(tmp_path):
     assert not has_gpu(tmp_path)
     (tmp_path / "nvidia0").touch()
