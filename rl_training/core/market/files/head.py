@@ -93,11 +93,12 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
         raise MarketDataError("has no line that is not empty")
     texts = [text for text, _ in kept]
     separator = separator or _separator(texts)
-    lines = _cells(texts, separator)
+    # A cell in quotation marks may go on in the next line.
+    begins, lines = zip(*_cells(texts, separator), strict=True)
     if (most := max(len(line) for line in lines)) > MOST_COLUMNS:
         raise MarketDataError(f"has {most:,} columns; at most {MOST_COLUMNS:,} are read")
     first_row = next((number for number, line in enumerate(lines) if _is_row(line)), len(lines))
-    return Head(separator, encoding, tuple(lines), tuple(offset for _, offset in kept), position, first_row)
+    return Head(separator, encoding, lines, tuple(kept[begin][1] for begin in begins), position, first_row)
 
 
 def is_time_like(cell: str) -> bool:
@@ -170,12 +171,12 @@ def _separator(texts: Sequence[str]) -> str:
     for separator in SEPARATORS:
         if separator == " " and any("  " in text.strip() for text in texts):
             continue
-        counts = Counter(len(cells) for cells in _cells(texts, separator))
+        counts = Counter(len(cells) for _, cells in _cells(texts, separator))
         columns, lines = max(counts.items(), key=lambda found: (found[0] >= FEWEST_COLUMNS, found[1]))
         if columns >= FEWEST_COLUMNS and lines * 2 > len(texts):
             return separator
     for separator in SEPARATORS:
-        if len(_cells(texts[-1:], separator)[0]) >= FEWEST_COLUMNS:
+        if len(_cells(texts[-1:], separator)[0][1]) >= FEWEST_COLUMNS:
             return separator
     raise MarketDataError(
         f"is no table of prices: no separator gives {FEWEST_COLUMNS} columns; its first line is "
@@ -183,11 +184,16 @@ def _separator(texts: Sequence[str]) -> str:
     )
 
 
-def _cells(texts: Sequence[str], separator: str) -> list[tuple[str, ...]]:
+def _cells(texts: Sequence[str], separator: str) -> list[tuple[int, tuple[str, ...]]]:
+    """Return the cells of each row, with the number of the text in which it begins."""
+    reader, found, begin = csv.reader(texts, delimiter=separator), [], 0
     try:
-        return [tuple(cell.strip() for cell in row) for row in csv.reader(texts, delimiter=separator)]
+        for row in reader:
+            found.append((begin, tuple(cell.strip() for cell in row)))
+            begin = reader.line_num
     except (csv.Error, TypeError) as error:
         raise MarketDataError(f"has no readable lines: {error}") from error
+    return found
 
 
 def _is_row(cells: Sequence[str]) -> bool:

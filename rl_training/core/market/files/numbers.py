@@ -104,18 +104,15 @@ def to_floats(
         return _of_numbers(column)
     if not pa.types.is_string(column.type):
         raise MarketDataError(f"column {field} holds {column.type}; numbers are needed")
-    if decimal == ".":
-        try:
-            values = as_numpy(column.cast(pa.float64()))
-        except (pa.ArrowInvalid, ValueError):
-            pass
-        else:
-            return values, np.isnan(values), np.zeros(len(values), np.bool_)
+    if decimal == "." and (found := _of_plain_text(column)):
+        return found
     # The CSV reader does not check that cells are UTF-8, and the functions for text need it.
     column = valid_text(column.fill_null(""))
     if is_own(field):
         column = pc.replace_substring_regex(column, r"(\d)\s*%$", r"\1e-2")
         column = pc.replace_substring_regex(column, r"^\x{2212}", "-")
+        if decimal == "." and (found := _of_plain_text(column)):
+            return found
     return _of_text(column, decimal)
 
 
@@ -142,6 +139,15 @@ def _of_numbers(column: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_
         # Arrow's own cast divides by a power of ten, which may be off by the last bit.
         column = column.cast(pa.string())
     values = as_numpy(column.cast(pa.float64(), safe=False).fill_null(np.nan))
+    return values, np.isnan(values), np.zeros(len(values), np.bool_)
+
+
+def _of_plain_text(column: pa.Array) -> Floats | None:
+    """Return the numbers if all cells are written as programs write them."""
+    try:
+        values = as_numpy(column.cast(pa.float64()))
+    except (pa.ArrowInvalid, ValueError):
+        return None
     return values, np.isnan(values), np.zeros(len(values), np.bool_)
 
 

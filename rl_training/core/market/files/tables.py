@@ -80,9 +80,22 @@ def text_batches(
             raise _refusal(error, rows) from error
         if skipped is not None:
             skipped.extend(rows + number for number in left_out)
+        # The layout plain, which gives no encoding, reads what older releases did.
+        if encoding:
+            _refuse_open_quote(block, separator.encode(), width, rows, len(table) + len(left_out))
         rows += len(table) + len(left_out)
         refuse_mostly_invalid(len(skipped or ()), rows)
         yield {role: _whole(table.column(names[position])) for role, position in roles.items()}
+
+
+def _refuse_open_quote(block: bytes, separator: bytes, width: int, before: int, read: int) -> None:
+    """Raise MarketDataError if a quotation mark without a second one made a cell of the rows up to the next one."""
+    if read >= block.count(b"\n"):
+        return
+    lines = [line for line in block.splitlines() if line.strip()]
+    if sum(line.count(separator) == width - 1 for line in lines) > read:
+        first = next((number for number, line in enumerate(lines, 1) if line.count(b'"') % 2), 1)
+        raise MarketDataError("has a quotation mark that is not closed in its line; remove it", row=before + first)
 
 
 def refuse_mostly_invalid(bad: int, rows: int) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.market.price_files import columns
+from tests.core.market.price_files import columns, refusal
 
 PRICES = {name: column for name, column in columns().items() if name != "timestamp"}
 DAYS = columns()["timestamp"]
@@ -43,3 +43,30 @@ def test_header_that_ends_with_a_separator_and_one_repeated_in_capitals_are_unde
     text = "date,open,high,low,close,\n2024-01-01,10,12,9,11\nDATE,OPEN,HIGH,LOW,CLOSE\n2024-01-02,10,12,9,10\n"
     market = load(text)
     assert (market.close.tolist(), market.reading.drops) == ([11.0, 10.0], {"repeated_headers": 1})
+
+
+NOTED = "date,open,high,low,close,note\n"
+DAYS_OF_MARCH = [f"2024-03-{day:02},10,12,9,{10 + day % 2},x\n" for day in range(1, 29)]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+@pytest.mark.parametrize("bad_rows", ["refuse", "drop"])
+def test_quotation_mark_that_makes_a_cell_of_several_rows_is_refused(load, closed, bad_rows):
+    rows = list(DAYS_OF_MARCH)
+    rows[5] = rows[5].replace("x", '"x')
+    if closed:
+        rows[15] = rows[15].replace("x", 'y"')
+    message = "m.csv, row 6 (header not counted): has a quotation mark that is not closed in its line; remove it"
+    assert refusal(load, NOTED + "".join(rows), bad_rows=bad_rows) == message
+
+
+@pytest.mark.parametrize("note", ['"two\nlines"', '"a,b"', '5" disk', '""'])
+def test_text_with_line_breaks_and_separators_costs_no_row(load, note):
+    rows = list(DAYS_OF_MARCH)
+    rows[5] = rows[5].replace("x", note)
+    assert len(load(NOTED + "".join(rows))) == 28
+
+
+def test_names_of_columns_may_have_line_breaks_in_quotation_marks(load):
+    header = '"Prices\nof all days",,,,,\ndate,"open\n(USD)",high,low,close,note\n'
+    assert load(header + "".join(DAYS_OF_MARCH)).open.tolist() == [10.0] * 28
