@@ -10,14 +10,13 @@ from io import BufferedReader
 import pyarrow as pa
 
 from rl_training.core.market.bars import MarketDataError
-from rl_training.core.market.files.containers import MAX_UNPACKED
 
 DICTIONARY, RECORDS = 2, 3
 # Fields of the tables Message, DictionaryBatch and RecordBatch, by their position in the schema.
 HEADER_TYPE, HEADER, DATA, LENGTH, BUFFERS, COMPRESSION = 1, 2, 1, 0, 2, 3
 
 
-def check_messages(file: BufferedReader, most_rows: int) -> None:
+def check_messages(file: BufferedReader, most_rows: int, most_bytes: int) -> None:
     """Raise MarketDataError if the stream at the file's position has more rows, or unpacks to more, than is read."""
     rows = size = 0
     for message in pa.ipc.MessageReader.open_stream(pa.PythonFile(file, mode="r")):
@@ -29,8 +28,8 @@ def check_messages(file: BufferedReader, most_rows: int) -> None:
         rows, size = rows + count, size + unpacked
         if rows > most_rows:
             raise MarketDataError(f"has {rows} rows; at most {most_rows} are read")
-        if size > MAX_UNPACKED:
-            raise MarketDataError(f"unpacks to {size:,} bytes; at most {MAX_UNPACKED:,} are read")
+        if size > most_bytes:
+            raise MarketDataError(f"unpacks to {size:,} bytes; at most {most_bytes:,} are read of a file of its size")
 
 
 def _sizes(metadata: bytes, body: memoryview) -> tuple[int, int]:

@@ -42,6 +42,8 @@ FOREIGN = {
     OLD_FEATHER: "Feather of version 1; write it with version 2",
 }
 LONGEST_MAGIC = 16
+# What the decoder of an xz file may take: `xz -9` needs 65 MiB, but a file may ask for 1.5 GiB.
+XZ_MEMORY = 2**27
 # Of the directory of a zip archive, which has some 50 bytes for each member and takes twenty times that in memory.
 LONGEST_DIRECTORY = 2**20
 
@@ -211,6 +213,37 @@ class _Bounded(io.RawIOBase):
         return len(data)
 
 
+class _Xz:
+    """The content of an xz file of one or several streams, whose decoder is bounded; `LZMAFile` has no such bound."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self._decoder = self._next()
+
+    def _next(self) -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        """Return 1 to `size` bytes, none at the end."""
+        data = b""
+        while not data:
+            packed = b""
+            if self._decoder.eof:
+                # Zeros may follow a stream.
+                packed = self._decoder.unused_data.lstrip(b"\0")
+                while not packed and (more := self._file.read(2**16)):
+                    packed = more.lstrip(b"\0")
+                if not packed:
+                    return b""
+                self._decoder = self._next()
+            elif self._decoder.needs_input:
+                packed = self._file.read(2**16)
+                if not packed:
+                    raise EOFError("it ends in the middle")
+            data = self._decoder.decompress(packed, size)
+        return data
+
+
 def _arrow_stream(compression: str) -> Callable[[BufferedReader], Any]:
     return lambda file: pa.CompressedInputStream(pa.PythonFile(file, mode="r"), compression)
 
@@ -228,6 +261,6 @@ OPENERS: dict[str, Callable[[BufferedReader], Any]] = {
     "zip": _open_zip,
     "zstd": _arrow_stream("zstd"),
     "bzip2": bz2.BZ2File,
-    "xz": lzma.LZMAFile,
+    "xz": _Xz,
     "lz4": _arrow_stream("lz4"),
 }

@@ -30,6 +30,8 @@ BYTES_OF_SIGN = 3
 RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 # A cell of a number or a timestamp is shorter.
 LONGEST_CELL = 1_000
+# The name of a nested type may be as long as the file.
+LONGEST_KIND = 100
 # With so many invalid rows, reading ends as soon as they are more than half of the rows.
 MOST_BAD_AT_FIRST = 10_000
 # After the magic number and its padding.
@@ -172,6 +174,7 @@ class ParquetTable:
     def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
         """Yield columns under other names; `columns` has the name in the file of each."""
         try:
+            refuse_other_cells(self._reader.schema_arrow, columns)
             self._check_unpacked(set(columns.values()))
             for batch in self._reader.iter_batches(ROWS_PER_BATCH, columns=list(columns.values()), use_threads=False):
                 yield {role: checked(batch.column(name), role) for role, name in columns.items()}
@@ -195,9 +198,11 @@ class ArrowTable:
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
         try:
-            self.names = tuple(self._stream().schema.names)
+            self._schema = self._stream().schema
+            self.names = tuple(self._schema.names)
             check_size(0, len(self.names))
-            check_messages(self._begin(), MAX_BARS)
+            most = most_unpacked(file.seek(0, io.SEEK_END))
+            check_messages(self._begin(), MAX_BARS, most)
         except (pa.ArrowException, OSError, UnicodeDecodeError, ValueError) as error:
             if isinstance(error, MarketDataError):
                 raise
@@ -206,6 +211,7 @@ class ArrowTable:
     def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
         """Yield columns under other names; `columns` has the name in the file of each."""
         wanted = set(columns.values())
+        refuse_other_cells(self._schema, columns)
         try:
             for batch in self._stream([number for number, name in enumerate(self.names) if name in wanted]):
                 batch.validate(full=True)
@@ -237,8 +243,20 @@ def as_plain(column: pa.Array) -> pa.Array:
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
+def refuse_other_cells(schema: pa.Schema, columns: Mapping[str, str]) -> None:
+    """Raise MarketDataError for a column whose cells are no numbers, times or texts: such cells have no bound."""
+    for role, name in columns.items():
+        kind = schema.field(name).type
+        cell = kind.value_type if pa.types.is_dictionary(kind) else kind
+        known = (pa.types.is_primitive, pa.types.is_decimal, pa.types.is_null, _is_text)
+        if not any(is_of(cell) for is_of in known):
+            raise MarketDataError(f"column {role} holds {str(cell)[:LONGEST_KIND]}; numbers, times or texts are needed")
+
+
 def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    binaries = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(is_of(kind) for is_of in (*texts, *binaries))
 
 
 def check_size(rows: int, columns: int) -> None:

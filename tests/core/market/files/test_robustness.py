@@ -123,6 +123,25 @@ def test_parquet_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(fold
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pa.array([[0] * 200_000] * 200, pa.list_(pa.int64())),
+        pa.array([bytes(1_000_000)] * 200, pa.binary(1_000_000)),
+        pa.array([bytes(1_000_000)] * 200, pa.binary()),
+    ],
+    ids=["lists", "wide cells", "bytes"],
+)
+def test_column_of_other_cells_is_not_read(folder, cells):
+    columns: dict[str, object] = dict.fromkeys(("open", "high", "low", "close"), [1.0, 1.5] * 100)
+    columns |= {"timestamp": range(1_600_000_000, 1_600_012_000, 60), "volume": cells}
+    sink = io.BytesIO()
+    pa.parquet.write_table(pa.table(columns), sink, compression="zstd")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "column" in str(read(folder, sink.getvalue()))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
 def test_rows_of_another_width_are_refused_in_little_memory(folder):
     bomb = gzip.compress(HEADER + ROW * 900 + b"x\n" * 5_000_000, 6)
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
@@ -218,7 +237,8 @@ def test_refusal_names_the_column_of_another_type(folder):
     table = pa.table({name: [1.0, 2.0] for name in ("date", "open", "high", "low", "close")} | {"symbol": [["A"]] * 2})
     parquet = io.BytesIO()
     pa.parquet.write_table(table, parquet)
-    assert read(folder, parquet.getvalue()) == "f: column symbol holds list<element: string>; text is needed"
+    refusal = "f: column symbol holds list<element: string>; numbers, times or texts are needed"
+    assert read(folder, parquet.getvalue()) == refusal
 
 
 @pytest.mark.parametrize("layout", ["auto", "plain"])
