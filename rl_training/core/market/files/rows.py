@@ -1,5 +1,6 @@
 """Collects the rows of a table: its cells as numbers and seconds, without repeated headers and rows of nulls."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from rl_training.core.market.bars import PRICES, MarketDataError
-from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_text, trimmed, valid_text
+from rl_training.core.market.columns import as_mask, as_numpy, as_string, cell_text, shown, trimmed, valid_text
 from rl_training.core.market.files.dates import Clock, DateParts, settle_day_first
 from rl_training.core.market.files.names import choose_symbol
 from rl_training.core.market.files.numbers import Floats, described, refuse_number, refuse_value, to_floats, unusable
@@ -22,6 +23,8 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_values import is_own
 
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
+# An epoch with so few digits may be exact, but not all epochs of a file.
+ROUNDED_EPOCH = re.compile(r"\d(\.\d{0,6})?[eE]\+?(09|1\d)")
 # Names of instruments that a message lists.
 MOST_SYMBOLS = 1_000
 
@@ -249,6 +252,11 @@ class Collector:
             epoch = not typed and not pa.types.is_date(known.type) and not is_compact(known)
             return TimeFormat(epoch=epoch, offset=bool(typed and known.type.tz))
         cells = [cell_text(known, number) for number in range(min(len(known), 100))]
+        if all(ROUNDED_EPOCH.fullmatch(cell) for cell in cells):
+            raise MarketDataError(
+                f"its timestamps, such as {shown(cells[0])}, have lost their last digits, as a spreadsheet "
+                "saves them; write them as whole numbers or as dates"
+            )
         times = TimeFormat.of(cells[0])
         parts = DateParts.of(cells)
         if parts.examples:

@@ -79,7 +79,7 @@ def text_batches(
             # Arrow's own reader of streams calls Python in another thread, which aborts a process that ends meanwhile.
             table = arrow_csv.read_csv(pa.BufferReader(block), **options)
         except (pa.ArrowException, OSError) as error:
-            raise _refusal(error, rows) from error
+            raise _refusal(error, rows, may_drop=bool(encoding)) from error
         if skipped is not None:
             skipped.extend(rows + number for number in left_out)
         # The layout plain, which gives no encoding, reads what older releases did.
@@ -125,17 +125,17 @@ def _blocks(file: BufferedReader) -> Iterator[bytes]:
         yield rest
 
 
-def _refusal(error: Exception, rows: int) -> MarketDataError:
+def _refusal(error: Exception, rows: int, *, may_drop: bool) -> MarketDataError:
     # The row is read from the message, because Arrow passes rows to a handler only if they are UTF-8.
     ragged = RAGGED_ROW.search(str(error))
     if not ragged:
         return MarketDataError(f"cannot be read as CSV: {error}")
     row, expected, actual, text = ragged.groups()
     rule = f"has {actual} columns, the header has {expected}: {shown(text)}"
-    if rows + int(row) == 1:
+    if may_drop and rows + int(row) == 1:
         rule += "; leave out what is above the prices with skip_rows, and name the columns by their index"
-    elif actual == "1":
-        rule += "; bad_rows: drop leaves out lines of text below the prices"
+    elif may_drop:
+        rule += "; bad_rows: drop leaves out such rows, and lines of text below the prices"
     return MarketDataError(rule, row=rows + int(row))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.core.market.price_files import refusal
+from tests.core.market.price_files import HEADER, refusal
 
 NAMES = "date,open,high,low,close\n"
 
@@ -167,3 +167,14 @@ def test_times_of_few_digits_are_refused_if_both_readings_fit(load):
     assert times(load(clocks((day, "0"), (day, "5900"))))[1] == "2024-01-02T00:59:00"
     assert times(load(clocks((day, "0000"), (day, "0930"))))[1] == "2024-01-02T09:30:00"
     assert times(load(clocks((day, "930"), (day, "101500"))))[0] == "2024-01-02T00:09:30"
+
+
+@pytest.mark.parametrize("epoch", ["1.70{day}E+12", "1.70{day}e+09", "1.7093{day}e+18"])
+def test_epochs_that_have_lost_their_last_digits_are_refused(load, epoch):
+    rows = [f"{epoch.format(day=day)},10,12,9,{10 + day % 2},5\n" for day in range(11, 20)]
+    assert "have lost their last digits" in refusal(load, HEADER + "".join(rows))
+
+
+def test_epochs_with_an_exponent_and_all_their_digits_are_read(load):
+    rows = [f"{day * 86_400_000:.12e},10,12,9,{10 + day % 2},5\n" for day in (19724, 19725, 19726)]
+    assert str(load(HEADER + "".join(rows)).timestamp[1]) == "2024-01-03T00:00:00"
