@@ -7,6 +7,7 @@ from typing import Any
 import django.db
 import structlog
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
 
@@ -17,6 +18,8 @@ log = structlog.get_logger("accounts")
 # Programs that look for secrets in files recognise a token by its prefix.
 PREFIX = "qt_"
 DEFAULT_DAYS, MOST_DAYS = 365, 3650
+# Tokens of one user that have not expired, so that nobody fills the database with them.
+MOST_TOKENS = 100
 # A program that asks every second does not cause a write every second.
 USE_NOTED_EVERY = timedelta(minutes=1)
 
@@ -25,8 +28,10 @@ def create(user: User, name: str, days: int = DEFAULT_DAYS, *, second_factor: bo
     """Return a new token's row, and the token itself, which cannot be read again.
 
     `second_factor` says whether the token may act for a user who needs a second factor.
-    Raises `ValidationError` if the user has a token with this name.
+    Raises `ValidationError` if the user has a token with this name, or `MOST_TOKENS` of them.
     """
+    if user.api_tokens.exclude(expires_at__lte=timezone.now()).count() >= MOST_TOKENS:
+        raise ValidationError(f"The user has {MOST_TOKENS} tokens. Revoke one first.")
     secret = PREFIX + secrets.token_urlsafe(32)
     token = ApiToken(
         user=user,

@@ -22,7 +22,9 @@ def passphrase_of(path: Path | None) -> str:
         found = path.read_text(encoding="utf-8").splitlines()[:1]
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
-    if not found or not found[0]:
+    except UnicodeDecodeError:
+        raise CommandError(f"{path} is no text in UTF-8; its first line is the passphrase.") from None
+    if not found or not found[0].strip():
         raise CommandError(f"{path} is empty; its first line is the passphrase.")
     return found[0]
 

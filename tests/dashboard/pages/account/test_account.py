@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from rl_training.accounts import tokens
 from rl_training.accounts.models import ApiToken
 from tests.api_clients import token_of
 from tests.dashboard.pages.page_text import words
@@ -48,6 +49,16 @@ def test_user_has_several_tokens_with_different_names(signed_in_ann, ann):
     again = signed_in_ann.post("/accounts/", {"name": "laptop", "days": "90"})
     assert "The user has a token with this name." in words(again.content.decode())
     assert [token.name for token in ann.api_tokens.all()] == ["laptop", "monitor"]
+
+
+def test_user_has_no_more_tokens_than_the_limit(signed_in_ann, ann, monkeypatch):
+    monkeypatch.setattr(tokens, "MOST_TOKENS", 1)
+    token_of(ann)
+    page = signed_in_ann.post("/accounts/", {"name": "second", "days": "30"}).content.decode()
+    assert "The user has 1 tokens. Revoke one first." in page
+    ann.api_tokens.update(expires_at=timezone.now())
+    signed_in_ann.post("/accounts/", {"name": "second", "days": "30"})
+    assert ann.api_tokens.count() == 2
 
 
 def test_expired_token_is_refused(ann):
