@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from quantum_trader import logs
+from quantum_trader import api_settings, logs
 from quantum_trader.environment import env_file, network, retention, silence, values
 from quantum_trader.environment.database_options import with_options
 from quantum_trader.environment.server_urls import checked_redis_url, database_config, refuse_unencoded_passwords
@@ -23,7 +23,7 @@ NOT_SETTINGS = env_file.load(BASE_DIR / ".env", BASE_DIR / ".env.example")
 def required_unless_debug(name: str, debug_value: str) -> str:
     """Return the variable, or `debug_value` with DEBUG=1. Raises `ImproperlyConfigured` without either."""
     value = values.text(name)
-    if value:
+    if value.strip():
         return value
     if DEBUG:
         return debug_value
@@ -156,40 +156,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 TRUSTED_PROXIES = values.networks("TRUSTED_PROXIES", "127.0.0.1,::1" if HTTPS else "")
 CONNECTIONS, CONNECTIONS_PER_ADDRESS, LIVE_STREAMS_PER_USER, LIVE_STREAMS_PER_ADDRESS = network.connection_limits()
 ALLOW_PRIVATE_ADDRESSES = network.private_addresses_allowed()
-REST_FRAMEWORK = {
-    # The first class decides the status of a request without credentials: with tokens 401, with sessions 403.
-    "DEFAULT_AUTHENTICATION_CLASSES": [
-        "dashboard.authentication.TokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
-    ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_SCHEMA_CLASS": "dashboard.api.protocol.openapi.Schema",
-    "EXCEPTION_HANDLER": "dashboard.api.protocol.problem_details.handle",
-    # Requests per minute of one user in one process. Monitors read the summary often, so its rate is high.
-    "DEFAULT_THROTTLE_RATES": {
-        "reads": values.whole_number("API_READS_PER_MINUTE", 1_200, 1, 1_000_000_000),
-        "writes": values.whole_number("API_WRITES_PER_MINUTE", 300, 1, 1_000_000_000),
-        "summary": values.whole_number("API_SUMMARIES_PER_MINUTE", 60_000, 1, 1_000_000_000),
-    },
-    # `?format=` is an unknown parameter like any other.
-    "URL_FORMAT_OVERRIDE": None,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Quantum trader",
-    "DESCRIPTION": "Policies that are kept trained: their settings, runs, versions and events.",
-    "VERSION": "1",
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    # Several resources have a `status`; this one is a run's.
-    "ENUM_NAME_OVERRIDES": {"StatusEnum": ["queued", "running", "succeeded", "failed", "cancelled"]},
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    # Deep links put a link into each operation's button, which keyboards and screen readers cannot distinguish.
-    "SWAGGER_UI_SETTINGS": {"deepLinking": False},
-}
+REST_FRAMEWORK, SPECTACULAR_SETTINGS = api_settings.rest_framework(), api_settings.SPECTACULAR
 
 REDIS_URL = checked_redis_url(values.text("REDIS_URL", f"unix://{private_socket(STATE_DIR)}"))
 # How long records and files are kept.
@@ -279,7 +246,7 @@ SILENT_AFTER_SECONDS, HUNG_AFTER_SECONDS = silence.silent_after(), silence.hung_
 silence.refuse_contradictions(globals())
 
 # The bearer token of Prometheus. While it is empty, no bearer token is accepted.
-METRICS_TOKEN = values.text("METRICS_TOKEN")
+METRICS_TOKEN = values.token("METRICS_TOKEN")
 
 WEB_HOST = values.listening_host("WEB_HOST", "127.0.0.1")
 WEB_PORT = values.whole_number("WEB_PORT", 8000, 1, 65535)

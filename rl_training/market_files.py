@@ -40,6 +40,11 @@ def opening_problem(path: str) -> str:
     except MarketDataError as error:
         files = list_files(root, FILES_IN_MESSAGE + 1)
         named = ", ".join(files[:FILES_IN_MESSAGE]) + (" ..." if len(files) > FILES_IN_MESSAGE else "")
-        there = f"files in {root}: {named}" if files else f"{root} has no market file yet; put the file there"
+        if files:
+            there = f"files in {root}: {named}"
+        elif root.is_dir():
+            there = f"{root} has no market file yet; put the file there"
+        else:
+            there = f"there is no folder {root}; make it, or correct MARKET_DATA_ROOT"
         return f"{error.rule}, got {path[:LONGEST_INPUT]}; {there}"
     return ""

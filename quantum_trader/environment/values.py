@@ -32,6 +32,15 @@ def text(name: str, default: str = "") -> str:
     return os.environ.get(name) or default
 
 
+def token(name: str) -> str:
+    """Return a token that a client sends in an HTTP header; empty when it is unset."""
+    written = text(name)
+    if not (written.isascii() and written.isprintable() and written == written.strip()):
+        # The value is a secret, so the message does not show it.
+        raise ImproperlyConfigured(f"{name} is not a token: ASCII characters without spaces at the ends.")
+    return written
+
+
 def boolean(name: str) -> bool:
     """Return whether the variable is 1 (or true, on, yes); False when it is unset or empty."""
     word = text(name, "0").strip().lower()

@@ -6,10 +6,10 @@ from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, broker_url, privat
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("missing", ["SECRET_KEY", "ALLOWED_HOSTS"])
-def test_start_without_secrets_is_refused(missing, python, environment_of_processes):
+@pytest.mark.parametrize(("missing", "value"), [("SECRET_KEY", ""), ("SECRET_KEY", "  "), ("ALLOWED_HOSTS", "")])
+def test_start_without_secrets_is_refused(missing, value, python, environment_of_processes):
     environment = environment_of_processes | {
-        missing: "",
+        missing: value,
         "DEBUG": "0",
         "DJANGO_SETTINGS_MODULE": "quantum_trader.settings",
     }
@@ -70,6 +70,7 @@ def test_state_directory_may_have_any_name(name, tmp_path, python, environment_o
         ("ALLOWED_HOSTS", "a.org b.org", "ALLOWED_HOSTS is 'a.org b.org'; it is host names separated by commas"),
         ("RUN_LOST_AFTER_SECONDS", "6", "RUN_LOST_AFTER_SECONDS is 6 and OWNER_HEARTBEAT_SECONDS is 5; "),
         ("HTTPS", "yes please", "HTTPS is 'yes please'; it is 1 for yes or 0 for no"),
+        ("METRICS_TOKEN", "schön", "METRICS_TOKEN is not a token: ASCII characters without spaces at the ends."),
         ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
     ],
 )

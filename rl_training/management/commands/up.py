@@ -27,6 +27,7 @@ from quantum_trader import health, processes, state_dir
 from quantum_trader.environment import values
 from quantum_trader.redis_clients import private_socket, redis_client
 from quantum_trader.running.log_files import LogFile
+from quantum_trader.running.start_notes import start_notes
 from quantum_trader.running.supervisor import Signals, Supervisor
 from rl_training.accounts.first_start import Admin, first_admin, token_for_this_run
 from rl_training.presence.watchdog import Watchdog
@@ -92,10 +93,8 @@ class Command(BaseCommand):
     def _run(self, stack: ExitStack) -> dict[str, Any]:
         """Start all services. With --once return the summary after the first run, else go on until a signal."""
         started = timezone.now()
-        if settings.NOT_SETTINGS:
-            self._say(f"In .env, but no settings of this system: {', '.join(settings.NOT_SETTINGS)}.")
-        if "," in settings.SECRET_KEY:
-            self._say("SECRET_KEY contains a comma: once changed, it cannot be one of SECRET_KEY_FALLBACKS.")
+        for note in start_notes():
+            self._say(note)
         web, flower = self._addresses()
         logins = settings.FLOWER_LOGINS or [state_dir.kept_secret(settings.STATE_DIR / FLOWER_LOGIN, new_login)]
         self._start_redis(stack, {"WEB_PORT": str(web[1]), "FLOWER_PORT": str(flower[1])})

@@ -1,0 +1,57 @@
+import pytest
+
+from quantum_trader.running.start_notes import start_notes
+
+GUESSED = "has fewer than {} characters, so it can be guessed: use a long random value."
+
+
+@pytest.fixture
+def fine(settings, monkeypatch, tmp_path):
+    """Settings about which nothing is to be said."""
+    settings.SECRET_KEY, settings.METRICS_TOKEN, settings.NOT_SETTINGS = "k" * 32, "", []
+    settings.FLOWER_LOGINS, settings.MARKET_DATA_ROOT = ["ann:ahk5Oov7eiph"], tmp_path
+    monkeypatch.setenv("ADMIN_PASSWORD", "ahk5Oov7eiph")
+    monkeypatch.setenv("MARKET_DATA_ROOT", str(tmp_path))
+    return settings
+
+
+def test_nothing_is_said_about_long_secrets_and_a_folder(fine):
+    assert list(start_notes()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "note"),
+    [
+        ("SECRET_KEY", "k" * 31, f"SECRET_KEY {GUESSED.format(32)}"),
+        (
+            "SECRET_KEY",
+            "," * 32,
+            "SECRET_KEY contains a comma: once changed, it cannot be one of SECRET_KEY_FALLBACKS.",
+        ),
+        ("METRICS_TOKEN", "secret", f"METRICS_TOKEN {GUESSED.format(16)}"),
+        (
+            "FLOWER_LOGINS",
+            ["ann:password"],
+            "FLOWER_BASIC_AUTH, the password of ann, can be guessed: This password is ",
+        ),
+        ("NOT_SETTINGS", ["OTHER"], "In .env, but no settings of this system: OTHER."),
+    ],
+)
+def test_setting_that_a_user_may_not_have_meant_is_named(fine, setting, value, note):
+    setattr(fine, setting, value)
+    [said] = start_notes()
+    assert said.startswith(note)
+
+
+def test_password_that_a_form_would_refuse_is_named_and_not_shown(fine, monkeypatch):
+    monkeypatch.setenv("ADMIN_PASSWORD", "sesame")
+    [said] = start_notes()
+    assert said.startswith("ADMIN_PASSWORD can be guessed: This password is too short.")
+    assert "sesame" not in said
+
+
+def test_market_folder_that_does_not_exist_is_named(fine, tmp_path):
+    fine.MARKET_DATA_ROOT = tmp_path / "none"
+    assert list(start_notes()) == [
+        f"MARKET_DATA_ROOT: there is no folder {tmp_path}/none yet; the first upload makes it."
+    ]
