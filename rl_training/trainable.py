@@ -6,7 +6,7 @@ from typing import Any
 from rl_training.core.config import EnvironmentConfig, PPOConfig
 from rl_training.core.config_problems import ConfigProblem
 from rl_training.core.market.bars import MarketDataError
-from rl_training.core.market.exchange_names import unknown_exchange
+from rl_training.core.market.exchange_names import missing_bars, unknown_exchange
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import PLAIN
 from rl_training.market_checks import checked
@@ -86,8 +86,10 @@ def _same(config: Any, saved: Any, names: tuple[str, ...]) -> bool:
 def _unreadable(market: MarketConfig, columns: tuple[str, ...]) -> ConfigProblem | None:
     """Return why the bars cannot be read, except for the further columns, which are read at once with them."""
     if market.source == "exchange":
-        unknown = unknown_exchange(market.exchange)
-        return ConfigProblem("exchange", unknown) if unknown else None
+        if unknown := unknown_exchange(market.exchange):
+            return ConfigProblem("exchange", unknown)
+        missing = missing_bars(market.exchange, market.timeframe)
+        return ConfigProblem(*missing) if missing else None
     if market.source == "file" and (problem := opening_problem(market.path)):
         return ConfigProblem("path", problem)
     found = checked(market, columns)

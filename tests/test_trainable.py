@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rl_training import keys, market_checks
-from rl_training.market_files import offered_files
+from rl_training.market_files import offered_files, opening_problem
 from rl_training.models import PolicyStore
 from rl_training.trainable import has_gpu, market_problems
 from tests.admin.policy_pages import LIST, edit, errors, form_data
@@ -53,6 +53,9 @@ def test_market_files_under_the_root_are_offered(root):
 def test_root_that_does_not_exist_offers_nothing(settings, tmp_path):
     settings.MARKET_DATA_ROOT = tmp_path / "none"
     assert offered_files() == []
+    assert opening_problem("a.csv").endswith(
+        f"; there is no folder {tmp_path}/none; make it, or correct MARKET_DATA_ROOT"
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_path_without_effect_is_not_checked(policy, root):
     [
         ("", "is empty"),
         (HEADER, "has a header and no rows"),
-        (HEADER + ROWS[0], "0 of the 1 bars are to train on, but at least 616 are needed"),
+        (HEADER + ROWS[0], "0 of the 1 bar is to train on, but at least 616 are needed"),
         (HEADER + "".join(ROWS), "2 of the 3 bars are to train on, but at least 616 are needed"),
         ("\n".join(BARS.splitlines()[:700]), "559 of the 699 bars are to train on, but at least 616 are needed"),
         (HEADER + ROWS[1] + "text,1,2,3,4,5\n", "text"),
@@ -194,6 +197,15 @@ def test_feature_without_the_volume_that_it_needs_is_refused(policy, root):
         (
             {
                 "market.source": "exchange",
+                "market.exchange": "coinbase",
+                "market.symbol": "BTC/USD",
+                "market.timeframe": "7m",
+            },
+            r"rl_v3.market.timeframe: coinbase has no timeframe 7m; it has 1m, 5m, ",
+        ),
+        (
+            {
+                "market.source": "exchange",
                 "market.exchange": "kraken",
                 "market.symbol": "BTC/USD",
                 "market.bars": "500",
@@ -210,7 +222,7 @@ def test_settings_with_too_few_or_no_bars_are_refused(policy, changes, message):
 def test_form_shows_too_few_bars_beside_the_file(admin_client, policy, root):
     (root / "m.csv").write_text(HEADER + ROWS[0])
     response = edit(admin_client, policy, market={"source": "file", "path": "m.csv"})
-    assert errors(response)["market"][0].startswith("path: 0 of the 1 bars are to train on")
+    assert errors(response)["market"][0].startswith("path: 0 of the 1 bar is to train on")
     short = {"episode_length": 5_000}
     assert errors(edit(admin_client, policy, environment=short))["environment"][0].startswith("episode_length: 4024 of")
 

@@ -20,7 +20,7 @@ def too_few_bars(bars: int, train_fraction: float, environment: EnvironmentConfi
     ):
         if part < needed and of:
             return (
-                f"{part} of the {bars} bars are {purpose}, but at least {needed} are "
+                f"{part} of the {bars} {'bar is' if bars == 1 else 'bars are'} {purpose}, but at least {needed} are "
                 f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
                 f"train_fraction of {train_fraction:g} that is about {math.ceil(needed / of)} bars in all"
             )

@@ -1,7 +1,9 @@
+import ccxt  # type: ignore[import-untyped]
 import pytest
 from pydantic import ValidationError
 
 from rl_training.core.config_problems import find_problems
+from rl_training.core.market.exchange_names import missing_bars, timeframes
 from rl_training.core.market_config import MarketConfig
 
 
@@ -36,3 +38,18 @@ def test_an_exchange_market_requires_exchange_and_symbol(given, found):
     with pytest.raises(ValidationError) as error:
         MarketConfig(source="exchange", **given)
     assert dict(find_problems(error.value)) == found
+
+
+def test_timeframes_are_those_of_the_clients():
+    clients = [getattr(ccxt, name)() for name in ccxt.exchanges]
+    offered = {client.id: tuple(client.timeframes) if client.has["fetchOHLCV"] is True else () for client in clients}
+    assert {name: timeframes(name) for name in ccxt.exchanges} == offered
+
+
+def test_bars_that_an_exchange_lacks_are_named():
+    assert missing_bars("coinbase", "1h") is None
+    assert missing_bars("coinbase", "3m") == (
+        "timeframe",
+        "coinbase has no timeframe 3m; it has 1m, 5m, 15m, 30m, 1h, 2h, 6h, 1d",
+    )
+    assert missing_bars("bitflyer", "1h") == ("exchange", "bitflyer offers no bars")
