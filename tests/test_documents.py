@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
-from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
+from rl_training.alerts.kinds import SPECS
+from rl_training.core.config import EnvironmentConfig, FeatureName, PPOConfig, TrainingConfig
 from rl_training.core.market.bars import MarketData, split_market
 from rl_training.core.market.files.price_file import load_file
 from rl_training.core.market.planted import planted_market
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[1]
 ARTIFACT = Path("var/artifacts/rl_v3/3f2a9c01d4e7-1")
 MARKET = MarketConfig(source="planted", bars=1000)
 ENVIRONMENT = EnvironmentConfig(
-    features=[*EnvironmentConfig().features, "time_of_day", "time_of_week"],
+    features=list(get_args(FeatureName)),
     episode_length=16,
 )
 
@@ -169,3 +170,10 @@ def test_table_of_layouts_in_document_is_that_of_the_code():
 def test_settings_and_kinds_in_document_are_those_of_the_code():
     text = (ROOT / "docs" / "prices.md").read_text()
     assert [name for name in (*FILE_FIELDS, *WORDS) if f"`{name}`" not in text] == []
+
+
+def test_kinds_of_alerts_in_document_are_those_of_the_code():
+    text = (ROOT / "docs" / "monitoring" / "README.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \| (critical|warning|info) \|", text, re.MULTILINE)
+    severities = {kind: severity for kinds, severity in rows for kind in re.findall(r"`(\w+)`", kinds)}
+    assert severities == {str(kind): spec.severity for kind, spec in SPECS.items()}

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnxruntime
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from rl_training.core.config import EnvironmentConfig, PPOConfig, TrainingConfig
+from rl_training.core.config import EnvironmentConfig, FeatureName, PPOConfig, TrainingConfig
 from rl_training.core.market.bars import COLUMNS, MarketData
 from rl_training.core.market.planted import planted_market
 from rl_training.core.market_config import MarketConfig
@@ -28,7 +28,7 @@ from tests.own_columns import with_columns
 SCRIPT = Path(__file__).parents[3] / "rl_training" / "core" / "run" / "exporting" / "decide.py"
 MARKET = MarketConfig(source="planted", bars=1000)
 ENVIRONMENT = EnvironmentConfig(
-    features=[*EnvironmentConfig().features, "time_of_day", "time_of_week", "column:my signal (%)"],
+    features=[*get_args(FeatureName), "column:my signal (%)"],
     positions=[-2.0, 0.0, 1.0],
 )
 # -I: no path of this project, no user packages.

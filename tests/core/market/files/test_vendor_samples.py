@@ -12,11 +12,8 @@ import pytest
 from rl_training.core.market_layouts import LAYOUTS
 from tests.core.market.price_files import refusal
 
-SAMPLES = re.findall(
-    r">>> (\w+) (\[[^\n]*?\]) (\{[^\n]*\}) (\w+): ([^\n]+)\n(.*?\n)(?=>>>|\Z)",
-    Path(__file__).with_name("vendor_samples.txt").read_text(encoding="utf-8"),
-    re.DOTALL,
-)
+TEXT = Path(__file__).with_name("vendor_samples.txt").read_text(encoding="utf-8")
+SAMPLES = re.findall(r">>> (\w+) (\[[^\n]*?\]) (\{[^\n]*\}) (\w+): ([^\n]+)\n(.*?\n)(?=>>>|\Z)", TEXT, re.DOTALL)
 # The kinds of samples in shared/data/formats which show a fault of the rows: the tests below plant it in two layouts.
 FAULTS = {"one_bad_tick", "high_one_rounding_step_below_close", "last_day_twice"}
 # Rows with a place for the high and the close.
@@ -32,6 +29,10 @@ def test_file_in_the_layout_of_a_vendor_loads(load, layout, first, settings, kin
     assert [str(market.timestamp[0]), *bar[:4]] == [time, *prices]
     assert math.isnan(bar[4]) if volume is None else bar[4] == volume
     assert (market.reading.layout, len(market)) == (layout, 3 if "metatrader4: HistData" in f"{kind}: {source}" else 2)
+
+
+def test_every_sample_has_layout_bar_settings_kind_and_source():
+    assert len(SAMPLES) == TEXT.count(">>>")
 
 
 def test_every_layout_has_a_sample():
