@@ -1,4 +1,4 @@
-"""Limits of guesses at Flower's logins, its access log, and the headers of its pages.
+"""The check of Flower's logins with limits of guesses, its access log, and the headers of its pages.
 
 `rl_training/accounts/flower_config.py`, which Flower executes at its start, installs them.
 """

@@ -13,8 +13,8 @@ log = structlog.get_logger(__name__)
 def promote_newest(version: PolicyVersion) -> None:
     """Make the new version live, or propose it, if its policy's `promotion` is `newest` and nothing is pinned.
 
-    A worker calls this in the transaction that ends the version's run, so that a version is never newest without being
-    live.
+    A worker calls this in the transaction that ends the version's run: others see the version and its deployment or
+    proposal, or neither.
     """
     with transaction.atomic():
         # The settings may have changed since the run started.
