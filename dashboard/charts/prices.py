@@ -1,6 +1,7 @@
 """The chart of a market's closes, with marks at suspicious bars and after gaps."""
 
 from dashboard.charts.series import Chart, Series, drawn
+from rl_training.core.words import count_of
 from rl_training.market_checks import CheckedMarket
 
 
@@ -17,7 +18,7 @@ def closes(market: CheckedMarket) -> Chart | None:
             series.append(Series(label, marked, "marks", "bad" if colour == "bad" else "reference"))
     facts = market.facts
     summary = (
-        f"{facts['bars']:,} bars, {facts['first'][:10]} to {facts['last'][:10]}; {len(market.suspicious):,} marked as "
-        f"suspicious, {facts['gaps']:,} missing."
+        f"{count_of(facts['bars'], 'bar')}, {facts['first'][:10]} to {facts['last'][:10]}; "
+        f"{len(market.suspicious):,} marked as suspicious, {facts['gaps']:,} missing."
     )
     return Chart("Close", summary, "Bar", market.times, tuple(series), time=True)

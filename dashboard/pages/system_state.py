@@ -18,6 +18,7 @@ from dashboard.pages.alerts import CHANGE_ALERT, VIEW_ALERT, described
 from dashboard.templatetags.cells import age
 from rl_training.alerts.kinds import INFO_KINDS
 from rl_training.alerts.models import Alert
+from rl_training.core.words import count_of
 from rl_training.models import PolicyStore, Proposal, TrainingRun
 from rl_training.roles import DEPLOY
 from rl_training.versions.proposals import in_words
@@ -156,7 +157,7 @@ def waiting(state: dict[str, Any]) -> list[Problem]:
         found.append(Problem(text, "See the queued runs.", reverse("dashboard:runs") + "?status=queued"))
     if written_at:
         text = format_html(
-            "{} events have waited for their stream for up to {}.", f"{lag['events']:,}", age(written_at)
+            "{} waiting for the stream, for up to {}.", count_of(lag["events"], "event"), age(written_at)
         )
         found.append(Problem(text, "Beat publishes them once Redis accepts them; see its log."))
     return found

@@ -10,6 +10,7 @@ from enum import Enum
 from rl_training.alerts.facts import FinishedRun, PolicyFacts
 from rl_training.alerts.kinds import DURATION_RUNS, Kind
 from rl_training.core.market.reading import WORDS
+from rl_training.core.words import count_of
 from rl_training.storage.readings import Disk
 
 # The smallest deviation of the durations' logarithms: 5 %. Without this limit, a small delay after runs that all took
@@ -124,7 +125,7 @@ def overdue(rule: Rule, policy: PolicyFacts, now: datetime) -> Verdict:
         return State.GONE
     minutes, interval = (now - since).total_seconds() / 60, policy.interval.total_seconds() / 60
     every = "every minute" if interval == 1 else f"every {interval:,.0f} minutes"
-    return Holds(f"No run finished for {minutes:,.0f} minutes; one is due {every}.")
+    return Holds(f"No run finished for {count_of(minutes, 'minute')}; one is due {every}.")
 
 
 def outbox_lag(rule: Rule, seconds: float) -> Verdict:
@@ -136,7 +137,7 @@ def outbox_lag(rule: Rule, seconds: float) -> Verdict:
 def failed_logins(rule: Rule, number: int) -> Verdict:
     if number < rule.threshold:
         return State.GONE
-    found = f"{number:,} logins failed in the last {rule.window} minutes."
+    found = f"{count_of(number, 'login')} failed in the last {count_of(rule.window, 'minute')}."
     return Holds(f"{found} The log of web and Flower names users and addresses; the admin lists what is refused now.")
 
 

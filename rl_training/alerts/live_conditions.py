@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from rl_training.alerts.conditions import Holds, Rule, State, Verdict
 from rl_training.alerts.facts import MarketFacts, PolicyFacts
 from rl_training.alerts.kinds import Kind
+from rl_training.core.words import count_of
 from rl_training.models import Deployment, Validation
 from rl_training.versions.live import sentence
 
@@ -26,7 +27,7 @@ def nothing_live(rule: Rule, policy: PolicyFacts, live: Deployment | None, now: 
     hours = (now - since).total_seconds() / 3600
     if hours <= rule.threshold:
         return State.GONE
-    found = f"Nothing is live for {hours:,.0f} hours, although the policy has versions."
+    found = f"Nothing is live for {count_of(hours, 'hour')}, although the policy has versions."
     return Holds(f"{found} Promote one, or disable this rule where the policy is only trained.")
 
 
@@ -36,7 +37,9 @@ def live_version_old(rule: Rule, policy: PolicyFacts, live: Deployment | None, n
     days = (now - live.version.created_at).total_seconds() / 86_400
     if days <= rule.threshold:
         return State.GONE
-    found = f"Version {live.version.number} is live and {days:,.0f} days old; {rule.threshold:g} days are allowed."
+    found = (
+        f"Version {live.version.number} is live and {count_of(days, 'day')} old; the rule allows {rule.threshold:g}."
+    )
     return Holds(f"{found} Compare it with a newer version, and promote that if it is better.")
 
 

@@ -34,7 +34,8 @@ def find_problems(error: ValidationError) -> list[ConfigProblem]:
     found = {}
     for detail in error.errors(include_url=False):
         path = [str(part) for part in detail["loc"]]
-        message = detail["msg"]
+        # Pydantic's message names the class, which users do not know.
+        message = "Input should be an object" if detail["type"] == "model_type" else detail["msg"]
         if detail["type"] == RULE:
             path.append(detail["ctx"]["field"])
             message = detail["ctx"]["message"]

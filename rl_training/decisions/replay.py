@@ -65,7 +65,7 @@ def _skipped(arm: Arm, last: Decision | None, row: Decision) -> str:
         return ""
     between = MarketBar.objects.filter(market=arm.market_id, revision=0, opened_at__gt=last.bar_opened_at)
     skipped = between.filter(opened_at__lt=row.bar_opened_at).count()
-    return f"{skipped} bars before it have no decision" if skipped else ""
+    return f"bars before it without a decision: {skipped}" if skipped else ""
 
 
 def _version(arm: Arm, row: Decision) -> PolicyVersion | None:

@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from quantum_trader.text import storable
 from rl_training.core.run.recipe import recipe_digest
+from rl_training.core.words import count_of
 from rl_training.files import checkpoints
 from rl_training.models import PolicyStore, PolicyVersion, StartFrom, TrainingRun
 from rl_training.runs import consequences
@@ -171,7 +172,7 @@ def fail_overdue(run: TrainingRun, seconds: float, results: Callable[[], Results
     limit = run.policy.run_limit_minutes
     if seconds <= 60 * limit:
         return False
-    return fail(run, f"took longer than {limit} minutes, the policy's run_limit_minutes", results=results())
+    return fail(run, f"took longer than {count_of(limit, 'minute')}, the policy's run_limit_minutes", results=results())
 
 
 def cancel_requested(run: TrainingRun) -> bool:

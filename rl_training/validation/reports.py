@@ -7,6 +7,7 @@ from typing import Any
 from quantum_trader.timestamps import utc_text
 from rl_training.core.config import TrainingConfig
 from rl_training.core.run.walk_forward.verdict import trial_level
+from rl_training.core.words import count_of
 from rl_training.models import PolicyStore, Validation, ValidationStep
 from rl_training.validation import trials
 from rl_training.validation.requesting import AS_CONFIGURED, Options, recipe_of
@@ -66,7 +67,7 @@ def _monitored(judgement: dict[str, Any]) -> str:
     if judgement.get("ends"):
         return f"The validation ends: {judgement['ends']}."
     if p_value is None:
-        return f"The validation stands: {bars:,} bars since then are too few for a test."
+        return f"The validation stands: {count_of(bars, 'bar')} since then, too few for a test."
     return f"The validation stands: on the {bars:,} bars since then its account is not behind flat (p = {p_value:.2g})."
 
 

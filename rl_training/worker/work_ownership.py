@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from rl_training.core.words import count_of
 from rl_training.models.work.queued_work import QueuedWork
 from rl_training.runs import work_lifecycle
 
@@ -76,7 +77,9 @@ class WorkOwner(threading.Thread):
             if not work_lifecycle.heartbeat(self._work, **self.progress) or self._yields(seconds):
                 self.stop.set()
             elif self._limits and seconds > 60 * self._limits.most_minutes:
-                self._fail(self._work, f"took longer than {self._limits.most_minutes} minutes, the policy's limit")
+                self._fail(
+                    self._work, f"took longer than {count_of(self._limits.most_minutes, 'minute')}, the policy's limit"
+                )
                 self.stop.set()
         except DatabaseError as error:
             # The work goes on: unless it is reaped meanwhile, this process still owns it.

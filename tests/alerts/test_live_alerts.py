@@ -79,7 +79,7 @@ def test_live_version_that_is_old_opens_an_alert(watched):
     deploy(version, at=timezone.now())
     watched.opens_and_resolves(
         "rl_v3: the live version is old",
-        "Version 1 is live and 8 days old; 7 days are allowed.",
+        "Version 1 is live and 8 days old; the rule allows 7.",
         lambda: PolicyVersion.objects.update(created_at=watched.now - timedelta(days=8)),
         lambda: flat(watched),
     )

@@ -114,7 +114,13 @@ def test_unknown_key_is_refused():
     with pytest.raises(ValidationError) as error:
         PPOConfig.model_validate({"gama": 0.9})
     [problem] = find_problems(error.value)
-    assert str(problem).startswith("gama: unknown; there are learning_rate, anneal_learning_rate, gamma, ")
+    assert str(problem).startswith("gama: unknown; there are learning_rate, anneal_learning_rate, ")
+
+
+def test_value_in_place_of_a_section_is_refused_without_the_name_of_a_class():
+    with pytest.raises(ValidationError) as error:
+        TrainingConfig.model_validate({"ppo": 1})
+    assert [str(problem) for problem in find_problems(error.value)] == ["ppo: Input should be an object, got 1"]
 
 
 def test_file_market_without_path_is_refused():

@@ -290,7 +290,7 @@ def test_replay_names_a_missing_row(policy, growing, versions):
     row = decisions(live_arm(policy))[2]
     row.event.delete()
     Decision._base_manager.filter(pk=row.pk).delete()
-    assert replay(live_arm(policy)).difference.endswith("1 bars before it have no decision")
+    assert replay(live_arm(policy)).difference.endswith("bars before it without a decision: 1")
 
 
 def test_policy_with_nothing_ever_live_has_no_account(policy, growing, versions):

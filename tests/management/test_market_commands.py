@@ -109,11 +109,9 @@ def test_bars_of_an_exchange_are_fetched_into_the_cache(root, capsys, monkeypatc
         monkeypatch.setattr(market_fetch, "load_exchange", load)
         call_command("market_fetch", "binance", "BTC/USDT", "1h", "50")
         printed = capsys.readouterr()
-        assert printed.out.startswith(
-            "50 bars of binance BTC/USDT 1h are cached, 2020-09-11T12:00:00+00:00 to 2020-09-13T"
-        )
+        assert printed.out.startswith("binance BTC/USDT 1h: 50 bars cached, 2020-09-11T12:00:00+00:00 to 2020-09-13T")
         assert "50/50" in printed.err
-        with pytest.raises(CommandError, match="5000 bars that ended by"):
+        with pytest.raises(CommandError, match="needs 5,000 bars that ended by"):
             call_command("market_fetch", "binance", "BTC/USDT", "1h", "5000")
     assert [path.name for path in (root / "exchange").rglob("*.parquet")] == ["1h.parquet"]
     with pytest.raises(CommandError, match="timeframe: must be a number"):

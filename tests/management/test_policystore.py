@@ -194,7 +194,10 @@ def test_file_that_is_no_export_is_refused(policy, tmp_path, text):
 
 
 def test_missing_file_is_refused(policy, tmp_path):
-    assert "cannot be read" in str(refusal_of("policystore", "import", str(tmp_path / "none.json")))
+    absent = tmp_path / "none.json"
+    assert (
+        str(refusal_of("policystore", "import", str(absent))) == f"{absent} cannot be read: No such file or directory"
+    )
     assert "cannot be written" in str(refusal_of("policystore", "export", str(tmp_path / "none/s.json")))
 
 

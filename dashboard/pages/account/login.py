@@ -20,6 +20,7 @@ from django.utils.http import urlencode
 
 from rl_training.accounts import guessing, second_factor
 from rl_training.accounts.backend import BROWSER_COOKIE, LimitedBackend, origin_of
+from rl_training.core.words import count_of
 
 BACKEND = f"{LimitedBackend.__module__}.{LimitedBackend.__name__}"
 # The session's entry between the password and the code: the user, the hash of the password, and the time.
@@ -39,7 +40,7 @@ class LoginForm(AuthenticationForm):
 
 def too_many(seconds: float) -> ValidationError:
     """Return the error for a refused guess."""
-    wait = f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+    wait = count_of(seconds, "second") if seconds < 120 else count_of(seconds / 60, "minute")
     return ValidationError(f"Too many failed logins. Try again in {wait}, or ask an admin to unlock the login.")
 
 

@@ -14,6 +14,7 @@ from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_cache import ExchangeCache
 from rl_training.core.market.exchange_series import ExchangeUnavailable, Series, SeriesPages
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.words import count_of
 
 # A bar is used only this long after its end, because clocks differ and exchanges record the last trades late.
 SETTLING_SECONDS = 60
@@ -146,7 +147,7 @@ class _KeptBars:
         if available < count:
             most = f"; set bars to at most {available}" if available else ""
             end = _date(newest + self._cache.series.spacing)
-            raise self._error(f"{count} bars that ended by {end} are needed, the exchange has {available}{most}")
+            raise self._error(f"needs {count_of(count, 'bar')} that ended by {end}, the exchange has {available}{most}")
         return self._joined()[available - count : available]
 
     def add(self, page: MarketData, newest: int) -> int:

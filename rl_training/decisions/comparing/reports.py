@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rl_training.core.evaluation.betting import Bet, expected_bars
+from rl_training.core.words import count_of
 from rl_training.decisions.comparing.verdicts import payload
 from rl_training.models import ArmComparison, Watch
 
@@ -49,10 +50,8 @@ def answer(comparison: ArmComparison, found: Estimate) -> str:
         return (
             f"No bar has been compared yet: the first one opens after {comparison.requested_at:%Y-%m-%d %H:%M:%S} UTC."
         )
-    so_far = (
-        f"After {comparison.bars:,} bars K is {comparison.evidence:.3g}; at {comparison.threshold:.3g}, {b} counts as "
-    )
-    so_far += f"better than {a}."
+    so_far = f"After {count_of(comparison.bars, 'bar')} K is {comparison.evidence:.3g}; "
+    so_far += f"at {comparison.threshold:.3g}, {b} counts as better than {a}."
     if found.bars is None:
         return f"{so_far} At present {b} does not gain on {a}."
     return f"{so_far} If the bars go on like these, that takes {found.bars:,} more."
@@ -77,7 +76,7 @@ def guards(policy: int) -> str:
     if one is None:
         return ""
     return (
-        f"Guards: after {one.bars:,} bars the change detector is at {one.evidence:,.1f} of {one.limit:,.0f}, and the "
-        f"drawdown at {100 * one.drawdown:.1f} % of {one.arm.policy.drawdown_limit} %. "
+        f"Guards: after {count_of(one.bars, 'bar')} the change detector is at {one.evidence:,.1f} of {one.limit:,.0f}, "
+        f"and the drawdown at {100 * one.drawdown:.1f} % of {one.arm.policy.drawdown_limit} %. "
         f"Fallback: {one.arm.policy.fallback}."
     )

@@ -7,6 +7,7 @@ import structlog
 from django.db import transaction
 
 from quantum_trader.timestamps import utc_text
+from rl_training.core.words import count_of
 from rl_training.models import Arm, ArmComparison, Decision, PolicyVersion, Promotion
 from rl_training.streams import outbox
 from rl_training.transactions import after_commit
@@ -28,8 +29,8 @@ def end(comparison: ArmComparison, now: datetime) -> None:
     else:
         comparison.status = Status.BETTER
         comparison.ending = (
-            f"K = {comparison.evidence:.3g} reached {comparison.threshold:.3g} after {comparison.bars:,} bars: "
-            f"{b} is better than {a}."
+            f"K = {comparison.evidence:.3g} reached {comparison.threshold:.3g} after "
+            f"{count_of(comparison.bars, 'bar')}: {b} is better than {a}."
         )
         comparison.outcome = _follow(comparison)
     comparison.ended_at = now

@@ -15,6 +15,7 @@ import structlog
 from django.db import transaction
 
 from rl_training.core.evaluation.betting import STAKES, detect
+from rl_training.core.words import count_of
 from rl_training.decisions.deciding import valid_for
 from rl_training.models import Arm, Decision, Deployment, Fallback, FollowedMarket, PolicyStore, Watch
 from rl_training.versions import deployments
@@ -132,8 +133,8 @@ def step(one: Watch, made: Decision) -> str:
         return NOT_FINITE
     if one.evidence >= one.limit:
         return (
-            f"the account of the live version falls behind flat: after {one.bars:,} bars M = {one.evidence:,.0f} "
-            f"reached {one.limit:,.0f}"
+            f"the account of the live version falls behind flat: after {count_of(one.bars, 'bar')} "
+            f"M = {one.evidence:,.0f} reached {one.limit:,.0f}"
         )
     percent = one.arm.policy.drawdown_limit
     if 100 * one.drawdown > percent:

@@ -11,6 +11,7 @@ from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.exchange import load_exchange
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.words import count_of
 
 FAILED, WRONG_USAGE = 1, 2
 
@@ -42,5 +43,5 @@ class Command(BaseCommand):
             progress.update(bars - progress.n)
         first, last = (time.isoformat() for time in market.span)
         self.stdout.write(
-            f"{len(market):,} bars of {config.label} are cached, {first} to {last}, {market.gaps:,} missing."
+            f"{config.label}: {count_of(len(market), 'bar')} cached, {first} to {last}, {market.gaps:,} missing."
         )

@@ -47,7 +47,7 @@ class Command(BaseCommand):
             line = json.dumps(described) if options["json"] else escape_control_characters(text_of(account, described))
             self.stdout.write(line)
         if differences:
-            raise CommandError(f"{differences} accounts differ from their replay", returncode=DIFFERS)
+            raise CommandError(f"accounts that differ from their replay: {differences}", returncode=DIFFERS)
 
 
 def _change(policy: PolicyStore, opened: str | None, ended: str | None) -> None:

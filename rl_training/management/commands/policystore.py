@@ -10,6 +10,7 @@ from pydantic_core import to_jsonable_python
 
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys, settings_change, settings_file
+from rl_training.core.words import count_of
 from rl_training.management.arguments import NO_OPTIONS
 from rl_training.models import PolicyStore
 from rl_training.runs.next_start import next_starts
@@ -108,14 +109,17 @@ class Command(BaseCommand):
         try:
             text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise refused(f"{file} cannot be read: {error}") from None
+            why = error.strerror if isinstance(error, OSError) else "it is not a text file in UTF-8"
+            raise refused(f"{file} cannot be read: {why}") from None
         wanted = settings_file.read(text)
         recipes = recipes_of(wanted)
         changes, policies = settings_file.import_settings(wanted, dry_run=dry_run)
         for line in changes:
             self.stdout.write(escape_control_characters(line))
         self._warn([policy for policy in policies if policy.pk in recipes], recipes)
-        self.stdout.write("Nothing was saved: this was a dry run." if dry_run else f"{len(changes)} changes saved.")
+        self.stdout.write(
+            "Nothing was saved: this was a dry run." if dry_run else f"{count_of(len(changes), 'change')} saved."
+        )
 
     def _warn(self, policies: Sequence[PolicyStore], recipes: Mapping[int, str]) -> None:
         """Name the policies whose next run does not just continue, and those whose validation expires.

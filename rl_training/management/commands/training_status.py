@@ -11,6 +11,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from quantum_trader.logs import escape_control_characters
 from quantum_trader.timestamps import utc_text
 from rl_training import keys
+from rl_training.core.words import count_of
 from rl_training.models import PolicyStore, TrainingRun
 from rl_training.models.columns import LARGE_RUN_COLUMNS
 from rl_training.presence import heartbeats
@@ -68,13 +69,13 @@ def lines_of(policy: dict[str, Any], why_it_waits: str) -> Iterator[str]:
     schedule = f"every {policy['interval_minutes']} min" if policy["enabled"] else "disabled"
     active = (policy["active"] or "idle") + (why_it_waits if policy["active"] == "queued" else "")
     yield (
-        f"{policy['policy']}: {schedule}, {policy['episodes_per_run']} episodes a run, "
+        f"{policy['policy']}: {schedule}, {count_of(policy['episodes_per_run'], 'episode')} a run, "
         f"next {policy['next_run_at'] or '-'}, {active}"
     )
     if policy["active"]:
         yield f"  run {policy['active_run']}: {policy['active_start']}"
     outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
     yield (
-        f"  {policy['total_runs']} runs, {policy['succeeded_runs']} succeeded; "
+        f"  {count_of(policy['total_runs'], 'run')}, {policy['succeeded_runs']} succeeded; "
         f"last: {' '.join(part for part in outcome if part)}"
     )

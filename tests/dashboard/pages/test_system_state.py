@@ -60,7 +60,7 @@ def test_long_waiting_runs_and_events_are_shown(page, policy, state):
     text = words(page("/"))
     assert "A run has waited for a worker for 6 min 40 s . All workers may be busy: start another." in text
     assert "See the queued runs." in text
-    assert "12 events have waited for their stream for up to 1 min 30 s ." in text
+    assert "12 events waiting for the stream, for up to 1 min 30 s ." in text
 
 
 def test_failing_policies_are_named_and_listed(page, policy):

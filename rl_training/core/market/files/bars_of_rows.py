@@ -19,6 +19,7 @@ from rl_training.core.market.reading import MarketReading, Suspicion
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BROKER_TIME
 from rl_training.core.market_values import OWN
+from rl_training.core.words import count_of
 
 SECONDS_PER_DAY = 86_400
 # Rounding of float64 in an adjustment by a factor.
@@ -236,13 +237,14 @@ class BarMaker:
             few = zero[early:].sum() <= MOST_BAD_ROWS * (self.rows.total - early)
             advice = "bad_rows: drop leaves these rows out" if few else "it has too few opens to be used"
             raise MarketDataError(
-                f"open is 0 in {int(zero.sum())} rows, as some vendors write opens that they do not know; {advice}",
+                f"open is 0 in {count_of(zero.sum(), 'row')}, as some vendors write opens that they do not know; "
+                f"{advice}",
                 row=int(self.rows.number[int(zero.argmax())]),
             )
 
     def _drop(self, invalid: Mask, kind: str) -> None:
         if invalid.all():
-            raise MarketDataError(f"has {self.rows.total} rows, none of which has valid prices")
+            raise MarketDataError(f"has {count_of(self.rows.total, 'row')}, none with valid prices")
         if invalid.any():
             self.drops[kind] += int(invalid.sum())
             self.rows.keep(~invalid)

@@ -21,6 +21,7 @@ from rl_training.core.market.files.tables import MAX_BARS, Batch, refuse_mostly_
 from rl_training.core.market.files.times import TimeFormat, is_compact, join_date_and_time
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_values import is_own
+from rl_training.core.words import count_of
 
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
 # An epoch with so few digits may be exact, but not all epochs of a file.
@@ -132,7 +133,7 @@ class Collector:
         columns = {name: np.concatenate(chunks.pop(name)) for name in list(chunks)}
         number = columns.pop("number")
         if not len(number):
-            raise MarketDataError(f"has {total} rows, none of which has prices")
+            raise MarketDataError(f"has {count_of(total, 'row')}, none with prices")
         times = self._times or TimeFormat()
         return Rows(columns, number, times, total, drops=self._drops, symbol=self._symbol, survey=self._survey)
 

@@ -161,7 +161,7 @@ def test_rows_in_windows_1252_below_an_ascii_header_are_read(load, rows):
         ),
         (
             NAMES + "2024-01-01,0,12,9,11\n2024-01-02,11,13,10,12\n",
-            "m.csv, row 1 (header not counted): open is 0 in 1 rows, as some vendors write opens that they do",
+            "m.csv, row 1 (header not counted): open is 0 in 1 row, as some vendors write opens that they do",
         ),
     ],
 )
