@@ -55,6 +55,12 @@ def test_train_policy_from_unknown_version_is_refused(policy, start):
     assert "expected scratch or a version number; rl_v3 has no version yet" in str(error)
 
 
+def test_backup_and_restore_name_the_file_and_no_number_of_an_error(policy, tmp_path):
+    absent = tmp_path / "none"
+    assert str(refusal_of("restore", str(absent))) == f"{absent} cannot be read: No such file or directory."
+    assert str(refusal_of("backup", str(absent / "b"))) == f"{absent}/b cannot be written: there is no folder {absent}."
+
+
 @pytest.mark.parametrize("option", ["--episodes=0", "--episodes=1e3", "--seed=-1", "--seed=4294967296"])
 def test_train_policy_with_number_out_of_range_queues_nothing(policy, option):
     assert "is not a whole number from" in str(refusal_of("train_policy", "rl_v3", option))

@@ -29,6 +29,11 @@ def passphrase_of(path: Path | None) -> str:
     return found[0]
 
 
+def reason_of(error: BackupError | OSError) -> str:
+    """Return why a backup was not made or not restored, in words."""
+    return f"{error.filename}: {error.strerror}." if isinstance(error, OSError) and error.filename else str(error)
+
+
 class Command(BaseCommand):
     help = (
         "Write the database, the files that it refers to, and the settings into one new file, while everything runs. "
@@ -42,10 +47,12 @@ class Command(BaseCommand):
         add_passphrase(parser, "its first line encrypts the settings, which then hold the secrets too")
 
     def handle(self, *, file: Path, market_files: bool, passphrase_file: Path | None, **_: Any) -> None:
+        if not file.parent.is_dir():
+            raise CommandError(f"{file} cannot be written: there is no folder {file.parent}.")
         try:
             found = back_up(file, market_files=market_files, passphrase=passphrase_of(passphrase_file))
         except (BackupError, OSError) as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(reason_of(error)) from None
         self.stdout.write(f"{file}: {found.rows:,} rows and {found.files:,} files, {file.stat().st_size:,} bytes.")
         if found.missing:
             missing = ", ".join(found.missing)

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from rl_training.management.commands.backup import add_passphrase, passphrase_of
+from rl_training.management.commands.backup import add_passphrase, passphrase_of, reason_of
 from rl_training.storage.backup.archive import BackupError
 from rl_training.storage.backup.restored_files import RESTORED_SETTINGS
 from rl_training.storage.backup.restoring import restore
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         try:
             number = restore(file, passphrase=passphrase_of(passphrase_file))
         except (BackupError, OSError) as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(reason_of(error)) from None
         there = settings.STATE_DIR / RESTORED_SETTINGS
         self.stdout.write(
             f"{number:,} rows are restored. The settings of then are in {there}: compare them with .env. Alert "

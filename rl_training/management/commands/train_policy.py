@@ -38,7 +38,7 @@ def version_number(policy: PolicyStore, start: str | None) -> int | None:
 
 def unknown_version(policy: PolicyStore, start: str | None) -> CommandError:
     newest = policy.versions.order_by("-number").values_list("number", flat=True).first()
-    known = f"versions 1 to {newest}" if newest else "no version yet"
+    known = "no version yet" if not newest else "version 1" if newest == 1 else f"versions 1 to {newest}"
     what = f"--from {start}: expected scratch or a version number; {policy.name} has {known}"
     return CommandError(what, returncode=WRONG_USAGE)
 
