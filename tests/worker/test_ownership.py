@@ -133,7 +133,7 @@ def test_run_that_exceeds_the_run_limit_fails(claimed):
     claimed.refresh_from_db()
     assert (claimed.status, claimed.error) == (
         "failed",
-        "took longer than 1440 minutes, the policy's run_limit_minutes",
+        "took longer than 1,440 minutes, the policy's run_limit_minutes",
     )
     assert (claimed.episode_rewards, claimed.avg_reward, claimed.final_reward) == ([0.5, 0.25], 0.375, 0.25)
 
