@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 EPOCH = r"\d{9,19}(\.\d+)?"
 DOTTED_DATE = r"\d{4}\.\d\d\.\d\d"
 ANY_TIME = r"\d{1,4}[-/.]?\d{1,2}[-/.]?\d{1,4}([ T].*)?|" + EPOCH
-TIME_OF_DAY = r"\d{1,2}:?\d\d(:?\d\d)?([.]\d+)?"
+TIME_OF_DAY = r"([01]?\d|2[0-4]):?[0-5]\d(:?[0-5]\d([.]\d+)?)?"
 SYMBOL = r"[A-Za-z^$][\w.^=-]*"
 PERIOD = r"[A-Za-z]?\d{0,6}[A-Za-z]?"
 ANY = ".*"
