@@ -146,9 +146,11 @@ def serve(listener: socket.socket, test_run: int) -> list[str] | None:
         pid = os.fork()
         if not pid:
             set_pdeathsig("SIGKILL")
+            # The test may send a signal to the whole session as soon as it knows the program.
+            os.setsid()
+            connection.send(str(os.getpid()).encode())
             connection.close()
             return become_program(json.loads(message), files)
-        connection.send(str(pid).encode())
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         # The test may have ended without waiting for its program.
         with contextlib.suppress(OSError):
@@ -158,7 +160,6 @@ def serve(listener: socket.socket, test_run: int) -> list[str] | None:
 
 
 def become_program(request: dict[str, Any], files: Sequence[int]) -> list[str]:
-    os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in zip([nothing, *files], (0, 1, 2), strict=True):
         os.dup2(source, target)
