@@ -61,6 +61,16 @@ def test_backup_and_restore_name_the_file_and_no_number_of_an_error(policy, tmp_
     assert str(refusal_of("backup", str(absent / "b"))) == f"{absent}/b cannot be written: there is no folder {absent}."
 
 
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"\xff\xfe", "no text in UTF-8"), (b"  \nword", "is empty"), (b"", "is empty")]
+)
+def test_file_without_a_passphrase_is_refused(content, message, tmp_path):
+    (tmp_path / "passphrase").write_bytes(content)
+    with pytest.raises(CommandError, match=message):
+        call_command("backup", str(tmp_path / "backup"), "--passphrase-file", str(tmp_path / "passphrase"))
+    assert not (tmp_path / "backup").exists()
+
+
 @pytest.mark.parametrize("option", ["--episodes=0", "--episodes=1e3", "--seed=-1", "--seed=4294967296"])
 def test_train_policy_with_number_out_of_range_queues_nothing(policy, option):
     assert "is not a whole number from" in str(refusal_of("train_policy", "rl_v3", option))

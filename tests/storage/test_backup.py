@@ -297,13 +297,3 @@ def test_settings_hold_secrets_only_with_a_passphrase(monkeypatch, settings):
     assert b"SECRET_KEY='top'" in settings_file.decrypted(content, "correct horse")
     with pytest.raises(archive.BackupError, match="The passphrase is not the one"):
         settings_file.decrypted(content, "wrong")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"), [(b"\xff\xfe", "no text in UTF-8"), (b"  \nword", "is empty"), (b"", "is empty")]
-)
-def test_file_without_a_passphrase_is_refused(content, message, tmp_path):
-    (tmp_path / "passphrase").write_bytes(content)
-    with pytest.raises(CommandError, match=message):
-        call_command("backup", str(tmp_path / "backup"), "--passphrase-file", str(tmp_path / "passphrase"))
-    assert not (tmp_path / "backup").exists()
