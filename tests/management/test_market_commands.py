@@ -59,6 +59,12 @@ def test_market_of_a_policy_with_too_few_bars_for_its_runs_has_status_1(root, ch
     assert json.loads(check(policy.name, "--json")[1])["usable"] is False
 
 
+def test_file_is_checked_without_a_database(root, check, django_assert_num_queries):
+    (root / "m.csv").write_text(HEADER + "".join(HOURLY))
+    with django_assert_num_queries(0):
+        assert check("m.csv")[0] == 0
+
+
 def test_refused_file_is_described_with_its_suspicions_and_status_1(root, check):
     (root / "m.csv").write_text(TICK)
     status, text = check("m.csv", "--json")

@@ -63,7 +63,8 @@ class Command(BaseCommand):
 
         Also return the environment in which the policy trains on it, if there is one.
         """
-        policy = PolicyStore.objects.filter(name=name).first()
+        # No policy has the name of a file such as prices.csv, which is checked before there is a database too.
+        policy = PolicyStore.objects.filter(name=name).first() if name.isidentifier() else None
         if policy is not None:
             if isinstance(policy.market, InvalidConfig):
                 problems = format_problems(policy.market.problems)
