@@ -15,9 +15,9 @@ import pyarrow.parquet as parquet
 
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown
-from rl_training.core.market.files.arrow_messages import check_messages
 from rl_training.core.market.files.containers import most_unpacked
 from rl_training.core.market.files.head import MOST_COLUMNS, as_utf8
+from rl_training.core.market.files.unpacked_sizes import check_messages, unpacked_pages
 
 # 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
@@ -156,6 +156,7 @@ class ParquetTable:
     """The columns of a Parquet file."""
 
     def __init__(self, file: BufferedReader) -> None:
+        self._file = file
         try:
             # Without pre_buffer, memory holds only the pages in use.
             self._reader = parquet.ParquetFile(file, pre_buffer=False)
@@ -183,13 +184,21 @@ class ParquetTable:
             raise MarketDataError(f"cannot be read as Parquet: {error}") from error
 
     def _check_unpacked(self, names: set[str]) -> None:
-        """Raise MarketDataError if the columns unpack to more than prices do, by what the file says."""
+        """Raise MarketDataError if the columns unpack to more than prices do.
+
+        The sizes are those of the pages, because Arrow does not compare them with what the end of the file says.
+        """
         metadata = self._reader.metadata
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
         columns = (group.column(number) for group in groups for number in range(group.num_columns))
-        size = sum(column.total_uncompressed_size for column in columns if column.path_in_schema in names)
+        size = sum(self._unpacked(column) for column in columns if column.path_in_schema in names)
         if size > self._most:
             raise MarketDataError(f"unpacks to {size:,} bytes; at most {self._most:,} are read of a file of its size")
+
+    def _unpacked(self, column: Any) -> int:
+        starts = (column.data_page_offset, column.dictionary_page_offset if column.has_dictionary_page else 0)
+        start = min(offset for offset in starts if offset)
+        return unpacked_pages(self._file, start, column.total_compressed_size)
 
 
 class ArrowTable:

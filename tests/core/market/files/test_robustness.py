@@ -123,6 +123,21 @@ def test_parquet_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(fold
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
+def test_parquet_file_that_says_less_than_it_unpacks_to_is_refused(folder):
+    columns: dict[str, object] = {name: [1.0, 1.5] for name in ("open", "high", "low", "close")}
+    columns |= {"timestamp": [1_600_000_000, 1_600_000_060], "volume": ["1" * 60_000_000, "1"]}
+    sink = io.BytesIO()
+    pa.parquet.write_table(pa.table(columns), sink, compression="zstd", use_dictionary=False, write_statistics=False)
+
+    def said(file):
+        return pa.parquet.ParquetFile(io.BytesIO(file)).metadata.row_group(0).column(5).total_uncompressed_size
+
+    # The number as Thrift writes it, and a small one of the same length.
+    file = sink.getvalue().replace(bytes.fromhex("cc9c9c39"), bytes.fromhex("90808000"))
+    assert (said(sink.getvalue()), said(file)) == (60_000_038, 8)
+    assert read(folder, file) == "f: unpacks to 60,000,125 bytes; at most 50,000,000 are read of a file of its size"
+
+
 @pytest.mark.parametrize(
     "cells",
     [
