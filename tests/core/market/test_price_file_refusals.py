@@ -78,7 +78,10 @@ def test_an_invalid_row_is_refused_with_its_number_and_rule(load, row, message):
         ({"open": [10.0, None, 12.0]}, "m.csv, row 2 (header not counted): open is empty"),
         ({"open": [10.0, float("nan"), 12.0]}, "m.csv, row 2 (header not counted): open is nan; a price is"),
         ({"open": [True, True, True]}, "m.csv: column open holds bool; numbers are needed"),
-        ({"open": [[1.0], [2.0], [3.0]]}, "m.csv: column open holds list<element: double>; numbers are needed"),
+        (
+            {"open": [[1.0], [2.0], [3.0]]},
+            "m.csv: column open holds list<element: double>; numbers, times or texts are needed",
+        ),
         ({"timestamp": [True, True, True]}, "m.csv: column timestamp holds bool; an epoch or a date is needed"),
         ({"Open": [10.0, 11.0, 12.0]}, "m.csv: 2 columns are named open; "),
         ({"timestamp": ["1577836800", "x", "y"]}, "m.csv, row 2 (header not counted): timestamp 'x' is no epoch, as"),
