@@ -76,8 +76,10 @@ def bad_ticks(columns: Columns) -> Mask:
         for bar in np.flatnonzero(candidates) + 1:
             ticks[bar] = small[bar - 1] > FAR * _deviation_around(returns, int(bar), deviation)
         limit = max(FAR * deviation, np.log(FAR_LEVEL))
+        # The jump to a run is at least three quarters of the run's distance from its level.
+        jumps = np.flatnonzero(np.abs(returns) > limit / 2)
         for length in range(2, LONGEST_RUN + 1):
-            ticks |= _runs_off_level(close, length, limit)
+            ticks |= _runs_off_level(close, jumps, length, limit)
         ticks[0] |= min(abs(close[0] - close[1]), abs(close[0] - np.median(close[1 : 1 + LASTING]))) > limit
         ticks[-1] |= min(abs(close[-1] - close[-2]), abs(close[-1] - np.median(close[-1 - LASTING : -1]))) > limit
         middle = _median_of_three(close)
@@ -191,15 +193,17 @@ def _deviation_around(returns: NDArray[np.float64], bar: int, deviation: float) 
     return max(deviation, _deviation(around))
 
 
-def _runs_off_level(close: NDArray[np.float64], length: int, limit: float) -> Mask:
-    """Return which bars are in a run of `length` bars that are further than `limit` from the closes around it."""
+def _runs_off_level(close: NDArray[np.float64], jumps: NDArray[np.int64], length: int, limit: float) -> Mask:
+    """Return which bars are in a run of `length` bars that are further than `limit` from the closes around it.
+
+    A run may begin after each of the bars `jumps`.
+    """
     off = np.zeros(len(close), np.bool_)
-    if len(close) < length + 2:
-        return off
-    before, after = close[: -length - 1], close[length + 1 :]
-    runs = np.lib.stride_tricks.sliding_window_view(close[1:-1], length)
-    distance = np.abs(runs - ((before + after) / 2)[:, None]).min(axis=1)
-    for begin in np.flatnonzero((distance > limit) & (np.abs(after - before) < distance / 2)) + 1:
+    before = jumps[jumps + length + 1 < len(close)]
+    after = before + length + 1
+    runs = close[before[:, None] + np.arange(1, length + 1)]
+    distance = np.abs(runs - ((close[before] + close[after]) / 2)[:, None]).min(axis=1)
+    for begin in before[(distance > limit) & (np.abs(close[after] - close[before]) < distance / 2)] + 1:
         off[begin : begin + length] = True
     return off
 
