@@ -13,7 +13,7 @@ from benchmarks.system.running_system import RunningSystem
 from benchmarks.system.stored_pages import session
 from benchmarks.version_rows.deployed import Client
 from benchmarks.version_rows.stored_versions import admin_tokens
-from rl_training.models import Decision
+from rl_training.models import Decision, Fallback, PolicyStore
 
 
 def measure(system: RunningSystem, decisions: int) -> Iterator[Figure]:
@@ -22,7 +22,10 @@ def measure(system: RunningSystem, decisions: int) -> Iterator[Figure]:
     with system.start("web", "decide"):
         wait_for_decisions(file.catch_up(), 1)
         newest = Decision.objects.filter(policy=policy, arm__kind="live").latest("bar_opened_at")
+        # Storing takes minutes without a bar, which a guard would take for a market that has stopped.
+        PolicyStore.objects.filter(pk=policy.pk).update(fallback=Fallback.NONE)
         store_before(newest, decisions)
+        wait_for_decisions(file.catch_up(), 1)
         client, cookie = Client(system.web_port, admin_tokens(1)[0]), session()
         for path, limit in (("stored/decision", 15), ("stored/decisions/", 150), ("stored/accounts/", 150)):
             taken = []
