@@ -6,7 +6,7 @@ import pytest
 
 from rl_training.models import StartFrom
 from tests.faults.system import RECOVERY_SECONDS
-from tests.faults.test_worker_faults import ITERATIONS
+from tests.faults.test_worker_faults import OF_MEMBER
 
 MEMBERS = (1, 2, 3)
 
@@ -22,7 +22,7 @@ def test_replays_of_an_undisturbed_and_of_a_killed_run_are_equal(system, recover
     system.manage("policy_promote", "rl_v3", "1", "--reason", "the second run starts from it under `live`")
     worker.terminate()
     worker.wait()
-    system.launch("worker", fault=f"iteration:{chance.randrange(1, ITERATIONS)}:SIGKILL")
+    system.launch("worker", fault=f"iteration:{chance.randrange(1, members * OF_MEMBER)}:SIGKILL")
     system.set_next_slot(datetime.now(UTC))
     system.wait_for_fault("iteration")
     recovery.begins()

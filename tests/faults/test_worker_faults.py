@@ -14,7 +14,8 @@ from tests.faults.recovery import Recovery
 from tests.faults.system import RECOVERY_SECONDS, System
 from tests.waiting import wait_for
 
-ITERATIONS = 200  # in a run that System.schedule() makes
+OF_MEMBER = 200  # iterations of each member of a run that System.schedule() makes
+ITERATIONS = 3 * OF_MEMBER  # of its three members
 EPISODE = 4  # iterations in an episode; each episode ends with a checkpoint
 FILES = 40  # written by a run, at least
 
