@@ -116,7 +116,7 @@ def test_worker_that_sleeps_for_45_seconds_does_not_disturb_the_new_owner(system
     wait_for(lambda: time.monotonic() >= awake_at, "the sleeper to wake", 46)
     # The parent would kill its process, so it stays stopped until the process has tried to write.
     os.kill(sleeper, signal.SIGCONT)
-    wait_for(lambda: logged(system, "worker", "The run is another's by now"), "the sleeper to notice")
+    wait_for(lambda: logged(system, "worker", "The work is another's by now"), "the sleeper to notice")
     system.send_signal("worker", signal.SIGCONT)
     os.kill(owner, signal.SIGCONT)
     check_runs_end_undisturbed(system, [2])
