@@ -52,8 +52,10 @@ NO_SCHEMA := -p no:schemathesis --ignore tests/dashboard/api/test_schema.py $(AP
 collected:
 	@found=$$($(PYTEST) --collect-only -qq $(API_BOUNDS)) || { echo "$$found"; exit 1; }
 
-# `make check` compiles nothing: it leaves out the rooms that run compiled code, whose compilation takes 20 s.
-NOT_QUICK := browser faults test_upgrade.py benchmarks decisions worker $(addprefix core/,deciding evaluation ppo run trading)
+# `make check` compiles nothing: it leaves out the rooms that run compiled code, whose compilation takes 20 s, and the
+# files that spend seconds on bombs, on random schedules and on 100,000 rows.
+NOT_QUICK := browser faults test_upgrade.py benchmarks decisions worker $(addprefix core/,deciding evaluation ppo run trading) \
+	core/market/files/test_robustness.py schedule/test_slot_ledger.py dashboard/api/test_scale.py
 quick: export NUMBA_DISABLE_JIT = 1
 quick:
 	$(PYTEST) -n 2 $(NO_SCHEMA) $(addprefix --ignore=tests/,$(NOT_QUICK)) -m "not process and not long" --durations=15
