@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboard.charts.runs import UNIT, many, spread
+from dashboard.charts.runs import UNIT, spread
 from dashboard.charts.runs import episodes as chart_of_rewards
 from dashboard.charts.series import FORMS, Chart, Form, Series, Value, drawable, drawn
 from dashboard.templatetags.figures import figure
+from rl_training.core.words import count_of
 from rl_training.models import TrainingRun
 
 
@@ -68,7 +69,7 @@ def _chart(title: str, meaning: str, form: Form, part: dict[str, Any], key: str,
     places = part["x"]
     values = _values(part.get(key), len(places))
     width = part.get("width")
-    what = f"{many(places[-1], entry).capitalize()}." if places else ""
+    what = f"{count_of(places[-1], entry).capitalize()}." if places else ""
     if isinstance(width, int) and width > 1:
         what += f" Each point is the mean of {width:,} {entry}s."
     summary = f"{what} {spread(values, FORMS[form])} {meaning}".strip()

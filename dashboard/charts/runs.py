@@ -10,6 +10,7 @@ from typing import Any, Literal
 from dashboard.charts.markets import UNKNOWN, by_market, market_of, newest
 from dashboard.charts.series import FORMS, Chart, Series, Value, drawable, drawn
 from dashboard.templatetags.figures import figure, seconds
+from rl_training.core.words import count_of
 
 # A chart of more episodes shows every n-th of them.
 EPISODES = 2_000
@@ -44,8 +45,8 @@ def episodes(runs: Sequence[Sequence[Value]], of: Sequence[str] = (), what_they_
         kept = [round(index * (len(values) - 1) / (EPISODES - 1)) for index in range(EPISODES)]
         values = [values[index] for index in kept]
         numbers, on = [numbers[index] for index in kept], [on[index] for index in kept]
-    newest_runs = f"the last {len(runs):,} {what_they_are}s" if len(runs) > 1 else many(len(runs), what_they_are)
-    what = f"{many(numbers[-1] if numbers else 0, 'episode')} of {newest_runs}."
+    newest_runs = f"the last {len(runs):,} {what_they_are}s" if len(runs) > 1 else count_of(len(runs), what_they_are)
+    what = f"{count_of(numbers[-1] if numbers else 0, 'episode')} of {newest_runs}."
     thinned = f" {EPISODES:,} of them are shown, evenly spread." if numbers and numbers[-1] > EPISODES else ""
     summary = f"{what}{thinned} {found} {UNIT}"
     series = tuple(by_market("Reward", values, on))
@@ -56,14 +57,14 @@ def distribution(runs: Sequence[Run]) -> Chart:
     runs = succeeded(runs)
     of_newest, market = newest([drawn(run["avg_reward"]) for run in runs], markets(runs))
     values = present(of_newest)
-    what = f"Average rewards of {many(len(values), 'successful run')}. {market}"
+    what = f"Average rewards of {count_of(len(values), 'successful run')}. {market}"
     chart = histogram("Distribution of training rewards", what.strip(), "Average reward", values, "figure")
     return replace(chart, summary=f"{chart.summary} {UNIT}")
 
 
 def durations(runs: Sequence[Run]) -> Chart:
     values = present(run["duration_seconds"] for run in succeeded(runs))
-    what = f"Durations of {many(len(values), 'successful run')}, waiting between attempts included."
+    what = f"Durations of {count_of(len(values), 'successful run')}, waiting between attempts included."
     return histogram("Training durations", what, "Duration", values, "seconds")
 
 
@@ -147,10 +148,6 @@ def counted(runs: Sequence[Run], what: str) -> str:
     first, last = (run["finished_at"].astimezone(UTC) for run in (runs[0], runs[-1]))
     each = f"The last {len(runs):,} {what}s" if len(runs) > 1 else f"One {what}"
     return f"{each}, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-
-
-def many(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def succeeded(runs: Sequence[Run]) -> list[Run]:

@@ -12,6 +12,7 @@ from dashboard.charts.evaluations import METRICS, metric_text, numbers_of, times
 from dashboard.charts.series import Chart, Colour, Series, Value, drawable
 from dashboard.templatetags.figures import MISSING, is_number, percent
 from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, TRAINED_ONCE, WALK_FORWARD
+from rl_training.core.words import count_of
 
 # The name and the colour of each account but the members', in their order.
 ACCOUNTS: dict[str, tuple[str, Colour]] = {
@@ -174,7 +175,7 @@ def selection(result: Any) -> list[tuple[str, str]]:
     stored = mapping(result)
     trials, deflated = stored.get("trials"), stored.get("deflated_sharpe")
     text = f"{deflated:.3f}" if is_number(deflated) else "unknown"
-    recipes = f"{trials:,} recipe{'s' * (trials != 1)}" if isinstance(trials, int) else "all recipes"
+    recipes = count_of(trials, "recipe") if isinstance(trials, int) else "all recipes"
     luck = f"the probability that the Sharpe ratio is above what luck gives the best of {recipes} tried on this market"
     found = [("Deflated Sharpe ratio", f"{text}, {luck}.")]
     overfitting = mapping(stored.get("overfitting"))

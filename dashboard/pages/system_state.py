@@ -231,5 +231,5 @@ def verdict(found: list[Problem], open_alerts: tuple[int, int] = (0, 0)) -> tupl
     unacknowledged, acknowledged = open_alerts
     if number := unacknowledged or acknowledged:
         what = "alert" if unacknowledged else "acknowledged alert"
-        sentence += f"; {number:,} {what} is open" if number == 1 else f"; {number:,} {what}s are open"
+        sentence += f"; {count_of(number, what)} {'is' if number == 1 else 'are'} open"
     return kind, sentence

@@ -1,4 +1,4 @@
-"""What `up` says about settings that are accepted, and that a user may not have meant."""
+"""Notes of `up` on settings that are valid, but weak or probably not intended."""
 
 from collections.abc import Iterator
 

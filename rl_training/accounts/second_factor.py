@@ -77,7 +77,7 @@ class VerifiedUsers(AuthenticationMiddleware):
 
 
 class WrongCodeError(Exception):
-    """The code is none that an app with the key shows."""
+    """An authenticator app with the key does not show this code."""
 
 
 def set_up(user: User, key: str, code: str) -> tuple[TOTPDevice, list[str]]:

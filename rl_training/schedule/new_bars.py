@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.new_bars import count_new_bars
 from rl_training.core.market_config import MarketConfig
+from rl_training.core.words import count_of
 from rl_training.models import PolicyStore, SlotReason, TrainingRun
 from rl_training.models.slots import Skipped
 
@@ -28,8 +29,7 @@ def find_too_few(policies: Sequence[PolicyStore], now: datetime) -> dict[int, Sk
         policy = limited[run.policy_id]
         new = _new_bars(policy, run, now)
         if new is not None and new < policy.min_new_bars:
-            bars = "bar" if new == 1 else "bars"
-            detail = f"{new:,} new {bars}, {policy.min_new_bars:,} needed"
+            detail = f"{count_of(new, 'new bar')}, {policy.min_new_bars:,} needed"
             found[policy.pk] = Skipped(SlotReason.TOO_FEW_NEW_BARS, detail)
     return found
 

@@ -13,6 +13,7 @@ from rl_training.core.market.reading import WORDS, MarketReading
 from rl_training.core.market.sources import read_market, refuse_columns
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_values import OWN
+from rl_training.core.words import count_of
 
 BARS_SHOWN = 3
 
@@ -40,7 +41,7 @@ class MarketCheck:
         if self.problem:
             return f"Not usable: {self.problem}"
         found = sum(suspicion.count for suspicion in self.reading.suspicions.values())
-        return f"Usable, with {found:,} suspicion{'s' * (found != 1)}." if found else "Usable, without suspicions."
+        return f"Usable, with {count_of(found, 'suspicion')}." if found else "Usable, without suspicions."
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON values."""

@@ -1,4 +1,4 @@
-"""What is inside compressed files, and the memory that unpacking takes."""
+"""The content of compressed files, and the memory that unpacking them takes."""
 
 import io
 import lzma
