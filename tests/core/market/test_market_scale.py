@@ -1,4 +1,4 @@
-"""Time and memory for 2.6 million one-minute bars: five years of a continuous market."""
+"""Memory for a run on 2.6 million one-minute bars: five years of a continuous market."""
 
 import subprocess
 import sys
@@ -7,23 +7,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[3]
 BARS = 2_600_000
-# Each program runs in a process of its own and prints its own time and memory.
-LOAD = """
-import sys, time
-from pathlib import Path
-from rl_training.core.market_config import MarketConfig
-from rl_training.core.market.sources import load_market
-root, path = Path(sys.argv[1]), sys.argv[2]
-started = time.process_time()
-market = load_market(MarketConfig(source="file", path=path), root=root)
-print(len(market), time.process_time() - started)
-"""
+# Runs in a process of its own and prints its own memory.
 TRAIN = """
 import sys
 from pathlib import Path
@@ -42,14 +32,11 @@ config = TrainingConfig(
 result = train(config, load_market(market_config, root=Path(sys.argv[1])), should_stop=lambda: True)
 # Not of getrusage(): that begins with the memory of the process that started this one.
 [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-print(result.environment_steps, int(peak) / 1024)
+print(result.environment_steps, int(peak) // 1024)
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with `bars.parquet` and `bars.csv`, which hold the same random walk."""
-    folder = tmp_path_factory.mktemp("minutes")
+def test_training_on_five_years_of_minute_bars_takes_moderate_memory(tmp_path):
     generator = np.random.default_rng(0)
     close = 100 * np.exp(np.cumsum(generator.normal(0, 2e-4, BARS)))
     opened = np.concatenate([[100.0], close[:-1]])
@@ -63,26 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "volume": generator.uniform(1, 100, BARS),
         }
     )
-    parquet.write_table(table, folder / "bars.parquet")
-    csv.write_csv(table, folder / "bars.csv")
-    return folder
-
-
-def measurements_of(program: str, folder: Path, name: str) -> list[float]:
-    command = [sys.executable, "-c", program, str(folder), name]
+    parquet.write_table(table, tmp_path / "bars.parquet")
+    command = [sys.executable, "-c", TRAIN, str(tmp_path), "bars.parquet"]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [float(value) for value in output.splitlines()[-1].split()]
-
-
-# The limits are processor seconds, so that other work on the machine does not count.
-@pytest.mark.parametrize(("name", "seconds"), [("bars.parquet", 3), ("bars.csv", 10)])
-def test_five_years_of_minute_bars_load_in_seconds(folder, name, seconds):
-    bars, took = measurements_of(LOAD, folder, name)
-    assert bars == BARS
-    assert took < seconds
-
-
-def test_training_on_five_years_of_minute_bars_takes_moderate_memory(folder):
-    steps, mebibytes = measurements_of(TRAIN, folder, "bars.parquet")
+    steps, mebibytes = map(int, output.splitlines()[-1].split())
     assert steps == 32 * 64
     assert mebibytes < 1500
