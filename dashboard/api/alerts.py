@@ -40,15 +40,17 @@ class Alert(serializers.Serializer):  # type: ignore[type-arg]
         help_text="`critical`: the system or its runs fail. `warning`: about the quality of training. `info`: nothing "
         "has to be done."
     )
-    policy = serializers.CharField(source="policy__name", allow_null=True, help_text="Null: of the whole system.")
-    run_id = serializers.CharField(
-        source="run__run_id", allow_null=True, help_text="The run that made the condition true, where it was one."
+    policy = serializers.CharField(
+        source="policy__name", allow_null=True, help_text="Null if the alert is about the whole system."
     )
-    message = serializers.CharField(help_text="What was found when it opened.")
+    run_id = serializers.CharField(
+        source="run__run_id", allow_null=True, help_text="The run that made the condition true; null if no run did."
+    )
+    message = serializers.CharField(help_text="What was found when the alert opened.")
     opened_at = serializers.DateTimeField()
     acknowledged_at = serializers.DateTimeField(allow_null=True)
     acknowledged_by = serializers.CharField(source="acknowledged_by__username", allow_null=True)
-    resolved_at = serializers.DateTimeField(allow_null=True, help_text="When the condition was gone; null: it holds.")
+    resolved_at = serializers.DateTimeField(allow_null=True, help_text="When the condition ended; null while it holds.")
 
     def get_severity(self, alert: dict[str, Any]) -> Severity:
         return SPECS[alert["kind"]].severity
@@ -81,7 +83,8 @@ class AlertAcknowledge(View):
 
     @extend_schema(
         summary="Acknowledge an alert",
-        description="Says that somebody knows. Acknowledging again changes nothing. 409 when it is over.",
+        description="Records that a user knows of the alert. Repeating it changes nothing. 409 if the alert is "
+        "resolved.",
         request=None,
         responses=Alert,
     )
@@ -94,7 +97,7 @@ class AlertAcknowledge(View):
             log.info("Alert acknowledged", alert=alert_id, user=str(request.user))
         elif alert.acknowledged_at is None:
             raise AlertIsOver(
-                f"Alert {alert_id} is over: its condition was gone at {alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC."
+                f"Alert {alert_id} is over: its condition ended at {alert.resolved_at:%Y-%m-%d %H:%M:%S} UTC."
             )
         return Response(alert_data(alert_id))
 

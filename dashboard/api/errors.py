@@ -16,13 +16,13 @@ API = "/api/"
 @csrf_exempt
 def unknown_path(request: HttpRequest, **_: Any) -> HttpResponseBase:
     """Return the 404 problem for a path under `/api/` that names no resource."""
-    return problem_response(request, 404, "There is nothing at this path; /api/schema/ lists what there is.")
+    return problem_response(request, 404, "There is nothing at this path; /api/schema/ lists the resources.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Return the answer to a request that Django refuses before it calls a view, such as a wrong Host header.
 
-    Django calls it as `handler400`.
+    This function is Django's `handler400`.
     """
     if request.path.startswith(API):
         return problem_response(request, 400, "The request is malformed.")
@@ -30,9 +30,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """Return an answer that does not contain the cause, which only the log shows. Django calls it as `handler500`.
+    """Return an answer that does not contain the cause, which only the log shows.
 
-    The status is 503 if the database did not answer, so that programs try again.
+    This function is Django's `handler500`. Without an answer of the database the status is 503, so that programs try
+    again.
     """
     if isinstance(sys.exception(), OperationalError | InterfaceError):
         return unavailable(request)

@@ -21,7 +21,7 @@ COLUMNS = (
 
 
 class Event(serializers.Serializer):  # type: ignore[type-arg]
-    """What a run, a deployment, a validation, a decision or a comparison announced. Other subjects are null."""
+    """An event of a run, a deployment, a validation, a comparison or a decision. The ids of other subjects are null."""
 
     event_id = serializers.UUIDField()
     event_type = serializers.CharField(help_text="Also the name of the stream.")
@@ -32,7 +32,7 @@ class Event(serializers.Serializer):  # type: ignore[type-arg]
         source="arm_comparison__comparison_id", allow_null=True, help_text="A comparison on new bars."
     )
     timestamp = serializers.DateTimeField()
-    published_at = serializers.DateTimeField(allow_null=True, help_text="Null while it waits for Redis.")
+    published_at = serializers.DateTimeField(allow_null=True, help_text="Null while the event waits for Redis.")
     payload = StoredObject()
 
 

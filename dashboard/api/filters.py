@@ -60,7 +60,7 @@ def filter_by_policy(queryset: QuerySet[Any], _: str, name: str) -> QuerySet[Any
 
 
 class RunFilters(filters.FilterSet):
-    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
+    policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
     status = filters.ChoiceFilter(choices=TrainingRun.Status.choices)
     trigger = filters.ChoiceFilter(choices=TrainingRun.Trigger.choices)
     queued_after = TimestampFilter("queued_at", "gte")
@@ -74,8 +74,8 @@ class RunFilters(filters.FilterSet):
 
 
 class EventFilters(filters.FilterSet):
-    event_type = filters.CharFilter(max_length=80, help_text="As rl_v3.training.completed.")
-    run = filters.CharFilter("run__run_id", max_length=12, help_text="Its run_id.")
+    event_type = filters.CharFilter(max_length=80, help_text="For example rl_v3.training.completed.")
+    run = filters.CharFilter("run__run_id", max_length=12, help_text="The run_id of the run.")
     after = TimestampFilter("timestamp", "gte")
     before = TimestampFilter("timestamp", "lt")
 
@@ -95,7 +95,7 @@ def filter_by_state(queryset: QuerySet[Any], _: str, state: str) -> QuerySet[Any
 
 
 class AlertFilters(filters.FilterSet):
-    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
+    policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
     kind = filters.ChoiceFilter(choices=Kind.choices)
     state = filters.ChoiceFilter(
         choices=[(name, name) for name in ("open", "acknowledged", "resolved")], method=filter_by_state
@@ -109,7 +109,7 @@ class AlertFilters(filters.FilterSet):
 
 
 class ProposalFilters(filters.FilterSet):
-    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
+    policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
     status = filters.ChoiceFilter(choices=Proposal.Status.choices)
 
     class Meta:
@@ -127,7 +127,7 @@ class StrictBooleanFilter(filters.TypedChoiceFilter):
 
 
 class ValidationFilters(filters.FilterSet):
-    policy = filters.CharFilter(method=filter_by_policy, help_text="Its name.", max_length=50)
+    policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
     status = filters.ChoiceFilter(choices=Validation.Status.choices)
     verdict = filters.ChoiceFilter(choices=Validation.Verdict.choices)
     recipe = filters.CharFilter(max_length=64, help_text="SHA-256 of the recipe.")
@@ -138,7 +138,9 @@ class ValidationFilters(filters.FilterSet):
 
 
 class TrialFilters(filters.FilterSet):
-    market_key = filters.CharFilter("market__key", max_length=64, help_text="SHA-256 of what names the market.")
+    market_key = filters.CharFilter(
+        "market__key", max_length=64, help_text="SHA-256 of the settings that identify the market."
+    )
     recipe = filters.CharFilter(max_length=64, help_text="SHA-256 of the recipe.")
 
     class Meta:

@@ -30,7 +30,7 @@ LISTED = ("pk", "name", *TRAINING_FIELDS, *STATE, *OUTCOME_COLUMNS)
 
 
 class Policy(serializers.Serializer):  # type: ignore[type-arg]
-    """A policy and how it goes, without its typed settings."""
+    """A policy and its state, without `market`, `environment` and `ppo`."""
 
     name = serializers.CharField()
     enabled = serializers.BooleanField()
@@ -40,20 +40,20 @@ class Policy(serializers.Serializer):  # type: ignore[type-arg]
     seeds = serializers.IntegerField(help_text="Members that a run trains; together they are one version.")
     min_new_bars = serializers.IntegerField(help_text="A slot with fewer new closed bars is skipped.")
     promotion = serializers.CharField(help_text="What makes a new version live: validated, manual or newest.")
-    must_beat = serializers.CharField(help_text="What a walk-forward must beat: flat, buy_and_hold (flat too) or all.")
+    must_beat = serializers.CharField(help_text="What a walk-forward must beat: flat, buy_and_hold (and flat) or all.")
     revalidate_days = serializers.IntegerField(help_text="Days after which a validated recipe is walked forward again.")
     fallback = serializers.CharField(help_text="What follows when a guard ends what is live: flat, previous or none.")
-    demotion_bars = serializers.IntegerField(help_text="Of the change detector; 0: the bars of ten years.")
-    drawdown_limit = serializers.IntegerField(help_text="Percent from its peak that a live version's account may fall.")
+    demotion_bars = serializers.IntegerField(help_text="Mean bars between false demotions; 0: the bars of ten years.")
+    drawdown_limit = serializers.IntegerField(help_text="Percent that a live version's account may fall from its peak.")
     stall_limit_minutes = serializers.IntegerField()
     run_limit_minutes = serializers.IntegerField()
     updated_at = serializers.DateTimeField(help_text="When a setting was changed last.")
-    next_run_at = serializers.DateTimeField(allow_null=True, help_text="When it is due; null: it is disabled.")
-    schedule_error = serializers.CharField(help_text="Why the last slot started no run; empty when it did.")
+    next_run_at = serializers.DateTimeField(allow_null=True, help_text="When the next run is due; null while disabled.")
+    schedule_error = serializers.CharField(help_text="Why the last slot started no run; empty if it did.")
     total_runs = serializers.IntegerField(help_text="Finished runs.")
     succeeded_runs = serializers.IntegerField()
-    active_status = serializers.CharField(allow_null=True, help_text="queued or running; null: no active run.")
-    last_status = serializers.CharField(allow_null=True, help_text="Of the last finished run.")
+    active_status = serializers.CharField(allow_null=True, help_text="queued or running; null without an active run.")
+    last_status = serializers.CharField(allow_null=True, help_text="Status of the last finished run.")
     last_finished_at = serializers.DateTimeField(allow_null=True)
     last_error = serializers.CharField(allow_null=True)
 
@@ -71,10 +71,10 @@ class PolicyDetail(Policy):
     next_start = serializers.CharField(
         allow_null=True,
         help_text="What the next scheduled run starts from under these settings, with the reasons why the weights of a "
-        "version cannot be used; null: from scratch, or the settings are invalid.",
+        "version cannot be used; null if the run starts from scratch or the settings are invalid.",
     )
     warning = serializers.CharField(
-        allow_null=True, help_text="What runs need that the server has not, such as a GPU, and their workers must have."
+        allow_null=True, help_text="What this server lacks and the workers of the runs must have, such as a GPU."
     )
 
 
@@ -83,13 +83,13 @@ class ChangedPolicy(PolicyDetail):
 
     expiry = serializers.CharField(
         allow_null=True,
-        help_text="What it means that the change leaves the validation of the recipe behind; null: none expires.",
+        help_text="What it means that the validation of the recipe expires by this change; null if none expires.",
     )
 
 
 TAG = {"type": "string", "pattern": '^"[0-9a-f]{32}"$'}
-ETAG = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[200], description="Of its settings.")
-CREATED = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[201], description="Of its settings.")
+ETAG = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[200], description="Identifies the settings.")
+CREATED = OpenApiParameter("ETag", TAG, OpenApiParameter.HEADER, response=[201], description="Identifies the settings.")
 LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="The policy.")
 
 
@@ -137,8 +137,8 @@ IF_MATCH = OpenApiParameter(
     "If-Match",
     str,
     OpenApiParameter.HEADER,
-    description="The ETag of the settings that the change was made for: 412 when they are others by now, 428 when it "
-    "is missing. `*` changes whatever is there.",
+    description="The ETag of the settings that the client read: 412 if they have changed since, 428 without this "
+    "header. `*` changes the settings in any case.",
 )
 
 
@@ -157,7 +157,7 @@ class PolicyView(View):
 
     @extend_schema(
         summary="Change a policy's settings",
-        description="Settings that are not given stay as they are, within `market`, `environment` and `ppo` too.",
+        description="Settings that are not given stay unchanged, within `market`, `environment` and `ppo` too.",
         parameters=[ETAG, IF_MATCH],
         request={"application/json": settings_change.SCHEMA},
         responses=ChangedPolicy,
@@ -177,7 +177,7 @@ class PolicyView(View):
             current = settings_change.tag(policy, settings_change.sections(policy))
             if not matches(expected, current):
                 raise SettingsChanged(
-                    "The settings are not those that the change was made for; read the policy again.",
+                    "The settings have changed since they were read; read the policy again.",
                     headers={"ETag": current},
                 )
             recipe = gate.recipe_of(policy)
@@ -214,7 +214,7 @@ def policy_response(name: str) -> Response:
 
 
 def model_policy(name: Any) -> PolicyStore:
-    """Return the policy that a new policy is a copy of. Raises `SettingsRefusedError`."""
+    """Return the policy whose settings a new policy copies. Raises `SettingsRefusedError`."""
     try:
         check_policy_name(str(name))
         return PolicyStore.objects.get(name=name if isinstance(name, str) else "")

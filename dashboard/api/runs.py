@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Run(serializers.Serializer):  # type: ignore[type-arg]
-    """A training run, without its config and what it wrote at length."""
+    """A training run, without its config and other large fields."""
 
     run_id = serializers.CharField(help_text="12 hexadecimal digits.")
     policy = serializers.CharField(source="policy__name")
@@ -36,27 +36,29 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
     triggered_by = serializers.CharField(
         source="triggered_by__username",
         allow_null=True,
-        help_text="The user who triggered it; null: the schedule, the command, or a user who was deleted.",
+        help_text="The user who triggered the run; null for the schedule, the command and a deleted user.",
     )
-    scheduled_for = serializers.DateTimeField(allow_null=True, help_text="The slot; none for a triggered run.")
+    scheduled_for = serializers.DateTimeField(allow_null=True, help_text="The slot; null for a triggered run.")
     queued_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     cancel_requested_at = serializers.DateTimeField(allow_null=True)
     attempt = serializers.IntegerField()
     initial_version = serializers.IntegerField(
-        source="initial_version__number", allow_null=True, help_text="The version that it is to start from; null: none."
+        source="initial_version__number",
+        allow_null=True,
+        help_text="The version that the run was queued to start from.",
     )
     started_from = serializers.IntegerField(
-        source="started_from__number", allow_null=True, help_text="The version that it really started from; null: none."
+        source="started_from__number", allow_null=True, help_text="The version that training really started from."
     )
     start_note = serializers.CharField(
         allow_null=True,
-        help_text="Why it started from another version than `initial_version`, or from scratch. Null until its version "
-        "is loaded.",
+        help_text="Why the run started from another version than `initial_version`, or from scratch. Null until the "
+        "initial version is loaded.",
     )
     version = serializers.IntegerField(
-        source="version__number", allow_null=True, help_text="The version that it made; null: none."
+        source="version__number", allow_null=True, help_text="The version that the run made."
     )
     episodes = serializers.IntegerField()
     episodes_done = serializers.IntegerField()
@@ -67,21 +69,21 @@ class Run(serializers.Serializer):  # type: ignore[type-arg]
     final_reward = FiniteFloat()
     avg_policy_loss = FiniteFloat()
     avg_value_loss = FiniteFloat()
-    error = serializers.CharField(help_text="Empty unless it failed or was cancelled.")
+    error = serializers.CharField(help_text="Empty unless the run failed or was cancelled.")
 
 
 class RunDetail(Run):
-    """A training run with its config and what it wrote at length."""
+    """A training run with its config and its other large fields."""
 
     cancellation = serializers.CharField(
-        allow_null=True, help_text="How it ends, in words, while it runs with a `cancel_requested_at`; else null."
+        allow_null=True, help_text="How a running run with a `cancel_requested_at` ends, in words; otherwise null."
     )
-    config = StoredObject(help_text="What it was started with.")
+    config = StoredObject(help_text="The settings that the run was queued with.")
     market_summary = StoredObject(allow_null=True)
     computing_environment = StoredObject(
         allow_null=True,
-        help_text="Versions of code and libraries, kernels and device that the last attempt computed with; `earlier`: "
-        "those of earlier attempts that differ.",
+        help_text="Versions of code and libraries, kernels and device that the last attempt computed with; `earlier` "
+        "lists the environments of earlier attempts that differ.",
     )
     episode_rewards = StoredNumbers()
     curve = StoredObject(
@@ -94,12 +96,16 @@ KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": idempotency.MAX_LENGTH, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="Asked again with the same key and body, the answer is the same run; with another body it is 422. "
-    "A request that started no run keeps no key. Keys are kept for 24 hours at least.",
+    description="A repeated request with the same key and body returns the same run; with another body, the answer is "
+    "422. A request that queued no run stores no key. Keys are stored for at least 24 hours.",
 )
 LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="The run.")
 REPLAYED = OpenApiParameter(
-    "Idempotency-Replayed", str, OpenApiParameter.HEADER, response=[201], description="`true` for an earlier run."
+    "Idempotency-Replayed",
+    str,
+    OpenApiParameter.HEADER,
+    response=[201],
+    description="`true` if an earlier request queued the run.",
 )
 
 
@@ -126,9 +132,9 @@ class RunList(ListView):
 
     @extend_schema(
         summary="Runs",
-        description="Newest first. In the order of `finished_at` they are those that have ended. `queued_after` and "
-        "`queued_before` go with the order of `queued_at`, `finished_after` and `finished_before` with that of "
-        "`finished_at`, which they imply.",
+        description="Newest first. Ordered by `finished_at`, the list has only runs that have ended. `queued_after` "
+        "and `queued_before` require the order by `queued_at`; `finished_after` and `finished_before` require the "
+        "order by `finished_at`, which is the default with them.",
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
@@ -136,7 +142,7 @@ class RunList(ListView):
     @extend_schema(
         summary="Trigger a run",
         description="Queues a run of a policy, whether its schedule is enabled or not. 409 with the active run's "
-        "`run_id` while it has one.",
+        "`run_id` while the policy has an active run.",
         parameters=[KEY, LOCATION, REPLAYED],
         request=TriggerRequest,
         responses={201: RunDetail},
@@ -172,9 +178,9 @@ class RunCancel(View):
 
     @extend_schema(
         summary="Cancel a run",
-        description="A queued run is cancelled at once; a running one after its present iteration, or once its worker "
-        "counts as lost. Until then it has a `cancel_requested_at`, and `cancellation` says how it ends. Cancelling "
-        "again changes nothing. 409 when it succeeded or failed before.",
+        description="A queued run is cancelled at once. A running run is cancelled after its present iteration, or "
+        "once its worker counts as lost; until then it has a `cancel_requested_at`, and `cancellation` says how the "
+        "run ends. Repeating the request changes nothing. 409 if the run has succeeded or failed.",
         request=None,
         responses=RunDetail,
     )

@@ -29,14 +29,14 @@ CREATION_SCHEMA = {
     "required": ["name"],
     "properties": {
         "name": NAME,
-        "like": {"type": "string", "description": "The policy whose settings it gets; without it, it gets defaults."},
+        "like": {"type": "string", "description": "The policy whose settings the new policy copies."},
         **SCHEMA["properties"],
     },
 }
 
 
 def sections(policy: PolicyStore) -> dict[str, Any]:
-    """Return the policy's configs as JSON values, an invalid one as it is stored."""
+    """Return the policy's configs as JSON values, an invalid config as it is stored."""
     return {name: as_json(getattr(policy, name)) for name in SECTIONS}
 
 

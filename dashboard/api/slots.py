@@ -1,4 +1,4 @@
-"""The slot ledger of a policy: the list."""
+"""The resource that lists the slot ledger of a policy."""
 
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -19,7 +19,7 @@ from rl_training.schedule.ledger import ACTIVE_RUN, COLUMNS, DISABLED, DUE, pass
 
 
 class Slots(serializers.Serializer):  # type: ignore[type-arg]
-    """Successive slots of a policy of which the same became."""
+    """Successive slots of a policy with the same outcome."""
 
     first_slot = serializers.DateTimeField()
     last_slot = serializers.DateTimeField()
@@ -27,15 +27,17 @@ class Slots(serializers.Serializer):  # type: ignore[type-arg]
     interval_minutes = serializers.IntegerField(help_text="Minutes from one slot to the next.")
     outcome = serializers.ChoiceField(
         choices=SlotOutcome.values,
-        help_text="ran: the slot made the run. coalesced: an earlier slot's run stands for these. skipped: no run.",
+        help_text="ran: the slot made the run. coalesced: the next run stands for the slots. skipped: no run.",
     )
-    reason = serializers.ChoiceField(choices=["", *SlotReason.values], help_text="Why they made no run of their own.")
-    detail = serializers.CharField(help_text="The reason in words; of skipped slots, of the last one.")
+    reason = serializers.ChoiceField(
+        choices=["", *SlotReason.values], help_text="Why the slots made no run of their own."
+    )
+    detail = serializers.CharField(help_text="The reason in words; for skipped slots, that of the last slot.")
     run_id = serializers.CharField(source="run__run_id", allow_null=True)
     run_status = serializers.CharField(
         source="run__status",
         allow_null=True,
-        help_text="Of the run now: queued, running, succeeded, failed, cancelled.",
+        help_text="Present status of the run: queued, running, succeeded, failed, cancelled.",
     )
     lateness_seconds = serializers.FloatField(
         allow_null=True, help_text="From the slot to the time at which its run was queued; null unless it ran."
@@ -44,8 +46,9 @@ class Slots(serializers.Serializer):  # type: ignore[type-arg]
 
 PASSING_SCHEMA = {
     "type": ["object", "null"],
-    "description": "Slots from `next_run_at` until now. `disabled`: they will be skipped, since the policy is. "
-    "`active_run`: they wait for its end. `due`: beat has not come to them. Null: the next slot is ahead.",
+    "description": "Slots from `next_run_at` until now. `disabled`: they will be skipped, because the policy is "
+    "disabled. `active_run`: they wait for the end of the active run. `due`: beat has not processed them yet. Null if "
+    "the next slot is in the future.",
     "required": ["first_slot", "last_slot", "slots", "because", "since"],
     "properties": {
         "first_slot": {"type": "string", "format": "date-time"},
@@ -59,7 +62,7 @@ PASSING_SCHEMA = {
 
 
 class SlotPages(CursorPages):
-    """Pages that also have the slots which are not decided yet, as `passing`."""
+    """Pages with the further member `passing`: the slots that are not decided yet."""
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         page = super().get_paginated_response_schema(schema)
@@ -80,13 +83,13 @@ class SlotList(ListView):
         return super().get_queryset().filter(policy_id=policy_pk(self.kwargs["name"]))
 
     @extend_schema(
-        summary="What became of each slot of a policy",
-        description="Neighbouring slots of which the same became share an entry, so a policy that was disabled for a "
-        "year has one for that year. Each slot is in exactly one entry.",
+        summary="The outcome of each slot of a policy",
+        description="Neighbouring slots with the same outcome share an entry, so a policy that was disabled for a year "
+        "has one entry for that year. Each slot is in exactly one entry.",
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         policy = PolicyStore.objects.defer(*SECTIONS).get(pk=policy_pk(kwargs["name"]))
-        # Read first: a slot that is decided in between is then in the answer twice rather than not at all.
+        # `passing` is read first, so that a slot that is decided in between appears twice rather than not at all.
         passing = passing_slots(policy, timezone.now())
         response = super().get(request, *args, **kwargs)
         response.data["passing"] = asdict(passing) if passing else None

@@ -30,7 +30,7 @@ Columns = Mapping[str, Any]
 
 
 class RecentRun(serializers.Serializer):  # type: ignore[type-arg]
-    """A finished run. For the schema: `recent_run` makes it."""
+    """Describes a finished run in the schema; `recent_run` builds the entry."""
 
     timestamp = serializers.DateTimeField(help_text="When it finished.")
     run_id = serializers.CharField()
@@ -45,7 +45,7 @@ class RecentRun(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class TrainingSummary(serializers.Serializer):  # type: ignore[type-arg]
-    """For the schema: `summary` makes it."""
+    """Describes the summary in the schema; `summary` builds the answer."""
 
     enabled = serializers.BooleanField()
     interval_minutes = serializers.IntegerField()
@@ -66,7 +66,7 @@ class TrainingSummaryView(AnyMethodFirst):
 
     @extend_schema(
         summary="Training summary",
-        parameters=[OpenApiParameter("policy", str, default=DEFAULT_POLICY, description="Its name.")],
+        parameters=[OpenApiParameter("policy", str, default=DEFAULT_POLICY, description="The policy's name.")],
         responses=TrainingSummary,
     )
     def get(self, request: Request) -> Response:

@@ -24,20 +24,20 @@ from rl_training.runs.triggering import (
 
 
 class TriggerRequest(Config):
-    """What to train; what is not given is as the policy says."""
+    """The run to trigger. Fields that are not given follow from the policy's settings."""
 
-    policy: str = pydantic.Field(min_length=1, max_length=50, description="Its name.")
+    policy: str = pydantic.Field(min_length=1, max_length=50, description="The policy's name.")
     episodes: int | None = pydantic.Field(default=None, ge=1, le=MAX_EPISODES)
-    seed: int | None = pydantic.Field(default=None, ge=0, le=LAST_SEED, description="Drawn when not given.")
+    seed: int | None = pydantic.Field(default=None, ge=0, le=LAST_SEED, description="Random by default.")
     initial_version: int | None = pydantic.Field(
-        default=None, ge=1, le=LAST_VERSION, description="To start from; the newest when not given."
+        default=None, ge=1, le=LAST_VERSION, description="By default what the policy's `start_from` names."
     )
     from_scratch: bool = pydantic.Field(default=False, description="Start from no version.")
 
     @pydantic.model_validator(mode="after")
     def starts_from_one_thing(self) -> "TriggerRequest":
         if self.from_scratch and self.initial_version is not None:
-            raise broken_rule("from_scratch", "true goes with no initial_version")
+            raise broken_rule("from_scratch", "true excludes initial_version")
         return self
 
 
@@ -61,11 +61,11 @@ def trigger(request: Request, body: TriggerRequest, key: str | None) -> tuple[Tr
     except idempotency.KeyReusedError:
         raise KeyReused("This Idempotency-Key was used for another request; take a new one.") from None
     except InvalidConfigError as error:
-        raise InvalidSettings(f"What is stored in {policy.name} is invalid: {error}") from None
+        raise InvalidSettings(f"The stored settings of {policy.name} are invalid: {error}") from None
     except lifecycle.AlreadyActiveError as error:
         raise RunAlreadyActive(f"Refused: {error}.", run_id=error.run.run_id) from None
     except IntegrityError:
-        raise Conflict("The policy's active run has just ended; ask again.") from None
+        raise Conflict("The policy's active run has just ended; repeat the request.") from None
 
 
 def enqueue(policy: PolicyStore, body: TriggerRequest, user: Any) -> TrainingRun:

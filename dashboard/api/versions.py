@@ -49,7 +49,7 @@ class LivePeriod(serializers.Serializer):  # type: ignore[type-arg]
     """A time during which a version was live."""
 
     since = serializers.DateTimeField()
-    until = serializers.DateTimeField(allow_null=True, help_text="Null: it is live.")
+    until = serializers.DateTimeField(allow_null=True, help_text="Null while the version is live.")
 
 
 class Version(serializers.Serializer):  # type: ignore[type-arg]
@@ -57,32 +57,32 @@ class Version(serializers.Serializer):  # type: ignore[type-arg]
 
     policy = serializers.CharField(source="policy__name")
     number = serializers.IntegerField()
-    run_id = serializers.CharField(source="run__run_id", help_text="The run that made it.")
+    run_id = serializers.CharField(source="run__run_id", help_text="The run that made the version.")
     parent = serializers.IntegerField(  # type: ignore[assignment]  # `Field.parent` is DRF's own attribute
-        source="parent__number", allow_null=True, help_text="The version that its run started from; null: none."
+        source="parent__number", allow_null=True, help_text="The version that the run started from; null if none."
     )
     created_at = serializers.DateTimeField()
     sha256 = serializers.CharField(help_text="Digest of the weights.")
     artifact = serializers.CharField(
-        help_text="Folder in the artifact storage: `policy.safetensors`, `manifest.json`. Empty once they were removed."
+        help_text="Folder in the artifact storage: `policy.safetensors`, `manifest.json`. Empty after removal."
     )
     weights_removed_at = serializers.DateTimeField(
         allow_null=True,
-        help_text="When retention removed the weights; null: they are kept.",
+        help_text="When retention removed the weights; null while they are stored.",
     )
-    held_back = serializers.CharField(help_text="Why the gate holds it back; empty: it does not.")
-    market = serializers.CharField(help_text="The market's label; empty: unknown.")
-    held_out_bars = serializers.IntegerField(allow_null=True, help_text="Decisions of the evaluation.")
+    held_back = serializers.CharField(help_text="Why the gate holds the version back; empty if it does not.")
+    market = serializers.CharField(help_text="The market's label; empty if unknown.")
+    held_out_bars = serializers.IntegerField(allow_null=True, help_text="Number of decisions of the evaluation.")
     held_out_return = FiniteFloat(help_text="Total return, final / initial equity - 1.")
-    buy_and_hold_return = FiniteFloat(help_text="Of buy and hold, on the same bars.")
-    flat_return = FiniteFloat(help_text="Of a flat account, on the same bars.")
+    buy_and_hold_return = FiniteFloat(help_text="Total return of buy and hold on the same bars.")
+    flat_return = FiniteFloat(help_text="Total return of a flat account on the same bars.")
     sharpe = FiniteFloat(help_text="Annualised Sharpe ratio.")
-    sharpe_low = FiniteFloat(help_text="Lower bound of its 95 % interval.")
-    sharpe_high = FiniteFloat(help_text="Upper bound of its 95 % interval.")
+    sharpe_low = FiniteFloat(help_text="Lower bound of the 95 % interval of the Sharpe ratio.")
+    sharpe_high = FiniteFloat(help_text="Upper bound of the 95 % interval of the Sharpe ratio.")
     max_drawdown = FiniteFloat(help_text="0 to 1.")
     turnover = FiniteFloat(help_text="Sum of traded notional / equity.")
     time_in_market = FiniteFloat(help_text="Share of the bars with a position, 0 to 1.")
-    live = LivePeriod(many=True, help_text="When it was live, the earliest first.")
+    live = LivePeriod(many=True, help_text="When the version was live, the earliest period first.")
 
 
 class VersionDetail(Version):
@@ -113,7 +113,7 @@ class VersionList(ListView):
 
     @extend_schema(
         summary="Versions of a policy",
-        description="Newest first. In the order of a result they are those that have it.",
+        description="Newest first. Ordered by a result, the list has only versions that have this result.",
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)

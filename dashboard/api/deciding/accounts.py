@@ -45,9 +45,9 @@ class AccountList(View):
 
     @extend_schema(
         summary="Open a challenger",
-        description="An arm that decides on each new bar beside the live version, on paper alone. If it is open, the "
-        "answer is 200 with its account. 409 if the market cannot grow, if the version or recipe is of another market "
-        f"or has no weights, or if the policy has {challengers.MOST} challengers.",
+        description="A challenger decides on each new bar beside the live version, on paper alone. If it is open "
+        "already, the answer is 200 with its account. 409 if the market cannot grow, if the version or recipe is of "
+        f"another market or has no weights, or if the policy has {challengers.MOST} challengers.",
         request=WantedArm,
         responses={200: Account, 201: Account},
     )
@@ -68,8 +68,8 @@ class AccountEnd(View):
 
     @extend_schema(
         summary="End a challenger",
-        description="Its decisions and its account stay. 409 for an arm that every policy has, and for one that has "
-        "ended.",
+        description="The decisions and the account of the challenger are kept. 409 for an arm that every policy has, "
+        "and for an arm that has ended.",
         request=None,
         responses=Account,
     )

@@ -1,4 +1,4 @@
-"""The decisions of a policy: the one in force, all of an account, and one for the account of a caller."""
+"""The resources of decisions: the decision in force, the decisions of an account, a decision for a caller's account."""
 
 from typing import Any, ClassVar
 
@@ -30,7 +30,7 @@ COLUMNS = (
 RENAMED = {"policy__name": "policy", "arm__kind": "arm", "version__number": "version"}
 LAST_KEY = 2**63 - 1
 REFUSALS = (
-    "409 with one of these types when there is none: `no-live-version`, `live-version-changed` (the newest decision is "
+    "409 with one of these types without a decision: `no-live-version`, `live-version-changed` (the newest decision is "
     "of another version), `stale-bars` (older than MAX_BAR_AGE), `bars-revised` and `market-not-live`."
 )
 
@@ -70,12 +70,12 @@ class AskView(View):
     @extend_schema(
         summary="Decide for an account",
         description="What the live version decides on the newest decided bar for the given account. Nothing is stored. "
-        f"{REFUSALS} `live-version-changed` is not among them: the live version decides.",
+        f"{REFUSALS} `live-version-changed` does not occur here: the live version decides.",
         request=AskedAccount,
         responses=AskedDecision,
     )
     def post(self, request: Request, name: str) -> Response:
-        # numba and scipy, which web needs for this request alone.
+        # These modules load numba and scipy, which web needs for this request alone.
         from rl_training.decisions.asking import Account, decide_for
         from rl_training.decisions.networks import NetworkError
 
@@ -107,10 +107,10 @@ class DecisionList(ListView):
 
     @extend_schema(
         summary="Decisions of a policy",
-        description="Those of one account, newest first; `accounts/` lists the accounts.",
+        description="The decisions of one account, newest first; `accounts/` lists the accounts.",
         parameters=[
             OpenApiParameter(
-                "account", int, description="The number of an account; the live version's open one when not given."
+                "account", int, description="The number of an account; by default the open account of the live version."
             )
         ],
     )
@@ -132,7 +132,9 @@ def find_market(name: str) -> PolicyStore:
 
 
 def find_account(policy: int, query: QueryDict) -> int:
-    """Return the id of the account that the query names; 0, which no account has, if the policy has none.
+    """Return the id of the account that the query names, by default of the live version's newest account.
+
+    Without any account the id is 0, which no account has.
 
     Raises `InvalidInput` and `NotFound`.
     """
@@ -142,7 +144,7 @@ def find_account(policy: int, query: QueryDict) -> int:
         open_arm = arms.filter(kind=Arm.Kind.LIVE).order_by("ended_at", "-pk").values_list("pk", "ended_at")
         return next((pk for pk, ended in open_arm if ended is None), max((pk for pk, _ in open_arm), default=0))
     if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= LAST_KEY):
-        raise InvalidInput({"account": "The number of an account; accounts/ lists them."})
+        raise InvalidInput({"account": "Must be the number of an account; accounts/ lists the accounts."})
     if not arms.filter(pk=int(text)).exists():
         raise NotFound(f"This policy has no account {text}.")
     return int(text)

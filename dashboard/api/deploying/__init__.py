@@ -1,1 +1,1 @@
-"""The resources of what is live: deployments, proposals, and what was live at a time."""
+"""The resources of deployments, of proposals, and of what is or was live."""

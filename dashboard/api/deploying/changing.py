@@ -1,4 +1,4 @@
-"""The request that changes what is live, or proposes it, and its execution."""
+"""The requests that change what is live or propose a change, and their execution."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeVar
@@ -32,35 +32,36 @@ class ChangeRequest(Config):
     """A change of what is live."""
 
     action: Literal["promote", "pin", "unpin", "roll_back", "go_flat"]
-    reason: str = pydantic.Field(min_length=1, max_length=MAX_REASON, description="Kept with the change for good.")
+    reason: str = pydantic.Field(min_length=1, max_length=MAX_REASON, description="Stored with the change permanently.")
     version: int | None = pydantic.Field(
         default=None,
         ge=1,
         le=LAST_VERSION,
-        description="promote: required. pin: the live version when not given. roll_back: one that was live once.",
+        description="promote: required. pin: by default the live version. roll_back: a version that was live before.",
     )
     deployment: int | None = pydantic.Field(
         default=None,
         ge=1,
         le=LAST_KEY,
-        description="roll_back: the deployment whose target is wanted. Without it and `version`, the last other one.",
+        description="roll_back: the deployment whose target becomes live again. Without `deployment` and `version`, "
+        "the last deployment with another target.",
     )
     previous: int | None = pydantic.Field(
         default=None,
         ge=0,
         le=LAST_KEY,
-        description="The newest deployment that you know, 0 for none: 409 if there is a newer one.",
+        description="The newest deployment that the client knows, 0 for none. 409 if there is a newer deployment.",
     )
 
     comparison: str | None = pydantic.Field(
-        default=None, pattern="^[0-9a-f]{12}$", description="The comparison that is the evidence for it."
+        default=None, pattern="^[0-9a-f]{12}$", description="The comparison that is the evidence for the change."
     )
 
     def broken_rules(self) -> Iterator[BrokenRule]:
         if self.action == "promote" and self.version is None:
             yield BrokenRule(("version", "action"), "promote needs a version")
         if self.action in ("unpin", "go_flat") and self.version is not None:
-            yield BrokenRule(("version", "action"), f"{self.action} goes with no version")
+            yield BrokenRule(("version", "action"), f"{self.action} takes no version")
         if self.deployment is not None and (self.action != "roll_back" or self.version is not None):
             yield BrokenRule(("deployment", "action", "version"), "only for roll_back, and without a version")
 
@@ -68,7 +69,7 @@ class ChangeRequest(Config):
 class ProposalRequest(ChangeRequest):
     """A proposed change of what is live."""
 
-    policy: str = pydantic.Field(min_length=1, max_length=50, description="Its name.")
+    policy: str = pydantic.Field(min_length=1, max_length=50, description="The policy's name.")
 
 
 def read(model: type[T], request: Request) -> T:
@@ -89,7 +90,7 @@ def find_policy(name: str) -> PolicyStore:
 
 
 def change_of(policy: PolicyStore, body: ChangeRequest) -> Change:
-    """Return the change that the body asks for. Raises `InvalidInput` if it names what does not exist."""
+    """Return the change that the body requests. Raises `InvalidInput` if the body names an unknown row."""
     try:
         version = find_version(policy, body.version)
     except UnknownVersionError as error:
@@ -108,7 +109,7 @@ def change_of(policy: PolicyStore, body: ChangeRequest) -> Change:
 
 
 def decide(act: Callable[[], T]) -> T:
-    """Return the result of `act`, with its refusals as problems."""
+    """Return the result of `act`, and raise its refusals as problems."""
     try:
         return act()
     except proposals.NotPermittedError as error:

@@ -1,4 +1,4 @@
-"""The deployments of a policy: list and change; and what is or was live."""
+"""The deployments of a policy: list them, change what is live, and read what is or was live."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -36,29 +36,42 @@ class Deployment(serializers.Serializer):  # type: ignore[type-arg]
     policy = serializers.CharField(source="policy__name")
     action = serializers.ChoiceField(choices=ACTIONS)
     version = serializers.IntegerField(
-        source="version__number", allow_null=True, help_text="The version that is live from then on; null: flat."
+        source="version__number",
+        allow_null=True,
+        help_text="The version that the deployment makes live; null if the policy is flat.",
     )
-    sha256 = serializers.CharField(source="version__sha256", allow_null=True, help_text="Digest of its weights.")
-    pinned = serializers.BooleanField(help_text="Whether automatic promotions leave it live.")
-    at = serializers.DateTimeField(help_text="In force from then on, until the `at` of the next deployment.")
+    sha256 = serializers.CharField(source="version__sha256", allow_null=True, help_text="Digest of the weights.")
+    pinned = serializers.BooleanField(help_text="Whether automatic promotions leave what is live unchanged.")
+    at = serializers.DateTimeField(help_text="In force from this time until the `at` of the next deployment.")
     actor = serializers.ChoiceField(
         choices=ACTORS, help_text="`gate`: the rule of the policy's `promotion`. `migration`: an upgrade."
     )
-    actor_name = serializers.CharField(help_text="The user, or the account of a command; empty for rules.")
-    approved_by = serializers.CharField(help_text="Who approved the proposal; empty: there was none.")
+    actor_name = serializers.CharField(
+        help_text="The user, or the system account that ran the command; empty for rules."
+    )
+    approved_by = serializers.CharField(help_text="The users who approved the proposal; empty without a proposal.")
     reason = serializers.CharField()
     comparison = serializers.CharField(
-        source="comparison__comparison_id", allow_null=True, help_text="The evidence for it; null: none."
+        source="comparison__comparison_id",
+        allow_null=True,
+        help_text="The comparison that is the evidence; null if there is none.",
     )
     validation = serializers.CharField(
-        source="validation__validation_id", allow_null=True, help_text="The gate's evidence for it; null: none."
+        source="validation__validation_id",
+        allow_null=True,
+        help_text="The validation that is the gate's evidence; null if there is none.",
     )
     arm_comparison = serializers.CharField(
-        source="arm_comparison__comparison_id", allow_null=True, help_text="The evidence on new bars; null: none."
+        source="arm_comparison__comparison_id",
+        allow_null=True,
+        help_text="The evidence on new bars; null if there is none.",
     )
-    previous = serializers.IntegerField(allow_null=True, help_text="The deployment before; null: the first one.")
+    previous = serializers.IntegerField(
+        allow_null=True, help_text="The previous deployment; null for the first deployment."
+    )
     live_since = serializers.DateTimeField(
-        help_text="Since when the same version, or nothing, is live without a break; earlier than `at` after a pin."
+        help_text="Since when the same version, or nothing, has been live without a break; after a pin, earlier than "
+        "`at`."
     )
 
 
@@ -67,11 +80,11 @@ class Live(serializers.Serializer):  # type: ignore[type-arg]
 
     policy = serializers.CharField()
     at = serializers.DateTimeField(help_text="The time that the answer is about.")
-    version = serializers.IntegerField(allow_null=True, help_text="Null: nothing is live, the policy is flat.")
-    sha256 = serializers.CharField(allow_null=True, help_text="Digest of its weights.")
-    since = serializers.DateTimeField(allow_null=True, help_text="Null: no deployment yet.")
+    version = serializers.IntegerField(allow_null=True, help_text="Null while nothing is live: the policy is flat.")
+    sha256 = serializers.CharField(allow_null=True, help_text="Digest of the weights.")
+    since = serializers.DateTimeField(allow_null=True, help_text="Null before the first deployment.")
     pinned = serializers.BooleanField()
-    action = serializers.ChoiceField(choices=ACTIONS, allow_null=True, help_text="What made it so.")
+    action = serializers.ChoiceField(choices=ACTIONS, allow_null=True, help_text="The action that made this live.")
     actor = serializers.ChoiceField(choices=ACTORS, allow_null=True)
     actor_name = serializers.CharField()
     approved_by = serializers.CharField()
@@ -100,7 +113,7 @@ class DeploymentList(ListView):
     @extend_schema(
         summary="Change what is live",
         description="With PROMOTION_NEEDS_TWO the answer is 202 with a proposal, which another user has to approve. "
-        "409 when nothing would change, or when the version cannot be live.",
+        "409 if nothing would change or the version cannot be live.",
         parameters=[LOCATION],
         request=ChangeRequest,
         responses={201: Deployment, 202: Proposal},

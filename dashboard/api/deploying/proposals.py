@@ -34,29 +34,39 @@ class Proposal(serializers.Serializer):  # type: ignore[type-arg]
     policy = serializers.CharField(source="policy__name")
     action = serializers.ChoiceField(choices=DeploymentRow.Action.values)
     version = serializers.IntegerField(
-        source="version__number", allow_null=True, help_text="The version that would be live; null: flat."
+        source="version__number",
+        allow_null=True,
+        help_text="The version that would be live; null if the policy would be flat.",
     )
     reason = serializers.CharField()
     comparison = serializers.CharField(
-        source="comparison__comparison_id", allow_null=True, help_text="The evidence for it; null: none."
+        source="comparison__comparison_id",
+        allow_null=True,
+        help_text="The comparison that is the evidence; null if there is none.",
     )
     validation = serializers.CharField(
-        source="validation__validation_id", allow_null=True, help_text="The gate's evidence for it; null: none."
+        source="validation__validation_id",
+        allow_null=True,
+        help_text="The validation that is the gate's evidence; null if there is none.",
     )
     arm_comparison = serializers.CharField(
-        source="arm_comparison__comparison_id", allow_null=True, help_text="The evidence on new bars; null: none."
+        source="arm_comparison__comparison_id",
+        allow_null=True,
+        help_text="The evidence on new bars; null if there is none.",
     )
-    actor = serializers.ChoiceField(choices=DeploymentRow.Actor.values, help_text="Who or what proposed it.")
-    proposer_name = serializers.CharField(help_text="The user, or the account of a command; empty for rules.")
-    supported_by = serializers.CharField(help_text="The user who stands behind a command's proposal.")
+    actor = serializers.ChoiceField(choices=DeploymentRow.Actor.values, help_text="Who or what proposed the change.")
+    proposer_name = serializers.CharField(
+        help_text="The user, or the system account that ran the command; empty for rules."
+    )
+    supported_by = serializers.CharField(help_text="The user who gave a command's proposal its first approval.")
     proposed_at = serializers.DateTimeField()
     previous = serializers.IntegerField(
-        allow_null=True, help_text="The newest deployment then; once there is a newer one, this is `superseded`."
+        allow_null=True, help_text="The newest deployment at `proposed_at`; a newer deployment supersedes the proposal."
     )
     status = serializers.ChoiceField(choices=ProposalRow.Status.values)
     decided_by = serializers.CharField()
     decided_at = serializers.DateTimeField(allow_null=True)
-    deployment = serializers.IntegerField(allow_null=True, help_text="The deployment that followed from its approval.")
+    deployment = serializers.IntegerField(allow_null=True, help_text="The deployment that the approval made.")
 
 
 LOCATION = OpenApiParameter("Location", str, OpenApiParameter.HEADER, response=[201], description="The proposal.")
@@ -76,7 +86,8 @@ class ProposalList(ListView):
 
     @extend_schema(
         summary="Propose a change of what is live",
-        description="A user with the permission to deploy decides it. 409 when the same is proposed already.",
+        description="A user with the permission to deploy decides the proposal. 409 if the same change is proposed "
+        "already.",
         parameters=[LOCATION],
         request=ProposalRequest,
         responses={201: Proposal},
@@ -101,7 +112,7 @@ class ProposalView(View):
 
 
 class Decision(View):
-    """A decision about a proposal."""
+    """Base of the views that approve, reject or withdraw a proposal."""
 
     problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
 
@@ -119,9 +130,9 @@ class Decision(View):
 
 @extend_schema(
     summary="Approve a proposal",
-    description="The change takes effect at once. With PROMOTION_NEEDS_TWO, 403 for the user who proposed it; a "
-    "command's proposal stays `waiting` after the first approval and needs a second user. 409 when it is decided, or "
-    "when what is live has changed since.",
+    description="The change takes effect at once. With PROMOTION_NEEDS_TWO, 403 for the user who proposed the change; "
+    "a command's proposal stays `waiting` after the first approval and needs a second user. 409 if the proposal is "
+    "decided already, or if what is live has changed since.",
     request=None,
     responses=Proposal,
 )
@@ -133,7 +144,10 @@ class ProposalApprove(Decision):
 
 
 @extend_schema(
-    summary="Reject a proposal", description="409 when it is decided already.", request=None, responses=Proposal
+    summary="Reject a proposal",
+    description="409 if the proposal is decided already.",
+    request=None,
+    responses=Proposal,
 )
 class ProposalReject(Decision):
     permissions_of_methods: ClassVar = {"POST": DEPLOY}
@@ -144,7 +158,7 @@ class ProposalReject(Decision):
 
 @extend_schema(
     summary="Withdraw a proposal",
-    description="Only for the user who proposed it. 409 when it is decided already.",
+    description="Only for the user who made the proposal. 409 if the proposal is decided already.",
     request=None,
     responses=Proposal,
 )

@@ -1,1 +1,1 @@
-"""What speaks for or against recipes and versions: validations, comparisons, and the ledger of trials."""
+"""The evidence for and against recipes and versions: validations, comparisons, and the ledger of trials."""

@@ -37,21 +37,21 @@ class ArmComparison(serializers.Serializer):  # type: ignore[type-arg]
     a = serializers.CharField(help_text="The name of an arm; see `accounts/`.")
     b = serializers.CharField()
     status = serializers.CharField(
-        help_text="`running`; `better`: B is better than A; `lost`: B lost over `largest_loss` in a bar; `ended`: no "
-        "verdict."
+        help_text="`running`; `better`: B is better than A; `lost`: B lost over `largest_loss` in a bar; `ended`: "
+        "without a verdict."
     )
-    trial = serializers.IntegerField(help_text="Its number in the market's ledger.")
-    level = serializers.FloatField(help_text="What the trial may spend.")
-    evidence = serializers.FloatField(help_text="K: 1 at the beginning, 0 once B has lost.")
+    trial = serializers.IntegerField(help_text="The trial's number in the market's ledger.")
+    level = serializers.FloatField(help_text="The part of PROMOTION_ALPHA that the trial may spend.")
+    evidence = serializers.FloatField(help_text="The evidence K: 1 at the beginning, 0 after B has lost.")
     threshold = serializers.FloatField(help_text="The K at which B counts as better, 1 / `level`.")
-    bars = serializers.IntegerField(help_text="Compared bars.")
-    capped = serializers.IntegerField(help_text="Bars with a gain above `largest_loss`, which counts as that.")
-    largest_loss = serializers.FloatField(help_text="Of B against A in one bar, in log equity.")
-    floor = serializers.FloatField(help_text="What B has to gain on A in each bar, in log equity.")
+    bars = serializers.IntegerField(help_text="Number of compared bars.")
+    capped = serializers.IntegerField(help_text="Number of bars whose gain exceeded `largest_loss` and was cut to it.")
+    largest_loss = serializers.FloatField(help_text="The bound on the loss of B against A in one bar, in log equity.")
+    floor = serializers.FloatField(help_text="What B must gain on A in each bar, in log equity.")
     requested_at = serializers.DateTimeField()
     last_bar_at = serializers.DateTimeField(allow_null=True, help_text="The last compared bar.")
     ended_at = serializers.DateTimeField(allow_null=True)
-    ending = serializers.CharField(help_text="Why it ended.")
+    ending = serializers.CharField(help_text="Why the comparison ended.")
     outcome = serializers.CharField(help_text="What followed from the verdict.")
 
 
@@ -62,15 +62,15 @@ class ArmComparisonDetail(ArmComparison):
     mean_difference = serializers.FloatField(allow_null=True, help_text="B's mean gain on A per bar, in log equity.")
     expected_bars = serializers.IntegerField(
         allow_null=True,
-        help_text="Bars until a verdict if they go on like these; null: B does not gain, or it has ended.",
+        help_text="Expected bars until a verdict; null if B does not gain or the comparison has ended.",
     )
 
 
 class WantedComparison(Config):
-    """Which arms to compare. The numbers are fixed beforehand."""
+    """The arms to compare, and the numbers that are fixed beforehand."""
 
     policy: str = pydantic.Field(min_length=1, max_length=50)
-    a: str = pydantic.Field(default="live", min_length=1, max_length=MAX_NAME, description="An arm, as `arm` is.")
+    a: str = pydantic.Field(default="live", min_length=1, max_length=MAX_NAME, description="The name of an arm.")
     b: str = pydantic.Field(min_length=1, max_length=MAX_NAME, description=f"One of {challengers.FORMS}.")
     largest_loss: float = pydantic.Field(default=LARGEST_LOSS, ge=requesting.SMALLEST_LOSS, le=1)
     floor: float = pydantic.Field(default=0.0, ge=-requesting.LARGEST_FLOOR, le=requesting.LARGEST_FLOOR)
@@ -98,8 +98,8 @@ class ArmComparisonList(ListView):
 
     @extend_schema(
         summary="Compare two arms on new bars",
-        description="Opens those of the arms that are not open. Each comparison is a trial of the market's ledger, "
-        "however it ends. 409 if these arms are compared already, or if an arm cannot be opened.",
+        description="Opens each of the two arms that is not open. Each comparison is a trial of the market's "
+        "ledger, whatever its outcome. 409 if these arms are compared already, or if an arm cannot be opened.",
         parameters=[LOCATION],
         request=WantedComparison,
         responses={201: ArmComparisonDetail},
@@ -136,7 +136,7 @@ class ArmComparisonEnd(CancelView):
 
     @extend_schema(
         summary="End a comparison on new bars",
-        description="Without a verdict; its trial counts all the same. 409 when it has ended before.",
+        description="The comparison ends without a verdict, and its trial still counts. 409 if it has ended already.",
         request=None,
         responses=ArmComparisonDetail,
     )

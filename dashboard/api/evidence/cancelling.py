@@ -1,4 +1,4 @@
-"""The base of the views that end work which is under way, at a user's request."""
+"""The base class of the views that cancel work at a user's request."""
 
 from typing import Any, ClassVar
 
@@ -13,13 +13,13 @@ log = structlog.get_logger(__name__)
 
 
 class CancelView(View):
-    """Cancels a row that has a status. A subclass says how to find, cancel and describe it, and has a `post`."""
+    """Cancels a row that has a status. A subclass finds, cancels and describes the row, and has a `post`."""
 
     problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
-    # What the row is, as a message begins.
+    # The word for the row at the start of messages.
     title: ClassVar[str]
     has_ended: ClassVar[type[APIException]]
-    # Whether cancelling a row again is answered as the first time.
+    # Whether cancelling a cancelled row again succeeds.
     may_repeat: ClassVar[bool] = True
 
     def find(self, identifier: str) -> Any:
@@ -35,7 +35,7 @@ class CancelView(View):
         raise NotImplementedError
 
     def end(self, request: Request, identifier: str) -> Response:
-        """Cancel the row and answer with it. Raises the problem `has_ended` if it had ended before."""
+        """Cancel the row and answer with it. Raises the problem `has_ended` if the row had ended before."""
         check_no_body(request)
         found = self.find(identifier)
         if not self.cancel(found, request.user):

@@ -62,16 +62,16 @@ class Comparison(serializers.Serializer):  # type: ignore[type-arg]
     requested_by = serializers.CharField(
         source="requested_by__username",
         allow_null=True,
-        help_text="The user who requested it; null: the command, or a user who was deleted.",
+        help_text="The user who requested the comparison; null for the command and for a deleted user.",
     )
     requested_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
-    bars = serializers.IntegerField(allow_null=True, help_text="Decisions that were compared.")
+    bars = serializers.IntegerField(allow_null=True, help_text="Number of compared decisions.")
     bars_first = serializers.DateTimeField(allow_null=True, help_text="The bar of the first decision.")
     bars_last = serializers.DateTimeField(allow_null=True)
     bars_digest = serializers.CharField(help_text="SHA-256 of these bars; empty without a result.")
-    error = serializers.CharField(help_text="Empty unless it failed.")
+    error = serializers.CharField(help_text="Empty unless the comparison failed.")
 
 
 class Pair(serializers.Serializer):  # type: ignore[type-arg]
@@ -83,7 +83,7 @@ class Pair(serializers.Serializer):  # type: ignore[type-arg]
     low = serializers.FloatField(help_text="Lower bound of the 95 % interval.")
     high = serializers.FloatField(help_text="Upper bound of the 95 % interval.")
     distinguishable = serializers.BooleanField(help_text="Whether the interval excludes 0.")
-    of_versions = serializers.BooleanField(help_text="False: one account is a reference.")
+    of_versions = serializers.BooleanField(help_text="False if one account is a reference.")
 
 
 class ComparisonDetail(Comparison):
@@ -97,12 +97,12 @@ class ComparisonDetail(Comparison):
 class VersionName(Config):
     """A policy version."""
 
-    policy: str = pydantic.Field(min_length=1, max_length=50, description="Its policy's name.")
+    policy: str = pydantic.Field(min_length=1, max_length=50, description="The policy's name.")
     number: int = pydantic.Field(ge=1, le=LAST_VERSION)
 
 
 class ComparisonRequest(Config):
-    """What to compare. All accounts trade at the costs of the first version."""
+    """The versions to compare. All accounts trade at the costs of the first version."""
 
     versions: list[VersionName] = pydantic.Field(min_length=FEWEST_VERSIONS, max_length=MOST_VERSIONS)
 
@@ -128,8 +128,8 @@ class ComparisonList(ListView):
 
     @extend_schema(
         summary="Compare versions",
-        description="Queues a comparison on bars that come after the training of every version. While an active one of "
-        "the same versions in this order exists, it is that one.",
+        description="Queues a comparison on bars that come after the training of every version. While an active "
+        "comparison of the same versions in the same order exists, the answer is that comparison.",
         parameters=[LOCATION],
         request=ComparisonRequest,
         responses={201: ComparisonDetail},
@@ -164,7 +164,7 @@ class ComparisonCancel(CancelView):
 
     @extend_schema(
         summary="Cancel a comparison",
-        description="Cancelling again changes nothing. 409 when it succeeded or failed before.",
+        description="Repeating the request changes nothing. 409 if the comparison has succeeded or failed.",
         request=None,
         responses=ComparisonDetail,
     )

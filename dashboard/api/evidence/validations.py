@@ -1,4 +1,4 @@
-"""The validation resources, what is known of a policy's recipe, and the ledger of trials."""
+"""The resources of validations, of the standing of a policy's recipe, and of the ledger of trials."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -30,14 +30,16 @@ log = structlog.get_logger(__name__)
 
 
 class ValidationRequest(Config):
-    """What to walk forward. `changes` are settings that differ from the policy's: another recipe is tried then."""
+    """The recipe to walk forward. Settings in `changes` replace those of the policy and so make another recipe."""
 
-    policy: str = pydantic.Field(min_length=1, max_length=50, description="Its name.")
+    policy: str = pydantic.Field(min_length=1, max_length=50, description="The policy's name.")
     folds: int = pydantic.Field(default=FOLDS, ge=1, le=requesting.MOST_FOLDS)
     window: int | None = pydantic.Field(default=None, ge=1, le=2**31 - 1, description="Bars that a fold trains on.")
-    seed: int | None = pydantic.Field(default=None, ge=0, le=requesting.LAST_SEED, description="By default random.")
+    seed: int | None = pydantic.Field(default=None, ge=0, le=requesting.LAST_SEED, description="Random by default.")
     changes: dict[str, Any] = pydantic.Field(
-        default={}, description="By path, such as ppo.gamma and seeds.", json_schema_extra={"additionalProperties": {}}
+        default={},
+        description="Settings by path, such as ppo.gamma and seeds.",
+        json_schema_extra={"additionalProperties": {}},
     )
 
 
@@ -58,8 +60,9 @@ class ValidationList(ListView):
 
     @extend_schema(
         summary="Walk a recipe forward",
-        description="Queues a walk-forward of the policy's recipe. It is a trial unless the recipe is validated: each "
-        "trial on a market leaves less for the next one. 409 with the validation's id while the recipe has one.",
+        description="Queues a walk-forward of the policy's recipe. It is a trial unless the recipe is validated, and "
+        "each trial on a market leaves less of PROMOTION_ALPHA for the next trial. 409 with the `validation_id` while "
+        "a validation of the recipe is under way.",
         parameters=[LOCATION],
         request=ValidationRequest,
         responses={201: ValidationDetail},
@@ -86,7 +89,7 @@ def _request(body: ValidationRequest, user: Any) -> ValidationRow:
         options = requesting.Options(body.folds, body.window, body.seed, changes)
         return requesting.request(policy, options, user=user)
     except InvalidConfigError as error:
-        raise InvalidInput({"policy": f"What is stored is invalid: {error}"}) from None
+        raise InvalidInput({"policy": f"The stored settings are invalid: {error}"}) from None
     except SettingsRefusedError as error:
         raise InvalidInput({f"changes.{name}": message for name, message in error.errors.items()}) from None
     except requesting.OptionsError as error:
@@ -110,7 +113,8 @@ class ValidationCancel(CancelView):
 
     @extend_schema(
         summary="Cancel a validation",
-        description="A cancelled trial counts as one. Cancelling again changes nothing. 409 when it has ended before.",
+        description="A cancelled trial still counts. Repeating the request changes nothing. 409 if it has succeeded "
+        "or failed.",
         request=None,
         responses=ValidationDetail,
     )
@@ -131,7 +135,7 @@ class StandingView(View):
     permissions_of_methods: ClassVar = {"GET": "rl_training.view_validation"}
     problems_of_methods: ClassVar = {"GET": (404,)}
 
-    @extend_schema(summary="What is known of a policy's recipe", responses=Standing)
+    @extend_schema(summary="The standing of a policy's recipe", responses=Standing)
     def get(self, request: Request, name: str) -> Response:
         policy = PolicyStore.objects.get(pk=policy_pk(name))
         return Response(Standing(standing(policy)).data)
@@ -153,7 +157,7 @@ class TrialList(ListView):
 
 
 def standing(policy: PolicyStore) -> Mapping[str, Any]:
-    """Return what is known of the policy's recipe, as Standing has it."""
+    """Return the fields of `Standing` for the policy's recipe."""
     found, recipe = gate.standing_of(policy), gate.recipe_of(policy)
     config = requesting.recipe_of(policy).config if recipe else None
     budget = reports.budget(trials.ledger_key(config.market), settings.PROMOTION_ALPHA) if config else None

@@ -1,4 +1,4 @@
-"""Whether price data is usable and how it is read: the same as `manage market_check --json` prints."""
+"""The resource that checks price data: the object that `manage market_check --json` prints."""
 
 from typing import Any, ClassVar
 
@@ -31,29 +31,30 @@ class Bar(serializers.Serializer):  # type: ignore[type-arg]
 
 class Suspicion(serializers.Serializer):  # type: ignore[type-arg]
     count = serializers.IntegerField()
-    examples = serializers.ListField(child=serializers.CharField(), help_text="The first of them, in words.")
+    examples = serializers.ListField(child=serializers.CharField(), help_text="The first occurrences, in words.")
 
 
 class MarketCheck(serializers.Serializer):  # type: ignore[type-arg]
-    """For the schema: `MarketCheck.as_json` in `core/market/checking.py` makes it."""
+    """Describes the answer in the schema; `MarketCheck.as_json` in `core/market/checking.py` builds the answer."""
 
     usable = serializers.BooleanField()
-    problem = serializers.CharField(allow_null=True, help_text="Why it is not usable.")
+    problem = serializers.CharField(allow_null=True, help_text="Why the data is not usable; null if it is.")
     name = serializers.CharField()
-    layout = serializers.CharField(help_text="A value of the setting format; of other sources, the source.")
+    layout = serializers.CharField(help_text="The value of the setting `format`; without a file, the source.")
     compression = serializers.CharField()
     separator = serializers.CharField()
     decimal = serializers.CharField()
     columns = serializers.DictField(child=serializers.CharField(), help_text="The column of each role.")
     unused = serializers.ListField(child=serializers.CharField(), help_text="Columns without a role.")
     features = serializers.ListField(
-        child=serializers.CharField(), help_text="Names for the setting features, of unused columns that hold numbers."
+        child=serializers.CharField(),
+        help_text="Names for the setting `features`: the unused columns that hold numbers.",
     )
     no_features = serializers.DictField(
-        child=serializers.CharField(), help_text="Why other unused columns can be no features, by name."
+        child=serializers.CharField(), help_text="Why each other unused column cannot be a feature, by name."
     )
-    zone = serializers.CharField(help_text="What its times were taken for, in words.")
-    # These are absent if no bars can be read.
+    zone = serializers.CharField(help_text="How the times of the bars were read, in words.")
+    # The fields from here to `last_bars` are absent if no bars can be read.
     bars = serializers.IntegerField(required=False)
     first = serializers.DateTimeField(required=False)
     last = serializers.DateTimeField(required=False)
@@ -63,8 +64,8 @@ class MarketCheck(serializers.Serializer):  # type: ignore[type-arg]
     has_volume = serializers.BooleanField(required=False)
     first_bars = Bar(many=True, required=False)
     last_bars = Bar(many=True, required=False)
-    repairs = serializers.DictField(child=serializers.IntegerField(), help_text="Counts by kind.")
-    drops = serializers.DictField(child=serializers.IntegerField(), help_text="Rows by kind.")
+    repairs = serializers.DictField(child=serializers.IntegerField(), help_text="Number of repairs by kind.")
+    drops = serializers.DictField(child=serializers.IntegerField(), help_text="Number of dropped rows by kind.")
     suspicions = serializers.DictField(child=Suspicion(), help_text="By kind.")
     notes = serializers.ListField(child=serializers.CharField())
 
@@ -87,7 +88,7 @@ class MarketCheckView(View):
         summary="Check price data",
         description="Checks the market of the policy `policy`, or the file `path` below MARKET_DATA_ROOT; the other "
         "parameters are settings about how a file is read. Of an exchange, only the cached bars are read. A market "
-        "that is not usable is no error: `usable` is false and `problem` says why.",
+        "that is not usable is not an error: `usable` is false and `problem` says why.",
         parameters=[
             OpenApiParameter("policy", str, description="The name of a policy."),
             OpenApiParameter("path", str, description="A file, relative to MARKET_DATA_ROOT."),

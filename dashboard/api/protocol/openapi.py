@@ -20,17 +20,17 @@ class FieldError(serializers.Serializer):  # type: ignore[type-arg]
 class Problem(serializers.Serializer):  # type: ignore[type-arg]
     """Problem details, RFC 9457."""
 
-    type = serializers.CharField(help_text="about:blank: the status says it all.")
+    type = serializers.CharField(help_text="about:blank if the status describes the problem completely.")
     title = serializers.CharField()
     status = serializers.IntegerField()
     detail = serializers.CharField()
-    instance = serializers.CharField(help_text="The path that was asked for.")
-    # The ignored error: DRF itself has the property `Serializer.errors`.
+    instance = serializers.CharField(help_text="The path of the request.")
+    # mypy reports an error because DRF itself has the property `Serializer.errors`.
     errors = FieldError(  # type: ignore[assignment]
-        many=True, required=False, help_text="What is wrong with which field of the input."
+        many=True, required=False, help_text="The refused fields of the input, each with a message."
     )
-    run_id = serializers.CharField(required=False, help_text="The run that is in the way.")
-    proposal = serializers.IntegerField(required=False, help_text="The proposal that is in the way.")
+    run_id = serializers.CharField(required=False, help_text="The run that causes the conflict.")
+    proposal = serializers.IntegerField(required=False, help_text="The proposal that causes the conflict.")
 
 
 class Schema(AutoSchema):

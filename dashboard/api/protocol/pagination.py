@@ -54,9 +54,9 @@ def read_cursor(text: str, ordering: str, column: "Field[Any, Any]") -> Cursor:
     except (binascii.Error, UnicodeError, RecursionError, TypeError) as error:
         raise ValueError(str(error)) from None
     if stored_ordering != ordering or type(backward) is not bool or type(pk) is not int:
-        raise ValueError("of another list")
+        raise ValueError("a cursor of another list")
     if not 0 <= pk <= MAX_KEY:
-        raise ValueError("of no row")
+        raise ValueError("the cursor of no row")
     return Cursor(ordering, backward, cursor_value(value, column), pk)
 
 
@@ -138,7 +138,7 @@ class CursorPages(BasePagination):
         return Response({"next": following, "previous": previous, "results": data})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        link = {"type": ["string", "null"], "format": "uri", "description": "None at that end of the list."}
+        link = {"type": ["string", "null"], "format": "uri", "description": "Null at this end of the list."}
         properties = {"next": link, "previous": link, "results": schema}
         return {"type": "object", "required": list(properties), "properties": properties, "additionalProperties": False}
 
@@ -148,8 +148,8 @@ class CursorPages(BasePagination):
         cursor = {"type": "string", "minLength": 1}
         return [
             query_parameter("cursor", cursor, "Where the page begins; taken from `next` or `previous`."),
-            query_parameter("limit", limit, "How many at most."),
-            query_parameter("ordering", ordering, f"`-` is newest or last first; {view.orderings[0]} when not given."),
+            query_parameter("limit", limit, "Largest number of rows."),
+            query_parameter("ordering", ordering, f"`-` means descending; by default {view.orderings[0]}."),
         ]
 
 

@@ -18,7 +18,7 @@ class StrictJSONParser(BaseParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
         body = stream.read(MAX_CHARACTERS + 1)
         if len(body) > MAX_CHARACTERS:
-            raise TooLarge(f"The body is too large; at most {MAX_CHARACTERS:,} bytes are taken.")
+            raise TooLarge(f"The body is too large; at most {MAX_CHARACTERS:,} bytes are accepted.")
         try:
             return parse_object(body.decode())
         except UnicodeDecodeError as error:

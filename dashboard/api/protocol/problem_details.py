@@ -98,7 +98,7 @@ class ProposalIsDecided(Conflict):
 
 
 class NoDecision(Conflict):
-    """There is no decision that may be used now. The type is the reason."""
+    """No decision may be used now. The type names the reason."""
 
     def __init__(self, error: NoDecisionError) -> None:
         closed_at = utc_text(error.bar_closed_at) if error.bar_closed_at else None
@@ -146,7 +146,7 @@ def describe_error(error: Mapping[str, str]) -> str:
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the problem that answers `error`, or None for an unexpected error, which DRF then raises (status 500).
 
-    DRF calls it as its EXCEPTION_HANDLER.
+    This function is DRF's EXCEPTION_HANDLER.
     """
     if isinstance(error, BadRequest | SuspiciousOperation | MultiPartParserError | UnreadablePostError):
         error = Problem(str(error) or "The request could not be read.")

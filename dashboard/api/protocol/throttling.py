@@ -15,7 +15,7 @@ from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
 PERIOD_SECONDS = 60.0
-# Without it, the rounding errors of hundreds of additions would refuse the last request of an allowance.
+# Without this tolerance, the rounding errors of hundreds of additions would refuse the last request of an allowance.
 ROUNDING_SECONDS = 1e-4
 
 

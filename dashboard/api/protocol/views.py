@@ -57,7 +57,9 @@ class View(AnyMethodFirst):
         method = "GET" if request.method == "HEAD" else str(request.method)
         permission = self.permissions_of_methods[method]
         if not request.user.has_perm(permission):
-            raise PermissionDenied(f"This needs the permission {permission}, which the user {request.user} has not.")
+            raise PermissionDenied(
+                f"This needs the permission {permission}, which the user {request.user} does not have."
+            )
 
     def query_parameters(self) -> tuple[str, ...]:
         """Return the names of the known query parameters."""
@@ -123,7 +125,7 @@ def policy_pk(name: str) -> int:
 
 
 def unknown_policy(name: str) -> str:
-    """Return the message for a request that names an unknown policy; it lists the known ones."""
+    """Return the message for a request that names an unknown policy; the message lists known policies."""
     names = list(PolicyStore.objects.values_list("name", flat=True)[: NAMES_IN_MESSAGE + 1])
     known = ", ".join(names[:NAMES_IN_MESSAGE]) + (" ..." if len(names) > NAMES_IN_MESSAGE else "")
     return f"Unknown policy {name[:50]!r}. Known policies: {known or 'none'}."
