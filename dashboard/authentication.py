@@ -33,7 +33,7 @@ TOKENS = CompiledQuery(
 
 
 class TooManyWrongTokens(Throttled):
-    """The address has sent too many wrong tokens; further ones are refused for `seconds`."""
+    """An IP address has sent too many wrong tokens; further wrong tokens are refused for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds, "Too many wrong tokens from this address.")
@@ -43,8 +43,8 @@ class TooManyWrongTokens(Throttled):
 class TokenAuthentication(authentication.TokenAuthentication):
     """Token authentication with a compiled query, which reads the token together with its user.
 
-    After many wrong tokens from an address, further wrong ones are refused for a while. A right token is always taken:
-    nobody finds one by guessing, and so a program with an expired token does not lock out others at its address.
+    After many wrong tokens from an IP address, further wrong tokens get 429 for a while. A right token is always
+    accepted: a token cannot be guessed, and a program with an expired token must not lock out others at its address.
     """
 
     def authenticate(self, request: Request) -> tuple[AbstractBaseUser, ApiToken] | None:
@@ -77,7 +77,7 @@ class TokenAuthentication(authentication.TokenAuthentication):
 
 
 def note_wrong_token(request: HttpRequest) -> float:
-    """Count a wrong token. Return for how many seconds it is refused, 0.0 if it was only wrong."""
+    """Count a wrong token. Return for how many seconds wrong tokens are refused, 0.0 if they are not."""
     origin = origin_of(request)
     wait = guessing.reserve(guessing.token_buckets(origin))
     failures.note("API token", "", origin, wait)

@@ -1,15 +1,15 @@
 """Frequent queries whose SQL is compiled once, because compiling it takes longer than running it.
 
-It uses Django's SQL compiler, which is not public. `python -m benchmarks.service --only summary` allows a 95th
-percentile of 25 ms at 1,000,000 runs with 8 clients. Its load on 2 cores that other work shared, alternating in one
-run, medians of 5 rounds of 5 seconds:
+This module uses Django's SQL compiler, which is not public. `python -m benchmarks.service --only summary` allows a 95th
+percentile of 25 ms at 1,000,000 runs with 8 clients. The load of that benchmark on 2 cores that other work
+shared, alternating in one run, medians of 5 rounds of 5 seconds:
 
     token and summary  processor time of web per request    median    95th percentile
     compiled queries   2.5 ms                                70 ms     118 ms
     plain querysets    6.6 ms                               154 ms     244 ms
 
 Compiled queries took 12 ms (95th percentile) on the same cores without other work. Scaled by the processor time, plain
-querysets need 32 ms there, scaled by the 95th percentile 25 ms: the limit does not hold with them.
+querysets need 32 ms there, scaled by the 95th percentile 25 ms: plain querysets do not keep the limit.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Headers of every answer: nothing is stored, and pages may use no feature of the browser that they do not need."""
+"""Headers of every answer: browsers store no answer, and pages may use only the browser features that they need."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from quantum_trader.web.strict_headers import PERMISSIONS_POLICY
 
 
 class StrictHeaders:
-    """Middleware that adds Permissions-Policy, and Cache-Control unless a view has forbidden to store its answer.
+    """Middleware that adds Permissions-Policy, and Cache-Control unless the view itself has set `no-store`.
 
     The settings CONTENT_SECURITY_POLICY and SECURE_REFERRER_POLICY are headers of other middleware.
     """

@@ -1,4 +1,4 @@
-"""The user of a request that Django has not seen yet, such as of a live stream or of an upload."""
+"""The user of a request that Django has not handled yet, such as a live stream or an upload."""
 
 import io
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Permission(NamedTuple):
-    """The status of a request, 200 if its user may make it, with the user's key and that of the session."""
+    """The status of a request, 200 if its user may make it, with the keys of the user and the session."""
 
     status: int
     user: int | None = None

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-WANTED = "A moment with its offset, as 2026-01-31T12:00:00Z, of the years 1970 to 2999."
+WANTED = "A timestamp with its offset, such as 2026-01-31T12:00:00Z, in the years 1970 to 2999."
 # RFC 3339. `datetime.fromisoformat` also accepts dates alone, ISO weeks and times without an offset.
 RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"

@@ -1,4 +1,4 @@
-"""Policy names in URLs. A stored name may be any text, and the URL of each one must work."""
+"""Policy names in URLs. A stored name may be any text, and its URL must work."""
 
 from urllib.parse import quote, unquote
 

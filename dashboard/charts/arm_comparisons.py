@@ -5,12 +5,12 @@ import math
 from dashboard.charts.series import Chart, Series
 from rl_training.models import ArmComparison
 
-# The charts show so many of the newest bars.
+# The charts show this number of newest bars.
 POINTS = 1_000
 
 
 def charts_of(comparison: ArmComparison) -> dict[str, Chart]:
-    """Return the charts by their keys; none below two compared bars."""
+    """Return the charts by their keys; empty below two compared bars."""
     rows = list(
         comparison.compared_bars.order_by("-opened_at").values_list("closed_at", "difference", "evidence")[:POINTS]
     )
@@ -19,7 +19,7 @@ def charts_of(comparison: ArmComparison) -> dict[str, Chart]:
         return {}
     times = [closed_at.timestamp() for closed_at, _, _ in rows]
     ends = math.log(comparison.b_equity or 1.0) - math.log(comparison.a_equity or 1.0)
-    # The paired curve ends where the accounts stand, and is followed back from there.
+    # The paired curve is computed backwards from the present equity of the accounts.
     curve = _back(ends, [difference for _, difference, _ in rows])
     evidence = [math.log10(value) if value > 0 else None for _, _, value in rows]
     span = f"{len(rows):,} bars, {rows[0][0]:%Y-%m-%d %H:%M} to {rows[-1][0]:%Y-%m-%d %H:%M} UTC."

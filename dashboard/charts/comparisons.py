@@ -57,7 +57,7 @@ def charts_of(result: Any) -> dict[str, Chart]:
 def _difference(
     times: Sequence[float], names: Sequence[str], curves: Sequence[Sequence[float]], versions: Sequence[int]
 ) -> Chart:
-    """Return the chart of the log equity of each version minus that of the first one."""
+    """Return the chart of the log equity of each version minus that of the first version."""
     first, *others = versions
     lines = {
         number: [math.log(value / base) for value, base in zip(curves[number], curves[first], strict=True)]

@@ -24,7 +24,7 @@ class Metric:
     form: Form = "figure"
 
 
-# By the name in the curve and in the entries of the progress stream.
+# Metrics by their name in the curve and in the entries of the progress stream.
 METRICS = {
     "entropy": Metric(
         "Entropy of the actions",
@@ -35,7 +35,8 @@ METRICS = {
     ),
     "clip_fraction": Metric("Clip fraction", "The share of steps that PPO's clipping held back.", "percent"),
     "explained_variance": Metric(
-        "Explained variance", "Of the returns, by the critic: 1 is perfect, 0 or less is no better than their mean."
+        "Explained variance",
+        "The share of the returns' variance that the critic explains: 1 is perfect, 0 or less no better than the mean.",
     ),
     "policy_loss": Metric("Policy loss", "The clipped objective of the policy with its sign reversed."),
     "value_loss": Metric("Value loss", "The mean square error of the critic, in scaled rewards."),
@@ -50,7 +51,7 @@ def charts_of(run: TrainingRun) -> dict[str, Chart]:
         # A run of an older release stored the rewards of its episodes alone.
         return {EPISODES: chart_of_rewards([run.episode_rewards], what_they_are="run")} if run.episode_rewards else {}
     rewards, metrics, measured = _part(curve, EPISODES), _part(curve, "iterations"), _part(curve, "held_out")
-    # A run of an older release, or one that trains on all bars, has none.
+    # A run of an older release, or a run that trains on all bars, has no held-out rewards.
     found = {HELD_OUT: _held_out(measured)} if measured["x"] or run.finished_at is None else {}
     found |= {EPISODES: _chart("Training reward of each episode", UNIT, "figure", rewards, "reward", "episode")}
     for name, metric in METRICS.items():
@@ -85,8 +86,8 @@ def _held_out(part: dict[str, Any]) -> Chart:
     ends = [values[-1] for values in (training, held_out) if values]
     newest = "Training {}, held-out {} at the end.".format(*map(figure, ends)) if ends else "Nothing is measured yet."
     meaning = (
-        "Log returns of an episode, after costs: of drawn actions on training bars, of the most probable actions on "
-        "held-out bars. The curve selects nothing."
+        "Log returns of an episode, after costs: with drawn actions on training bars, with the most probable actions "
+        "on held-out bars. The curve does not influence the run."
     )
     series = (
         Series("Training", training, colour="third", spans=True, key="training_reward"),

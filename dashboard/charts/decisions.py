@@ -6,7 +6,7 @@ from datetime import datetime
 from dashboard.charts.series import Chart, Colour, Series
 from rl_training.models import Arm, Decision
 
-# Of each account the chart shows so many of the newest closes.
+# The chart shows this number of newest closes of each account.
 POINTS = 1000
 STANDARD: dict[str, tuple[str, Colour]] = {
     Arm.Kind.LIVE: ("Live version", "policy"),
@@ -35,7 +35,7 @@ def equity(policy: int) -> Chart | None:
 
 
 def _drawn(arms: Sequence[Arm]) -> list[tuple[Arm, str, Colour]]:
-    """Return the arms in their order, with labels and colours: the standard ones first."""
+    """Return the arms in their order, with labels and colours: the standard arms first."""
     order = list(STANDARD)
     standard = sorted((arm for arm in arms if arm.kind in STANDARD), key=lambda arm: order.index(Arm.Kind(arm.kind)))
     challengers = sorted((arm for arm in arms if arm.is_challenger), key=lambda arm: arm.pk)

@@ -30,8 +30,8 @@ ACCOUNTS: tuple[tuple[Literal["policy", "reference", "quiet"], str], ...] = (
     ("reference", "Buy and hold"),
     ("quiet", "Flat"),
 )
-# Key of each further account of the table and the account's name. An older evaluation has none of them, and only one on
-# a planted market has the rule that earns most on average: on few bars, luck earns more.
+# Key of each further account of the table and the account's name. An older evaluation has no further account. Only an
+# evaluation on a planted market has the rule that earns most on average; on few bars, another rule may earn more.
 RULES = (
     ("last_return_followed", "Last return followed"),
     ("last_return_opposed", "Last return opposed"),
@@ -44,8 +44,8 @@ RULES = (
 class ShownEvaluation:
     """An evaluation as a page shows it.
 
-    A row holds a label and a text for each of `accounts`, their names; `charts` are by the key in their URL; `span` is
-    the first and the last date.
+    `accounts` has their names. A row holds a label and a text for each account. `charts` has the charts by the key in
+    their URL, and `span` the first and the last date.
     """
 
     accounts: tuple[str, ...]
@@ -121,7 +121,7 @@ def drawdown(curve: list[float]) -> list[float]:
 
 
 def _deepest(evaluation: dict[str, Any], label: str, fall: list[float]) -> float:
-    """Return the stored maximum drawdown of the account, which counts every close; else that of the drawn curve."""
+    """Return the stored maximum drawdown of the account, which counts every close; else the maximum of the curve."""
     account = evaluation if label == "Policy" else _mapping(evaluation.get("buy_and_hold"))
     stored = account.get("max_drawdown")
     return stored if is_number(stored) else -min(fall)
@@ -140,7 +140,7 @@ def times_of(stamps: Any) -> list[float]:
 
 
 def metric_text(value: Any, form: Any) -> str:
-    """Return a metric as text; `form` is that in `METRICS`."""
+    """Return a metric as text; `form` is its form in `METRICS`."""
     if form is not None:
         return str(form(value))
     bounds = numbers_of(value)

@@ -1,4 +1,4 @@
-"""The market of each run, and series that join no runs on different markets."""
+"""The market of each run, and series whose lines do not join runs on different markets."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -34,7 +34,7 @@ def by_market(
     style: Style = "line",
     colours: tuple[Colour, ...] = COLOURS,
 ) -> list[Series]:
-    """Return a series of the values, or one of each market with its name when the values are of several markets."""
+    """Return a series of the values, or a series for each market with its name if there are several markets."""
     found = several(markets)
     if not found:
         return [Series(label, values, style, colours[0])]

@@ -9,7 +9,7 @@ from dashboard.charts.runs import EPISODES, Run
 from dashboard.charts.series import Chart, Value
 from rl_training.models import TrainingRun
 
-# Charts show so many of a policy's newest finished runs.
+# Charts show this number of a policy's newest finished runs.
 RUNS = 500
 # The newest run may have more than `EPISODES`, and its rewards are thinned. Reading more than this many rewards would
 # delay the page noticeably.
@@ -22,7 +22,7 @@ def runs_of(policy: str) -> Sequence[Run]:
 
 
 def episodes(runs: Sequence[Run]) -> Chart:
-    """Return the chart of the newest successful runs' episodes: runs with `EPISODES` together, at least one run."""
+    """Return the chart of the newest successful runs' episodes: at most `EPISODES` episodes, but at least one run."""
     chosen: dict[Any, str] = {}
     total = 0
     for run in reversed(run_charts.succeeded(runs)):
@@ -35,7 +35,7 @@ def episodes(runs: Sequence[Run]) -> Chart:
     return run_charts.episodes(list(rewards.values()), [chosen[pk] for pk in rewards])
 
 
-# By the key in the chart's URL.
+# Charts by the key in their URL.
 CHARTS: dict[str, Callable[[Sequence[Run]], Chart]] = {
     "rewards": run_charts.rewards,
     "episodes": episodes,

@@ -13,7 +13,7 @@ from dashboard.charts.series import Chart, Colour, Value, drawn
 from dashboard.templatetags.figures import percent
 from rl_training.models import PolicyVersion
 
-# The charts of a policy show so many of its newest versions.
+# The charts of a policy show this number of its newest versions.
 VERSIONS_CHARTED = 200
 EPISODE_LENGTH = "run__config__environment__episode_length"
 COLUMNS = (
@@ -34,7 +34,7 @@ class Result:
     """The total returns of a version and of its references on held-out bars, None when unknown.
 
     `reward` is the mean log return of the run's episodes on training bars; `market` is empty when unknown. `held_back`
-    is why the gate holds the version back; empty where it does not.
+    is why the gate holds the version back, empty if it does not.
     """
 
     number: int
@@ -140,7 +140,7 @@ def rewards(policy: int) -> Chart:
 
 
 def _per_bar(value: Value, bars: Any) -> Value:
-    """Return a log return over so many bars in basis points per bar; None when either is unknown."""
+    """Return a log return over `bars` in basis points per bar; None when either is unknown."""
     known = drawn(value) is not None and isinstance(bars, int) and bars > 0
     return drawn(1e4 * value / bars) if known and value is not None else None
 

@@ -12,7 +12,7 @@ from dashboard.charts.series import FORMS, Chart, Series, Value, drawable, drawn
 from dashboard.templatetags.figures import figure, seconds
 from rl_training.core.words import count_of
 
-# A chart of more episodes shows every n-th of them.
+# A chart of more episodes shows this number of them, evenly spread.
 EPISODES = 2_000
 BINS = 12
 # A log return of 0.01 is about 1 %.

@@ -38,7 +38,7 @@ FORMS: dict[Form, Callable[[Any], str]] = {"figure": figure, "seconds": seconds,
 
 @dataclass(frozen=True)
 class Series:
-    """A named series. `colour` names a variable in style.css; None in `values` is a gap; a line may `span` it.
+    """A named series. `colour` names a variable in style.css. A None in `values` is a gap; `spans` lines cross gaps.
 
     `key` names the value in progress events that the browser appends to a live chart.
     """
@@ -56,7 +56,7 @@ class Chart:
     """A chart with a summary in words.
 
     `x` has a number for each value of each series: seconds since 1970 when `time` is set, the middles of bins when
-    `bin_width` is not 0. `form` and `x_form` say how values are written; `x_key` is the key of `x`, as of a series.
+    `bin_width` is not 0. `form` and `x_form` say how values are written; `x_key` is the key of `x`, like `Series.key`.
     """
 
     title: str

@@ -14,7 +14,7 @@ from dashboard.templatetags.figures import MISSING, is_number, percent
 from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, TRAINED_ONCE, WALK_FORWARD
 from rl_training.core.words import count_of
 
-# The name and the colour of each account but the members', in their order.
+# The name and the colour of each account except those of members, in their order.
 ACCOUNTS: dict[str, tuple[str, Colour]] = {
     WALK_FORWARD: ("Walk-forward", "policy"),
     BUY_AND_HOLD: ("Buy and hold", "reference"),
@@ -26,9 +26,9 @@ ACCOUNTS: dict[str, tuple[str, Colour]] = {
 }
 MEMBER = "member_"
 MEMBERS: tuple[Colour, ...] = ("third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
-# exp() of more is no float.
+# exp() of a larger number overflows.
 LARGEST_LOG = 700.0
-# The results of a fold beside its return and that of buy and hold.
+# The results of a fold beside its return and the return of buy and hold.
 FOLD_METRICS = ("sharpe", "sharpe_interval", "max_drawdown", "turnover", "time_in_market", "costs_paid")
 
 
@@ -59,7 +59,7 @@ def performances_of(result: Any, *, members: bool) -> dict[str, Mapping[str, Any
 
 
 def charts_of(result: Any) -> dict[str, Chart]:
-    """Return the charts of a result by the key in their URL; those whose curves are unreadable are left out."""
+    """Return the charts of a result by the key in their URL; charts with unreadable curves are left out."""
     times = times_of(mapping(result).get("timestamps"))
     if len(times) < 2:
         return {}
@@ -90,7 +90,7 @@ def _equity(result: Any, times: Sequence[float], curves: Mapping[str, Sequence[f
 
 
 def _marks(times: Sequence[float], begins: Sequence[float]) -> list[Value]:
-    """Return the number of each fold at the first point of the curve that it traded, else None."""
+    """Return, for each point of the curve, the number of the fold that begins there, else None."""
     found: list[Value] = [None] * len(times)
     for number, begin in enumerate(begins, 1):
         place = next((place for place, time in enumerate(times) if time >= begin), None)
@@ -151,7 +151,7 @@ def _folds(result: Any) -> list[Any]:
 
 
 def tests_table(result: Any, must_beat: Sequence[str], level: float | None) -> Table:
-    """Return the tests against each reference. Without a `level`, as in monitoring, none counts as beaten."""
+    """Return the tests against each reference. Without a `level`, as in monitoring, no reference is beaten."""
     rows = []
     tests = mapping(mapping(result).get("tests"))
     for name in [name for name in ACCOUNTS if name in tests]:
@@ -162,7 +162,13 @@ def tests_table(result: Any, must_beat: Sequence[str], level: float | None) -> T
         required = "required" if name in must_beat else "not required"
         texts = (difference, _p_value(above), _p_value(test.get("p_below")), required, "yes" if beaten else "no")
         rows.append((label(name), *texts))
-    headings = ("Mean difference, bp per bar", "p, not ahead of it", "p, not behind it", "To beat", "Beaten")
+    headings = (
+        "Mean difference, bp per bar",
+        "p, not ahead of the reference",
+        "p, not behind the reference",
+        "To beat",
+        "Beaten",
+    )
     return Table(headings, rows)
 
 
@@ -171,7 +177,7 @@ def _p_value(value: Any) -> str:
 
 
 def selection(result: Any) -> list[tuple[str, str]]:
-    """Return what the choice among recipes leaves of the result: name and sentence of each measure."""
+    """Return the measures of what the result is worth after the choice among recipes: name and sentence of each."""
     stored = mapping(result)
     trials, deflated = stored.get("trials"), stored.get("deflated_sharpe")
     text = f"{deflated:.3f}" if is_number(deflated) else "unknown"

@@ -64,7 +64,8 @@ class LiveEvents:
         loop, hub = asyncio.get_running_loop(), Hub(self._in_thread)
         on_termination(loop, hub.close)
 
-        # Signals refer to their receivers weakly. The hub itself finds sign-outs in other processes.
+        # A signal holds a weak reference to its receiver, so the receiver is kept in `self`. The hub itself finds
+        # sign-outs in other processes.
         def signed_out(request: Any, **_: Any) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(hub.end_streams, {request.session.session_key})
@@ -91,7 +92,7 @@ class LiveEvents:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hub.leave(follower)
-            # `follow` may lose its cancellation (see `unless_cancelled` in hub.py); it ends with its follower.
+            # `follow` may lose its cancellation (see `unless_cancelled` in hub.py), but ends with its follower.
             follower.end()
             for task in tasks:
                 task.cancel()

@@ -43,12 +43,12 @@ def policy_of(stream: str) -> str:
 
 
 def kind_of(stream: str) -> str:
-    """Return the kind of a policy's stream, as `training.started`."""
+    """Return the kind of a policy's stream, such as `training.started`."""
     return ".".join(stream.rsplit(".", 2)[1:])
 
 
 def parse(text: str) -> Id | None:
-    """Return the id written in the text, or None when the text is no id."""
+    """Return the id written in the text, or None when the text is not an id."""
     found = re.fullmatch(r"([0-9]{1,15})-([0-9]{1,20})", text)
     return (int(found[1]), min(int(found[2]), LAST)) if found else None
 
@@ -115,7 +115,7 @@ def heartbeat(cursor: Id) -> bytes:
 
 
 def payload(text: str) -> Any:
-    """Return the value of a JSON text, with null for NaN and infinities, or None when the text is no JSON."""
+    """Return the value of a JSON text, with null for NaN and infinities, or None when the text is not JSON."""
     try:
         return json.loads(text, parse_constant=lambda name: None)
     except (ValueError, RecursionError):

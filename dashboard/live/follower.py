@@ -27,7 +27,7 @@ class Follower:
         if not chunk or self.ended.is_set():
             return
         self._bytes += len(chunk)
-        # A chunk of any size is accepted while no other one waits: all followers share its bytes.
+        # A chunk of any size is accepted while no other chunk waits, because all followers share its bytes.
         if self._pending and self._bytes > PENDING_BYTES:
             self.dropped = True
             self.forget()
@@ -37,7 +37,7 @@ class Follower:
             self._waiting.set()
 
     async def take(self, seconds: float) -> bytes:
-        """Return everything that waits; empty when nothing has come within the seconds."""
+        """Return all waiting events; empty if no event has come within `seconds`."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._waiting.wait(), seconds)
         chunk = b"".join(self._pending)

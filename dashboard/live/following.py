@@ -43,7 +43,7 @@ async def follow(hub: Hub, follower: Follower, cursor: Id | None, send: Any) -> 
         await say(b":\n\n")
     now = hub.cursor
     if cursor is not None:
-        # From here on the hub puts the entries after its positions; the entries up to them are sent here.
+        # From here on the hub delivers the entries after its positions; this function sends the earlier entries.
         follower.forget()
         if now[0] - cursor[0] > OLDEST_MILLISECONDS:
             await say(message("changed", {}))
@@ -52,7 +52,7 @@ async def follow(hub: Hub, follower: Follower, cursor: Id | None, send: Any) -> 
     await say(heartbeat(now))
     while not follower.ended.is_set():
         chunk = await follower.take(HEARTBEAT_SECONDS)
-        # The follower took nothing that the hub read after its end, so the hub's cursor would skip those entries.
+        # An ended follower accepts no more entries, so the hub's cursor would skip the entries that the hub read since.
         if chunk or not follower.ended.is_set():
             await say(chunk or heartbeat(hub.cursor))
 

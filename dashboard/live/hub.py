@@ -206,16 +206,16 @@ def heartbeat_times(state: dict[str, Any]) -> dict[str, str]:
 
 
 def open_sessions(keys: set[str]) -> set[str]:
-    """Return those of the sessions that have not ended."""
+    """Return the keys of the sessions that have not ended."""
     found = Session.objects.filter(session_key__in=keys, expire_date__gt=timezone.now())
     return set(found.values_list("session_key", flat=True))
 
 
 def policies() -> dict[str, Any]:
-    """Return, by policy name, what pages show and no stream publishes.
+    """Return, by policy name, the state that pages show and no stream publishes.
 
-    These are settings, next slot, queued run, open alerts, waiting proposals, and the folds of walk-forwards. The
-    alerts that belong to no policy are those of `SYSTEM`.
+    The state is settings, next slot, queued run, open alerts, waiting proposals, and the folds of walk-forwards. The
+    name `SYSTEM` has the alerts that belong to no policy.
     """
     columns = ("policy__name", "pk", "status", "cancel_requested_at")
     active = {name: rest for name, *rest in TrainingRun.objects.active().values_list(*columns).order_by()}

@@ -49,7 +49,7 @@ class SystemCollector(Collector):
 
 
 def _if_available(server: str, read: Callable[[], Iterable[Metric]], failure: type[Exception]) -> list[Metric]:
-    """Return the metrics of a server and whether it is up; no others if reading them raises `failure`."""
+    """Return the metrics of a server, and whether it is up; only the latter if reading raises `failure`."""
     try:
         found = list(read())
     except failure:
@@ -91,7 +91,7 @@ def histograms() -> Iterator[Metric]:
     yield histogram(PREFIX + "run_duration_seconds", "Durations of runs that ended.", Measure.DURATION, durations)
     yield histogram(
         PREFIX + "run_reward",
-        "Average rewards of runs; they may be negative, so may their sum.",
+        "Average rewards of runs. A reward may be negative, and so may the sum.",
         Measure.REWARD,
         rewards,
     )
@@ -119,7 +119,9 @@ def outbox(now: datetime) -> Iterator[Metric]:
     waiting = TrainingEvent.objects.filter(published_at=None).order_by()
     found = waiting.aggregate(number=Count("pk"), oldest=Min("timestamp"))
     yield gauge("outbox_events", "Events that are not on their Redis stream yet.", found["number"])
-    yield gauge("outbox_lag_seconds", "Age of the oldest of them.", _age(found["oldest"], now))
+    yield gauge(
+        "outbox_lag_seconds", "Age of the oldest event that is not on its Redis stream yet.", _age(found["oldest"], now)
+    )
 
 
 def alerts(now: datetime) -> Iterator[Metric]:
@@ -147,7 +149,7 @@ def policies() -> Iterator[Metric]:
 
 
 def live_versions(names: dict[int, str], live: dict[int, Deployment], now: datetime) -> Iterator[Metric]:
-    number = family("live_version", "The number of a policy's live version; 0: nothing is live.", "policy")
+    number = family("live_version", "The number of a policy's live version, 0 while nothing is live.", "policy")
     age = family("live_version_age_seconds", "Time since the live version of a policy was made.", "policy")
     since = family("deployment_age_seconds", "Time since what is live in a policy was changed last.", "policy")
     for policy, name in names.items():
@@ -200,7 +202,7 @@ def storage(now: datetime) -> Iterator[Metric]:
     used = family("storage_bytes", "Bytes that a part of the system uses, read once an hour.", "part")
     total = family("disk_bytes", "Size of a disk, by the setting of a folder on it.", "disk")
     free = family("disk_free_bytes", "Free bytes of the disk.", "disk")
-    full = family("disk_full_seconds", "Time until the disk is full; missing where it does not fill up.", "disk")
+    full = family("disk_full_seconds", "Time until the disk is full; missing if it does not fill up.", "disk")
     newest = StorageReading.objects.newest()
     for part, size in newest.usage.items() if newest else ():
         used.add_metric([part], size)

@@ -1,6 +1,6 @@
 """`/healthz` and `/readyz` for monitors and load balancers.
 
-Both need no login, reveal no secrets, and answer within seconds even if the database or Redis never answers.
+Both answer without a login, reveal no secrets, and answer within seconds even if the database or Redis never answers.
 """
 
 import threading
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 # Longer than the timeout of a Redis heartbeat, shorter than the usual timeout of monitors.
 ANSWER_WITHIN_SECONDS = 3.0
-# The processes without which runs are scheduled, trained and shown.
+# The processes that are not needed to schedule, train and show runs.
 APART = {"alerts", "decide"}
 
 
@@ -39,7 +39,7 @@ class Inquiry(Generic[T]):
     """A query to a server that may never answer.
 
     A thread makes the query and is abandoned if it takes too long. While a query is pending, further calls wait for the
-    same one, so that there is one thread and one connection however often the page is requested.
+    same query, so that there is one thread and one connection however often the page is requested.
     """
 
     def __init__(self, server: str, query: Callable[[], T]) -> None:
@@ -49,7 +49,7 @@ class Inquiry(Generic[T]):
         self._pending: Future[T | None] | None = None
 
     def begin(self) -> "Future[T | None]":
-        """Return the pending query, or start one. Its result is None if the query fails."""
+        """Return the pending query, or start a query. The result is None if the query fails."""
         with self._lock:
             if self._pending is None or self._pending.done():
                 self._pending = Future()
@@ -101,7 +101,7 @@ def state() -> dict[str, Any]:
     """Return the content of `/readyz`.
 
     Backlogs are reported but do not affect readiness: they are work for the workers, not a fault. The processes APART
-    do not affect it either, because training continues without them.
+    do not affect readiness either, because training continues without them.
     """
     deadline = time.monotonic() + ANSWER_WITHIN_SECONDS
     pending, pending_redis = DATABASE.begin(), REDIS.begin()
@@ -126,7 +126,8 @@ def result_of(pending: "Future[T | None]", deadline: float) -> T | None:
 def process_state(kind: Kind, ages: dict[Kind, float | None] | None) -> dict[str, Any]:
     """Return the state of a kind of process from the ages of the newest heartbeats, None if Redis is down.
 
-    The state is `unknown` if Redis is down, since no heartbeat could be read, and `silent` if the newest is too old.
+    The state is `unknown` if Redis is down, since no heartbeat could be read, and `silent` if the newest heartbeat is
+    too old.
     """
     if ages is None:
         return {"state": "unknown", "seconds_ago": None}

@@ -38,11 +38,11 @@ class Action(Page):
         raise NotImplementedError
 
     def consequence(self) -> str:
-        """Return what a yes changes, in sentences."""
+        """Return what the action changes, in sentences."""
         raise NotImplementedError
 
     def act(self) -> None:
-        """Do it and leave a message for the next page. Raises a `ValidationError` when stored settings are invalid."""
+        """Act and leave a message for the next page. Raises a `ValidationError` when stored settings are invalid."""
         raise NotImplementedError
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -115,7 +115,9 @@ class TrainNow(FormAction[RunOptionsForm]):
     def consequence(self) -> str:
         active = self.policy.runs.active().first()
         if active is not None:
-            return f"It has a {active.status} run, {active.run_id}: another run can start when this run has ended."
+            return (
+                f"The policy has a {active.status} run, {active.run_id}: another run can start when this run has ended."
+            )
         return "This queues a run. The schedule does not change. All fields are optional."
 
     def act(self) -> None:
@@ -149,8 +151,8 @@ class Enable(Switch):
 
     def consequence(self) -> str:
         if self.policy.next_run_at <= timezone.now():
-            return "Its slot has passed: a run starts at once."
-        return f"Its next run is due at {self.policy.next_run_at:%Y-%m-%d %H:%M:%S} UTC."
+            return "The policy's slot has passed: a run starts at once."
+        return f"The next run is due at {self.policy.next_run_at:%Y-%m-%d %H:%M:%S} UTC."
 
 
 class Disable(Switch):

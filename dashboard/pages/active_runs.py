@@ -64,7 +64,7 @@ def active_runs(runs: Iterable[TrainingRun]) -> list[ActiveRun]:
 
 def shown(run: Any, entry: Id | None, progress: dict[str, Any]) -> ActiveRun:
     now = timezone.now()
-    # Of several members, `episode` counts those of one; other releases published no `episodes_done`.
+    # `episode` counts the episodes of one member only, but older releases published no `episodes_done`.
     published = progress.get("episodes_done", progress.get("episode"))
     done = max(run.episodes_done, whole(published))
     at = run.heartbeat_at or now
@@ -94,7 +94,7 @@ def members(run: Any) -> int:
 
 
 def least_steps(run: Any, episodes_done: int) -> int:
-    """Return how many environment steps the finished episodes and iterations took, of a run read `watched`.
+    """Return the environment steps of the finished episodes and iterations of a run that was read `watched`.
 
     An older release stored the steps at the end of an episode only. Its runs have one member.
     """
@@ -117,7 +117,7 @@ def last_progress(runs: Sequence[TrainingRun]) -> dict[str, tuple[Id, dict[str, 
         return {}
     found = {}
     for run, answer in zip(runs, answers, strict=True):
-        # An answer that is no list is the error of a key that holds no stream.
+        # An answer that is not a list is an error: the key holds no stream.
         for name, fields in answer if isinstance(answer, list) else []:
             entry = parse(name)
             if entry is not None and fields.get("run_id") == run.run_id:
@@ -126,7 +126,7 @@ def last_progress(runs: Sequence[TrainingRun]) -> dict[str, tuple[Id, dict[str, 
 
 
 def payload_of(fields: dict[str, str]) -> dict[str, Any]:
-    """Return the payload of an entry, or an empty dict when it is no JSON object."""
+    """Return the payload of an entry, or an empty dict if it is not a JSON object."""
     try:
         found = json.loads(fields.get("payload", ""))
     except (ValueError, RecursionError):

@@ -45,8 +45,8 @@ class AcknowledgeAlert(Action):
 
     def consequence(self) -> str:
         if self.alert.state != "open":
-            return f"It is {self.alert.state} already: {self.alert}"
-        effect = "The overview stops showing it. The alert resolves by itself once its condition no longer holds."
+            return f"The alert is {self.alert.state} already: {self.alert}"
+        effect = "The overview stops showing the alert. It resolves by itself once its condition no longer holds."
         return f"{effect} {described(self.alert)}"
 
     def home(self) -> str:

@@ -27,8 +27,8 @@ PER_PAGE = 50
 VIEW = "rl_training.view_armcomparison"
 TRIAL = (
     "B trades beside A on each bar that opens from now on, until K is {threshold:.3g} or B loses too much in one bar. "
-    "This is trial {number} on {market}: it may spend {level:.2g} of the {remaining:.2g} that is left of {alpha:g}. It "
-    "counts however it ends. {consequence}"
+    "This is trial {number} on {market}. The trial may spend {level:.2g} of the {remaining:.2g} that is left of "
+    "{alpha:g}, and counts whatever its outcome. {consequence}"
 )
 CONSEQUENCES = {
     "validated": "If A is the live version and B is better, the version of B goes live.",
@@ -68,7 +68,7 @@ class ArmComparisonPage(Page):
     template_name = "dashboard/comparisons/arm_comparison.html"
 
     def get_context_data(self, comparison_id: str = "", **kwargs: Any) -> dict[str, Any]:
-        # Read first, so that the page receives every later event.
+        # The id is read first, so that the page receives every later event.
         after = current_stream_id()
         comparison = find(comparison_id)
         found = reports.estimate(comparison)
@@ -101,7 +101,7 @@ class ArmComparisonForm(forms.Form):
         min_value=-requesting.LARGEST_FLOOR,
         max_value=requesting.LARGEST_FLOOR,
         initial=0,
-        help_text="What B has to gain on A in each bar, in log equity.",
+        help_text="What B must gain on A in each bar, in log equity.",
     )
 
     def __init__(self, policy: PolicyStore, *args: Any, **kwargs: Any) -> None:
@@ -125,7 +125,7 @@ class CompareArms(FormAction[ArmComparisonForm]):
     def consequence(self) -> str:
         market: Any = self.policy.market
         if not hasattr(market, "label"):
-            return "The market of the policy is stored invalid."
+            return "The stored market of the policy is invalid."
         alpha = settings.PROMOTION_ALPHA
         left = budget(trials.ledger_key(market), alpha)
         return TRIAL.format(
@@ -173,8 +173,8 @@ class EndArmComparison(Action):
 
     def consequence(self) -> str:
         if self.comparison.status != ArmComparison.Status.RUNNING:
-            return f"It has ended already: {self.comparison.status}."
-        return f"It gets no verdict, and it counts all the same: {self.comparison.trial} has spent its level."
+            return f"The comparison has ended already: {self.comparison.status}."
+        return f"The comparison gets no verdict but counts: {self.comparison.trial} has spent its level."
 
     def act(self) -> None:
         if not requesting.cancel(self.comparison, by=self.request.user.get_username(), now=timezone.now()):

@@ -48,7 +48,7 @@ class ComparisonListPage(Page):
 
 
 class NewComparisonPage(Page):
-    """The question whether to compare the versions in the URL. Where a comparison of them exists, shows that one."""
+    """Asks whether to compare the versions in the URL, or shows the existing comparison of these versions."""
 
     permission_required = "rl_training.view_comparison"
     template_name = "dashboard/comparisons/new.html"
@@ -138,7 +138,7 @@ def _data(summary: Any) -> dict[str, str]:
 
 
 def _differing(versions: list[dict[str, str]]) -> list[tuple[str, list[str]]]:
-    """Return the name and the values, one of each version, of what is not the same in all versions."""
+    """Return the entries that are not the same in all versions: the name, and the value of each version."""
     names = dict.fromkeys(name for version in versions for name in version)
     rows = [(name, [version.get(name, "-") for version in versions]) for name in names]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
@@ -165,8 +165,8 @@ class CancelComparison(Page):
 
     def consequence(self) -> str:
         if self.comparison.status in Comparison.ACTIVE:
-            return "It gets no result. The same versions can be compared again."
-        return f"It has ended already: {self.comparison.status}."
+            return "The comparison gets no result. The same versions can be compared again."
+        return f"The comparison has ended already: {self.comparison.status}."
 
     def back(self) -> str:
         return page_of(self.comparison)

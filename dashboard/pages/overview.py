@@ -19,9 +19,9 @@ from rl_training.validation import gate
 from rl_training.versions.live import live_of
 
 POLICIES_PER_PAGE = 50
-# The top of the page shows so many runs and so many walk-forwards under way, and links to the lists of all.
+# The top of the page shows this number of runs and of walk-forwards under way, and links to the complete lists.
 RUNS_WATCHED = 6
-# The small curve of a policy shows so many of its newest versions.
+# The small curve of a policy shows this number of its newest versions.
 VERSIONS_DRAWN = 12
 
 
@@ -56,7 +56,7 @@ class OverviewPage(Page):
     template_name = "dashboard/policies.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        # Read first, so that the page receives every later event.
+        # The id is read first, so that the page receives every later event.
         after = current_stream_id()
         return super().get_context_data(after=after, **self.health(), **self.under_way(), **self.listed(), **kwargs)
 

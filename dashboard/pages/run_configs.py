@@ -49,7 +49,7 @@ def config_groups(config: Any) -> list[tuple[str, list[tuple[str, str]]]]:
 def computing_environment(stored: Any) -> dict[str, str]:
     """Return the computing environment of a run as text by name: `code.version`, `libraries.torch` ...
 
-    An environment of earlier attempts is shown by its differences from that of the last one.
+    An environment of earlier attempts is shown by its differences from that of the last attempt.
     """
     if not isinstance(stored, dict):
         return {}
@@ -63,7 +63,7 @@ def computing_environment(stored: Any) -> dict[str, str]:
 
 
 def market_rows(summary: Any) -> dict[str, Any]:
-    """Return what a run stored about its bars as text by name; of how they were read, what there is to say."""
+    """Return what a run stored about its bars and how they were read, as text by name."""
     if not isinstance(summary, dict):
         return {}
     found = {name: value for name, value in summary.items() if name != "reading"}

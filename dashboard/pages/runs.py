@@ -20,7 +20,7 @@ from rl_training.models import PolicyStore, PolicyVersion, TrainingRun, Training
 from rl_training.versions.live import live_of
 
 RUNS_PER_PAGE = 50
-# The filter suggests so many policy names; users can type any other name.
+# The filter suggests this number of policy names; users can type any other name.
 POLICIES_SUGGESTED = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The total returns of a version and of buy and hold on held-out bars.
@@ -109,7 +109,7 @@ class RunPage(Page):
     template_name = "dashboard/run.html"
 
     def get_context_data(self, run_id: str = "", **kwargs: Any) -> dict[str, Any]:
-        # Read first, so that the page receives every later event.
+        # The id is read first, so that the page receives every later event.
         after = current_stream_id()
         related = TrainingRun.objects.select_related("policy", "version", "initial_version", "started_from")
         large = ["version__evaluation", "initial_version__evaluation", "started_from__evaluation"]

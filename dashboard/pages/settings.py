@@ -23,7 +23,7 @@ DUE_TIMES = 5
 
 
 class SettingsForm(PolicyForm):
-    """The form of these two settings. It refuses an edit of settings that changed after it was opened."""
+    """The form of interval and episodes. It refuses an edit of settings that changed after the form was opened."""
 
     seen = forms.CharField(widget=forms.HiddenInput)
 
@@ -35,8 +35,8 @@ class SettingsForm(PolicyForm):
 class Preview:
     """The effects of saving: name, old and new value of each change, the next due times, and whether a run starts.
 
-    `start` says what the next run starts from, None before the first version, and `expiry` that a validation expires;
-    empty: none does.
+    `start` says what the next run starts from, None before the first version, and `expiry` that a validation expires,
+    empty if none does.
     """
 
     changes: list[tuple[str, Any, Any]]

@@ -14,7 +14,7 @@ from rl_training.storage.readings import Disk, disks_read, growth_per_day
 VIEW_STORAGE = "rl_training.view_storagereading"
 LABELS = {
     "database": ("Database", "RUNS_KEPT, RUN_DETAILS_KEPT, EVENT_RETENTION_DAYS; decisions and their bars stay"),
-    "weights": ("Weights of versions", "VERSIONS_KEPT, VERSIONS_KEPT_DAILY_DAYS; live and compared ones stay"),
+    "weights": ("Weights of versions", "VERSIONS_KEPT, VERSIONS_KEPT_DAILY_DAYS; live and compared versions stay"),
     "bars": ("Bars of runs", "BARS_RETENTION_DAYS, BARS_KEPT"),
     "checkpoints": ("Checkpoints", "EVENT_RETENTION_DAYS"),
     "market": ("Market files", "users remove them"),
@@ -51,18 +51,18 @@ class StoragePage(Page):
 
 
 def growth_of(bytes_per_day: float | None) -> str:
-    """Return how the parts grow or shrink, as it follows `The system uses 1 GB`."""
+    """Return how the parts grow or shrink, as the continuation of `The system uses 1 GB`."""
     if bytes_per_day is None:
         return ""
     return f" and {'grows' if bytes_per_day >= 0 else 'shrinks'} by {in_bytes(abs(bytes_per_day))} a day"
 
 
 def sentence_of(disks: list[Disk], *, known: bool) -> str:
-    """Return in a sentence when the first disk will be full. `known` says that the readings cover a day at least."""
+    """Return a sentence about when the first disk will be full. `known` says that the readings cover at least a day."""
     if not known:
         return "When a disk will be full is known after a day of readings."
     filling: list[tuple[datetime, str]] = [(disk.full_at, disk.name) for disk in disks if disk.full_at]
     if not filling:
         return "By the readings of the last week, no disk will be full within ten years."
     full_at, name = min(filling)
-    return f"The disk of {name} will be full on {full_at:%Y-%m-%d} if it goes on as in the last week."
+    return f"The disk of {name} will be full on {full_at:%Y-%m-%d} if its use grows as in the last week."

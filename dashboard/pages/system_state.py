@@ -46,17 +46,20 @@ NEEDED = ("database", "redis", "beat", "worker")
 DETAILS = {"ok": "answers", "away": "does not answer", "silent": "no heartbeat", "unknown": "unknown"}
 # The problem and the remedy for each part that can be lost, the worst first.
 LOST = {
-    "database": ("The database does not answer.", "Start it, or see DATABASE_URL."),
-    "redis": ("Redis does not answer: workers receive no runs, and events wait.", "Start it, or see REDIS_URL."),
-    "beat": ("Beat is silent: the schedule starts no run.", "Start it: celery -A celery_app beat"),
-    "worker": ("No worker sends a heartbeat: runs stay queued.", "Start one: celery -A celery_app worker -Q training"),
+    "database": ("The database does not answer.", "Start the database, or see DATABASE_URL."),
+    "redis": ("Redis does not answer: workers receive no runs, and events wait.", "Start Redis, or see REDIS_URL."),
+    "beat": ("Beat is silent: the schedule starts no run.", "Start beat: celery -A celery_app beat"),
+    "worker": (
+        "No worker sends a heartbeat: runs stay queued.",
+        "Start a worker: celery -A celery_app worker -Q training",
+    ),
     "alerts": (
         "The alerts process is silent: no alert opens, and no message is sent.",
         "The process may have ended; see its log.",
     ),
     "decide": (
         "The deciding process is silent: no policy decides on new bars.",
-        "Start it: celery -A celery_app worker -Q decisions --pool threads",
+        "Start the process: celery -A celery_app worker -Q decisions --pool threads",
     ),
 }
 
@@ -65,7 +68,7 @@ LOST = {
 class Part:
     """A part of the system; `state` is ok, away, silent or unknown.
 
-    `heartbeat_at` is the time of its last heartbeat; it is silent once this is more than `silent_after` seconds ago.
+    `heartbeat_at` is the time of the last heartbeat; `silent_after` is the age in seconds from which the part is silent.
     """
 
     name: str
@@ -87,7 +90,7 @@ class Problem:
     """A problem, its remedy, and the URL of the remedy.
 
     `is_question` says that the URL is a question page, which the browser opens in a dialog. A `notice` is listed like
-    a problem, but needs nothing to be done. `found_at` is when it was found, where its text may be of the past.
+    a problem, but needs nothing to be done. `found_at` is when a problem was found that may have ended since.
     """
 
     text: str
@@ -152,7 +155,7 @@ def waiting(state: dict[str, Any]) -> list[Problem]:
     lag = state["outbox_lag"] or {}
     written_at = time_before(state["at"], lag.get("oldest_seconds"), UNPUBLISHED_TOO_LONG_SECONDS)
     if queued_at:
-        form = "A run has waited for a worker for {}. All workers may be busy: start another."
+        form = "A run has waited for a worker for {}. All workers may be busy: start another worker."
         text = format_html(form, age(queued_at))
         found.append(Problem(text, "See the queued runs.", reverse("dashboard:runs") + "?status=queued"))
     if written_at:
@@ -186,7 +189,7 @@ def failing() -> list[Problem]:
 
 
 def proposed(user: Any) -> list[Problem]:
-    """Return the proposals that wait for a user such as `user`, the oldest first."""
+    """Return the waiting proposals that `user` may decide, the oldest first."""
     if not user.has_perm(DEPLOY):
         return []
     found = Proposal.objects.waiting().shown().order_by("proposed_at")[:NAMED]
@@ -223,7 +226,7 @@ def open_alerts(user: Any) -> tuple[int, int]:
 
 
 def verdict(found: list[Problem], open_alerts: tuple[int, int] = (0, 0)) -> tuple[str, str]:
-    """Return the kind of state (good, warn, bad) and a sentence that says it and how many alerts are open."""
+    """Return the kind of state (good, warn, bad) and a sentence with this state and the number of open alerts."""
     needs = any(not problem.notice for problem in found)
     kind, sentence = ("warn", "Training needs attention") if needs else ("good", "Training is healthy")
     if any(problem.stops_training for problem in found):

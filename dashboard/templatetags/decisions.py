@@ -1,4 +1,4 @@
-"""Where a policy's paper account stands, as a cell of a table."""
+"""The state of a policy's paper account, as a cell of a table."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ register = template.Library()
 
 @register.simple_tag
 def position(policy: str, standing: Any) -> SafeString:
-    """Return the policy's position and its result of the day; old ones are marked. Empty without an account."""
+    """Return the policy's position and its result of the day, marked if they are old. Empty without an account."""
     if standing is None:
         return mark_safe("")
     decision = standing.decision

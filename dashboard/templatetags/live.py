@@ -1,4 +1,4 @@
-"""What is live, in cells and sentences."""
+"""Cells and sentences about what is live."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ register = template.Library()
 
 @register.simple_tag
 def live_version(policy: str, deployment: Any) -> SafeString:
-    """Return the version that is live since this deployment, with a link and its age; None: no deployment."""
+    """Return the version that is live since this deployment, None without one, with a link and its age."""
     if deployment is None or deployment.version is None:
         when = since(deployment.origin.at) if deployment else ""
         return format_html('<span class="quiet">nothing is live</span> {}', when)
@@ -29,7 +29,7 @@ def live_version(policy: str, deployment: Any) -> SafeString:
 
 @register.simple_tag
 def decided(deployment: Any) -> str:
-    """Return what was done and by whom."""
+    """Return the action of the deployment and its author."""
     return live.decided(deployment)
 
 

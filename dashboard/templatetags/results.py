@@ -51,7 +51,7 @@ def held_out(results: Sequence[Any]) -> SafeString:
 
 @register.simple_tag
 def curve(results: Sequence[Any]) -> SafeString:
-    """Return a small curve of the held-out returns over the newest versions; empty below two of one market."""
+    """Return a small curve of the held-out returns over the newest versions; empty below two versions of one market."""
     market = results[-1].market if results else ""
     values = [result.policy for result in results if result.market == market and result.policy is not None]
     if len(values) < 2:

@@ -1,4 +1,4 @@
-"""What is known of a policy's recipe, and what the gate holds back, in cells and sentences."""
+"""Cells and sentences about the standing of a policy's recipe and about versions that the gate holds back."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ KINDS = {State.VALIDATED: "good", State.INCONCLUSIVE: "warn", State.ENDED: "warn
 
 @register.simple_tag
 def verdict(policy: str, standing: Standing) -> SafeString:
-    """Return the verdict on the recipe of the policy with this name as a word with a shape, linked to its tab."""
+    """Return the verdict on the recipe of the policy with this name as a word with a shape and a link."""
     url, kind = page_url("policy-validation", policy), KINDS.get(standing.state)
     under_way = mark_safe(' <span class="state running">under way</span>') if standing.active else ""
     if kind is None:
@@ -29,7 +29,7 @@ def verdict(policy: str, standing: Standing) -> SafeString:
 
 @register.simple_tag
 def held_back(policy: Any) -> SafeString:
-    """Return that the gate holds the newest version back, and why; empty where it does not, or the version is live."""
+    """Return why the gate holds the newest version back; empty if it does not, or if the version is live."""
     newest = policy.results[-1] if policy.results else None
     if newest is None or not newest.held_back or policy.promotion != Promotion.VALIDATED:
         return mark_safe("")

@@ -31,7 +31,7 @@ ROW = """
   <td class="number">{}</td>
   <td class="number">{}</td>
 </tr>"""
-# The name and the heading of each column after the checkbox; a name of "" is not sorted by.
+# The headings of the columns that the list cannot be sorted by, and the names of all columns after the checkbox.
 UNSORTED = {"market": "Market", "flat": "Flat", "hold": "Buy and hold", "reward": "Training reward"}
 ORDER = (
     *("number", "created_at", "live", "market", "held_out_bars", "held_out_return", "flat", "hold", "sharpe"),
@@ -104,7 +104,7 @@ def _sharpe(version: Any) -> str:
 
 
 def _live(version: Any) -> str | SafeString:
-    """Return the newest period, and how many there were before it; otherwise whether the gate held the version back."""
+    """Return the newest live period and the number of earlier periods; else whether the gate holds the version back."""
     periods = version.live
     if not periods:
         return format_html('<span title="{}">held back</span>', version.held_back) if version.held_back else MISSING

@@ -16,7 +16,7 @@ def walk_forward(page, policy):
     page.get_by_role("link", name="Walk it forward").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("This is trial 1 on synthetic:")
-    expect(dialog).to_contain_text("It may spend 0.03 of the 0.05 that is left of 0.05")
+    expect(dialog).to_contain_text("The trial may spend 0.03 of the 0.05 that is left of 0.05")
     expect(dialog.get_by_role("link", name="Not now")).to_be_focused()
     dialog.get_by_label("Folds").fill(str(FOLDS))
     dialog.get_by_role("button", name="Walk it forward").click()
@@ -84,7 +84,7 @@ def test_walk_forward_is_cancelled_and_counts(open_page, system):
     page.get_by_role("dialog").get_by_role("button", name="Walk it forward").click()
     page.locator("#recipe").get_by_role("link", name="Cancel").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("It gets no result, and it counts all the same: trial ")
+    expect(dialog).to_contain_text("The validation gets no result but counts: trial ")
     dialog.get_by_role("button", name="Cancel the validation").click()
     expect(page.locator("#validations")).to_contain_text("cancelled")
 

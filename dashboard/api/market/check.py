@@ -125,5 +125,5 @@ def market_of(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         raise InvalidInput({"policy": unknown_policy(name)})
     if not isinstance(policy.market, MarketConfig):
         problems = "; ".join(map(str, policy.market.problems))
-        raise InvalidInput({"policy": f"Its market is stored invalid: {problems}"})
+        raise InvalidInput({"policy": f"The stored market is invalid: {problems}"})
     return policy.market.model_dump(), columns_of(policy)

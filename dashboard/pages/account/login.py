@@ -28,7 +28,7 @@ PENDING, PENDING_SECONDS = "pending_login", 600
 
 
 class LoginForm(AuthenticationForm):
-    """Name and password. `wait` is for how many seconds the next guess is refused."""
+    """Name and password. `wait` is the number of seconds for which the next guess is refused."""
 
     wait = 0.0
 
@@ -53,7 +53,7 @@ class LoginPage(LoginView):
         user = form.get_user()
         if not second_factor.is_needed(user):
             return sign_in(self.request, user, self.get_success_url())
-        # A session that another person may know must not become the one that sets up the second factor.
+        # Another user may know the session's key, so the session that sets up a second factor gets a new key.
         self.request.session.cycle_key()
         self.request.session[PENDING] = {"user": user.pk, "hash": user.get_session_auth_hash(), "at": time.time()}
         page = "login-code" if second_factor.is_set_up(user) else "second-factor"
@@ -65,7 +65,7 @@ class LoginPage(LoginView):
 
 
 def pending_user(request: HttpRequest) -> User | None:
-    """Return the user whose password was given in the last minutes, and who still has to give a code."""
+    """Return the user who gave the password in the last minutes and must still give a code."""
     pending: dict[str, Any] = request.session.get(PENDING, {})
     if not pending or not 0 <= time.time() - pending["at"] < PENDING_SECONDS:
         return None
@@ -98,7 +98,7 @@ def refused(response: HttpResponse, seconds: float) -> HttpResponse:
 
 
 def set_browser(response: HttpResponse, browser: str) -> None:
-    """Let the browser be known by its cookie, which says nothing about the user."""
+    """Set the cookie by which a login recognises the browser. The cookie says nothing about the user."""
     response.set_signed_cookie(
         BROWSER_COOKIE,
         browser,

@@ -33,7 +33,7 @@ class AccountPage(LoginRequiredMixin, TemplateView):
         made = None
         if form.is_valid():
             try:
-                # The session of a user who needs a second factor has one.
+                # The session of a user who needs a second factor was opened with a second factor.
                 factor = second_factor.is_needed(user)
                 made = tokens.create(user, form.cleaned_data["name"], form.cleaned_data["days"], second_factor=factor)
             except ValidationError as error:
@@ -54,7 +54,7 @@ class AccountPage(LoginRequiredMixin, TemplateView):
 
 
 class RevokeToken(LoginRequiredMixin, TemplateView):
-    """Asks whether a token of the user is to be revoked, and revokes it."""
+    """Asks whether to revoke a token of the user, and revokes the token."""
 
     template_name = "dashboard/question.html"
     yes, no, danger = "Revoke it", "Keep it", True
@@ -72,7 +72,7 @@ class RevokeToken(LoginRequiredMixin, TemplateView):
         return f"Revoke the token {self.token.name}?"
 
     def consequence(self) -> str:
-        return "Programs that use it are refused from then on."
+        return "Programs that use the token are refused from then on."
 
     def back(self) -> str:
         return reverse("account")

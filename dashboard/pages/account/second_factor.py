@@ -1,4 +1,4 @@
-"""The pages of the second factor: its code at a login, setting it up, and removing it."""
+"""The pages of the second factor: the code at a login, the set-up, and the removal."""
 
 import secrets
 from typing import Any
@@ -41,7 +41,7 @@ class CodeForm(forms.Form):
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class GuessedCode(FormView):  # type: ignore[type-arg]
-    """A page that checks a code of `user`, whose failures count as failed logins."""
+    """A page that checks a code of `user`. A wrong code counts as a failed login."""
 
     form_class = CodeForm
     heading, hint, button = "", "", ""
@@ -61,7 +61,7 @@ class GuessedCode(FormView):  # type: ignore[type-arg]
         device = second_factor.match(self.user, form.cleaned_data["code"])
         if device is None:
             failures.note("second factor", name, origin)
-            form.add_error("code", "This is no valid code. Each code is valid once, and for a minute or so.")
+            form.add_error("code", "The code is not valid. Each code is valid once, for about a minute.")
             return self.form_invalid(form)
         guessing.release(buckets)
         return self.accepted(device)
@@ -109,7 +109,7 @@ class RemovePage(GuessedCode):
 
 
 class SetUpForm(forms.Form):
-    """The key that the page has shown, signed, and a code that the app makes of it."""
+    """The signed key that the page has shown, and a code that the app makes from the key."""
 
     key = forms.CharField(widget=forms.HiddenInput)
     code = forms.CharField(
@@ -131,7 +131,7 @@ class SetUpForm(forms.Form):
 
 
 def read_key(signed: str, user: User) -> str | None:
-    """Return the key that the page has shown to this user, None if it is too old or not of this site."""
+    """Return the key that the page has shown to this user, None if the key is too old or not from this site."""
     try:
         pk, key = signing.loads(signed, salt=SALT, max_age=SET_UP_WITHIN_SECONDS)
     except signing.BadSignature:
@@ -141,9 +141,9 @@ def read_key(signed: str, user: User) -> str | None:
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class SetUpPage(FormView):  # type: ignore[type-arg]
-    """Sets up an authenticator app, for a signed-in user or at a login that an admin requires it for.
+    """Sets up an authenticator app, for a signed-in user or at a login for which an admin requires an app.
 
-    A login that has an app already must give its code first: otherwise the password would suffice to replace the app.
+    A user who has an app already must give its code first: otherwise the password would suffice to replace the app.
     """
 
     template_name = "dashboard/account/set_up.html"

@@ -1,1 +1,1 @@
-"""What is live on the pages: the answer, its history, the actions that change it, and proposals."""
+"""The pages about what is live: the answer, its history, the actions that change what is live, and proposals."""

@@ -16,20 +16,20 @@ from rl_training.versions.changes import MAX_REASON, Author, Change, ChangeRefus
 MAX_KEY = 2**63 - 1
 UNTIL = {
     Promotion.VALIDATED: "until the gate promotes a new version",
-    Promotion.MANUAL: "until somebody changes that",
+    Promotion.MANUAL: "until a user changes what is live",
     Promotion.NEWEST: "until the next new version replaces it",
 }
 
 
 class ReasonForm(forms.Form):
-    """The reason, and what was live when the question was asked: an answer to an older question changes nothing."""
+    """The reason, and the newest deployment when the page was shown. The action is refused if there is a newer one."""
 
-    reason = forms.CharField(max_length=MAX_REASON, help_text="Kept with the change for good.")
+    reason = forms.CharField(max_length=MAX_REASON, help_text="Stored with the change permanently.")
     seen = forms.IntegerField(min_value=0, max_value=MAX_KEY, widget=forms.HiddenInput)
 
 
 class ChangeLive(Action):
-    """A question about a change of what is live. Where the user may not decide alone, a yes proposes it."""
+    """A question about a change of what is live. If the user may not decide alone, the action is a proposal."""
 
     permission_required = (*VIEW, PROPOSE)
     action: Deployment.Action
@@ -38,7 +38,7 @@ class ChangeLive(Action):
     form: ReasonForm
     current: Deployment | None
     version: PolicyVersion | None = None
-    # The evidence that the page names from which the question is asked.
+    # The evidence, which the page with the link to the question names.
     comparison: Comparison | None = None
 
     def find(self, name: str = "", number: int | None = None, **parts: Any) -> None:
@@ -80,7 +80,7 @@ class ChangeLive(Action):
         if not self.proposes:
             return self.effect()
         who = "Another user" if self.request.user.has_perm("rl_training.add_deployment") else "An admin"
-        return f"{self.effect()} {who} has to approve it first."
+        return f"{self.effect()} {who} has to approve the change first."
 
     def reason(self) -> str:
         """Return the reason that the form suggests."""
@@ -95,7 +95,7 @@ class ChangeLive(Action):
 
     @property
     def until(self) -> str:
-        """How long what is live after this change stays live."""
+        """Return how long the result of this change stays live."""
         return UNTIL[Promotion(self.policy.promotion)]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class GoFlat(ChangeLive):
     def effect(self) -> str:
         return (
             f"{self.now()} From then on nothing is live and the policy holds no position, until a version is promoted. "
-            "Automatic promotions leave it flat."
+            "Automatic promotions leave the policy flat."
         )
 
 
@@ -186,9 +186,11 @@ class RollBack(ChangeLive):
 
     def effect(self) -> str:
         if self.to is None:
-            return f"{self.now()} Nothing else was live before, so there is nothing to go back to."
+            return f"{self.now()} Nothing else was live before, so a rollback has no target."
         then = f"{self.target().capitalize()} decides" if self.to.version else "Nothing is live"
-        then = f"{then} from then on, as from {self.to.at:%Y-%m-%d %H:%M:%S} UTC, and automatic promotions leave it so."
+        then = (
+            f"{then} from then on, as from {self.to.at:%Y-%m-%d %H:%M:%S} UTC; automatic promotions do not change this."
+        )
         return f"{self.now()} {then}"
 
     def reason(self) -> str:

@@ -34,11 +34,11 @@ class Decide(Action):
         return f"Proposed by {who}: {self.proposal.reason.rstrip('.')}. {self.effect()}"
 
     def effect(self) -> str:
-        """Return what a yes does, in a sentence."""
+        """Return what the decision changes, in a sentence."""
         raise NotImplementedError
 
     def decide(self) -> str:
-        """Decide, and return what to tell the user."""
+        """Decide, and return the message for the user."""
         raise NotImplementedError
 
     def act(self) -> None:
@@ -56,16 +56,16 @@ class Approve(Decide):
 
     def effect(self) -> str:
         if self.proposal.status != Proposal.Status.WAITING:
-            return f"It is {self.proposal.status} already."
+            return f"The proposal is {self.proposal.status} already."
         if settings.PROMOTION_NEEDS_TWO and self.proposal.proposer_id == self.request.user.pk:
-            return "You stand behind it, so another user has to approve it."
-        return "It takes effect at once."
+            return "You have proposed or supported the change, so another user has to approve it."
+        return "The change takes effect at once."
 
     def decide(self) -> str:
         made = proposals.approve(self.proposal, self.request.user)
         if isinstance(made, Deployment):
             return live.sentence(made)
-        return "You stand behind this proposal now. A second user has to approve it."
+        return "You support this proposal now. A second user has to approve it."
 
 
 class Reject(Decide):

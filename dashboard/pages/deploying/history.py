@@ -32,7 +32,7 @@ class DeploymentsPage(Page):
     template_name = "dashboard/deploying/deployments.html"
 
     def get_context_data(self, name: str = "", **kwargs: Any) -> dict[str, Any]:
-        # Read first, so that the page receives every later event.
+        # The id is read first, so that the page receives every later event.
         after = current_stream_id()
         policy = PolicyStore.objects.filter(name=name).first()
         if policy is None:
@@ -49,7 +49,7 @@ class DeploymentsPage(Page):
         )
 
     def listed(self, policy: PolicyStore) -> dict[str, Any]:
-        """Return a page of deployments: the newest, or those before the deployment with the id `before`."""
+        """Return a page of the newest deployments, or of the deployments before the id `before`."""
         rows = history(policy)
         before = self.request.GET.get("before", "")
         if before.isascii() and before.isdigit() and len(before) <= 18:

@@ -17,7 +17,7 @@ DEPLOYMENTS_LISTED = 5
 def live_context(policy: PolicyStore, user: Any) -> dict[str, Any]:
     """Return what is live, the last deployments, the waiting proposals, and what `user` may do about them.
 
-    `newest` is the number of the newest version where it is not live, and `held_back` why the gate holds it back;
+    `newest` is the number of the newest version if it is not live, and `held_back` why the gate holds it back;
     `earlier` is what a rollback goes back to.
     """
     found = live.live_now(policy.pk)
@@ -47,7 +47,7 @@ def proposed(policy: PolicyStore, user: Any) -> dict[str, Any]:
 
 
 def history(policy: PolicyStore) -> QuerySet[Deployment]:
-    """Select the policy's deployments, newest first, each with `until`, the time of the next one."""
+    """Select the policy's deployments, newest first, each with `until`, the time of the next deployment."""
     return live.shown().filter(policy=policy).annotate(until=F("following__at")).order_by("-at")
 
 

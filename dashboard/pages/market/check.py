@@ -32,7 +32,7 @@ CHOICES = {
     "suspicious": ("refuse", "warn"),
 }
 POLICIES_NAMED = 100
-# What the page says about reading, by the name in the check.
+# The labels of the facts about reading, by their name in the check.
 READ_AS = {
     "layout": "Layout",
     "compression": "Compression",
@@ -41,7 +41,7 @@ READ_AS = {
     "columns": "Columns",
     "unused": "Unused columns",
     "features": "Columns that can be features",
-    "no_features": "Columns that cannot",
+    "no_features": "Columns that cannot be features",
     "zone": "Time zone",
     "bars": "Bars",
     "first": "First bar",
@@ -57,7 +57,7 @@ READ_AS = {
 
 
 class MarketForm(forms.Form):
-    """A file and how to read it. Its URL is the check's."""
+    """A file and how to read it. The form's values are the query of the page's URL."""
 
     path = forms.CharField(max_length=500, label="File", widget=forms.TextInput(attrs={"list": "market-files"}))
 
@@ -91,7 +91,7 @@ class MarketForm(forms.Form):
 
 
 def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None, tuple[str, ...]]:
-    """Return the form and the market that the URL names: that of a policy, or a file with settings.
+    """Return the form and the market that the URL names: the market of a policy, or a file with settings.
 
     Also return the names of the further columns that the policy observes.
     """
@@ -104,7 +104,7 @@ def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None, tuple[str,
             form = MarketForm({})
             form.errors.clear()
             for problem in market.problems:
-                form.add_error(None, f"The market of {policy} is stored invalid: {problem}")
+                form.add_error(None, f"The stored market of {policy} is invalid: {problem}")
             return form, None, ()
         values = {name: getattr(market, name) for name in ("path", *FILE_FIELDS)}
         return MarketForm(initial=values | {"columns": market.columns or None}), market, columns_of(policy)
@@ -142,7 +142,7 @@ def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def shortages(config: MarketConfig, name: str | None) -> dict[str, Any]:
-    """Return the policy and why its runs cannot train on the bars that its market has, or those of default settings."""
+    """Return the policy and why its runs cannot train on the market's bars; without a policy, by default settings."""
     policy = PolicyStore.objects.filter(name=name).first() if name else None
     environment = policy.environment if policy else EnvironmentConfig()
     found = insufficient(config, environment) if isinstance(environment, EnvironmentConfig) else []

@@ -20,7 +20,7 @@ from rl_training import market_uploads
 from rl_training.market_uploads import NameTakenError, UploadError
 
 UPLOAD = "rl_training.add_policystore"
-# Field names and boundaries of a form around its file.
+# The size of a form besides its file: field names and boundaries.
 FORM_BYTES = 65_536
 
 
@@ -40,7 +40,7 @@ class StoredUpload(UploadedFile):  # type: ignore[type-arg]
 
 
 class MarketUploadHandler(FileUploadHandler):
-    """Writes a file, as it arrives, under a hidden name. `problem` says why it was not written."""
+    """Writes a file, as it arrives, under a hidden name. `problem` says why the file was not written."""
 
     chunk_size = 2**20
 
@@ -59,7 +59,7 @@ class MarketUploadHandler(FileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._size += len(raw_data)
         if self._size > settings.MARKET_UPLOAD_MB * 2**20:
-            self._refuse(f"It is larger than {settings.MARKET_UPLOAD_MB} MB.")
+            self._refuse(f"The file is larger than {settings.MARKET_UPLOAD_MB} MB.")
         self._attempt(lambda: self._file.write(raw_data) if self._file else None)
 
     def file_complete(self, file_size: int) -> StoredUpload | None:
@@ -84,7 +84,7 @@ class MarketUploadHandler(FileUploadHandler):
         try:
             write()
         except OSError as error:
-            self._refuse(f"It cannot be written: {error.strerror}.")
+            self._refuse(f"The file cannot be written: {error.strerror}.")
 
     def _refuse(self, problem: str) -> None:
         self.problem = self.problem or problem
@@ -101,7 +101,7 @@ class MarketUploadHandler(FileUploadHandler):
 
 @method_decorator(csrf_exempt, name="dispatch")
 class UploadPage(Page):
-    """Stores a market file. Asks before it replaces one.
+    """Stores a market file. Asks before it replaces a file.
 
     The token against request forgery is checked after the upload handler is set, because the check reads the form.
     """
@@ -112,7 +112,7 @@ class UploadPage(Page):
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
         length = str(request.META.get("CONTENT_LENGTH") or "0")
         if not length.isdigit() or int(length) > settings.MARKET_UPLOAD_MB * 2**20 + FORM_BYTES:
-            return self.show(f"It is larger than {settings.MARKET_UPLOAD_MB} MB.", status=413)
+            return self.show(f"The file is larger than {settings.MARKET_UPLOAD_MB} MB.", status=413)
         handler = MarketUploadHandler(request)
         request.upload_handlers = [handler]
         try:

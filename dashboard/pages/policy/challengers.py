@@ -1,4 +1,4 @@
-"""Questions about challengers: which arm to open beside the live version, and whether to end one."""
+"""Questions about challengers: which arm to open beside the live version, and whether to end an arm."""
 
 from typing import Any
 
@@ -17,14 +17,14 @@ from rl_training.decisions.challengers import ArmRefusedError
 from rl_training.models import Arm, PolicyStore, PolicyVersion
 
 OF_DECISIONS = (*VIEW, "rl_training.view_decision", "rl_training.view_arm")
-# Versions, and recipes of other policies, that a form offers; the API and the command take any.
+# A form offers this number of versions and of recipes of other policies. The API and the command accept all of them.
 OFFERED = 20
 # The settings that name the bars of a market that grows.
 NAMES_SERIES = {"file": ("path", "symbol"), "exchange": ("exchange", "symbol", "timeframe")}
 
 
 def choices_of(policy: PolicyStore, *, standard: bool = False) -> list[tuple[str, str]]:
-    """Return the arms that a form offers, with their titles; with `standard`, those that every policy has too."""
+    """Return the arms that a form offers, with their titles; with `standard`, also the arms that every policy has."""
     common, rules = (
         [(kind.value, Arm.Kind(kind).label) for kind in kinds]
         for kinds in (Arm.STANDARD if standard else (), challengers.RULES)
@@ -52,7 +52,9 @@ def _on_same_market(policy: PolicyStore) -> list[str]:
 class ArmForm(forms.Form):
     """The arm to open."""
 
-    arm = forms.ChoiceField(help_text="It decides on each new bar and trades on paper. What is live stays.")
+    arm = forms.ChoiceField(
+        help_text="The arm decides on each new bar and trades on paper. What is live does not change."
+    )
 
     def __init__(self, policy: PolicyStore, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -68,8 +70,8 @@ class OpenArm(FormAction[ArmForm]):
 
     def consequence(self) -> str:
         return (
-            "Its paper account opens flat, under the costs of this policy. The weights of each version that decides "
-            f"are kept for good. A policy has {challengers.MOST} challengers at most."
+            "The arm's paper account opens flat, at the costs of this policy. The weights of each version that decides "
+            f"are kept permanently. A policy has at most {challengers.MOST} challengers."
         )
 
     def make_form(self, data: Any = None) -> ArmForm:
@@ -109,8 +111,8 @@ class EndArm(Action):
 
     def consequence(self) -> str:
         if self.arm.ended_at is not None:
-            return f"It has ended already. {self.arm.ending}"
-        return "It decides no more. Its decisions and its account stay, and the same arm can be opened again, flat."
+            return f"The arm has ended already. {self.arm.ending}"
+        return "The arm decides no more. Its decisions and its account stay, and the arm can be opened again, flat."
 
     def act(self) -> None:
         try:

@@ -24,7 +24,7 @@ LISTED, COMPARISONS = 50, 5
 
 @dataclass(frozen=True)
 class Reasons:
-    """What a decision was made from: the probability of each position, and the observation with its names."""
+    """The probability of each position in a decision, and the values of its observation with their names."""
 
     probabilities: list[tuple[str, float]]
     observation: list[tuple[str, float]]
@@ -88,7 +88,7 @@ def _answer(policy: PolicyStore) -> tuple[Answer | None, NoDecisionError | None]
 
 
 def reasons(decision: Decision) -> Reasons | None:
-    """Return what a version's decision was made from; None for a decision without a version."""
+    """Return the reasons of a version's decision; None for a decision without a version."""
     if decision.version is None or not decision.probabilities:
         return None
     config = TrainingRun.objects.filter(version=decision.version).values_list("config", flat=True).first()

@@ -1,4 +1,4 @@
-"""The tab *Now* of a policy: what is live and how it is doing, what runs, and what is configured."""
+"""The tab *Now* of a policy: what is live, how it performs, the runs under way, and the settings."""
 
 from typing import Any
 
@@ -59,14 +59,14 @@ def _evaluated(version: int | None) -> PolicyVersion | None:
 
 
 def last_data(policy: PolicyStore) -> tuple[str, dict[str, Any]] | None:
-    """Return the id of the newest run that has loaded its bars, and what it stored about them."""
+    """Return the id of the newest run that has loaded its bars, and what the run stored about the bars."""
     loaded = policy.runs.exclude(market_summary=None).order_by("-queued_at")
     found = loaded.values_list("run_id", "market_summary").first()
     return (found[0], market_rows(found[1])) if found else None
 
 
 def settings_of(policy: PolicyStore) -> list[dict[str, Any]]:
-    """Return the name of each config with its `settings`, or with its `problems` when it is stored invalid.
+    """Return the name of each config with its `settings`, or with its `problems` if it is invalid.
 
     Settings that have no effect with the source of the market are left out.
     """

@@ -14,7 +14,7 @@ RANGES_LISTED = 10
 
 
 class PolicyRunsPage(PolicyTab):
-    """The last runs of a policy, their charts, and what became of each slot."""
+    """The last runs of a policy, their charts, and the outcome of each slot."""
 
     template_name = "dashboard/policy/runs.html"
     tab = "policy-runs"

@@ -15,12 +15,12 @@ class PolicyTab(Page):
     tab: ClassVar[str]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        # Read first, so that the page receives every later event.
+        # The id is read first, so that the page receives every later event.
         after = current_stream_id()
         policy = state_of(kwargs["name"])
         if policy is None:
             raise Http404("There is no such policy.")
-        # live.js fetches an open page again to update the sections that change with each run, and needs no others.
+        # live.js fetches an open page again to update only the sections that change with each run.
         again = "HX-Request" in self.request.headers
         return super().get_context_data(
             after=after, policy=policy, tab=self.tab, again=again, **self.content(policy, again), **kwargs

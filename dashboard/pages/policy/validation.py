@@ -24,7 +24,7 @@ class PolicyValidationPage(PolicyTab):
             Validation.objects.listed().filter(policy=policy).select_related("requested_by", "monitored")[:LISTED]
         )
         failed = listed[0] if listed and listed[0].status == Validation.Status.FAILED else None
-        # The result is read for the walk-forward that is shown alone.
+        # A result is large, so only that of the shown walk-forward is read.
         active, judged = standing.active, standing.validation
         found = {
             "standing": standing,

@@ -15,7 +15,7 @@ from rl_training.versions.live_periods import live_periods
 from rl_training.versions.naming import name_of
 
 VERSIONS_PER_PAGE = 50
-# The columns of the list by the name in the URL: heading, and whether it holds numbers.
+# The columns of the list by their name in the URL: heading, and whether the column holds numbers.
 COLUMNS = {
     "number": ("Version", False),
     "created_at": ("Made (UTC)", False),
@@ -28,7 +28,7 @@ COLUMNS = {
     "live": ("Live (UTC)", False),
 }
 SORTS = ("number", *SORTABLE, "live")
-# The first click on these headings shows the smallest value first, which is the best one.
+# The first click on these headings shows the smallest value first, because it is the best.
 ASCENDING_FIRST = {"max_drawdown"}
 
 
@@ -44,7 +44,7 @@ class VersionFilter(forms.Form):
         self.fields["market"] = forms.ChoiceField(required=False, choices=choices)
 
     def chosen(self) -> tuple[str, bool, str]:
-        """Return the column, whether it descends, and the market; what is invalid is as by default."""
+        """Return the column, whether it descends, and the market; an invalid choice counts as the default."""
         self.is_valid()
         sort = self.cleaned_data.get("sort") or "-number"
         return sort.removeprefix("-"), sort.startswith("-"), self.cleaned_data.get("market", "")
@@ -66,7 +66,7 @@ class VersionListPage(PolicyTab):
             versions = versions.filter(market=market)
         ordered = versions.in_order(sort, descending=descending)
         page = Paginator(ordered.values_list("pk", flat=True), VERSIONS_PER_PAGE).get_page(self.request.GET.get("page"))
-        # The rows of one page are read by their keys: the order of all versions needs none of their other columns.
+        # The rows of one page are read by their keys: ordering all versions needs no other columns.
         keys = list(page)
         rows = PolicyVersion.objects.listed().in_bulk(keys)
         found: list[Any] = [rows[key] for key in keys]

@@ -1,1 +1,1 @@
-"""Walk-forwards and the gate, as users see them: what is known of a recipe, and the questions that start and cancel."""
+"""The pages of walk-forwards: the standing of a recipe, and the questions that start and cancel a walk-forward."""

@@ -20,18 +20,18 @@ from rl_training.validation.requesting import AlreadyValidatingError, Options, O
 
 ADD, CHANGE = "rl_training.add_validation", "rl_training.change_validation"
 MONITORS = (
-    "The recipe is validated by validation {}. Walking it forward again is no trial and spends nothing: it can only "
-    "end that validation. It has the folds of that validation. With a window it is another recipe, and a trial."
+    "The recipe is validated by validation {}. Another walk-forward of it is no trial and spends nothing: it has the "
+    "same folds and can only end that validation. A window makes another recipe, whose walk-forward is a trial."
 )
 TRIAL = (
-    "This is trial {number} on {market}; trials count for the market, whichever policies they belong to. It may spend "
-    "{level:.2g} of the {remaining:.2g} that is left of {alpha:g}: only p-values below {level:.2g} validate the "
-    "recipe. It counts however it ends, cancelled too, and leaves less for every later trial."
+    "This is trial {number} on {market}; trials count for the market, whichever policies they belong to. The trial may "
+    "spend {level:.2g} of the {remaining:.2g} that is left of {alpha:g}: only p-values below {level:.2g} validate the "
+    "recipe. It counts whatever its outcome, even if it is cancelled, and leaves less for every later trial."
 )
 
 
 class WalkForwardForm(forms.Form):
-    """What a user chooses for a walk-forward."""
+    """The options of a walk-forward."""
 
     folds = forms.IntegerField(
         min_value=1,
@@ -43,7 +43,7 @@ class WalkForwardForm(forms.Form):
         min_value=1,
         max_value=2**31 - 1,
         required=False,
-        help_text="Bars that each fold trains on. Empty: all before it, as the policy's runs do. A window makes "
+        help_text="Bars that each fold trains on. Empty: all bars before it, as in the policy's runs. A window makes "
         "another recipe, which no run follows: its verdict promotes nothing.",
     )
 
@@ -85,8 +85,8 @@ class WalkForward(FormAction[WalkForwardForm]):
     def _how_long(self) -> str:
         found = reports.estimated_seconds(self.policy)
         if found is None:
-            return "How long it takes is known after the policy's first successful run."
-        return f"One training process needs about {seconds(found)} for {FOLDS} folds; several workers share them."
+            return "The duration is known after the policy's first successful run."
+        return f"One training process needs about {seconds(found)} for {FOLDS} folds; several workers share the folds."
 
     def make_form(self, data: Any = None) -> WalkForwardForm:
         return WalkForwardForm(data)
@@ -121,10 +121,10 @@ class CancelValidation(Action):
 
     def consequence(self) -> str:
         if self.validation.status not in Validation.ACTIVE:
-            return f"It has ended already: {self.validation.status}."
+            return f"The validation has ended already: {self.validation.status}."
         if self.validation.trial is None:
-            return "It gets no result. The validation that it monitors stands."
-        return f"It gets no result, and it counts all the same: {self.validation.trial} has spent its level."
+            return "The walk-forward gets no result. The validation that it monitors stays in force."
+        return f"The validation gets no result but counts: {self.validation.trial} has spent its level."
 
     def act(self) -> None:
         if not steps.cancel(self.validation):

@@ -1,4 +1,4 @@
-"""The page of a walk-forward, and the list of all."""
+"""The page of a walk-forward, and the list of all walk-forwards."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ class ValidationPage(Page):
     template_name = "dashboard/validating/validation.html"
 
     def get_context_data(self, validation_id: str = "", **kwargs: Any) -> dict[str, Any]:
-        # Read first, so that the page receives every later event.
+        # The id is read first, so that the page receives every later event.
         after = current_stream_id()
         validation = find(validation_id)
         if validation is None:
@@ -55,7 +55,7 @@ class ValidationPage(Page):
 
 
 def _recipe(validation: Validation) -> dict[str, Any]:
-    """Return the settings that were walked forward, and how they differ from the policy's present ones."""
+    """Return the settings that were walked forward, and how they differ from the policy's present settings."""
     return {
         "config": config_groups(validation.config),
         "changes": _changes(validation, validation.policy),

@@ -1,4 +1,4 @@
-"""What is known of a recipe and what a walk-forward found, as templates show it."""
+"""The standing of a recipe and the result of a walk-forward, as templates show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ UNTRIED = "No walk-forward of this recipe has a verdict: nothing shows that retr
 
 @dataclass(frozen=True)
 class Fold:
-    """A fold that was begun: the state of its training, and the texts of its results, none before all are judged."""
+    """A fold that was begun: the state of its training, and the texts of its results, empty before the result."""
 
     step: ValidationStep
     trained_on: int | None
@@ -42,15 +42,17 @@ class Fold:
 
 
 def verdict(standing: Standing) -> list[str]:
-    """Return what is known of the policy's recipe, in sentences."""
+    """Return the standing of the policy's recipe in sentences."""
     found = [UNTRIED]
     if standing.validation is not None:
         found = [reports.answer(standing.validation)]
         if standing.state == State.INCONCLUSIVE and standing.validation.verdict == Validation.Verdict.VALIDATED:
-            found.append("It did not have to beat everything that must_beat names now, so it does not count.")
+            found.append(
+                "The validation did not have to beat everything that must_beat names now, so it does not count."
+            )
     elif standing.expired is not None:
         found.append(
-            f"Validation {standing.expired} validated another recipe of this policy, and holds for that one alone."
+            f"Validation {standing.expired} validated another recipe of this policy, and holds for that recipe alone."
         )
     return found
 
@@ -66,7 +68,7 @@ def consequence(policy: PolicyStore, standing: Standing) -> str:
 
 
 def budget_of(policy: PolicyStore) -> dict[str, Any] | None:
-    """Return the trials on the policy's market and what is left of alpha; None while it is stored invalid."""
+    """Return the trials on the policy's market and what is left of alpha; None while the market is invalid."""
     if isinstance(policy.market, InvalidConfig):
         return None
     found = reports.budget(trials.ledger_key(policy.market), settings.PROMOTION_ALPHA)
@@ -107,6 +109,6 @@ def results_of(validation: Validation) -> dict[str, Any]:
 
 
 def find(validation_id: str) -> Validation | None:
-    """Return the validation with what pages show of it."""
+    """Return the validation with the rows that pages show beside it, or None."""
     related = Validation.objects.select_related("policy", "trial", "monitored", "requested_by")
     return related.filter(validation_id=validation_id).first()

@@ -143,7 +143,7 @@ def test_comparison_is_cancelled_after_a_question(signed_in, versions):
     comparison = comparisons.request(versions)
     operator, url = signed_in("operator"), f"/comparisons/{comparison}/"
     assert f"{url}cancel/" in operator.get(url).content.decode()
-    assert "It gets no result." in words(operator.get(f"{url}cancel/").content.decode())
+    assert "The comparison gets no result." in words(operator.get(f"{url}cancel/").content.decode())
     shown = operator.post(f"{url}cancel/", follow=True).content.decode()
     assert "The comparison was cancelled." in words(shown)
     assert "has ended already" in words(operator.post(f"{url}cancel/", follow=True).content.decode())

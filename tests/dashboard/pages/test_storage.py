@@ -16,7 +16,7 @@ def test_sentence_says_which_disk_is_full_first():
     disks = [Disk("STATE_DIR", 1, 1, NOW + DAY), Disk("ARTIFACT_ROOT", 1, 1, NOW), Disk("CHECKPOINT_ROOT", 1, 1, None)]
     assert (
         sentence_of(disks, known=True)
-        == "The disk of ARTIFACT_ROOT will be full on 2026-11-27 if it goes on as in the last week."
+        == "The disk of ARTIFACT_ROOT will be full on 2026-11-27 if its use grows as in the last week."
     )
     assert sentence_of(disks[2:], known=True) == (
         "By the readings of the last week, no disk will be full within ten years."

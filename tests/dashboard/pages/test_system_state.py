@@ -58,7 +58,7 @@ def test_lost_part_is_shown_with_its_remedy(page, policy, state, changes, senten
 def test_long_waiting_runs_and_events_are_shown(page, policy, state):
     state |= {"oldest_queued_seconds": 400.0, "outbox_lag": {"events": 12, "oldest_seconds": 90.0}}
     text = words(page("/"))
-    assert "A run has waited for a worker for 6 min 40 s . All workers may be busy: start another." in text
+    assert "A run has waited for a worker for 6 min 40 s . All workers may be busy: start another worker." in text
     assert "See the queued runs." in text
     assert "12 events waiting for the stream, for up to 1 min 30 s ." in text
 

@@ -60,4 +60,4 @@ def test_invalid_parameter_is_refused_by_its_name(get, query, field):
 
 def test_market_that_is_stored_invalid_is_refused(get, policy):
     PolicyStore.objects.filter(pk=policy.pk).update(market=InvalidConfig({"source": "file"}, ()))
-    assert "Its market is stored invalid: path: required" in problem(get(policy="rl_v3"), 400)["detail"]
+    assert "The stored market is invalid: path: required" in problem(get(policy="rl_v3"), 400)["detail"]

@@ -124,7 +124,7 @@ def test_operator_proposes_and_an_admin_decides(operator, admin, versions):
     url = f"{POLICY}versions/2/promote/"
     text, _ = question(operator, url)
     assert text.startswith("Propose to promote version 2 of rl_v3?")
-    assert text.endswith("An admin has to approve it first. [Propose to promote]")
+    assert text.endswith("An admin has to approve the change first. [Propose to promote]")
     assert (
         say_yes(operator, url, reason="It earns more.") == f"Proposal {Proposal.objects.get().pk} waits for approval."
     )

@@ -86,4 +86,4 @@ def test_page_without_a_market_offers_the_files(page, client, root):
 def test_market_that_is_stored_invalid_is_named_with_its_problem(page, policy):
     PolicyStore.objects.filter(pk=policy.pk).update(market=InvalidConfig({"source": "file"}, ()))
     shown = words(page("/market/?policy=rl_v3"))
-    assert "The market of rl_v3 is stored invalid: path: required when source is file" in shown
+    assert "The stored market of rl_v3 is invalid: path: required when source is file" in shown

@@ -107,7 +107,7 @@ def test_file_that_needs_settings_is_stored_if_the_user_wants_it(admin, root):
 def test_larger_file_is_refused_and_leaves_nothing(admin, root, settings):
     settings.MARKET_UPLOAD_MB = 1
     response = upload(admin, TEXT + " " * 1_100_000)
-    assert (response.status_code, "It is larger than 1 MB." in response.content.decode()) == (413, True)
+    assert (response.status_code, "The file is larger than 1 MB." in response.content.decode()) == (413, True)
     response = upload(admin, TEXT + "x" * (2**20 - len(TEXT) + 1))
     assert response.status_code == 413
     assert names(root) == []
@@ -142,7 +142,7 @@ def test_full_disk_is_reported_and_leaves_nothing(admin, root, monkeypatch):
     response = upload(admin)
     assert (
         response.status_code,
-        "It cannot be written: No space left on device." in words(response.content.decode()),
+        "The file cannot be written: No space left on device." in words(response.content.decode()),
     ) == (
         507,
         True,

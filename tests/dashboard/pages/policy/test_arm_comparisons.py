@@ -25,7 +25,7 @@ def test_comparison_is_begun_followed_and_ended(client, policy, versions, market
     growing.round()
     client.force_login(user_of("operator"))
     question = words(client.get("/policies/rl_v3/compare-arms/").content.decode())
-    assert "This is trial 1 on growing.csv: it may spend 0.03 of the 0.05 that is left of 0.05." in question
+    assert "This is trial 1 on growing.csv. The trial may spend 0.03 of the 0.05 that is left of 0.05" in question
     wanted = {"a": "live", "b": "buy_and_hold", "largest_loss": 0.1, "floor": 0}
     text = words(client.post("/policies/rl_v3/compare-arms/", wanted, follow=True).content.decode())
     comparison = ArmComparison.objects.get()

@@ -29,8 +29,8 @@ def test_question_says_which_trial_it_is_and_what_it_may_spend(operator, policy)
     finished_run(policy, duration_seconds=10.0, environment_steps=policy.training_config().total_timesteps)
     text = shown(operator, START)
     assert "This is trial 2 on sp500; trials count for the market, whichever policies they belong to." in text
-    assert "It may spend 0.0076 of the 0.02 that is left of 0.05: only p-values below 0.0076 validate" in text
-    assert "It counts however it ends, cancelled too" in text
+    assert "The trial may spend 0.0076 of the 0.02 that is left of 0.05: only p-values below 0.0076 validate" in text
+    assert "It counts whatever its outcome, even if it is cancelled" in text
     assert "One training process needs about 1 min 20 s for 8 folds" in text
 
 
@@ -92,10 +92,10 @@ def test_validation_is_cancelled_after_a_question(operator, policy):
     validation = request_validation(policy)
     url = f"/validations/{validation}/cancel/"
     text = shown(operator, url)
-    assert "It gets no result, and it counts all the same: trial 1 on sp500 has spent its level." in text
+    assert "The validation gets no result but counts: trial 1 on sp500 has spent its level." in text
     assert f"Validation {validation} is cancelled." in answered(operator, url)
     assert "Nothing to cancel" in answered(operator, url)
-    assert "It has ended already: cancelled." in shown(operator, url)
+    assert "The validation has ended already: cancelled." in shown(operator, url)
 
 
 def test_cancelled_monitoring_leaves_the_validation(operator, policy):

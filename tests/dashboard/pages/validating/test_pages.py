@@ -99,13 +99,13 @@ def test_changed_recipe_names_the_validation_that_it_left_behind(page, policy):
     policy.episodes_per_run += 1
     policy.save_settings("episodes_per_run")
     text = words(page(TAB))
-    assert f"Validation {validation} validated another recipe of this policy, and holds for that one alone." in text
+    assert f"Validation {validation} validated another recipe of this policy, and holds for that recipe alone." in text
     assert "episodes 2 3" not in text
 
 
 def test_stricter_must_beat_makes_an_earlier_validation_inconclusive(page, policy):
     validated(policy, must_beat=["flat"])
-    assert "It did not have to beat everything that must_beat names now" in words(page(TAB))
+    assert "The validation did not have to beat everything that must_beat names now" in words(page(TAB))
 
 
 def test_validation_in_force_counts_whatever_a_stricter_trial_said_later(page, policy):
