@@ -27,7 +27,7 @@ class Slots(serializers.Serializer):  # type: ignore[type-arg]
     interval_minutes = serializers.IntegerField(help_text="Minutes from one slot to the next.")
     outcome = serializers.ChoiceField(
         choices=SlotOutcome.values,
-        help_text="ran: the slot made the run. coalesced: the next run stands for the slots. skipped: no run.",
+        help_text="ran: the slot made the run. coalesced: an earlier slot's run stands for these. skipped: no run.",
     )
     reason = serializers.ChoiceField(
         choices=["", *SlotReason.values], help_text="Why the slots made no run of their own."

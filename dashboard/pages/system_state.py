@@ -68,7 +68,7 @@ LOST = {
 class Part:
     """A part of the system; `state` is ok, away, silent or unknown.
 
-    `heartbeat_at` is the time of the last heartbeat; `silent_after` is the age in seconds from which the part is silent.
+    `heartbeat_at` is the time of the last heartbeat; `silent_after` is the number of seconds after which it is too old.
     """
 
     name: str

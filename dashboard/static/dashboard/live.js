@@ -91,7 +91,7 @@
   function progressed(event) {
     const found = data(event);
     const { episodes, avg_reward: reward, environment_steps: steps } = found.payload ?? {};
-    // Of several members, `episode` counts those of one; other releases published no `episodes_done`.
+    // `episode` counts the episodes of one member only, but older releases published no `episodes_done`.
     const episode = found.payload?.episodes_done ?? found.payload?.episode;
     const at = Number(found.entry?.split("-")[0]);
     const runs = all(`[data-run="${CSS.escape(found.run_id ?? "")}"]`);
@@ -162,14 +162,14 @@
     opened.onopen = () => {
       show("live", "Live");
       // Shows what changed while the page was disconnected. The first connection has missed nothing when the page holds
-      // the stream id of the time at which it was made.
+      // the stream id of the time at which the page was made.
       if (failing || !lastId) refreshSoon();
       failing = 0;
     };
     opened.onerror = () => {
       show("lost", "Reconnecting");
       failing ||= Date.now();
-      // EventSource does not reconnect after an error status, as after the end of the session.
+      // EventSource does not reconnect after an error status, for example when the session has ended.
       if (opened.readyState === EventSource.CLOSED) {
         stop();
         setTimeout(listen, NEW_STREAM_AFTER);

@@ -68,7 +68,7 @@ def test_viewer_sees_comparisons_but_requests_none(page, client, versions):
     url = succeeded(versions)
     page(url)
     page("/comparisons/")
-    assert "An operator can compare them." in words(page(f"{BOTH}&again=1"))
+    assert "An operator can compare these versions." in words(page(f"{BOTH}&again=1"))
     assert client.post(NEW, BODY).status_code == 403
     assert Comparison.objects.count() == 1
 

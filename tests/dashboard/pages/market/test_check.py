@@ -25,16 +25,22 @@ def test_usable_file_is_shown_with_its_chart_and_how_it_was_read(page, client, r
     html = page("/market/?path=good.csv")
     text = words(html)
     assert "Usable, without suspicions." in text
-    for shown in ("Layout by_name", "Unused columns funding", "Bars 48", "Spacing 1 h 0 min", "No policy uses it."):
+    for shown in (
+        "Layout by_name",
+        "Unused columns funding",
+        "Bars 48",
+        "Spacing 1 h 0 min",
+        "No policy uses this market.",
+    ):
         assert shown in text
     assert 'data-chart="/market/chart.json?path=good.csv"' in html
     assert len(client.get("/market/chart.json?path=good.csv").json()["data"][0]) == 48
 
 
 def test_too_few_bars_for_a_run_are_said_beside_the_answer(page, policy, root):
-    text = "can train on it: 38 of the 48 bars are to train on, but at least 616 are needed"
+    text = "can train on this market: 38 of the 48 bars are to train on, but at least 616 are needed"
     assert f"No run with default settings {text}" in words(page("/market/?path=good.csv"))
-    assert "can train on it" not in page("/market/?policy=rl_v3")
+    assert "can train on" not in page("/market/?policy=rl_v3")
     policy.market = policy.market.model_copy(update={"source": "file", "path": "good.csv"})
     policy.save_settings()
     assert f"No run of rl_v3 {text}" in words(page("/market/?policy=rl_v3"))

@@ -93,7 +93,7 @@ def test_now_names_the_gate_and_its_evidence(page, policy):
 
 def test_version_says_why_it_was_held_back(page, held_back):
     text = words(page(f"{POLICY}versions/2/"))
-    assert f"The gate held this version back: {REASON}. A person may promote it all the same." in text
+    assert f"The gate held this version back: {REASON}. A user may promote it all the same." in text
     assert "held this version back" not in page(f"{POLICY}versions/1/")
 
 

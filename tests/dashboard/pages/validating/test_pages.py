@@ -52,7 +52,7 @@ def test_verdict_comes_first_then_curves_tests_and_trials(page, policy):
         "Each new version goes live by itself if it passes the guards.",
         "At the end: walk-forward 1.200, buy and hold 1.050, flat 1.000.",
         "Flat 8.00 0.001 1 required yes",
-        "Beaten: the p-value is below 0.0304, which trial 1 may spend.",
+        "A reference is beaten if its p-value is below 0.0304, which trial 1 may spend.",
         "Total return 20.00 % 5.00 % 0.00 %",
         "Spread over the seeds",
         "0.971, the probability that the Sharpe ratio is above what luck gives the best of 3 recipes",
@@ -150,7 +150,7 @@ def test_monitoring_links_to_the_validation_and_back(page, policy):
     monitoring = walked_forward(policy, monitors=validation, judgement=watched)
     text = words(page(f"/validations/{monitoring}/"))
     assert "The validation stands: on the 300 bars since then its account is not behind flat (p = 0.6)." in text
-    assert f"No trial: it monitors validation {validation} , and can only end it." in text
+    assert f"No trial: this walk-forward monitors validation {validation} and can only end that validation." in text
     assert f"Monitoring Requested Validation Market Trial Status Verdict 0 s ago {monitoring}" in words(
         page(f"/validations/{validation}/")
     )
@@ -179,7 +179,7 @@ def test_unknown_validation_is_not_found(client, viewer, url):
 
 def test_estimate_follows_the_last_run(page, signed_in, policy):
     operator = signed_in("operator")
-    assert "how long it takes is known after the first successful run" in words(operator.get(TAB).content.decode())
+    assert "the duration is known after the first successful run" in words(operator.get(TAB).content.decode())
     steps_of_run = policy.training_config().total_timesteps
     finished_run(policy, duration_seconds=10.0, environment_steps=steps_of_run)
     assert "about 1 min 20 s of one training process" in words(operator.get(TAB).content.decode())
