@@ -59,7 +59,7 @@ def trigger(request: Request, body: TriggerRequest, key: str | None) -> tuple[Tr
     try:
         return idempotency.once(cast(int, user.pk), key, body.model_dump_json(), lambda: enqueue(policy, body, user))
     except idempotency.KeyReusedError:
-        raise KeyReused("This Idempotency-Key was used for another request; take a new one.") from None
+        raise KeyReused("This Idempotency-Key was used for another request; take a new key.") from None
     except InvalidConfigError as error:
         raise InvalidSettings(f"The stored settings of {policy.name} are invalid: {error}") from None
     except lifecycle.AlreadyActiveError as error:

@@ -67,8 +67,8 @@ async def read(
 ) -> tuple[list[Entry], bool]:
     """Return the entries after the given id of each stream, oldest first across streams, and whether there are more.
 
-    The entries are complete up to the last one returned. Updates `after` to the last returned id of each stream. Waits
-    up to `block` milliseconds for the first entry. Raises `redis.RedisError`.
+    The entries are complete up to the last returned entry. Updates `after` to the last returned id of each stream.
+    Waits up to `block` milliseconds for the first entry. Raises `redis.RedisError`.
     """
     wanted: dict[Any, Any] = {stream: formatted(position) for stream, position in after.items()}
     found = cast(

@@ -1,1 +1,1 @@
-"""What policies decide on new bars: the newest decision, all of them, a caller's account, paper accounts."""
+"""The resources of decisions on new bars: the newest decision, all decisions, a caller's account, paper accounts."""

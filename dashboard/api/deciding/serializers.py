@@ -42,7 +42,7 @@ class CurrentDecision(Decision):
 
 
 class AskedDecision(serializers.Serializer):  # type: ignore[type-arg]
-    """What the live version decides for the account of a caller."""
+    """The decision of the live version for the account of a caller."""
 
     policy = serializers.CharField()
     version = serializers.IntegerField()

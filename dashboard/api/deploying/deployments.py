@@ -76,7 +76,7 @@ class Deployment(serializers.Serializer):  # type: ignore[type-arg]
 
 
 class Live(serializers.Serializer):  # type: ignore[type-arg]
-    """What is live in a policy, or was live at a time."""
+    """The version that is live in a policy, or was live at a time."""
 
     policy = serializers.CharField()
     at = serializers.DateTimeField(help_text="The time that the answer is about.")

@@ -58,7 +58,7 @@ class MarketCheck(serializers.Serializer):  # type: ignore[type-arg]
     bars = serializers.IntegerField(required=False)
     first = serializers.DateTimeField(required=False)
     last = serializers.DateTimeField(required=False)
-    days = serializers.FloatField(required=False, help_text="From the first bar to the last one.")
+    days = serializers.FloatField(required=False, help_text="From the first to the last bar.")
     spacing_seconds = serializers.IntegerField(required=False)
     gaps = serializers.IntegerField(required=False, help_text="Bars that are missing.")
     has_volume = serializers.BooleanField(required=False)

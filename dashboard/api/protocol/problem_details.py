@@ -98,7 +98,7 @@ class ProposalIsDecided(Conflict):
 
 
 class NoDecision(Conflict):
-    """No decision may be used now. The type names the reason."""
+    """A refusal because no decision may be used now. The type names the reason."""
 
     def __init__(self, error: NoDecisionError) -> None:
         closed_at = utc_text(error.bar_closed_at) if error.bar_closed_at else None

@@ -1,4 +1,4 @@
-"""What is live in a policy, as templates show it."""
+"""The context of the templates about what is live in a policy."""
 
 from datetime import datetime
 from typing import Any

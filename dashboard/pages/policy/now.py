@@ -21,7 +21,7 @@ from rl_training.validation import gate
 
 
 class PolicyPage(PolicyTab):
-    """What is live and why, the newest version's result, the state of training, and the settings."""
+    """The answer to what is live and why, the newest version's result, the state of training, and the settings."""
 
     template_name = "dashboard/policy/now.html"
     tab = "policy"
