@@ -74,7 +74,7 @@ def test_refusal_stands_in_place_of_an_old_position(page, policy, decided, chang
 def test_policy_without_account_says_how_one_opens(page, policy):
     text = words(page(DECISIONS))
     assert "No decision is in force. The market sp500 does not grow" in text
-    assert "One opens when a version is live for the first time on a market that grows" in text
+    assert "An account opens when a version is live for the first time on a market that grows" in text
 
 
 def test_overview_shows_the_position_and_the_result_of_the_day(page, policy, decided):

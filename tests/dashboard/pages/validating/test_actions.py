@@ -100,7 +100,7 @@ def test_validation_is_cancelled_after_a_question(operator, policy):
 
 def test_cancelled_monitoring_leaves_the_validation(operator, policy):
     monitoring = walked_forward(policy, monitors=walked_forward(policy), status="queued", finished_at=None)
-    assert "The validation that it monitors stands." in shown(operator, f"/validations/{monitoring}/cancel/")
+    assert "The validation that it monitors stays in force." in shown(operator, f"/validations/{monitoring}/cancel/")
 
 
 @pytest.mark.parametrize("role", ["viewer", None])

@@ -68,7 +68,7 @@ def test_verdict_comes_first_then_curves_tests_and_trials(page, policy):
 def test_recipe_of_one_member_has_no_spread(page, policy):
     performances = {name: found for name, found in RESULT["performances"].items() if not name.startswith("member_")}
     walked_forward(policy, "inconclusive", result=RESULT | {"performances": performances})
-    assert "The recipe trains one member, so nothing shows how much chance decides." in words(page(TAB))
+    assert "The recipe trains one member, so the influence of chance is unknown." in words(page(TAB))
 
 
 def test_folds_are_shown_while_they_are_trained(page, client, policy):
