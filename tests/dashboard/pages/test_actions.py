@@ -128,7 +128,7 @@ def test_second_run_is_not_queued(operator, policy):
     assert messages(operator, "/policies/rl_v3/train/") == [
         f"Nothing was queued: policy rl_v3 already has a running run, {run.run_id}."
     ]
-    assert f"It has a running run, {run.run_id}" in operator.get("/policies/rl_v3/train/").content.decode()
+    assert f"The policy has a running run, {run.run_id}" in operator.get("/policies/rl_v3/train/").content.decode()
 
 
 def test_policy_with_invalid_config_is_not_trained(operator, policy):
