@@ -89,7 +89,7 @@ def test_outage_is_retried_shown_and_ends_without_a_lost_bar(policy, exchange):
     market = FollowedMarket.objects.get()
     assert (market.failures, market.due_at - exchange.now) == (3, timedelta(seconds=4))
     assert exchange.waited == [1.0, 2.0, 4.0, 8.0] * 3
-    assert_refused(policy, exchange, "does not answer, 5 times asked")
+    assert_refused(policy, exchange, "does not answer 5 requests")
     assert exchange.round() == 9
     assert exchange.connected == 4
     assert [row.note.startswith("Decided") for row in decisions(live_arm(policy))[1:]] == [True, True, False]
@@ -148,7 +148,7 @@ def test_page_without_the_newest_known_bar_is_no_answer(policy, exchange):
     known = dict(exchange.server.bars)
     exchange.server.bars.clear()
     assert exchange.round(1) == 0
-    assert FollowedMarket.objects.get().error.endswith("the exchange answers no bars up to the newest known one")
+    assert FollowedMarket.objects.get().error.endswith("the exchange answers no bars up to the newest known bar")
     exchange.server.bars |= known
     assert exchange.round() == 3
     assert_replays(policy)

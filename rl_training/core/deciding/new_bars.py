@@ -22,13 +22,14 @@ from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.trading.features import longest_window
 
-# Every policy can decide from so many bars.
+# Every policy can decide from this many bars.
 TAIL = longest_window(get_args(FeatureName)) + 1
-# A file of this size is read as a whole in some ten milliseconds; of a larger one its end, which holds over TAIL bars.
+# Reading a whole file of WHOLE_FILE_BYTES takes about ten milliseconds. Of a larger file only the last END_BYTES are
+# read, which hold more than TAIL bars.
 WHOLE_FILE_BYTES, END_BYTES = 2**20, 2**16
-# Clocks of machines differ by less.
+# The clocks of two machines differ by less than this.
 CLOCK_DIFFERENCE_SECONDS = 5
-# Pages of an exchange that one reading asks for at most.
+# The most pages of an exchange that one reading requests.
 MOST_PAGES = 50
 
 
@@ -79,10 +80,10 @@ def _read_end(config: MarketConfig, root: Path, columns: Sequence[str]) -> Marke
 
 
 def tail_of_exchange(pages: SeriesPages, newest: int | None, now: datetime) -> MarketData | None:
-    """Return bars of an exchange that have closed a minute ago or more, None if it answers none.
+    """Return bars of an exchange that closed at least a minute ago, or None if the exchange answers no bars.
 
     They begin some bars before the bar that opened at `newest`, in seconds since 1970, so that changes of known bars
-    show; without `newest` they are TAIL or more. Raises ExchangeUnavailable and other MarketDataErrors.
+    show. Without `newest`, at least TAIL bars are returned. Raises ExchangeUnavailable and other MarketDataErrors.
     """
     spacing = pages.series.spacing
     last = int(now.timestamp()) - SETTLING_SECONDS - spacing
@@ -101,7 +102,7 @@ def tail_of_exchange(pages: SeriesPages, newest: int | None, now: datetime) -> M
             break
         since = reached
     if newest is not None and (not found or _first(found[0]) > newest):
-        raise ExchangeUnavailable("the exchange answers no bars up to the newest known one", file=str(pages.series))
+        raise ExchangeUnavailable("the exchange answers no bars up to the newest known bar", file=str(pages.series))
     if not found:
         return None
     columns = [np.concatenate([getattr(part, name) for part in found]) for name in COLUMNS]
@@ -111,7 +112,7 @@ def tail_of_exchange(pages: SeriesPages, newest: int | None, now: datetime) -> M
 
 
 def recent(market: MarketData, newest: int | None) -> MarketData:
-    """Return the last TAIL bars, and those after the bar that opened at `newest` with TAIL bars before them."""
+    """Return TAIL bars up to the bar that opened at `newest`, by default the last one, and all later bars."""
     end = len(market)
     if newest is not None:
         end = int(np.searchsorted(market.timestamp.view(np.int64), newest, side="right"))

@@ -22,7 +22,7 @@ COLUMNS = ("timestamp", *PRICES, "volume")
 MIN_PRICE, MAX_PRICE = 1e-15, 1e15
 # Below this limit, sums of squared volumes stay finite for any number of bars.
 MAX_VOLUME = 1e30
-# The same for values of further columns, which may be negative.
+# The same limit for values of further columns, which may be negative.
 MAX_VALUE = 1e30
 
 SECONDS_PER_DAY = 86_400
@@ -32,9 +32,9 @@ LONGEST_USUAL_CLOSURE = 4 * SECONDS_PER_DAY
 
 
 class MarketDataError(ValueError):
-    """Bars cannot be used. Has the broken rule, the row (the first bar is row 1) and the file, if there is one.
+    """Bars cannot be used. Has the broken rule, and, if known, the row (the first bar is row 1) and the file.
 
-    `setting` is the one of MarketConfig that does not fit the bars, where it is known.
+    `setting` is the setting of MarketConfig that does not fit the bars, if it is known.
     """
 
     def __init__(self, rule: str, *, row: int | None = None, file: str = "", setting: str = "") -> None:
@@ -109,7 +109,7 @@ class MarketData:
 
     @property
     def without_own(self) -> "MarketData":
-        """The same bars without further columns."""
+        """Return the same bars without further columns."""
         return self.with_own({}) if self.own else self
 
     def read_as(self, reading: MarketReading) -> "MarketData":
@@ -148,7 +148,7 @@ class MarketData:
 
     @cached_property
     def spacing(self) -> int:
-        """The most common number of seconds between bars, the smallest of several; 0 if there is one bar."""
+        """The most common number of seconds between bars, the smallest if several are; 0 if there is one bar."""
         if len(self) == 1:
             return 0
         seconds, counts = np.unique(self._steps, return_counts=True)
@@ -204,7 +204,7 @@ def training_bars(bars: int, train_fraction: float) -> int:
 def split_market(market: MarketData, train_fraction: float) -> tuple[MarketData, MarketData | None]:
     """Return the first `train_fraction` of the bars, rounded down, for training and all later ones for evaluation.
 
-    With a `train_fraction` of 1 there are no later ones: None.
+    With a `train_fraction` of 1 there are no later bars, and the second value is None.
 
     The slices are views and share no bar. The gap between them lies at the start of the later slice: decisions on a
     slice begin after the longest feature window inside it, so no feature of an evaluated decision depends on a bar of

@@ -1,4 +1,4 @@
-"""Checks a market: whether it is usable and why not, how it was read, and what its bars are."""
+"""Checks a market: whether it is usable or why not, how it was read, and which bars it has."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ BARS_SHOWN = 3
 class MarketCheck:
     """What is known of a market. `market` is None if its bars cannot be read at all; `problem` says why not.
 
-    `setting` is the setting that does not fit the bars, where it is known.
+    `setting` is the setting that does not fit the bars, if it is known.
     """
 
     config: MarketConfig
@@ -44,7 +44,7 @@ class MarketCheck:
         return f"Usable, with {count_of(found, 'suspicion')}." if found else "Usable, without suspicions."
 
     def as_json(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
+        """Return the check as JSON values."""
         reading = self.reading
         suspicions = {
             kind: {"count": suspicion.count, "examples": list(suspicion.examples)}
@@ -71,7 +71,7 @@ class MarketCheck:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield lines for a terminal."""
+        """Yield the check as lines for a terminal."""
         yield self.sentence
         for key, value in self.as_json().items():
             if key in ("usable", "problem") or value in (None, "", [], {}):
@@ -113,10 +113,10 @@ class MarketCheck:
 
 
 def check_market(config: MarketConfig, root: Path, columns: Sequence[str] = (), *, cached: bool = False) -> MarketCheck:
-    """Return what is known of a market. A file that is refused as suspicious is read all the same, to show why.
+    """Return what is known of a market. A file that is refused as suspicious is still read, to show why.
 
-    `columns` are the further columns that a policy observes. A file that is refused for them is read without them.
-    With `cached`, no exchange is asked: its cached bars are checked.
+    `columns` are the further columns that a policy observes. A file that is refused because of them is read without
+    them. With `cached`, the cached bars of an exchange are checked, without a request to the exchange.
     """
     problem, setting, market = "", "", None
     try:

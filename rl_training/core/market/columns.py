@@ -25,8 +25,8 @@ EARLIEST_EPOCH = int(np.datetime64("1980-01-01", "s").astype(np.int64))
 MILLISECONDS_FROM, MICROSECONDS_FROM, NANOSECONDS_FROM = 10**11, 10**14, 10**17
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
-# Characters of a number or a timestamp. A longer cell is matched with no expression of Python's, because the time of
-# some grows with the square of the length.
+# Characters of a number or a timestamp. Longer cells are not matched with Python's regular expressions, because some of
+# them take time that grows with the square of the length.
 LONGEST_VALUE = 64
 EPOCH = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?")
 OFFSET = re.compile(r":\d\d.*?(Z|[+-]\d\d(:?\d\d)?)$")
@@ -46,7 +46,7 @@ def locate_columns(names: Sequence[str]) -> dict[str, int]:
         if "timestamp" in missing:
             missing[0] = f"timestamp (or {', '.join(name for name in TIMESTAMP_NAMES if name != 'timestamp')})"
         separator = next((sign for sign in ";\t|" if len(names) == 1 and sign in names[0]), "")
-        hint = f"; columns are to be separated by commas, not {separator!r}" if separator else ""
+        hint = f"; columns must be separated by commas, not {separator!r}" if separator else ""
         raise MarketDataError(f"no column is named {', '.join(missing)}; {found}{hint}")
     for name in wanted.values():
         if plain.count(name) > 1:
@@ -108,7 +108,7 @@ class TimestampFormat:
 
 
 def offset_in(text: str) -> re.Match[str] | None:
-    """Return where a timestamp has its offset from UTC, as the first group."""
+    """Return the match whose first group is a timestamp's offset from UTC."""
     return OFFSET.search(text) if len(text) <= LONGEST_VALUE else None
 
 
@@ -144,7 +144,7 @@ def as_string(column: pa.Array, role: str) -> pa.Array:
 
 
 def valid_text(column: pa.Array) -> pa.Array:
-    """Return the column; a text column with a sign for each byte that is not UTF-8, which the CSV reader lets pass."""
+    """Return the column, with U+FFFD for each byte of a text that is not UTF-8: the CSV reader does not check text."""
     if not pa.types.is_string(column.type):
         return column
     try:
@@ -229,12 +229,12 @@ def cell_text(column: pa.Array, cell: int) -> str:
     try:
         return str(value)
     except (KeyError, OverflowError, ValueError):
-        # Of a date that Python cannot hold, or in a zone that it does not know.
+        # Python cannot hold the date, or does not know its time zone.
         return f"of type {column.type}"
 
 
 def as_numpy(column: pa.Array) -> NDArray[Any]:
-    """Return a column without nulls as an array, without a copy where there can be none."""
+    """Return a column without nulls as an array, without a copy if possible."""
     # column.to_numpy() would import pandas.
     if pa.types.is_boolean(column.type):
         return np.from_dlpack(column.cast(pa.uint8())).astype(np.bool_)

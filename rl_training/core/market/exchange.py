@@ -95,7 +95,7 @@ def _extend(bars: "_KeptBars", pages: SeriesPages, newest: int, count: int, on_p
     empty = 0
     while empty < EMPTY_PAGES and bars.count_until(newest) < count:
         since = max(bars.first - stride * (empty + 1), 0)
-        # An exchange may answer short pages, so it is asked again until its bars reach the cached ones.
+        # An exchange may answer short pages, so requests go on until its bars reach the cached ones.
         added = sum(bars.add(page, newest) for page in reversed(list(_walk(pages, since, bars.first, on_page))))
         empty = 0 if added else empty + 1
 
@@ -203,7 +203,7 @@ class _KeptBars:
         ours, theirs = (
             bars[slice(*np.searchsorted(_seconds(bars), (first, last + 1)).tolist())] for bars in (kept, page)
         )
-        advice = f"it has changed its past; remove {self._cache.path} to fetch all bars anew"
+        advice = f"it has changed old bars; remove {self._cache.path} to fetch all bars anew"
         if not np.array_equal(ours.timestamp, theirs.timestamp):
             other = np.setxor1d(ours.timestamp, theirs.timestamp)[0]
             answers = "no longer answers" if other in ours.timestamp else "answers, unlike before,"
@@ -212,7 +212,7 @@ class _KeptBars:
             before, now = getattr(ours, name), getattr(theirs, name)
             if not np.array_equal(before, now):
                 bar = int((before != now).argmax())
-                what = f"{name} {now[bar]} of {ours.timestamp[bar]}, where it answered {before[bar]} before"
+                what = f"{name} {now[bar]} of {ours.timestamp[bar]}, but answered {before[bar]} before"
                 raise self._error(f"the exchange answers {what}: {advice}")
 
     def _error(self, rule: str) -> MarketDataError:

@@ -1,6 +1,6 @@
 """The exchanges that ccxt knows, and the bars that they offer, without importing ccxt.
 
-The import takes over a second and 80 MB. What an exchange offers stands in the source of its module.
+The import takes over a second and 80 MB, so the bars are read from the source text of the exchange's module.
 """
 
 import difflib
@@ -24,13 +24,13 @@ def _folders() -> list[str]:
 
 @cache
 def exchange_names() -> frozenset[str]:
-    """Return the ids of all exchanges: ccxt has a module of each, and packages of everything else."""
+    """Return the ids of all exchanges: ccxt has one module for each, and packages for everything else."""
     return frozenset(module.name for module in pkgutil.iter_modules(_folders()) if not module.ispkg)
 
 
 @cache
 def timeframes(exchange: str) -> tuple[str, ...] | None:
-    """Return the lengths of the bars that an exchange offers, such as 1h; None if its module's source is not here."""
+    """Return the lengths of the bars that an exchange offers, such as 1h; None if its module has no source here."""
     if _source(exchange) is None:
         return None
     # The value 'emulated' means bars from the latest trades, which are too few.
@@ -56,7 +56,7 @@ def _stated(exchange: str, pattern: re.Pattern[str]) -> str | None:
 
 
 def unknown_exchange(name: str) -> str:
-    """Return that ccxt knows no exchange of this name, in words; nothing if it does."""
+    """Return a message that ccxt knows no exchange of this name; empty if it does."""
     if name in exchange_names():
         return ""
     return f"exchange {name!r} is unknown to ccxt {version('ccxt')}{such_as(name, exchange_names())}"
@@ -73,6 +73,6 @@ def missing_bars(exchange: str, timeframe: str) -> tuple[str, str] | None:
 
 
 def such_as(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the known names nearest to `name`; nothing if none is near."""
+    """Return a question with the known names nearest to `name`; empty if none is near."""
     near = difflib.get_close_matches(name, sorted(known))
     return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -19,7 +19,7 @@ from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
 # Seconds before each new attempt. With a timeout of 10 s, a request to a hanging exchange fails after about a minute.
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
 TIMEOUT_MILLISECONDS = 10_000
-# DEFAULT_LIMIT is used if ccxt does not know the limit of an exchange; every exchange answers this many bars at once.
+# DEFAULT_LIMIT is used if ccxt does not know an exchange's limit; every exchange answers this many bars at once.
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
 LONGEST_REASON = 200
 
@@ -97,7 +97,7 @@ class ExchangePages:
                 return answer
             except (ccxt.OperationFailed, MalformedAnswer) as error:
                 if guard.refused:
-                    raise self._error(f"the exchange is not asked: {outgoing.REFUSED}") from error
+                    raise self._error(f"no request is sent to the exchange: {outgoing.REFUSED}") from error
                 if delay is None:
                     raise self._given_up(error) from error
                 logger.warning(
@@ -114,9 +114,9 @@ class ExchangePages:
     def _given_up(self, error: Exception) -> MarketDataError:
         attempts = len(RETRY_DELAYS) + 1
         if isinstance(error, ccxt.NetworkError):
-            rule = f"the exchange does not answer, {attempts} times asked: {_reason(error)}"
+            rule = f"the exchange does not answer {attempts} requests: {_reason(error)}"
             return ExchangeUnavailable(rule, file=str(self.series))
-        return self._error(f"the exchange's answer is not understood, {attempts} times asked: {_reason(error)}")
+        return self._error(f"the exchange's answer to {attempts} requests is not understood: {_reason(error)}")
 
     def _error(self, rule: str) -> MarketDataError:
         return MarketDataError(rule, file=str(self.series))

@@ -1,4 +1,4 @@
-"""The identity of a series of exchange bars, the pages it is fetched in, and the error of an unavailable exchange."""
+"""The identity of a series of exchange bars, the interface to its pages, and the error of an unavailable exchange."""
 
 from dataclasses import dataclass
 from typing import Protocol

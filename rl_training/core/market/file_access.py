@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rl_training.core.market.bars import MarketDataError
 
-# Files of other kinds in the folder are notes and caches; they can be named but are not offered.
+# Files with other suffixes are notes and caches: a setting may name them, but lists leave them out.
 TABLES = (".csv", ".txt", ".tsv", ".prn", ".parquet", ".feather", ".arrow")
 ENDINGS = (*TABLES, ".gz", ".zip", ".zst", ".bz2", ".xz", ".lz4")
 # The folder in which `exchange_cache.py` keeps the bars of exchanges.
@@ -67,8 +67,8 @@ def check_file(root: Path, path: str) -> None:
 def list_files(root: Path, limit: int) -> list[str]:
     """Return the paths of at most `limit` market files inside `root`, relative to it, in the order of their names.
 
-    A folder that does not exist has none. Leaves out hidden files, the cache of exchanges' bars, and links that lead
-    outside. Does not enter links to folders.
+    A folder that does not exist has no files. Hidden files, the cache of exchanges' bars, and links that lead outside
+    are left out. Links to folders are not followed.
     """
     return list(islice(_walk(root.resolve(), root.resolve()), limit))
 

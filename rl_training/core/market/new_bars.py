@@ -13,9 +13,9 @@ def count_new_bars(config: MarketConfig, last: datetime, now: datetime, root: Pa
     """Return how many bars closed after the bar that opened at `last`; None for a file with too many to count.
 
     - `sp500`, `nasdaq` and `planted` never have new bars.
-    - An exchange is not asked: its bars are counted by their length, as if none were missing. A bar counts as soon as
-      a run may use it, a minute after its end.
-    - Of a file, the rows later than `last` are counted, see `count_rows_after`.
+    - For an exchange, no request is made: bars are counted by their length, as if none were missing. A bar counts as
+      soon as a run may use it, a minute after its end.
+    - For a file, the rows after `last` are counted; see `count_rows_after`.
 
     Raises MarketDataError for a file that cannot be read.
     """

@@ -72,5 +72,5 @@ def planted_returns(config: MarketConfig) -> NDArray[np.float64]:
 
 
 def _generators(config: MarketConfig) -> list[np.random.Generator]:
-    """Return one generator each for noise, regime and the rest, so that more bars do not change earlier draws."""
+    """Return separate generators for noise, regime and the rest, so that more bars do not change earlier draws."""
     return np.random.default_rng(config.planted_seed).spawn(3)

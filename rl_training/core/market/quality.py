@@ -1,4 +1,4 @@
-"""Finds prices that are well-formed but probably wrong. The checks see whole columns and change nothing."""
+"""Finds prices that are well-formed but probably wrong. The checks read whole columns and change nothing."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,33 +12,35 @@ from rl_training.core.market.reading import Suspicion
 Columns = Mapping[str, NDArray[Any]]
 Mask = NDArray[np.bool_]
 
-# Bars on each side of a bar that its surroundings consist of.
+# The surroundings of a bar are this many bars on each side of it.
 AROUND = 12
 # In deviations of the surroundings, estimated from the median absolute deviation of their log returns.
 FAR = 20.0
 # Only a price this many times another counts at the ends of a market, where a jump may be the first bar of a new level,
 # and in several bars at once, where it may be a crash and the recovery from it.
 FAR_LEVEL = 3.0
-# Of bars in a row that are far from the level before and after them. More are a level of their own.
+# The most consecutive bars that may be bad ticks: far from the level before and after them. More bars are a new level.
 LONGEST_RUN = 5
-# A wick belongs to a bar that traded there for a moment. It is taken for a bad tick only if its price is this many
-# times the others', and its length this many times that of usual bars.
+# A high or low far from open and close may be a real, short trade. It counts as a bad tick only if its price is
+# FAR_WICK times the others' and its length LONG_WICK times that of usual bars.
 FAR_WICK = 1.5
 LONG_WICK = 8.0
 # Bars on each side that show whether a new level lasts.
 LASTING = 5
-# A jump of at least this factor is a split whatever its ratio.
+# A jump by at least this factor is a split, whatever its ratio.
 LARGE_SPLIT = 5.0
 SPLIT_RATIOS = (1.5, 2.0, 3.0, 4.0, 5.0)
-# The open after a split is off its ratio by the news of the night: by 2.2 % at Apple's in 2020. This much is near, or
-# this many deviations of the market's usual nights, but never so much that all ratios would be.
+# The news of the night moves the open after a split off the split's ratio: by 2.2 % at Apple's in 2020. A ratio is near
+# within NEAR_RATIO or NEAR_DEVIATIONS deviations of the market's nights, but at most within NEAR_AT_MOST, because with
+# a larger limit all ratios would be near.
 NEAR_RATIO, NEAR_DEVIATIONS, NEAR_AT_MOST = 0.03, 3.0, 0.05
 FEWEST_STEPS = 4
-# A step is a multiple of the usual one if it is off by at most this much of it, as the lengths of months are.
+# A step counts as a multiple of the usual step if it is off by at most this share of it, as the lengths of months are.
 UNEVEN = 0.2
 SHORTEST_STALE = 10
 EXAMPLES = 20
-# One step of prices without decimals may be a fifth of a price. It is rounding if it is at most this much of it.
+# A price without decimals may be only a few rounding steps large. A step counts as rounding if it is at most this share
+# of the price.
 MOST_OF_WHOLE_PRICE = 1e-4
 
 
@@ -100,8 +102,8 @@ def bad_ticks(columns: Columns) -> Mask:
 def splits(columns: Columns, ticks: Mask) -> NDArray[np.int64]:
     """Return the bars that begin a lasting new level, as an unadjusted split does.
 
-    The level changes by a factor of 5 or more, or nearly by that of a common split, between one close and the next
-    open.
+    Between one close and the next open, the level changes by a factor of 5 or more, or nearly by the factor of a common
+    split.
     """
     close, opened = columns["close"], columns["open"]
     good = np.flatnonzero(~ticks)
@@ -129,7 +131,8 @@ def splits(columns: Columns, ticks: Mask) -> NDArray[np.int64]:
 def changed_spacing(time: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """Return the bars that begin a stretch with another spacing than the most common step.
 
-    It has at least four steps that are no multiples of that step, as missing bars would make, or that are equal.
+    Such a stretch has at least four steps that are equal, or that are no multiples of the most common step. Missing
+    bars only make multiples of it.
     """
     steps = np.diff(time.astype(np.int64))
     values, counts = np.unique(steps, return_counts=True)
@@ -148,9 +151,9 @@ def changed_spacing(time: NDArray[np.datetime64]) -> NDArray[np.int64]:
 
 
 def stale(columns: Columns) -> NDArray[np.int64]:
-    """Return the bars that begin a long stretch of one close.
+    """Return the bars that begin a long stretch of equal closes.
 
-    Coarse prices repeat often, so a stretch is long if chance would rarely make one of its length in so many bars.
+    Coarse prices repeat often, so a stretch is long if chance would rarely give its length in this many bars.
     """
     close = columns["close"]
     same = close[1:] == close[:-1]
@@ -170,9 +173,9 @@ def zero_volumes(columns: Columns) -> NDArray[np.int64]:
 
 
 def rounding_step(close: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by how much another price may be off the close because its last decimal was rounded, [T].
+    """Return by how much another price may differ from the close because its last decimal was rounded, [T].
 
-    The first 200 closes show with how many decimals the prices are written.
+    The first 200 closes show how many decimals the prices have.
     """
     texts = (np.format_float_positional(price, trim="-") for price in close[:200].tolist())
     decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
@@ -182,13 +185,13 @@ def rounding_step(close: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _deviation(returns: NDArray[np.float64]) -> float:
-    """Return the standard deviation that the median absolute deviation from 0 shows; of the returns that are not 0."""
+    """Return the standard deviation of the returns that are not 0, estimated from their median absolute deviation."""
     moving = returns[(returns != 0) & np.isfinite(returns)]
     return 1.4826 * float(np.median(np.abs(moving))) if len(moving) else 0.0
 
 
 def _deviation_around(returns: NDArray[np.float64], bar: int, deviation: float) -> float:
-    """Return the deviation of the returns around a bar, without those into and out of it, or that of all if larger."""
+    """Return the deviation of the returns around a bar, except those into and out of it; at least `deviation`."""
     around = np.concatenate((returns[max(bar - 1 - AROUND, 0) : max(bar - 1, 0)], returns[bar + 1 : bar + 1 + AROUND]))
     return max(deviation, _deviation(around))
 

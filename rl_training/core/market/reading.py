@@ -1,4 +1,4 @@
-"""How bars were read: what was found, repaired and dropped, and what is suspicious. A run stores its counts."""
+"""Describes how bars were read: what was found, repaired, dropped and suspicious. A run stores the counts."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,10 +34,10 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class MarketReading:
-    """How a market was read. `columns` is the column of each role; `zone` says what the times were taken for.
+    """How a market was read. `columns` maps each role to its column; `zone` is how the times were interpreted.
 
-    `further` are the columns without a role and why each can be no feature, empty if it can; only a check finds out.
-    `instruments`: the file says which instrument its bars are of.
+    `further` maps each column without a role to the reason why it can be no feature, empty if it can be; only a check
+    fills it in. `instruments`: whether the file names the instrument of its bars.
     """
 
     layout: str = ""

@@ -34,13 +34,13 @@ def load_market(
     columns: Sequence[str] = (),
     survey: bool = False,
 ) -> MarketData:
-    """Return the bars of the configured source, and log what they are.
+    """Return the bars of the configured source, and log a summary of them.
 
     root     the folder with market files and the cache of exchange bars; by default the environment variable
              MARKET_DATA_ROOT
-    until    an exchange's latest bars before this time are loaded; by default now. Other sources ignore it
+    until    the latest bars of an exchange before this time are loaded; by default now. Other sources ignore it
     on_page  called after each answer of an exchange
-    columns  names of further columns of a file, which the bars then have; no other source has any
+    columns  names of further columns of a file that the bars must have; no other source has further columns
     survey   whether `MarketData.reading` says which further columns of a file can be features
 
     Raises MarketDataError that names file, row and rule.
@@ -97,7 +97,7 @@ def read_market(
 def market_summary(config: MarketConfig, market: MarketData) -> dict[str, Any]:
     """Return the description of the bars that a run stores: name, digest, first and last timestamp, bars and gaps.
 
-    `reading` has the counts of what was repaired, dropped and suspicious, of a market that was read from a file.
+    For a market from a file, `reading` has the counts of what was repaired, dropped and suspicious.
     """
     first, last = (when.isoformat() for when in market.span)
     read = {"reading": market.reading.summary()} if market.reading else {}

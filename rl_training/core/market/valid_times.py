@@ -1,4 +1,4 @@
-"""Which cells are timestamps: found by their form for all cells at once, and by trial for the rest."""
+"""Finds which cells are timestamps: by the form of all cells at once, and by trial conversion for the rest."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from rl_training.core.market.columns import (
 Convert = Callable[[pa.Array], NDArray[np.int64]]
 Mask = NDArray[np.bool_]
 
-# A batch with more timestamps than this that have the form of one and are none is in another layout than its first row.
+# If more cells than this have the form of a timestamp but are none, the batch has another layout than its first row.
 MOST_INVALID = 200
 LEAP_YEAR = r"(?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
 DATE = (
@@ -50,9 +50,9 @@ def have_form_of_epochs(column: pa.Array) -> Mask:
 
 
 def convertible(column: pa.Array, form: Mask, convert: Convert) -> Mask:
-    """Return which cells can be converted, of those that have the form. Halves that cannot are halved again.
+    """Return which cells that have the form can be converted, by bisection of the parts that cannot.
 
-    Stops at the MOST_INVALID-th that cannot, and counts the later cells as such too.
+    Stops at the MOST_INVALID-th invalid cell, and counts all later cells as invalid.
     """
     places = np.flatnonzero(form)
     column = column.filter(as_mask(form))

@@ -145,9 +145,9 @@ def test_fault_of_an_exchange_is_raised(fault):
 
 
 def test_exchange_without_known_bars_is_unavailable():
-    with pytest.raises(ExchangeUnavailable, match="no bars up to the newest known one"):
+    with pytest.raises(ExchangeUnavailable, match="no bars up to the newest known bar"):
         tail_of_exchange(Pages(BARS[280:300]), seconds(BARS, 250), closes(BARS[:300]) + SETTLED)
-    with pytest.raises(ExchangeUnavailable, match="no bars up to the newest known one"):
+    with pytest.raises(ExchangeUnavailable, match="no bars up to the newest known bar"):
         tail_of_exchange(Pages(BARS[:300], broken=[None]), seconds(BARS, 250), closes(BARS[:300]) + SETTLED)
 
 

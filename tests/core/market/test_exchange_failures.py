@@ -22,15 +22,13 @@ def test_an_exchange_that_fails_briefly_is_asked_again(load_bars, exchange, fail
 
 def test_exchange_whose_name_leads_to_a_private_address_is_not_asked(load_bars, exchange, monkeypatch):
     monkeypatch.setenv(outgoing.SETTING, "0")
-    with pytest.raises(MarketDataError, match=f"the exchange is not asked: {outgoing.REFUSED}"):
+    with pytest.raises(MarketDataError, match=f"no request is sent to the exchange: {outgoing.REFUSED}"):
         load_bars(10)
 
 
 def test_an_exchange_that_stays_down_is_unavailable(load_bars, exchange):
     exchange.failures = [(503, "maintenance")] * 5
-    with pytest.raises(
-        ExchangeUnavailable, match=r"^binance BTC/USDT 1h: the exchange does not answer, 5 times asked: "
-    ):
+    with pytest.raises(ExchangeUnavailable, match=r"^binance BTC/USDT 1h: the exchange does not answer 5 requests: "):
         load_bars(10)
 
 
@@ -125,8 +123,8 @@ def test_a_changed_bar_is_refused_with_the_path_of_the_cache(load_bars, exchange
     with pytest.raises(MarketDataError) as error:
         load_bars(10, now=NEWEST + HOUR + 120)
     assert str(error.value) == (
-        "binance BTC/USDT 1h: the exchange answers open 1.0 of 2020-09-13T12:00:00, where it answered 108.7 before: "
-        f"it has changed its past; remove {tmp_path / PATH} to fetch all bars anew"
+        "binance BTC/USDT 1h: the exchange answers open 1.0 of 2020-09-13T12:00:00, but answered 108.7 before: "
+        f"it has changed old bars; remove {tmp_path / PATH} to fetch all bars anew"
     )
 
 

@@ -1,4 +1,4 @@
-"""Makes bars of the rows of a file: orders, adjusts, repairs and checks them, and counts what it changed."""
+"""Makes bars of the rows of a file: orders, adjusts, repairs and checks them, and counts the changes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SECONDS_PER_DAY = 86_400
 LAST_DIGITS = 4 * np.finfo(np.float64).eps
 # Fewer bars do not show which of their prices is the open.
 FEWEST_TO_ORDER = 20
-# A file with more invalid rows is in another layout, or damaged.
+# A file with a larger share of invalid rows has another layout, or is damaged.
 MOST_BAD_ROWS = 0.1
 
 logger = structlog.get_logger(__name__)
@@ -84,7 +84,7 @@ class BarMaker:
         return MarketDataError(error.rule, row=int(self.rows.number[error.row - 1]) if error.row else None)
 
     def _into_utc(self) -> str:
-        """Turn local times into UTC, and return in words what the times were taken for."""
+        """Convert local times to UTC, and return a text that says how the times were interpreted."""
         times, local = self.rows.times, self.rows.columns["timestamp"]
         written = times.zone or self.plan.zone
         self.rows.columns["timestamp"] = local.view("datetime64[s]")
@@ -148,7 +148,7 @@ class BarMaker:
         return "; bad_rows: drop keeps the first"
 
     def _refuse_reversed(self) -> None:
-        """Refuse a file without a header whose closes go on from one bar to the next as opens would."""
+        """Refuse a file without a header whose open and close seem swapped: each close is near the previous open."""
         opened, close = self.rows.columns["open"], self.rows.columns["close"]
         if self.plan.header or not self.plan.layout.first or self.config.format != "auto" or self.config.columns:
             return
@@ -158,7 +158,7 @@ class BarMaker:
             first, last = self.plan.roles["open"], self.plan.roles["close"]
             raise MarketDataError(
                 f"has no header, and its columns {first} and {last} may be open and close, as in the layout "
-                f"{self.plan.layout.name}, or close and open, which goes on better from row to row: set format to "
+                f"{self.plan.layout.name}, or close and open, which continues better from row to row: set format to "
                 f"{self.plan.layout.name}, or columns to {{'open': '{last}', 'close': '{first}', ...}}"
             )
 
@@ -217,7 +217,7 @@ class BarMaker:
             self._drop(lacking(own), "column_values")
         columns = self.rows.columns
         opened = columns["open"]
-        # A long early history without opens is no sign of damage.
+        # A long early history without opens does not mean that the file is damaged.
         early = int((opened != 0).argmax())
         if self.config.bad_rows == "drop":
             invalid = np.zeros(len(self.rows), np.bool_)

@@ -19,13 +19,14 @@ from rl_training.core.market.bars import MarketDataError
 
 # Ten million rows of 200 bytes.
 MAX_UNPACKED = 2_000_000_000
-# Text of prices shrinks to a third or a tenth. What unpacks to more than this many times its size holds no prices.
+# Text of prices shrinks to a third or a tenth. A file that unpacks to more than this many times its size holds no
+# prices.
 MAX_RATIO = 200
-# A small file may be anything, because unpacking it is quick.
+# A small file may unpack to this size whatever its ratio, because unpacking it is quick.
 ALWAYS_UNPACKED = 50_000_000
 
 PARQUET, ARROW, OLD_FEATHER = b"PAR1", b"ARROW1", b"FEA1"
-# Other files that users choose by mistake, by their first bytes.
+# First bytes of other files that users choose by mistake.
 FOREIGN = {
     b"\xd0\xcf\x11\xe0": "an Excel workbook; save the sheet as CSV",
     b"%PDF": "a PDF",
@@ -42,9 +43,9 @@ FOREIGN = {
     OLD_FEATHER: "Feather of version 1; write it with version 2",
 }
 LONGEST_MAGIC = 16
-# What the decoder of an xz file may take: `xz -9` needs 65 MiB, but a file may ask for 1.5 GiB.
+# The most memory of an xz decoder: `xz -9` needs 65 MiB, but a file may require 1.5 GiB.
 XZ_MEMORY = 2**27
-# Of the directory of a zip archive, which has some 50 bytes for each member and takes twenty times that in memory.
+# The largest directory of a zip archive. It has about 50 bytes for each member, and takes twenty times as much memory.
 LONGEST_DIRECTORY = 2**20
 
 
@@ -63,7 +64,7 @@ def most_unpacked(size: int) -> int:
 
 
 def content_of(file: BufferedReader, size: int) -> Content:
-    """Return what the open file of `size` bytes holds. Raises MarketDataError that names what cannot be read."""
+    """Return the content of the open file of `size` bytes. Raises MarketDataError that says what cannot be read."""
     head = _head(file)
     if not head:
         raise MarketDataError("is empty")
@@ -90,7 +91,7 @@ def content_of(file: BufferedReader, size: int) -> Content:
 
 
 def _in_utf8(opener: Callable[[], BufferedReader]) -> Callable[[], BufferedReader]:
-    """Return the opener; of text in UTF-16 with a byte order mark, as MetaTrader 5 writes it, one that gives UTF-8."""
+    """Return the opener, or one that gives UTF-8 if the text is UTF-16 with a byte order mark (MetaTrader 5)."""
     if opener().read(2) not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return opener
     return lambda: io.BufferedReader(_Utf8(opener()), 2**16)
@@ -98,7 +99,7 @@ def _in_utf8(opener: Callable[[], BufferedReader]) -> Callable[[], BufferedReade
 
 @contextmanager
 def unpacking(compression: str) -> Iterator[None]:
-    """Turn the errors of the compression libraries into MarketDataError."""
+    """Convert errors of the compression libraries to MarketDataError."""
     try:
         yield
     except MarketDataError:
@@ -131,14 +132,14 @@ def _open_zip(file: BufferedReader) -> Any:
     if any(member.filename == "xl/workbook.xml" for member in members):
         raise MarketDataError("is an Excel workbook; save the sheet as CSV")
     if len(members) != 1:
-        raise MarketDataError(f"is a zip archive of {len(members)} files; one with a single file is read")
+        raise MarketDataError(f"is a zip archive of {len(members)} files; only an archive with a single file is read")
     if members[0].flag_bits & 1:
         raise MarketDataError("is a zip archive with a password; unpack it")
     return archive.open(members[0])
 
 
 class _WithShortReads(io.BufferedReader):
-    """A file that refuses to read much at once, as `zipfile` does of a long directory."""
+    """A file that refuses large reads: `zipfile` reads the directory of an archive at once."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > LONGEST_DIRECTORY:
@@ -147,7 +148,7 @@ class _WithShortReads(io.BufferedReader):
 
 
 class _Shared(io.RawIOBase):
-    """A file from its start, with a position of its own, which stays open when this reader of it is closed."""
+    """A reader of a file from its start, with its own position. The file stays open when the reader is closed."""
 
     def __init__(self, file: BufferedReader) -> None:
         self._file, self._position = file, 0
@@ -207,7 +208,7 @@ class _Bounded(io.RawIOBase):
         self._left -= len(data)
         if self._left < 0:
             raise MarketDataError(
-                f"unpacks from {self._compression} to more than {self._limit:,} bytes, which no prices of its size do"
+                f"unpacks from {self._compression} to more than {self._limit:,} bytes, too many for prices of its size"
             )
         buffer[: len(data)] = data
         return len(data)
@@ -224,7 +225,7 @@ class _Xz:
         return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
 
     def read(self, size: int) -> bytes:
-        """Return 1 to `size` bytes, none at the end."""
+        """Return 1 to `size` bytes, or no bytes at the end."""
         data = b""
         while not data:
             packed = b""

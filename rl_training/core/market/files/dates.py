@@ -1,4 +1,4 @@
-"""What all dates of a file show of dates such as 1/2/2024, and all its times of day of times such as 930."""
+"""Decides how to read dates such as 1/2/2024 and times such as 930, from all dates and times of day of a file."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import shown, trimmed
 from rl_training.core.market.files.times import MONTHS, ONLY_DIGITS, TimeFormat
 
-# Years of two digits from here on are of the last century.
+# Two-digit years from this one on are in the 20th century.
 FIRST_OF_1900 = 70
 NAMED_MONTH = re.compile(rf"(?i)(\d{{1,2}})[ ./-]*({'|'.join(MONTHS)})[a-z]*\.?[ ./,-]*(\d\d)(?!\d)(.*)")
 LONGEST_DATE = 20
@@ -23,7 +23,7 @@ HOURS_AND_MINUTES, HOURS_MINUTES_AND_SECONDS, END_OF_DAY = 4, 6, 2400
 
 
 def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> TimeFormat:
-    """Return the format with the order of day, month and year, as the setting or the dates of the file decide it.
+    """Return the format with the order of day, month and year that the setting or the dates of the file show.
 
     Raises MarketDataError with the readings of the first dates if several orders fit all of them.
     """
@@ -61,8 +61,8 @@ def settle_day_first(known: TimeFormat, setting: str, parts: "DateParts") -> Tim
 class DateParts:
     """The largest numbers of the dates of a file that do not begin with a year of four digits, and its first dates.
 
-    `differ`: in some date the first two numbers differ. `short`: all years have two digits. `named`: the dates are such
-    as 24-Jan-03.
+    `differ`: the first two numbers of some date differ. `short`: all years have two digits. `named`: months are names,
+    as in 24-Jan-03.
     """
 
     first: int = 0
@@ -83,7 +83,7 @@ class DateParts:
 
     @property
     def orders(self) -> list[str]:
-        """What may come first in all dates: the day, the month, or a year of two digits. No year is in the future."""
+        """The parts that may come first in all dates: the day, the month, or a two-digit year not in the future."""
         now = datetime.now(UTC).year % 100
         year_first = self.short and self.second <= 12 and self.third <= 31 and not now < self.first < FIRST_OF_1900
         if year_first and now < self.third:
@@ -102,7 +102,7 @@ class DateParts:
             self._take(cell)
 
     def _take(self, cell: str) -> bool:
-        """Take a date into account; return False if the cell is none, or has a year that cannot be anything else."""
+        """Take a date into account; return False if the cell is no date, or begins with a year of four digits."""
         found = DAY_MONTH.fullmatch(cell) or NAMED_MONTH.fullmatch(cell)
         if found is None:
             return False
@@ -132,9 +132,9 @@ def _reading(text: str, order: str) -> str:
 
 @dataclass
 class Clock:
-    """The times of day of a file that are digits alone: the shortest, longest and largest, whether one begins with 0.
+    """The times of day of a file that have only digits: the shortest, longest and largest, and if any begins with 0.
 
-    `dates` are those of these times, up to two; `examples` are the first of them.
+    `dates` are up to two dates of these times; `examples` are the first of these times.
     """
 
     shortest: int = HOURS_MINUTES_AND_SECONDS
@@ -164,9 +164,9 @@ class Clock:
         return not self.longest or self.longest > HOURS_AND_MINUTES or self.padded
 
     def digits(self) -> int:
-        """Return how many digits the times have with their zeros. Raises MarketDataError if there are two readings.
+        """Return how many digits the times have with leading zeros. Raises MarketDataError if there are two readings.
 
-        Seconds of the first 24 minutes after midnight, of several days and no other times, are not thought of.
+        A file of several days whose times are all seconds of the first 24 minutes after midnight is read wrongly.
         """
         if self.longest > HOURS_AND_MINUTES or self.largest > END_OF_DAY:
             return HOURS_MINUTES_AND_SECONDS

@@ -26,7 +26,7 @@ from rl_training.core.market_layouts import PLAIN
 
 # About 70,000 rows, which take some 10 ms.
 BYTES_AT_END = 4 * 2**20
-# Of a Parquet file, whose timestamps are all read.
+# The most rows of a Parquet file, because all its timestamps are read.
 MOST_KEPT = 100_000
 FILES_KEPT = 16
 
@@ -34,7 +34,7 @@ Seconds = NDArray[np.int64]
 
 
 class FileEnds(NamedTuple):
-    """Timestamps in seconds since 1970 of the first and of the last rows; both are all rows if `whole`."""
+    """Timestamps of the first and the last rows, in seconds since 1970; both are those of all rows if `whole`."""
 
     first: Seconds
     last: Seconds
@@ -44,9 +44,9 @@ class FileEnds(NamedTuple):
 def count_rows_after(time: int, config: MarketConfig, root: Path) -> int | None:
     """Return how many rows of the file have a timestamp after `time`, in seconds since 1970; None if too many to count.
 
-    At most 4 MiB at each end of a plain CSV file are read: its rows are in time order, the newest at either end. A file
-    in another layout is read as a whole. A file that is unchanged since it was last read is not read again. Raises
-    MarketDataError for a file that cannot be read.
+    At most 4 MiB at each end of a plain CSV file are read, because its rows are in time order, with the newest at
+    either end. A file in another layout is read as a whole. A file that is unchanged since it was last read is not read
+    again. Raises MarketDataError for a file that cannot be read.
     """
     with open_under(root, config.path) as file:
         state = os.fstat(file.fileno())
@@ -59,7 +59,7 @@ def count_rows_after(time: int, config: MarketConfig, root: Path) -> int | None:
 
 @lru_cache(FILES_KEPT)
 def read_ends(settings: str, root: Path, size: int, changed_at: int) -> FileEnds:
-    """Return the timestamps at the ends of the file of this size and time of change. Raises MarketDataError.
+    """Return the timestamps at the ends of the file with this size and time of change. Raises MarketDataError.
 
     `settings` are those of a MarketConfig about its file, as JSON.
     """

@@ -11,16 +11,16 @@ from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.columns import LONGEST_VALUE, shown
 from rl_training.core.market.files.names import DATES, NAMES, simple_name
 
-# Several hundred rows. A first line that is longer is not a header.
+# Several hundred rows. A longer first line is not a header.
 HEAD_BYTES = 262_144
 MOST_LINES = 400
-# Of these, a row has a timestamp and four prices.
+# A row has at least a timestamp and four prices.
 FEWEST_COLUMNS = 5
 MOST_COLUMNS = 2_000
 # A semicolon comes before a comma, which may be the decimal sign, and a comma before a blank, which may be in a date.
 SEPARATORS = ("\t", ";", "|", ",", " ")
-# What programs write that do not write UTF-8. The one is taken in which the most names of columns are known; the first
-# of equals, so that text with names in English alone is read as German and French programs write it.
+# The encodings of programs that do not write UTF-8. The encoding in which the most names of columns are known is used,
+# the first one if several are equal. So text with only English names is read as German and French programs write it.
 ENCODINGS = {
     "Windows-1252": "cp1252",
     "Windows-1250": "cp1250",
@@ -58,7 +58,7 @@ class Head:
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """The lines from the first row on that have as many cells as it."""
+        """The lines from the first row on that have as many cells as the first row."""
         rows = self.lines[self.first_row :]
         return [row for row in rows if len(row) == len(rows[0])]
 
@@ -73,7 +73,7 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
     if not whole:
         raw = raw[:-1]
     if not raw or (not whole and len(raw) < 2):
-        raise MarketDataError(f"has a line of more than {HEAD_BYTES:,} bytes, which no row of prices is")
+        raise MarketDataError(f"has a line of more than {HEAD_BYTES:,} bytes, too long for a row of prices")
     if len(raw) < 3 and data.count(b"\r") > 3:
         raise MarketDataError(
             "has lines that end with a carriage return alone; save it with the line ends of Windows or Unix"
@@ -93,7 +93,7 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
         raise MarketDataError("has no line that is not empty")
     texts = [text for text, _ in kept]
     separator = separator or _separator(texts)
-    # A cell in quotation marks may go on in the next line.
+    # A cell in quotation marks may continue on the next line.
     begins, lines = zip(*_cells(texts, separator), strict=True)
     if (most := max(len(line) for line in lines)) > MOST_COLUMNS:
         raise MarketDataError(f"has {most:,} columns; at most {MOST_COLUMNS:,} are read")
@@ -133,7 +133,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 def as_utf8(block: bytes, encoding: str) -> bytes:
-    """Return the bytes with lines that are not UTF-8 read in an encoding of ENCODINGS, as Excel may write them."""
+    """Return the bytes in UTF-8; lines that are not UTF-8, as Excel may write them, are read as `encoding`."""
     if is_utf8(block):
         return block
     lines, written = block.splitlines(keepends=True), ENCODINGS.get(encoding, "cp1252")
@@ -151,7 +151,7 @@ def _decode(lines: Sequence[bytes]) -> tuple[str, list[str]]:
         for encoding, text in texts.items()
     }
     encoding = max(names, key=names.__getitem__)
-    # Bytes that the encoding does not know are of no header.
+    # The best encoding does not know some bytes, so the text is in none of the encodings.
     if "\ufffd" in texts[encoding]:
         raise MarketDataError("is not text in UTF-8; save it as CSV in UTF-8, or as Parquet")
     return encoding, _split(texts[encoding], len(lines))

@@ -1,4 +1,4 @@
-"""Names of columns: brings them into one form, and finds out which role each column has, or whether it has none."""
+"""Brings names of columns into one form, and finds the role of each column, if it has one."""
 
 import re
 from collections import Counter
@@ -35,7 +35,7 @@ DATES = (
 TIMES = _listed("time, zeit, uhrzeit, hora, heure, ora, tijd, czas, godzina, время, saat, t")
 # A column with one of these names may hold the date alone, with the time of day in another column.
 DATES_ALONE = _listed("date, datum, fecha, data, 日期, 日付, 날짜, 일자, дата, tarih, dtyyyymmdd, trade date")
-# What pandas names an index without a name. It counts only if no column is named as one of times.
+# The names that pandas gives to an index without a name. They count only if no column has a name of times.
 INDEXES = ("index level 0", "index")
 # Columns of pandas that have two names, such as those of yfinance.
 TWO_NAMES = re.compile(r"""\(['"]([^'"]*)['"], *['"]([^'"]*)['"]\)""")
@@ -96,12 +96,12 @@ def simple_name(name: str) -> str:
 def find_roles(names: Sequence[str], by_user: Container[str] = ()) -> dict[str, int]:
     """Return the positions of the columns that have a role, by the names of a header.
 
-    `by_user` are roles whose columns the user has named, so that other columns of the same name do not matter.
+    `by_user` are roles whose columns the user has named; other columns with names of these roles are ignored.
 
     Raises MarketDataError if two columns have the name that decides a role.
     """
     written = [name.strip() for name in names]
-    # Of columns whose names differ in case alone, such as `t` for open and `T` for close times, the lower case counts.
+    # If names differ only in case, such as `t` for open times and `T` for close times, the lower-case name counts.
     simple = ["" if name != name.lower() and name.lower() in written else simple_name(name) for name in written]
     found = {role: position for role, known in NAMES.items() if (position := _first(simple, known)) is not None}
     _add_prefixed_prices(simple, found)
@@ -113,7 +113,7 @@ def find_roles(names: Sequence[str], by_user: Container[str] = ()) -> dict[str, 
     date, time = _first(simple, DATES), _first(simple, TIMES)
     if date is not None:
         found["timestamp"] = date
-        # An epoch, or a name that says both, needs no second column.
+        # An epoch, or a name that says both date and time, needs no second column.
         if time is not None and simple[date] in DATES_ALONE:
             found["time"] = time
     elif (position := time if time is not None else _first(simple, INDEXES)) is not None:
@@ -170,9 +170,9 @@ def _add_prefixed_prices(simple: Sequence[str], found: dict[str, int]) -> None:
 
 
 def choose_symbol(found: Sequence[str], symbol: str) -> str:
-    """Return the instrument to read of those that a file has. Raises MarketDataError with their names."""
+    """Return which of the found instruments to read. Raises MarketDataError that lists them."""
     if not found:
-        raise MarketDataError("has a column of instruments, which names none")
+        raise MarketDataError("has a column of instruments, but all its cells are empty")
     named = f"{', '.join(shown(name) for name in found[:10])}{' ...' if len(found) > 10 else ''}"
     if symbol:
         same = [name for name in found if name.casefold() == symbol.casefold()]
@@ -192,7 +192,7 @@ def choose_symbol(found: Sequence[str], symbol: str) -> str:
 
 
 class Further(NamedTuple):
-    """A column without a role. `problem` says why it can be no feature; empty: its first cells are numbers."""
+    """A column without a role. `problem` says why it can be no feature; empty if its first cells are numbers."""
 
     name: str
     position: int
@@ -204,8 +204,8 @@ def further_columns(
 ) -> list[Further]:
     """Return the columns at other positions than `used`.
 
-    first_cells  gives the first cells of the column at a position. May raise MarketDataError
-    read         turns cells into numbers, as `to_floats`
+    first_cells  returns the first cells of the column at a position; may raise MarketDataError
+    read         converts cells to numbers, as `to_floats` does
     """
     taken = set(used)
     positions = [number for number, name in enumerate(names) if name.strip() and number not in taken]

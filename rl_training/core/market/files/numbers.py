@@ -21,25 +21,25 @@ from rl_training.core.market.columns import (
 )
 from rl_training.core.market_values import OWN, is_own
 
-# Cells as float64, which of them are empty, and which are no numbers, each [cells].
+# Cells as float64, which cells are empty, and which are no numbers; each [cells].
 Floats = tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]
 
-# A further column with more missing values is no complete one. Rows before its first value do not count.
+# A further column with a larger share of missing values is incomplete. Rows before its first value do not count.
 MOST_LACKING = 0.1
 ADVICE = "write a number there, or set bad_rows to drop, which leaves such rows out"
 EMPTY = r"(?i)^(null|nan|nat|n/?a|none|nil|<na>|#n/?a( n/a)?|--?|\?|\\n)?$"
-# Blanks and the apostrophe of Swiss thousands, which are among the signs around a number that do not change it.
+# Blanks and the apostrophe of Swiss thousands. They are ignored, as are all SIGNS around a number.
 BLANKS = r"\s'\x{2019}\x{00a0}\x{202f}\x{2009}"
 SIGNS = rf"[{BLANKS}$€£¥₹₿]"
-# Not before three digits, these are no thousands: 110'16 is 110 and 16/32.
+# Before other than three digits, a blank or an apostrophe separates no thousands: 110'16 is 110 and 16/32.
 TORN = rf"\d[{BLANKS}]+(\d{{1,2}}|\d{{4,}})([^\d]|$)"
-# With half and quarter 32nds, such as 110'165, they may be.
+# Before three digits it may separate thousands, or 32nds with halves and quarters: 110'165 is 110 and 16.5/32.
 THIRTY_SECONDS = re.compile(r"\d+['\u2019]([012]\d|3[01])[0257]")
 UNITS = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 WITH_POINT = r"^[+-]?(\d*|\d{1,3}(,\d{2,3})*,\d{3})(\.\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
 WITH_COMMA = r"^[+-]?(\d*|\d{1,3}(\.\d{3})+)(,\d*)?([eE][+-]?\d+|[KMBTkmbt])?$"
 
-# Numbers that have a decimal comma, and numbers that have a decimal point, for certain.
+# Numbers that certainly have a decimal comma, and numbers that certainly have a decimal point.
 COMMA = re.compile(
     r"[+-]?((\d{1,3}(\.\d{3})+|\d+),(\d{1,2}|\d{4,})|0,\d+|\d{4,},\d{3}|\d{1,3}(\.\d{3}){2,}(,\d*)?"
     r"|\d{1,3}(\.\d{3})+,\d+)"
@@ -55,12 +55,12 @@ def decimal_of(
     *,
     points: bool = False,
 ) -> str:
-    """Return the decimal sign that the prices in the cells are written with.
+    """Return the decimal sign of the prices in the cells.
 
-    Volumes decide where no price does, and further columns where no volume does.
+    If no price shows the sign, the volumes do; if no volume does, the further columns do.
 
-    With commas between the cells, or if `points` says that the layout has decimal points, numbers such as 1.234 are
-    read so. Raises MarketDataError with both readings if either sign fits.
+    With commas between the cells, or if `points` says that the layout has decimal points, 1.234 has a decimal point.
+    Raises MarketDataError with both readings if either sign fits.
     """
     if prices and all(THIRTY_SECONDS.fullmatch(cell) for cell in prices):
         raise MarketDataError(
@@ -95,7 +95,7 @@ def decimal_of(
 def to_floats(
     column: pa.Array, field: str, decimal: str
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the cells as float64, which of them are empty, and which are no numbers, each [cells].
+    """Return the cells as float64, which cells are empty, and which are no numbers; each [cells].
 
     Empty cells, and cells that are no numbers, are NaN.
     """
@@ -117,7 +117,7 @@ def to_floats(
 
 
 def number_in(text: str, decimal: str) -> float:
-    """Return the number that a text holds among other signs. Raises ValueError."""
+    """Return the number in a text that may have other signs around it. Raises ValueError."""
     text = re.sub(r"[^\d.,eE+-]", "", text)
     return float(text.replace(".", "").replace(",", ".") if decimal == "," else text.replace(",", ""))
 
@@ -163,7 +163,7 @@ def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArr
     if as_numpy(pc.match_substring_regex(bare, "[KMBTkmbt]$")).any():
         for unit, power in UNITS.items():
             bare = pc.replace_substring_regex(bare, f"(?i){unit}$", power)
-    # Infinity and the like are numbers of float64, which the rules of MarketData refuse by name.
+    # Infinity is a number here, because MarketData refuses it with a message of its own.
     infinite = as_numpy(pc.match_substring_regex(bare, r"(?i)^[+-]?inf(inity)?$"))
     usable = numbers | infinite
     bare = pc.if_else(as_mask(usable), bare, "nan")
@@ -171,13 +171,13 @@ def _of_text(column: pa.Array, decimal: str) -> tuple[NDArray[np.float64], NDArr
 
 
 def unusable(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which values of a further column are missing, no numbers, infinite or too large."""
+    """Return which values of a further column are missing, not numbers, infinite or too large."""
     # The negated comparison also finds NaN, for which every comparison is false.
     return ~(np.abs(values) <= MAX_VALUE)
 
 
 def lacking(own: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-    """Return the bars, in time order, without a usable value in one of the columns by name.
+    """Return which bars, in time order, lack a usable value in any of the named columns.
 
     Raises MarketDataError if they are too many.
     """
@@ -198,7 +198,7 @@ def refuse_value(column: pa.Array, role: str, cell: int, row: int) -> None:
 
 
 def described(column: pa.Array, cell: int) -> str:
-    """Return what is wrong with an unusable cell, in words."""
+    """Return a text that says why a cell is unusable."""
     column = trimmed(column)
     text = cell_text(column, cell) if column[cell].is_valid else ""
     if not text or text.casefold() == "nan":
@@ -208,5 +208,5 @@ def described(column: pa.Array, cell: int) -> str:
 
 
 def own_of(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the further columns among columns by role, by their names."""
+    """Return the further columns of a mapping of columns by role, with their names as keys."""
     return {role.removeprefix(OWN): values for role, values in columns.items() if is_own(role)}

@@ -14,7 +14,7 @@ from rl_training.core.market.columns import TimestampFormat, locate_columns, to_
 from rl_training.core.market.files.tables import MAX_BARS, Batch, ParquetTable, as_plain, text_batches
 from rl_training.core.market.files.times import refuse_impossible_times
 
-# A first line that is longer is not a header.
+# A longer first line is not a header.
 MAX_HEADER_BYTES = 65_536
 PARQUET_MAGIC = b"PAR1"
 

@@ -75,7 +75,7 @@ Table = ParquetTable | ArrowTable
 
 
 def _plan(content: Content, config: MarketConfig, columns: Sequence[str], *, survey: bool) -> tuple[Plan, Table | None]:
-    """Return how the content is read, and the table if it has types."""
+    """Return how the content is read, and the table if its columns have types."""
     if content.kind != "text":
         table = (ParquetTable if content.kind == "parquet" else ArrowTable)(content.open())
         plan = plan_table(table.names, config)
@@ -94,7 +94,8 @@ def _first_cells(table: Table, position: int) -> pa.Array:
 def with_further(plan: Plan, columns: Sequence[str], first_cells: Callable[[int], pa.Array], *, survey: bool) -> Plan:
     """Return the plan with the further columns of these names, and with a survey of all of them if wanted.
 
-    `first_cells` gives the first cells of the column at a position. Raises MarketDataError if a name can be no feature.
+    `first_cells` returns the first cells of the column at a position. Raises MarketDataError if a name can be no
+    feature.
     """
     if not columns and not survey:
         return plan
@@ -111,7 +112,7 @@ def _read(content: Content, config: MarketConfig, columns: Sequence[str], *, sur
     if table is not None:
         names = {role: plan.names[position] for role, position in positions.items()}
         return plan, Collector(lambda: table.batches(names), plan, config).collect()
-    # Of each time that the rows are read: the first reads all of them, and others may look ahead meanwhile.
+    # One list for each reading of the rows. The first reading reads all rows; others may look ahead meanwhile.
     left_out: list[array[int]] = []
 
     def batches() -> Iterator[Batch]:
@@ -125,7 +126,7 @@ def _read(content: Content, config: MarketConfig, columns: Sequence[str], *, sur
     if skipped := left_out[0]:
         rows.drops["bad_rows"] += len(skipped)
         rows.total += len(skipped)
-        # Each row that was left out moves the numbers of the rows after it.
+        # Each row that was left out increases the numbers of the rows after it.
         before = np.array(skipped) - np.arange(len(skipped))
         rows.number = rows.number + np.searchsorted(before, rows.number, side="right")
     return plan, rows
@@ -138,7 +139,7 @@ def refuse_plain(columns: Sequence[str]) -> None:
 
 
 def _as_plain(market: MarketData, file: BufferedReader, *, survey: bool) -> MarketData:
-    """Return the market with a description of how it was read; `file` is the one that it was read from."""
+    """Return the market with a description of how it was read from `file`."""
     unused = unused_names(file)
     reading = MarketReading(
         layout=PLAIN.name,

@@ -1,4 +1,4 @@
-"""Finds out how a table is to be read: its layout, and which columns, signs and timestamps it has."""
+"""Finds out how to read a table: its layout, and which columns, signs and timestamps it has."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ from rl_training.core.market.files.zones import zone_in_names
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.market_layouts import BY_NAME, LAYOUTS, Layout, layout_named
 
-# A line of words with fewer cells is a title.
+# A line of words with fewer cells is a title, not a header.
 FEWEST_NAMES = 3
-# How times begin that can be nothing else.
+# The beginning of a cell that can only be a time.
 DATE = re.compile(r"\d{1,4}[-/.]\d")
 
 
@@ -34,11 +34,11 @@ DATE = re.compile(r"\d{1,4}[-/.]\d")
 class Plan:
     """How a table is read.
 
-    names      of its columns, as they are written; of a file without a header, those of the layout
-    roles      the position of the column of each role; a further column that is read has its feature as its role
-    further    of a survey: the columns without another role
-    surveyed   of a survey: the positions of those of `further` of which all rows are looked at, by role
-    start      of a text: the number of bytes before its first row
+    names      the names of the columns, as they are written; without a header, the names of the layout
+    roles      the position of the column of each role; the role of a further column that is read is its feature
+    further    in a survey: the columns without another role
+    surveyed   in a survey: the positions, by role, of the columns of `further` whose rows are all checked
+    start      the number of bytes before the first row of a text
     header     whether the names are a line of the text
     tickers    whether names or lines above them name instruments
     """
@@ -58,7 +58,7 @@ class Plan:
 
     @property
     def names_instruments(self) -> bool:
-        """Whether the file says which instrument its bars are of."""
+        """Whether the file names the instrument of its bars."""
         return self.tickers or "symbol" in self.roles
 
     @property
@@ -119,11 +119,11 @@ def plan_table(names: Sequence[str], config: MarketConfig) -> Plan:
 
 
 def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, ...] | None, int, tuple[str, ...]]:
-    """Return the names of the columns, or None; the number of bytes before the first row; and notes."""
+    """Return the names of the columns or None, the number of bytes before the first row, and notes."""
     above = head.lines[: head.first_row]
     scores = [_score(line) if len(line) >= FEWEST_NAMES else 0 for line in above]
     if max(scores, default=0) < 1:
-        # Words above each column are names too, unless the user says that the columns are those of a layout.
+        # Words above each column are names too, unless the user has chosen the layout of the columns.
         if (layout and layout.first) or not head.rows:
             return None, 0, ()
         _refuse_other_width(above, head.rows[0])
@@ -143,7 +143,7 @@ def _header(head: Head, layout: Layout | None, symbol: str) -> tuple[tuple[str, 
     if len(names) == width + 1 and not names[-1]:
         del names[-1]
     if len(names) == width - 1:
-        # R writes the names of rows without a header of their own; other programs end each row with a separator.
+        # R writes a column of row names without a header cell; other programs end each row with a separator.
         names = [*names, ""] if head.lines[start][-1] == "" else ["", *names]
     offset = head.offsets[start] if start < len(head.lines) else head.end
     return tuple(names), offset, notes
@@ -158,13 +158,13 @@ def _score(line: Sequence[str]) -> int:
 
 
 def _refuse_other_width(above: Sequence[Sequence[str]], row: Sequence[str]) -> None:
-    """Raise MarketDataError if the line above the first row may be a header of other columns than the row has."""
+    """Raise MarketDataError if the line above the first row may be a header with another number of columns."""
     line = above[-1] if above else ()
     if abs(len(line) - len(row)) > 1 and len(line) >= FEWEST_NAMES and words_alone(line) >= len(line) - 1:
         raise MarketDataError(
             f"the line above its first row has {len(line)} words, and the row has {len(row)} cells: {listed(line)}; "
-            "if it is no header, leave it out with skip_rows, and else correct it, or name the columns by their index "
-            "with the setting columns besides"
+            "if it is no header, leave it out with skip_rows; if it is a header, correct it, or also name the columns "
+            "by their index with the setting columns"
         )
 
 
@@ -181,7 +181,7 @@ def _of_one_ticker(names: list[str], tickers: Sequence[str], symbol: str) -> tup
 
 
 def _of_two_names(names: Sequence[str], symbol: str) -> tuple[str, ...]:
-    """Return the names; of those such as `('Close', 'AAPL')` the first, or the second if that is the price."""
+    """Return the names; for a pair such as `('Close', 'AAPL')` its first part, or its second if that is the price."""
     pairs = [found.groups() if (found := TWO_NAMES.fullmatch(name.strip())) else (name, "") for name in names]
     if not any(second for _, second in pairs):
         return tuple(first for first, _ in pairs)
@@ -219,7 +219,7 @@ def _roles(
     names: Sequence[str], layout: Layout, chosen: Mapping[Any, str], rows: Sequence[Sequence[str]]
 ) -> dict[str, int]:
     by_user = {role: position_of(role, name, names) for role, name in chosen.items()}
-    # A column that the user has named for a role gets no other by its name.
+    # A column that the user has named for a role gets no other role by its name.
     roles = find_roles(["" if position in by_user.values() else name for position, name in enumerate(names)], by_user)
     simple = [simple_name(name) for name in names]
     roles |= {role: simple.index(name) for role, name in layout.roles.items() if name in simple}
@@ -268,10 +268,10 @@ def _without_header(head: Head, layout: Layout | None, config: MarketConfig) -> 
     plans = [Plan(known, known.names, find_roles(known.names), start=start) for known in candidates]
     fitting = [plan for plan in plans if _bars_fit(rows, plan, head.separator, config.decimal)]
     if not fitting:
-        fits = "no order of columns that is known puts open and close between low and high"
+        fits = "puts open and close between low and high" if plans else "fits its first row"
         advice = "{'timestamp': '0', 'open': '1', 'high': '2', 'low': '3', 'close': '4'}"
         raise MarketDataError(
-            f"has no header, and {width} columns in {fits if plans else 'none that is known'}: {listed(rows[0])}; "
+            f"has no header, and no known order of {width} columns {fits}: {listed(rows[0])}; "
             f"name them with the setting columns, such as {advice}"
         )
     other = next((plan for plan in fitting if plan.roles != fitting[0].roles), None)

@@ -24,9 +24,9 @@ from rl_training.core.market_values import is_own
 from rl_training.core.words import count_of
 
 NUMBERS = (*PRICES, "volume", "adjusted_open", "adjusted_high", "adjusted_low", "adjusted_close")
-# An epoch with so few digits may be exact, but not all epochs of a file.
+# One epoch with so few digits may be exact, but not all epochs of a file.
 ROUNDED_EPOCH = re.compile(r"\d(\.\d{0,6})?[eE]\+?(09|1\d)")
-# Names of instruments that a message lists.
+# The most names of instruments that a message lists.
 MOST_SYMBOLS = 1_000
 
 Mask = NDArray[np.bool_]
@@ -34,9 +34,10 @@ Mask = NDArray[np.bool_]
 
 @dataclass
 class Survey:
-    """Counts, over all rows of a table, the unusable values of columns; `roles` are those of the columns.
+    """Counts the unusable values of columns over all rows of a table.
 
-    tolerant  whether rows without a usable value are dropped, so that some of them are no obstacle
+    roles     the roles of the columns
+    tolerant  whether rows without a usable value are dropped, so that some such rows are allowed
     """
 
     roles: Sequence[str]
@@ -46,7 +47,7 @@ class Survey:
     _count: dict[str, int] = field(default_factory=dict)
 
     def add(self, batch: Mapping[str, pa.Array], kept: NDArray[np.bool_], number: NDArray[np.int64], read: Any) -> None:
-        """Look at the rows of a batch that are kept; `number` is the number of each in the file."""
+        """Check the rows of a batch that are kept; `number` is the number of each row in the file."""
         self._rows += int(kept.sum())
         for role in self.roles:
             try:
@@ -60,7 +61,7 @@ class Survey:
                 self._count[role] = self._count.get(role, 0) + int(bad.sum())
 
     def problem(self, role: str) -> str:
-        """Return why the column can be no feature; empty: it can."""
+        """Return why the column can be no feature; empty if it can be."""
         first, count = self._first.get(role, ""), self._count.get(role, 0)
         if self.tolerant and 0 < count < self._rows:
             return ""
@@ -71,11 +72,11 @@ class Survey:
 class Rows:
     """The rows of a table that hold bars, in the order of the file.
 
-    columns  `timestamp` in seconds since 1970, in UTC or in the zone of the file, and numbers by role; of further
-             columns, NaN where there is no usable number
-    number   of each row in the file, from 1
-    total    rows of the file
-    survey   what was found in the columns that the plan surveys
+    columns  `timestamp` in seconds since 1970, in UTC or in the zone of the file, and numbers by role; NaN where a
+             further column has no usable number
+    number   the number of each row in the file, from 1
+    total    the number of rows of the file
+    survey   the results for the columns that the plan surveys
     """
 
     columns: dict[str, NDArray[Any]]
@@ -97,7 +98,7 @@ class Rows:
 
 
 class Collector:
-    """Collects rows batch by batch. `batches` gives the batches of the table from the start each time it is called."""
+    """Collects rows batch by batch. Each call of `batches` returns the batches of the table from the start."""
 
     def __init__(self, batches: Callable[[], Iterator[Batch]], plan: Plan, config: MarketConfig) -> None:
         self._batches, self._plan, self._config = batches, plan, config
@@ -179,7 +180,7 @@ class Collector:
         return to_floats(column, role, self._plan.decimal)
 
     def _own_values(self, column: pa.Array, role: str, number: NDArray[np.int64], kept: Mask) -> NDArray[np.float64]:
-        """Return the values of a further column, NaN where a row has to be dropped for its value."""
+        """Return the values of a further column, NaN where the row must be dropped because of its value."""
         values = self._floats(column, role)[0]
         lacking = unusable(values)
         if (lacking & kept).any() and not self._tolerant:
@@ -209,7 +210,7 @@ class Collector:
         return self._plan.columns[role] if self._plan.header else ""
 
     def _is_header(self, batch: Batch) -> Mask:
-        """Return which rows are the header again."""
+        """Return which rows repeat the header."""
         rows = np.ones(len(batch["timestamp"]), np.bool_)
         for price in PRICES:
             column = trimmed(batch[price])

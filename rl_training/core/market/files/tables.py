@@ -21,20 +21,20 @@ from rl_training.core.market.files.unpacked_sizes import check_messages, unpacke
 
 # 19 years of one-minute bars. Their columns take 480 MB, and twice that while they are concatenated.
 MAX_BARS = 10_000_000
-# A batch of this size takes a few MB, and is large enough for the cost of a call not to matter.
+# A batch of this size takes a few MB, and is so large that the overhead of a call is negligible.
 ROWS_PER_BATCH = 65_536
 BYTES_PER_BLOCK = 4 * 2**20
-# Of U+FFFD in UTF-8, which stands for a byte that is not UTF-8.
+# The length of U+FFFD in UTF-8; the sign replaces a byte that is not UTF-8.
 BYTES_OF_SIGN = 3
 # Arrow's message for a row that has more or fewer columns than the header.
 RAGGED_ROW = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
-# A cell of a number or a timestamp is shorter.
+# A cell with a number or a timestamp is shorter than this.
 LONGEST_CELL = 1_000
 # The name of a nested type may be as long as the file.
 LONGEST_KIND = 100
 # With so many invalid rows, reading ends as soon as they are more than half of the rows.
 MOST_BAD_AT_FIRST = 10_000
-# After the magic number and its padding.
+# The stream begins after the magic number and its padding.
 ARROW_BEGIN = 8
 
 Batch = dict[str, pa.Array]
@@ -51,7 +51,8 @@ def text_batches(
 ) -> Iterator[Batch]:
     """Yield the columns of rows of `width` cells, by role. The numbers of rows of another width go to `skipped`.
 
-    Without `skipped` such a row raises MarketDataError. With `encoding`, lines may be in it instead of UTF-8.
+    Without `skipped`, such a row raises MarketDataError. With `encoding`, lines may have this encoding instead of
+    UTF-8.
     """
     # Columns that are not used may have equal names in the file, so each column is named by its position.
     names = [str(position) for position in range(width)]
@@ -82,7 +83,7 @@ def text_batches(
             raise _refusal(error, rows, may_drop=bool(encoding)) from error
         if skipped is not None:
             skipped.extend(rows + number for number in left_out)
-        # The layout plain, which gives no encoding, reads what older releases did.
+        # The layout plain gives no encoding, and must read files as older releases did.
         if encoding:
             _refuse_open_quote(block, separator.encode(), width, rows, len(table) + len(left_out))
         rows += len(table) + len(left_out)
@@ -91,7 +92,7 @@ def text_batches(
 
 
 def _refuse_open_quote(block: bytes, separator: bytes, width: int, before: int, read: int) -> None:
-    """Raise MarketDataError if a quotation mark without a second one made a cell of the rows up to the next one."""
+    """Raise MarketDataError if an unclosed quotation mark joined rows, up to the next quotation mark, into one cell."""
     if read >= block.count(b"\n"):
         return
     lines = [line for line in block.splitlines() if line.strip()]
@@ -173,7 +174,7 @@ class ParquetTable:
             raise MarketDataError(f"cannot be read as Parquet: {error}") from error
 
     def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
-        """Yield columns under other names; `columns` has the name in the file of each."""
+        """Yield columns under other names; `columns` maps each of these to the name in the file."""
         try:
             refuse_other_cells(self._reader.schema_arrow, columns)
             self._check_unpacked(set(columns.values()))
@@ -218,7 +219,7 @@ class ArrowTable:
             raise MarketDataError(f"cannot be read as Arrow: {error}") from error
 
     def batches(self, columns: Mapping[str, str]) -> Iterator[Batch]:
-        """Yield columns under other names; `columns` has the name in the file of each."""
+        """Yield columns under other names; `columns` maps each of these to the name in the file."""
         wanted = set(columns.values())
         refuse_other_cells(self._schema, columns)
         try:

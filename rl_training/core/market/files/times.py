@@ -27,7 +27,7 @@ from rl_training.core.market.columns import (
 )
 from rl_training.core.market.valid_times import Convert, convertible, have_form_of_dates, have_form_of_epochs
 
-# Many programs write "no date" as the year 1 or similar. No exchange has prices older than this.
+# Many programs write a missing date as the year 1 or similar. No exchange has prices older than this year.
 EARLIEST = np.datetime64("1800-01-01", "s")
 # A time without a timezone may be local time, which is at most 14 hours ahead of UTC.
 LOCAL_AHEAD_OF_UTC = timedelta(hours=14)
@@ -38,7 +38,7 @@ COMPACT = re.compile(r"(1[89]|20|21)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([ T
 # A zone of the database, or letters such as EST, which the setting `timezone` makes clear.
 ZONE = re.compile(r" ?[ \[]([A-Z][A-Za-z]+/[A-Z][A-Za-z_]+|[A-Z]{1,4}T)\]?$")
 HALF_DAY = re.compile(r"(?i)\d[ -]?[ap]\.?m\.?$")
-# In order. Each brings one thing nearer to ISO 8601; a cell that already is passes all of them unchanged.
+# Applied in order. Each changes one part of a date to ISO 8601; a cell in ISO 8601 remains unchanged.
 TO_ISO = (
     (r"[\x{00a0}\x{202f}]", " "),
     (r"\s*,\s*", " "),
@@ -65,8 +65,8 @@ class TimeFormat:
     epoch      true: the time since 1970, in a unit that its size shows
     offset     true: each timestamp has its offset from UTC
     zone       the name of a zone that each timestamp ends with, such as US/Eastern
-    day_first  of dates such as 1/2/2024; None for others
-    year_first of dates such as 24/2/1 and 24-Feb-01
+    day_first  for dates such as 1/2/2024: whether the day comes first; None for other dates
+    year_first true: dates are such as 24/2/1 or 24-Feb-01
     """
 
     epoch: bool = False
@@ -84,7 +84,7 @@ class TimeFormat:
 
     @classmethod
     def of(cls, text: str) -> "TimeFormat":
-        """Return the format of a cell; of dates such as 1/2/2024, whether the day is first is not known yet."""
+        """Return the format of a cell. For dates such as 1/2/2024, it is not known yet whether the day is first."""
         text = text.strip()
         if len(text) > LONGEST_VALUE:
             return cls()
@@ -105,7 +105,7 @@ class TimeFormat:
         )
 
     def seconds(self, column: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the cells as seconds since 1970, in UTC or in their unknown zone, and which cells are no timestamps.
+        """Return the cells as seconds since 1970, in UTC or in a zone not known yet, and which cells are no timestamps.
 
         Raises MarketDataError if the column cannot hold timestamps.
         """
@@ -145,7 +145,7 @@ class TimeFormat:
         raise MarketDataError(f"timestamp {shown(text)} {rule}", row=row)
 
     def _form(self, column: pa.Array) -> NDArray[np.bool_]:
-        """Return which cells have the form of a timestamp; others are none."""
+        """Return which cells have the form of a timestamp; other cells are no timestamps."""
         if pa.types.is_temporal(column.type):
             return np.ones(len(column), np.bool_)
         if self.epoch or not pa.types.is_string(column.type):
@@ -180,9 +180,9 @@ class TimeFormat:
         return moved
 
     def _as_iso(self, column: pa.Array) -> tuple[pa.Array, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return the cells as ISO 8601, and which of them are after and before noon by their AM or PM."""
+        """Return the cells as ISO 8601, which of them have PM, and which have AM."""
         if self.zone:
-            # Beside an offset, and of letters such as EST and EDT, several may take turns.
+            # A column with offsets, or with letters such as EST and EDT, may have several zones.
             letters = "[A-Z]{1,4}T" if "/" not in self.zone else r"[\w/+-]+" if self.offset else re.escape(self.zone)
             column = pc.replace_substring_regex(column, rf" ?[ \[]{letters}\]?$", "")
         late = as_numpy(pc.match_substring_regex(column, r"(?i)\d[ -]?p\.?m\.?$"))
@@ -237,7 +237,7 @@ def _plain_iso(text: str) -> str:
 
 
 def _is_zone(written: str, text: str) -> bool:
-    # GMT is an offset, and letters without a time may be a day of the week.
+    # GMT is read as an offset, and letters without a time may be a day of the week.
     return written in available_timezones() if "/" in written else written != "GMT" and ":" in text
 
 

@@ -1,8 +1,8 @@
-"""How much Arrow and Parquet files unpack to, found before anything is unpacked.
+"""Finds how much Arrow and Parquet files unpack to, before anything is unpacked.
 
-Arrow itself allocates what a message or a page claims. The layout of Arrow's messages is in the specification of its
-IPC format, and that of their metadata in the FlatBuffers documentation. The header of a Parquet page is a struct of
-Thrift's compact protocol, specified in parquet.thrift.
+Arrow itself allocates as much memory as a message or a page claims to need. The layout of Arrow's messages is in the
+specification of its IPC format, and that of their metadata in the FlatBuffers documentation. The header of a Parquet
+page is a struct of Thrift's compact protocol, specified in parquet.thrift.
 """
 
 import struct
@@ -34,7 +34,7 @@ def check_messages(file: BufferedReader, most_rows: int, most_bytes: int) -> Non
 
 
 def _sizes(metadata: bytes, body: memoryview) -> tuple[int, int]:
-    """Return the rows of a message, 0 of a dictionary, and the bytes that its compressed buffers unpack to."""
+    """Return the rows of a message, 0 for a dictionary, and the bytes that its compressed buffers unpack to."""
     root = struct.unpack_from("<I", metadata)[0]
     kind_at, header_at = _field(metadata, root, HEADER_TYPE), _field(metadata, root, HEADER)
     if not kind_at or not header_at or metadata[kind_at] not in (DICTIONARY, RECORDS):
@@ -57,7 +57,7 @@ def _sizes(metadata: bytes, body: memoryview) -> tuple[int, int]:
 
 
 def _field(data: bytes, table: int, number: int) -> int:
-    """Return where a field of a table is, 0 if it is absent."""
+    """Return the offset of a field of a table, 0 if the field is absent."""
     vtable = table - struct.unpack_from("<i", data, table)[0]
     size = struct.unpack_from("<H", data, vtable)[0]
     entry = 4 + 2 * number
@@ -71,9 +71,9 @@ def _target(data: bytes, at: int) -> int:
 
 # Fields of a page's header.
 UNPACKED_SIZE, PACKED_SIZE = 2, 3
-# Headers of pages have some ten bytes, and statistics of texts.
+# Headers of pages have about ten bytes, and statistics that may hold texts.
 LONGEST_HEADER = 2**16
-# A page has thousands of rows.
+# The most pages of a column in a row group; a page has thousands of rows.
 MOST_PAGES = 100_000
 LONGEST_NUMBER = 10
 # Types of Thrift's compact protocol; the others are numbers of one to ten bytes.
@@ -81,7 +81,7 @@ YES, NO, BYTE, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = 1, 2, 3, 7, 8, 9, 10, 11
 
 
 def unpacked_pages(file: BufferedReader, start: int, size: int) -> int:
-    """Return what the pages of a column chunk of `size` bytes at `start` unpack to. Raises MarketDataError."""
+    """Return the unpacked bytes of the pages of a column chunk of `size` bytes at `start`. Raises MarketDataError."""
     unpacked, pages, end = 0, 0, start + size
     try:
         while start < end:
@@ -120,7 +120,7 @@ def _page_header(data: bytes) -> tuple[dict[int, int], int]:
 
 
 def _after(data: bytes, at: int, kind: int) -> int:
-    """Return where a value ends that is no number of the header itself."""
+    """Return the offset after a value that is not a number of the header itself."""
     if kind in (YES, NO):
         return at
     if kind in (BYTE, DOUBLE):
@@ -135,7 +135,7 @@ def _after(data: bytes, at: int, kind: int) -> int:
 
 
 def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number that begins at a position, and where it ends."""
+    """Return the number at an offset, and the offset after it."""
     value = 0
     for length in range(LONGEST_NUMBER):
         value |= (data[at + length] & 127) << 7 * length

@@ -1,4 +1,4 @@
-"""Zones that a file names, and local times of a zone as UTC, also around changes of daylight saving time."""
+"""Finds the zone that a file names, and converts local times to UTC, also around changes of daylight saving time."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from rl_training.core.market.bars import MarketDataError
 # Offsets change at quarters of an hour.
 QUARTER = 900
 HOUR = 3600
-# A column with one of these names has the zone of each time.
+# A column with one of these names holds the zone of each time.
 COLUMNS_OF_ZONES = ("tz", "timezone", "time zone", "tzone", "utc offset", "gmt offset")
 # Zones in the names of columns. Letters such as EST do not say whether the times have daylight saving.
 IN_NAME = re.compile(
@@ -28,7 +28,7 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times
 def zone_in_names(names: Sequence[str], of_times: Sequence[str]) -> str:
     """Return the zone that a header names, as it is written there; empty if it names none.
 
-    `of_times` are the names of the columns of times. Another column may have the zones of all times.
+    `of_times` are the names of the columns of times. Another column may hold the zones of all times.
     """
     known = available_timezones()
     found = (zone.group(1) for name in of_times for zone in IN_NAME.finditer(name))
@@ -38,12 +38,12 @@ def zone_in_names(names: Sequence[str], of_times: Sequence[str]) -> str:
 
 
 def known_zone(written: str) -> str:
-    """Return the name in the IANA database of a zone as a file writes it. Raises MarketDataError if it is not clear."""
+    """Return the IANA name of a zone as a file writes it. Raises MarketDataError if the zone is not clear."""
     if written in available_timezones() and "/" in written:
         return written
     found = FROM_UTC.fullmatch(written)
     if found and (found.group(3) or "00") == "00" and int(found.group(2) or 0) <= 12:
-        # In the names of the database, the signs are turned round.
+        # The names of the IANA database have the opposite sign.
         sign = "-" if found.group(1) == "+" else "+"
         return f"Etc/GMT{sign}{int(found.group(2))}" if int(found.group(2) or 0) else "Etc/UTC"
     raise MarketDataError(
@@ -55,9 +55,9 @@ def known_zone(written: str) -> str:
 def to_utc(local: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
     """Return local times, in seconds and in the order of the file, as UTC.
 
-    The hour that the end of daylight saving time repeats is resolved by the order of the rows, if each of its times is
-    there twice. Raises MarketDataError with the row if it is not, or if a time is skipped at the begin of daylight
-    saving.
+    The hour that the end of daylight saving time repeats is resolved by the order of the rows, if the file has each of
+    its times twice. Raises MarketDataError with the row if it does not, or if a time is in the hour that daylight
+    saving time skips.
     """
     quarters, position = np.unique(local // QUARTER, return_inverse=True)
     offsets = np.array([_offsets(zone, int(quarter)) for quarter in quarters], np.int64).reshape(-1, 2)
@@ -97,7 +97,7 @@ def may_repeat_an_hour(local: int) -> bool:
 
 
 def _offsets(zone: ZoneInfo, quarter: int) -> tuple[int, int]:
-    """Return the offsets from UTC of a local time, read as the first and as the second of its kind."""
+    """Return the offsets from UTC, in seconds, of the first and the second occurrence of a local time."""
     time = EPOCH + timedelta(seconds=quarter * QUARTER)
     first, second = (time.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
     return int(first.total_seconds()), int(second.total_seconds())

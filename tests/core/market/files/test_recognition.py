@@ -123,7 +123,7 @@ def test_rows_in_windows_1252_below_an_ascii_header_are_read(load, rows):
         ("one line of text\n", "m.csv: is no table of prices: no separator gives 5 columns; its first line is 'one "),
         (
             "1,2,3,4,5\n2,3,4,5,6\n",
-            "m.csv: has no header, and 5 columns in none that is known: '1', '2', '3', '4', '5';",
+            "m.csv: has no header, and no known order of 5 columns fits its first row: '1', '2', '3', '4', '5';",
         ),
         ("date,price,market_cap,total,x\n2024-01-01,10,11,12,13\n", "m.csv: no column is named open, high, low; the "),
         ("date,open,open,high,low,close\n2024-01-01,1,1,1,1,1\n", "m.csv: 2 columns are named 'open'; the header has "),
@@ -133,7 +133,7 @@ def test_rows_in_windows_1252_below_an_ascii_header_are_read(load, rows):
         ),
         (
             "2024-01-01,10,9,12,11\n2024-01-02,11,10,13,12\n",
-            "m.csv: has no header, and 5 columns in no order of columns that is known puts open and close between low",
+            "m.csv: has no header, and no known order of 5 columns puts open and close between low",
         ),
         (
             "date,cl,hi,lo,op,vol\n2024-01-01,11,12,9,10,5\n",
@@ -213,7 +213,7 @@ def test_prices_without_header_that_go_on_from_row_to_row_in_another_order_are_r
     rows = [f"2024-01-{day:02},{close},110,90,{opened}\n" for day, (opened, close) in enumerate(bars, 1)]
     expected = (
         "m.csv: has no header, and its columns 1 and 4 may be open and close, as in the layout "
-        "without_header_or_volume, or close and open, which goes on better from row to row: set format to "
+        "without_header_or_volume, or close and open, which continues better from row to row: set format to "
         "without_header_or_volume, or columns to {'open': '4', 'close': '1', ...}"
     )
     assert refusal(load, "".join(rows)) == refusal(load, "".join(reversed(rows))) == expected
@@ -227,7 +227,7 @@ def test_named_format_and_skipped_lines_decide(load):
     chosen = {"timestamp": "0", "high": "1", "low": "2", "close": "3", "open": "4"}
     assert load(text, columns=chosen, skip_rows=1).open.tolist() == [10.0, 11.0]
     assert refusal(load, text, format="kraken_ohlcvt", skip_rows=1).startswith(
-        "m.csv: has no header, and 6 columns in "
+        "m.csv: has no header, and no known order of 6 columns fits"
     )
 
 
