@@ -13,7 +13,7 @@ def write_file(path: Path, data: bytes, *, keep_previous: bool = False) -> None:
     """Replace the file at `path`; the data is on the disk when the function returns.
 
     With `keep_previous`, the old file is afterwards at previous(path). A process that is killed between the two renames
-    leaves only that one. Raises OSError, and then leaves the old file at `path`.
+    leaves only the file at previous(path). Raises OSError, and then leaves the old file at `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _sibling(path)
@@ -29,7 +29,7 @@ def write_file(path: Path, data: bytes, *, keep_previous: bool = False) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Replace the folder at `path` by one with these files; the data is on the disk when the function returns.
+    """Replace the folder at `path` by a folder with these files; the data is on the disk when the function returns.
 
     A rename cannot replace a folder that is not empty, so an old folder is moved aside first. A process that is killed
     between the two renames leaves no folder at `path`, and the old one beside it. Raises OSError, and then leaves the
@@ -80,7 +80,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Write a file's data, or a folder's entries, through to the disk. A rename is on the disk once its folder is."""
+    """Write a file's data, or a folder's entries, through to the disk. Syncing a folder also writes its renames."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

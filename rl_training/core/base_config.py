@@ -20,7 +20,7 @@ from rl_training.core.config_problems import broken_rule, find_problems
 
 
 class BrokenRule(NamedTuple):
-    """A rule between fields that a config breaks. `fields` are all that the rule compares, first the one to correct."""
+    """A rule between fields that a config breaks. `fields` are the compared fields, first the field to correct."""
 
     fields: tuple[str, ...]
     message: str
@@ -83,7 +83,7 @@ class Config(BaseModel):
 
     @classmethod
     def _same_error(cls, detail: Any) -> PydanticCustomError:
-        """Return an error with the type and context of one that pydantic raised, and its message.
+        """Return an error with the type, context and message of an error that pydantic raised.
 
         The message about an unknown key names the known ones.
         """

@@ -13,7 +13,7 @@ from rl_training.core.base_config import BrokenRule, Config, TextForm
 from rl_training.core.market_layouts import FORMATS
 from rl_training.core.market_values import ColumnNames, DayFirst, FormatName, ZoneName
 
-# 28 years of hourly bars from 1990 on. A random walk of 1% per bar over many more bars leaves the range of prices.
+# 28 years of hourly bars from 1990 on. Over many more bars, a random walk of 1% per bar leaves the range of prices.
 MAX_PLANTED_BARS = 250_000
 
 # How a file is read.
@@ -21,7 +21,7 @@ READING_FIELDS = (
     *("format", "columns", "timezone", "day_first", "decimal", "skip_rows", "adjust", "bad_rows", "suspicious"),
 )
 FILE_FIELDS = ("symbol", *READING_FIELDS)
-# The settings that have an effect with each source only; all other settings have an effect with every source.
+# The settings that have an effect with one source only; all other settings have an effect with every source.
 SOURCE_FIELDS = {
     "sp500": (),
     "nasdaq": (),
@@ -29,7 +29,7 @@ SOURCE_FIELDS = {
     "exchange": ("exchange", "symbol", "timeframe", "bars"),
     "planted": ("bars", "planted_kind", "planted_phi", "planted_drift", "planted_switching", "planted_seed"),
 }
-# The settings of a planted market that have an effect with each kind only.
+# The settings of a planted market that have an effect with one kind only.
 PLANTED_FIELDS = {
     "ar1": ("planted_phi",),
     "regime": ("planted_drift", "planted_switching"),
@@ -37,7 +37,7 @@ PLANTED_FIELDS = {
 }
 # Every release has stored these settings of a market.
 FIRST_FIELDS = frozenset(("source", "path", "exchange", "symbol", "timeframe", "bars", "train_fraction"))
-# What a market means that was stored before there were settings about how a file is read.
+# The meaning of a market that was stored before the settings about how a file is read existed.
 AS_BEFORE = {"format": "plain", "adjust": "none", "suspicious": "warn"}
 
 
@@ -205,7 +205,7 @@ class MarketConfig(Config):
     def keep_meaning(cls, value: Any) -> Any:
         """Give a file that was stored before the settings of READING_FIELDS the values with their earlier meaning.
 
-        Such a market has every setting of that time and none of these.
+        A market of that time has every setting of that time and none of READING_FIELDS.
         """
         if not isinstance(value, dict) or value.get("source") != "file":
             return value
@@ -234,7 +234,7 @@ class MarketConfig(Config):
 
     @property
     def label(self) -> str:
-        """The name of the market for users; it has the instrument of a file, and says if the market is synthetic."""
+        """The name of the market for users, with the instrument of a file; it says if the market is synthetic."""
         match self.source:
             case "file":
                 # The plain layout has one instrument and ignores the setting.
@@ -246,7 +246,7 @@ class MarketConfig(Config):
         return self.source
 
     def label_beside(self, other: "MarketConfig") -> str:
-        """The name of the market for users who know `other`: it says so where only other settings differ."""
+        """Return the market's name for users who know `other`; it says if the names are equal but settings differ."""
         same_name = self.label == other.label and self.identity != other.identity
         return f"{self.label} with other settings" if same_name else self.label
 
@@ -257,7 +257,7 @@ class MarketConfig(Config):
 
     @property
     def identity(self) -> tuple[Any, ...]:
-        """What decides which bars the market has.
+        """The settings that decide which bars the market has.
 
         An exchange's number of bars only decides how far back they go, and `suspicious` whether bars are used at all.
         """
@@ -275,8 +275,8 @@ class MarketConfig(Config):
     def ledger_key(self, path: str = "") -> str:
         """Return the SHA-256 of what names the market in the ledger of trials.
 
-        How many of its bars are used and how its file is read play no part, nor which of a file's instruments: a file
-        is one market. `path` is the file's own path, without links, where it is known.
+        The number of bars, how a file is read, and a file's instrument have no effect: a file is one market. `path` is
+        the file's own path, without links, where it is known.
         """
         names = (name for name in self.effective_fields if name != "bars")
         values = {name: getattr(self, name) for name in names}

@@ -25,12 +25,12 @@ class Layout:
     written_by  the vendors, libraries and tools that write it
     columns     the names of the columns. A header with all of them has this layout; columns in brackets may be missing.
                 Files without a header have exactly these columns
-    first       of a file without a header: regular expressions for its first cells
+    first       regular expressions for the first cells of a file without a header
     roles       which column has which role, where the name does not show it
     timezone    the zone of times without offset, where the layout fixes it
     note        what a user must know about the layout
     decimal_point  true: the programs write a decimal point everywhere, so 151.234 is never 151,234
-    general     true: of files without a header alone, because the same header says nothing about who wrote it
+    general     true: the layout is only for files without a header, because its header does not show who wrote a file
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Keeps requests to other services away from private addresses, wherever a name or a redirect leads.
 
 Python calls audit hooks before each connection, with the address that is connected to. So no second resolution of a
-name, no redirect and no library with its own transport leads past this check. With a proxy in the environment, such as
+name, no redirect and no library with its own transport avoids this check. With a proxy in the environment, such as
 HTTPS_PROXY, the proxy connects to the service and has to make the check.
 """
 
@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 SETTING = "ALLOW_PRIVATE_ADDRESSES"
 REFUSED = f"its address is private or this machine's; {SETTING}=1 allows such addresses"
 SENDING = ("socket.connect", "socket.sendto", "socket.sendmsg")
-# The part of IPv6 whose addresses belong to machines on the internet (RFC 4291); older forms lie outside of it.
+# The IPv6 network of the addresses of machines on the internet (RFC 4291); older forms are outside of it.
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-# The last four bytes of such an address are an IPv4 address (RFC 6052).
+# The last four bytes of an address in this network are an IPv4 address (RFC 6052).
 NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -33,7 +33,7 @@ class PrivateAddressError(OSError):
 
 @dataclass
 class Guard:
-    """Whether a connection has been refused. `proxies` are addresses with ports that may be private."""
+    """Records whether a connection has been refused. `proxies` are the (address, port) pairs that may be private."""
 
     proxies: frozenset[tuple[str, int]]
     refused: bool = False
@@ -61,7 +61,7 @@ def guarded() -> Iterator[Guard]:
 
 
 def is_public(host: str) -> bool:
-    """Return whether a host is the address of a machine on the public internet; a name is none."""
+    """Return whether a host is the address of a machine on the public internet; False for a name."""
     try:
         address: IPv4Address | IPv6Address = ip_address(host.partition("%")[0])
     except ValueError:
@@ -78,7 +78,7 @@ def is_public(host: str) -> bool:
 
 @cache
 def _install() -> None:
-    # An audit hook cannot be removed, and every file that is opened calls it. So it is added with the first use.
+    # An audit hook cannot be removed, and every opened file calls it, so the first use adds it.
     sys.addaudithook(_check)
 
 
@@ -94,7 +94,7 @@ def _check(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _proxies() -> frozenset[tuple[str, int]]:
-    """Return the addresses of the proxies that the environment names."""
+    """Return the (address, port) pairs of the proxies that the environment names."""
     found = set()
     for scheme, url in urllib.request.getproxies().items():
         parts = urlsplit(url if "//" in url else f"//{url}")

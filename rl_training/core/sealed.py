@@ -10,7 +10,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-# A policy of several members has another format than a single policy, which older releases can read.
+# Older releases can read the format of a single policy, so a policy of several members has a second format.
 POLICY_FORMAT, ENSEMBLE_FORMAT = 1, 2
 TENSORS_FILE, MANIFEST_FILE = "policy.safetensors", "manifest.json"
 CHECKPOINT_FORMAT = 4
@@ -32,7 +32,7 @@ def sealed(path: Path, number: int, content: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"sha256": _json_digest(content), **content}
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be written: not what JSON holds: {error}") from error
+        raise CheckpointError(f"{path}: cannot be written: JSON cannot hold its content: {error}") from error
 
 
 def unsealed(path: Path, readable: Sequence[int], text: bytes) -> dict[str, Any]:

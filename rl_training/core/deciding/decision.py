@@ -34,7 +34,7 @@ class AccountState:
     peak: float
 
     def accounts(self) -> Accounts:
-        """Return the account as arrays of one."""
+        """Return the account as arrays of length 1."""
         values = self.cash, self.units, self.target, self.equity, self.entry_equity, self.peak
         return Accounts(np.array(values).reshape(-1, 1))
 
@@ -44,10 +44,10 @@ NEW_ACCOUNT = AccountState(*open_accounts(1).rows[:, 0].tolist())
 
 @dataclass(frozen=True)
 class Choice:
-    """A target position that a network chose, and what it was chosen from.
+    """A target position that a network chose, and the network's outputs.
 
-    probabilities  of each action, the mean over members
-    value          the critic's, the mean over members: discounted scaled rewards to come
+    probabilities  one for each action, the mean over members
+    value          the critic's estimate of the discounted scaled rewards to come, the mean over members
     """
 
     target: float
@@ -67,7 +67,7 @@ def bars_needed(environment: EnvironmentConfig) -> int:
 
 
 def next_state(state: AccountState, target: float, bar: MarketData, costs: EnvironmentConfig) -> AccountState:
-    """Return the account at the close of `bar`, one bar, at whose open it trades to `target`; see `trade_bar`."""
+    """Return the account at the close of `bar`, one bar, after a trade to `target` at its open; see `trade_bar`."""
     after, _ = trade_bar(state.accounts(), np.array([target]), bar.open, bar.close, costs)
     return AccountState(*after.rows[:, 0].tolist())
 
@@ -98,7 +98,7 @@ def choose_from(network: Network, observation: Observation) -> Choice:
 def for_account(
     network: Network, observation: Observation, position: float, unrealised_log_return: float, drawdown: float
 ) -> Choice:
-    """Return what the network chooses where an account in another state observes the same features."""
+    """Return what the network chooses for an account in another state that observes the same features."""
     largest = 2.0 * max(abs(target) for target in network.environment.positions)
     own = observation.copy()
     own[-len(ACCOUNT_OBSERVATIONS) :] = observe_account(position, unrealised_log_return, drawdown, largest)

@@ -1,4 +1,4 @@
-"""Past bars played again as if they closed now, faster than they did, to try decisions without internet."""
+"""Replays past bars as if they closed now, at a higher speed, to try decisions without internet access."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -15,20 +15,20 @@ class Line(NamedTuple):
 
 
 def header(market: MarketData) -> str:
-    """Return the first line of the file: the names of the columns, in quotes where they are the user's."""
+    """Return the first line of the file: the names of the columns; names of further columns are in quotes."""
     own = ['"' + name.replace('"', '""') + '"' for name in market.own]
     return ",".join([*COLUMNS, *own]) + "\n"
 
 
 def bar_seconds(market: MarketData, speed: float) -> int:
-    """Return the length of a replayed bar: that of the market's bars, so many times shorter, a second at least."""
+    """Return the length of a replayed bar in seconds: that of the market's bars divided by `speed`, at least 1."""
     return max(1, round(market.spacing / speed))
 
 
 def replayed(market: MarketData, seconds: int, history: int, now: datetime) -> Iterator[Line]:
-    """Yield the bars as lines of a CSV file, `seconds` apart; those of the history have closed by `now`.
+    """Yield the bars as lines of a CSV file, `seconds` apart; the first `history` bars have closed by `now`.
 
-    The prices, volumes and further columns are those of the market; holes between its bars are closed.
+    Prices, volumes and further columns are unchanged; gaps between the market's bars are closed.
     """
     columns = [*(getattr(market, name) for name in COLUMNS[1:]), *market.own.values()]
     first = now.replace(microsecond=0) - timedelta(seconds=seconds * history)

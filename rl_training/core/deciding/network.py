@@ -31,7 +31,7 @@ Tensors = Mapping[str, NDArray[Any]]
 class Network:
     """The networks of a policy's members, with the environment and the feature statistics of their training.
 
-    digest         of the tensors; see checkpoint.tensor_digest()
+    digest         SHA-256 of the tensors, in hex; see checkpoint.tensor_digest()
     trained_until  the last bar of the training, ISO 8601 in UTC; None in older files
     """
 

@@ -1,4 +1,4 @@
-"""Compiles what a decision needs, so that the first one does not wait for it."""
+"""Compiles the code of a decision beforehand, so that the first decision does not wait for the compiler."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from rl_training.core.trading.observation import observation_names
 
 
 def warm_up() -> None:
-    """Load the compiled code of a decision, and compile what is not cached."""
+    """Load the compiled code of a decision, and compile the functions that are not cached."""
     market = planted_market(MarketConfig(source="planted", bars=200))
     environment = EnvironmentConfig()
     size = len(observation_names(environment))

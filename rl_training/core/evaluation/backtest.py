@@ -37,8 +37,8 @@ from rl_training.core.trading.observation import Observer, fill_in
 # The first account follows the policy.
 POLICY = 0
 
-# Compiled code reports no progress, so it trades this many bars and returns, or of several members that many decisions.
-# With the largest network that runs in compiled code they take a few seconds; a call takes as long as a few bars.
+# Compiled code reports no progress, so each call makes at most this many decisions of members, and then returns. With
+# the largest network that compiled code runs, they take a few seconds. The overhead of a call is that of a few bars.
 BARS_PER_CALL = 4096
 
 
@@ -55,7 +55,7 @@ class Policy(Protocol):
 class Backtest(NamedTuple):
     """Results of N accounts; every field is [bars, N], except equity, [bars + 1, N]."""
 
-    equity: FloatArray  # at each close, beginning with the close of the first decision
+    equity: FloatArray  # at each close, from the close of the first decision on
     cost: FloatArray
     turnover: FloatArray
     held: npt.NDArray[np.bool_]  # whether a position was held through the bar, or was ruined during it
@@ -84,7 +84,7 @@ def side_by_side(backtests: Sequence[Backtest]) -> Backtest:
 
 
 def one_after_another(backtests: Sequence[Backtest]) -> Backtest:
-    """Return the bars of all backtests, each of which continues the accounts of the one before it."""
+    """Return the bars of all backtests, each of which continues the accounts of the previous backtest."""
     return Backtest(
         np.concatenate([backtests[0].equity[:1], *(backtest.equity[1:] for backtest in backtests)]),
         np.concatenate([backtest.cost for backtest in backtests]),
@@ -94,7 +94,7 @@ def one_after_another(backtests: Sequence[Backtest]) -> Backtest:
 
 
 class TradedBars(NamedTuple):
-    """A market and what is observed of it, for compiled code; the arrays are [T, ...]."""
+    """A market and its observations, for compiled code; the arrays are [T, ...]."""
 
     rows: Floats  # [T, D], as in Observer
     width: int
@@ -123,9 +123,10 @@ def run_backtest(
 
     The first account follows the policy, each other one a rule: the target position after each bar, [T]. `observer`
     must have been made for the same market and config. The market needs at least one bar after the first decision.
-    `on_bars` is called again and again, after BARS_PER_CALL bars at most.
+    `on_bars` is called repeatedly, after at most BARS_PER_CALL bars.
 
-    `accounts` are new by default. Given ones continue with their positions, and then hold the state after the last bar.
+    By default, new accounts trade. Given `accounts` continue with their positions, and hold the state after the last
+    bar when the function returns.
     """
     bars, count = len(market) - 1 - observer.first_bar, 1 + len(rules)
     accounts = open_accounts(count) if accounts is None else accounts

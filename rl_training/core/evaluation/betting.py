@@ -1,4 +1,4 @@
-"""Comparing two accounts bar by bar, with a verdict that holds whenever somebody looks.
+"""Comparison of two accounts bar by bar, whose verdict is valid at whichever bar it is read.
 
 Let d_t be the change of the log equity of B minus that of A in bar t. With u_j, 16 stakes spaced evenly in the
 logarithm from 0.02 to 0.95, and L the largest loss of B against A in one bar,
@@ -14,8 +14,8 @@ The change detector for A losing against B is, with the same x,
 
     M_t = mean_j M_{j,t},    M_{j,t} = (1 + M_{j,t-1}) (1 + u_j x_t)
 
-(Shin, Ramdas and Rinaldo, "E-detectors", 2024). Where nothing is lost, M takes as many bars as its limit on average to
-reach it.
+(Shin, Ramdas and Rinaldo, "E-detectors", 2024). If A does not lose against B, M takes on average at least as many bars
+as the limit to reach the limit.
 """
 
 import math
@@ -40,11 +40,11 @@ class Bet:
 
     @property
     def evidence(self) -> float:
-        """K: 0 once the comparison has ended against B."""
+        """The value of K; 0 once the comparison has ended against B."""
         return 0.0 if self.ended else float(self.wealth.mean())
 
     def after(self, difference: float, floor: float = 0.0, largest_loss: float = LARGEST_LOSS) -> "Bet":
-        """Return the comparison after one more bar, in which B's log equity changed by so much more than A's."""
+        """Return the comparison after one more bar; `difference` is the change of B's log equity minus that of A's."""
         if self.ended:
             return self
         gain = difference - floor
@@ -60,12 +60,12 @@ def new_bet() -> Bet:
 
 
 def share(gain: float, largest_loss: float) -> float:
-    """Return x: the gain, capped at the largest loss, in multiples of that."""
+    """Return x: the gain, capped at the largest loss, divided by the largest loss."""
     return min(gain, largest_loss) / largest_loss
 
 
 def detect(state: FloatArray, difference: float, floor: float = 0.0, largest_loss: float = LARGEST_LOSS) -> FloatArray:
-    """Return the detector's M_j, [stakes], after one more bar; `state` are those before, zeros at first.
+    """Return the detector's M_j, [stakes], after one more bar; `state` holds the previous M_j, at first zeros.
 
     A loss of B above the largest one counts as the largest.
     """
@@ -75,7 +75,7 @@ def detect(state: FloatArray, difference: float, floor: float = 0.0, largest_los
 
 
 def expected_bars(bet: Bet, differences: FloatArray, alpha: float, floor: float, largest_loss: float) -> float:
-    """Return how many more bars `bet` takes to reach 1 / alpha if they are like these; infinity where B does not gain.
+    """Return how many more bars like `differences` `bet` takes to reach 1 / alpha; infinity if B does not gain.
 
     The wealth of stake j grows by the factor exp(mean of log(1 + u_j x)) per bar.
     """
@@ -86,7 +86,7 @@ def expected_bars(bet: Bet, differences: FloatArray, alpha: float, floor: float,
     best = int(rates.argmax())
     if rates[best] <= 0:
         return math.inf
-    # The best stake alone reaches the limit by `most`; the mean of all stakes grows up to there.
+    # The best stake alone reaches the limit by `most`, so the mean of all stakes reaches it by then too.
     fewest, most = 0.0, max(0.0, math.log(len(STAKES) / alpha / bet.wealth[best]) / float(rates[best]))
     for _ in range(60):
         middle = (fewest + most) / 2
@@ -100,7 +100,7 @@ def expected_bars(bet: Bet, differences: FloatArray, alpha: float, floor: float,
 def first_promotions(
     differences: FloatArray, alpha: float, largest_loss: float = LARGEST_LOSS
 ) -> npt.NDArray[np.int64]:
-    """Return after how many bars K reaches 1 / alpha on each path of `differences`, [paths, bars]; -1: never."""
+    """Return how many bars K takes to reach 1 / alpha on each path of `differences`, [paths, bars]; -1: never."""
     wealth = np.ones((len(differences), len(STAKES)))
     found, ended = np.full(len(differences), -1), np.zeros(len(differences), np.bool_)
     for bar, gain in enumerate(differences.T):
@@ -112,7 +112,7 @@ def first_promotions(
 
 
 def first_alarms(differences: FloatArray, limit: float, largest_loss: float = LARGEST_LOSS) -> npt.NDArray[np.int64]:
-    """Return after how many bars M reaches `limit` on each path of `differences`, [paths, bars]; -1: never."""
+    """Return how many bars M takes to reach `limit` on each path of `differences`, [paths, bars]; -1: never."""
     state, found = np.zeros((len(differences), len(STAKES))), np.full(len(differences), -1)
     for bar, gain in enumerate(differences.T):
         x = np.clip(gain / largest_loss, -1.0, 1.0)

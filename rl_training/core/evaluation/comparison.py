@@ -1,4 +1,4 @@
-"""Comparison of saved policies on bars that come after the training of every one of them."""
+"""Comparison of saved policies on bars after the training bars of all of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +21,7 @@ from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics, longest_window
 from rl_training.core.trading.observation import Observer
 
-# The fewest decisions that a comparison is made of: fewer show no difference that is not huge.
+# The fewest decisions of a comparison: fewer decisions show only huge differences.
 FEWEST_BARS = 50
 # The settings of the environment that all accounts of a comparison share.
 COSTS = ("fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
@@ -33,7 +33,7 @@ class ComparisonError(ValueError):
 
 @dataclass(frozen=True)
 class ComparedPolicy:
-    """A policy with what it was trained with. `trained_until` is the last bar that it was trained on."""
+    """A policy with its training settings. `trained_until` is the last bar of its training."""
 
     name: str
     policy: Policy
@@ -46,14 +46,14 @@ class ComparedPolicy:
 class Comparison:
     """Results of policies and references on the same bars.
 
-    names         of the policies in their order, then of the references
-    performances  of the accounts, in the order of the names
-    differences   of each policy and the ones after it, then of each policy and the references; numbers are of names
+    names         names of the policies in their order, then of the references
+    performances  results of the accounts, in the order of the names
+    differences   of each policy and each later policy, then of each policy and each reference, as indices of `names`
     bars          number of decisions
     span          the closes of the first decision and of the last bar
-    digest        of the bars from the first decision on
-    costs         what every account paid, by the name of the setting
-    timestamps    of the points of the equity curves
+    digest        SHA-256 of the bars from the first decision on, in hex
+    costs         the cost settings of every account, by the name of the setting
+    timestamps    times of the points of the equity curves
     """
 
     names: tuple[str, ...]
@@ -95,8 +95,8 @@ def compare(
 ) -> Comparison:
     """Compare two or more policies and reference rules on the bars of `market` after all of them were trained.
 
-    Every account decides first at the same bar: after the last bar that any policy was trained on lies a gap of the
-    longest feature window. Every account trades at the costs of the first policy; features and positions are each
+    Every account decides first at the same bar, which comes a gap of the longest feature window after the last bar that
+    any policy was trained on. Every account trades at the costs of the first policy; features and positions are each
     policy's own. `source` is the config of the market, from which the best rule on a planted market follows.
     `on_progress` is called again and again. The result depends on the arguments alone.
 
@@ -111,7 +111,7 @@ def compare(
         begin = first - longest_window(config.features)
         bars = market[begin:]
         observer = Observer(bars, config, compared.statistics)
-        # The rules trade beside the first policy alone: beside each, they would do the same.
+        # The rules trade only beside the first policy, because they would do the same beside each policy.
         targets = [target[begin:] for target in rules.values()] if number == 0 else []
         backtests.append(run_backtest(compared.policy, bars, config, observer, targets, on_progress))
     joined = _joined(backtests)

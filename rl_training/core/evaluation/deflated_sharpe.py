@@ -1,4 +1,4 @@
-"""The deflated Sharpe ratio: how surely the Sharpe ratio of the best of several trials is above that of luck.
+"""The deflated Sharpe ratio: the probability that the best of several trials is better than luck.
 
 Bailey and López de Prado, "The Deflated Sharpe Ratio: Correcting for Selection Bias, Backtest Overfitting and
 Non-Normality" (2014). Sharpe ratios are per bar here, not annualised.

@@ -1,4 +1,4 @@
-"""Equity curves of evaluations: which points they have when they are computed, and when they are stored."""
+"""Equity curves of evaluations: the points that they have when computed and when stored."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -53,7 +53,7 @@ def thinned(evaluation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_curves(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an evaluation whose curves have only their first and last point; an unreadable one as it is."""
+    """Return an evaluation whose curves have only their first and last point; an unreadable one is not changed."""
     times = evaluation.get(TIMES)
     if not isinstance(times, list) or len(times) < 2 or any(len(curve) != len(times) for curve in _curves(evaluation)):
         return dict(evaluation)
@@ -74,7 +74,7 @@ def _curves(evaluation: Mapping[str, Any]) -> Iterator[list[float]]:
 
 
 def _at(evaluation: Mapping[str, Any], points: npt.NDArray[np.int64]) -> dict[str, Any]:
-    """Return the evaluation with these points of its curves alone."""
+    """Return the evaluation with only these points of its curves."""
     found = {**evaluation, **{name: _account_at(account, points) for name, account in _accounts(evaluation)}}
     return _account_at(found, points) | {TIMES: [evaluation[TIMES][point] for point in points]}
 

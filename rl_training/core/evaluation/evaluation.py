@@ -131,7 +131,7 @@ def performances(
 def _performance(
     backtest: Backtest, account: int, annualisation: float, points: npt.NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Return all fields of Performance but the interval."""
+    """Return all fields of Performance except the interval."""
     equity, held = backtest.equity[:, account], backtest.held[:, account]
     returns = _returns(equity)
     downside = float(np.sqrt(np.mean(np.minimum(returns, 0.0) ** 2)))
@@ -170,9 +170,9 @@ def _sharpe(returns: FloatArray) -> FloatArray:
 def _sharpe_intervals(
     equity: FloatArray, annualisation: float, on_progress: Callable[[], None]
 ) -> list[tuple[float, float] | None]:
-    """Return the interval of each account's Sharpe ratio, None where its returns do not vary; `equity` is [closes, N].
+    """Return the interval of each account's Sharpe ratio, None if its returns do not vary; `equity` is [closes, N].
 
-    All accounts are drawn on the same bars, which costs little more than one.
+    All accounts share the same resamples of bars, so further accounts cost little time.
     """
     returns = _returns(equity)
     varying = [account for account in range(returns.shape[1]) if _varies(returns[:, account])]

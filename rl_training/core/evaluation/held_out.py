@@ -1,7 +1,7 @@
 """Episodes on held-out bars, which a policy trades while it is being trained.
 
-They show how training and held-out results part, and select nothing. They draw no random numbers, so that a run makes
-the same weights with and without them.
+They show how held-out results diverge from training results, and select nothing. They draw no random numbers, so that a
+run makes the same weights with and without them.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ class HeldOutEpisodes:
     decisions   the most decisions that one call of mean_reward() makes, in all windows together
     length      the most decisions in a window; a window has no more than `episode_length`, nor than the bars allow
 
-    The windows overlap where the bars are few.
+    The windows overlap if there are few bars.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class HeldOutEpisodes:
         self.observer = Observer(market, config, statistics)
         first, available = self.observer.first_bar, len(market) - 1 - self.observer.first_bar
         self.length = max(1, min(length, config.episode_length, available, decisions))
-        # More windows than one at each bar would be the same windows again.
+        # There is at most one window for each first bar.
         windows = min(max(1, decisions // self.length), available - self.length + 1)
         self.starts = np.linspace(first, first + available - self.length, windows).round().astype(np.int64)
 

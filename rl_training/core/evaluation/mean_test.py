@@ -11,8 +11,8 @@ from rl_training.core.evaluation.block_length import NO_DEVIATION, mean_block_le
 from rl_training.core.trading.accounting import FloatArray
 
 RESAMPLES = 10_000
-# A p-value below 1 / resamples cannot be told from 0. With this many resamples beyond a level, its p-value is off by
-# about a fifth of the level. More than MOST_RESAMPLES take minutes.
+# A p-value below 1 / resamples cannot be distinguished from 0. With this many resamples beyond a level, a p-value at
+# the level is off by about a fifth of the level. More than MOST_RESAMPLES take minutes.
 RESAMPLES_BELOW_LEVEL, MOST_RESAMPLES = 20, 2_000_000
 FEWEST_BARS = 20
 # A call of compiled code draws this many blocks at most, about a tenth of a second, and then reports progress.
@@ -54,11 +54,11 @@ def mean_test(
     block_length: float | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> MeanTest:
-    """Test whether the mean of a series, [bars], is above or below 0. The result depends on the arguments alone.
+    """Test whether the mean of a series, [bars], is above or below 0. The result depends only on the arguments.
 
-    The series is resampled in blocks of geometrically distributed length, `block_length` on average, as long as is
-    optimal by default, which join its last bar to its first one (Politis and Romano, "The Stationary Bootstrap", 1994).
-    With n bars, mean m and the resample's mean m*, each resample has the statistic
+    The series is resampled in blocks of geometrically distributed length with mean `block_length`, by default the
+    optimal one. The first bar follows the last one (Politis and Romano, "The Stationary Bootstrap", 1994). With n bars,
+    mean m and the resample's mean m*, each resample has the statistic
 
         t* = sqrt(n) (m* - m) / s*,    s*^2 = sum over its blocks of (sum of the block - its length x m*)^2 / n
 
@@ -67,8 +67,8 @@ def mean_test(
     the bootstrap has, in closed form. p_above is (1 + number of t* >= t) / (1 + resamples), so it is never 0 (Davison
     and Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2); p_below counts t* <= t.
 
-    The two p-values of a constant series are 1, as nothing shows how much its mean may vary. Raises ValueError for
-    fewer than 20 bars and for values that are not finite.
+    Both p-values of a constant series are 1, because the series does not show how much its mean may vary. Raises
+    ValueError for fewer than 20 bars and for values that are not finite.
     """
     values = np.ascontiguousarray(series, np.float64)
     check_series(values)
@@ -143,7 +143,7 @@ def _draw_statistics(sums: FloatArray, restart: float, generator: np.random.Gene
             lengths += float(length) * length
         mean = total / bars
         variance = (squares - 2.0 * mean * crossed + mean * mean * lengths) / bars
-        # A resample of one block has no variance. Its mean counts as infinitely far away, which is cautious.
+        # A resample of one block has no variance. Its statistic counts as infinite, which is cautious.
         statistics[number] = mean / math.sqrt(variance / bars) if variance > 0.0 else np.sign(mean) * np.inf
 
 

@@ -1,12 +1,13 @@
 """The best policy on a planted market and what it earns, by dynamic programming.
 
 Positions are -1, 0 and 1. A decision at a bar's close knows all returns up to that bar, trades at that price and earns
-the next return. One number contains all that the past says about the next return, the signal: for kind ar1, the last
-return; for regime, the probability by Bayes' rule that the next bar drifts upwards; for independent, nothing.
+the next return. One number, the signal, contains all that the past says about the next return. For kind ar1, the signal
+is the last return; for regime, the probability by Bayes' rule that the next bar drifts upwards; for independent, it
+says nothing.
 
 The method is relative value iteration (Puterman, Markov Decision Processes, 1994, section 8.5) on a grid of signals
-and, if units are held, of exposures. The grid's error is in the third decimal of the rewards, for regime held in the
-second.
+and, if units are held, of exposures. The grid's error is in the third decimal of the rewards, in the second for regime
+with held units.
 """
 
 import math
@@ -122,7 +123,7 @@ def upward_probability(returns: FloatArray, config: MarketConfig) -> FloatArray:
 
 @compiled
 def _filter(returns: FloatArray, rate: float, switching: float, signals: FloatArray) -> None:
-    """Do the work of upward_probability() as _after_seeing() does it at each bar."""
+    """Fill in `signals` for upward_probability(), with the formula of _after_seeing() at each bar."""
     signal = 0.5
     for bar in range(len(returns)):
         odds = math.exp(rate * returns[bar])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from rl_training.core.evaluation.block_length import NO_DEVIATION
 from rl_training.core.trading.accounting import FloatArray
 
-# The fewest recipes among which choosing the best one means something.
+# With fewer recipes, the choice of the best recipe means little.
 FEWEST_RECIPES = 8
 PARTS = 16
 

@@ -10,7 +10,7 @@ from rl_training.core.evaluation.block_length import mean_block_length
 from rl_training.core.trading.accounting import FloatArray
 
 RESAMPLES, FEWEST_RESAMPLES = 10_000, 200
-# The most bars that one bootstrap draws in total, unless it needs more for its fewest resamples.
+# The most bars that one bootstrap draws in total, unless the fewest resamples need more.
 _BOOTSTRAP_BARS = 20_000_000
 
 
@@ -35,7 +35,7 @@ class Differences:
     """Differences of pairs of accounts. All pairs are computed from the same resamples of bars."""
 
     pairs: tuple[Difference, ...]
-    block_length: int  # mean, in bars
+    block_length: int  # mean block length, in bars
     resamples: int
 
 
@@ -52,10 +52,10 @@ def paired_differences(
     pairs        columns (account, other)
     on_progress  called for each resample
 
-    The resampled unit is the bar with the changes of all accounts, so that what they share cancels (Politis and Romano,
-    1994). Blocks have the longest of the mean lengths that are optimal for the pairs, rounded up (Politis and White,
-    2004; corrected by Patton, Politis and White, 2009). There are 10,000 resamples, and fewer, at least 200, beyond
-    2,000 bars, so that a bootstrap draws at most 20 million bars up to 100,000 bars.
+    The resampled unit is the bar with the changes of all accounts, so that their common changes cancel (Politis and
+    Romano, 1994). Blocks have the longest of the mean lengths that are optimal for the pairs, rounded up (Politis and
+    White, 2004; corrected by Patton, Politis and White, 2009). There are 10,000 resamples, and fewer, at least 200,
+    beyond 2,000 bars, so that a bootstrap draws at most 20 million bars up to 100,000 bars.
     """
     # arch imports pandas and statsmodels, which takes seconds.
     from arch.bootstrap import StationaryBootstrap

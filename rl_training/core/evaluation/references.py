@@ -1,4 +1,4 @@
-"""Rules that a policy is compared with: which position each holds, at each close, by the prices up to that close."""
+"""Rules that a policy is compared with: the position of each rule at each close, from prices up to that close."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.core.trading.accounting import FloatArray
 
 TREND_BARS = 20
-# Nodes of the grid of signals. The best rule on 201 nodes takes 0.1 s at most; on a finer grid it decides the same at
-# nearly every bar.
+# Nodes of the grid of signals. Finding the best rule on 201 nodes takes at most 0.1 s; on a finer grid, the rule
+# decides the same at nearly every bar.
 SIGNALS = 201
 
 
@@ -38,9 +38,9 @@ def best_targets(
 ) -> FloatArray | None:
     """Return the target positions, [T], of the best rule on a planted market, from `first_bar` on; 0 before.
 
-    `market` are all bars of the market of `config`. The rule knows how the market was made and all returns so far, but
-    not the returns to come. It maximises the expected log equity, with fee and slippage as the cost of turnover and as
-    if the exposure were held constant between trades; see optimum.py. Returns None for other markets, and where the
+    `market` has all bars of the market of `config`. The rule knows how the market was made and all past returns, but no
+    future returns. It maximises the expected log equity, with fee and slippage as the cost of turnover and as if the
+    exposure were held constant between trades; see optimum.py. Returns None for other markets, and where the
     environment has other positions than -1, 0 and 1 or costs of holding.
     """
     other_costs = rules.borrow_rate != 0 or rules.funding_rate != 0

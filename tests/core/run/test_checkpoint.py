@@ -179,9 +179,9 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 def test_values_that_json_cannot_hold_are_refused_before_writing(checkpoint, saved, policy):
     before = load_policy(saved).digest
     for wrong in (float("nan"), object()):
-        with pytest.raises(CheckpointError, match="not what JSON holds"):
+        with pytest.raises(CheckpointError, match="JSON cannot hold its content"):
             save_checkpoint(checkpoint, TENSORS, {"loss": wrong})
-        with pytest.raises(CheckpointError, match="not what JSON holds"):
+        with pytest.raises(CheckpointError, match="JSON cannot hold its content"):
             save_policy(saved, policy, environment=ENVIRONMENT, statistics=STATISTICS, metadata={"loss": wrong})
     assert load_checkpoint(checkpoint)[1] == STATE
     assert load_policy(saved).digest == before
