@@ -11,7 +11,7 @@ from rl_training.core.ppo.compiled_networks import Floats
 from rl_training.core.ppo.networks import FlatParameters
 
 BETAS = (0.9, 0.999)
-# Detail 3 of Huang et al., "The 37 Implementation Details of Proximal Policy Optimization" (2022); torch's is 1e-8.
+# Detail 3 of Huang et al., "The 37 Implementation Details of Proximal Policy Optimization" (2022); torch uses 1e-8.
 EPSILON = 1e-5
 
 

@@ -20,19 +20,19 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 # A scalar of any width: numba compiles a function for each type that it is called with.
 Number = Any
-# The items of a NamedTuple below, in the functions that Python calls: draw_actions(), predict_values() and
-# compiled_objective.minibatch_gradient(). Each call with seven NamedTuples takes 5 microseconds longer than with plain
-# tuples, since numba determines the type of a NamedTuple in Python, but of a tuple in C. Threads make these calls one
-# after the other, under the GIL: with NamedTuples, an iteration took 3 % longer.
+# The items of a NamedTuple below. The functions that Python calls, draw_actions(), predict_values() and
+# compiled_objective.minibatch_gradient(), take plain tuples: a call with seven NamedTuples takes 5 microseconds longer,
+# because numba determines the type of a NamedTuple in Python, but that of a tuple in C. Threads make these calls one
+# after the other, under the GIL, so an iteration with NamedTuples took 3 % longer.
 Items = tuple[Any, ...]
 
 # Rows per block. For 128 rows, two layers of 64 units and their gradients take 150 kilobytes. OpenBLAS has faster
-# kernels for products of at most a million multiplications: 128 rows of two layers of 64 stay below, 256 do not.
+# kernels for products of at most a million multiplications, which 128 rows of two layers of 64 do not exceed.
 BLOCK = 128
 
 
 class FlatNetwork(NamedTuple):
-    """One network as compiled code takes it.
+    """One network in the form that compiled code needs.
 
     parameters  laid out as by flatten_parameters(): the weights of all layers, [outputs, inputs] each, then the biases
     sizes       int64, the width of each layer, the input's first

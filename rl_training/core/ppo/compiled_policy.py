@@ -18,7 +18,7 @@ OBSERVATION_CLIP = 10.0
 
 
 class CompiledPolicy(NamedTuple):
-    """The actors, or the critics, of M members, and how each reads observations of D numbers."""
+    """The actors, or the critics, of M members, and how each standardises observations of D numbers."""
 
     parameters: Floats  # [M, parameters], each as in FlatNetwork
     sizes: Integers  # int64, the same for all members; see FlatNetwork
@@ -38,7 +38,7 @@ class Decisions(NamedTuple):
 
 
 def observation_scale(variance: npt.NDArray[np.float64]) -> Floats:
-    """Return the factors that standardise observations of this running variance."""
+    """Return the factors that standardise observations with this running variance."""
     factors: Floats = (1.0 / np.sqrt(variance + 1e-8)).astype(np.float32)
     return factors
 

@@ -1,4 +1,4 @@
-"""Evaluation of the networks and of PPO's gradient: by torch on any device, or compiled for processors.
+"""Computes the networks' outputs and PPO's gradient: by torch on any device, or by compiled code on processors.
 
 Both give the same numbers. TorchCompute is easier to read; CompiledCompute is several times as fast on a processor.
 """
@@ -65,7 +65,7 @@ class Compute(Protocol):
 def compute_for(network: ActorCritic, parameters: FlatParameters, config: PPOConfig, threads: int) -> Compute:
     """Return the faster implementation for the network's device and size; `parameters` are the network's own.
 
-    If that is TorchCompute, torch is set to use this many threads in the whole process.
+    If the result is a TorchCompute, torch uses this many threads in the whole process.
     """
     if network.device.type == "cpu" and len(parameters.values) <= MOST_COMPILED_PARAMETERS:
         return CompiledCompute(network, parameters, config, threads)
@@ -111,7 +111,7 @@ class TorchCompute:
 
 
 class CompiledCompute:
-    """Computes with compiled code in `threads` threads. Their number does not change a bit of the results."""
+    """Computes with compiled code in `threads` threads. The results are equal to the bit for any number of threads."""
 
     # A minibatch's gradient is summed in this many parts, whatever the number of threads.
     PARTS = 8

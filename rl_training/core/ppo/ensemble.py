@@ -39,7 +39,7 @@ class Ensemble:
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
         """Return an action for each observation; see Policy.predict().
 
-        The most probable action is that of the mean probabilities, the first of equally probable ones.
+        The most probable action is the one with the highest mean probability, the first if several are equal.
         """
         return choose_actions(lambda rows: self._choose(rows, deterministic), self.shape, observations)
 
@@ -66,17 +66,17 @@ class Ensemble:
         return draw_from(probabilities, torch.rand(len(probabilities), generator=self.members[0].generator))
 
 
-# Both have `members`, so that a single policy is an ensemble of itself.
+# Both have `members`; a single policy is its own only member.
 AnyPolicy = Policy | Ensemble
 
 
 def combined(members: Sequence[Policy]) -> AnyPolicy:
-    """Return the policy that these members form: the only one itself, or an ensemble."""
+    """Return the policy that these members form: the member itself if there is only one, else an ensemble."""
     return members[0] if len(members) == 1 else Ensemble(tuple(members))
 
 
 def load_members(shape: PolicyShape, members: int, tensors: Mapping[str, Tensor]) -> AnyPolicy:
-    """Return the policy of `members` members that tensors() of it returned. Raises ValueError that names misfits."""
+    """Return the policy of `members` members with these tensors(). Raises ValueError that names misfits."""
     tensors = dict(tensors)
     if members == 1:
         return load_member(shape, tensors)

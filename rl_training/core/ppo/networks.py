@@ -11,7 +11,7 @@ from torch.nn import functional
 class Network(nn.Module):
     """Fully connected layers with tanh between them, [n, sizes[0]] -> [n, sizes[-1]].
 
-    Weights start orthogonal with gain sqrt(2), in the last layer with `gain`; biases start at 0.
+    Initial weights are orthogonal with gain sqrt(2), and `gain` in the last layer; initial biases are 0.
     """
 
     def __init__(self, sizes: Sequence[int], gain: float, generator: torch.Generator) -> None:

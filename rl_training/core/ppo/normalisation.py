@@ -1,6 +1,6 @@
 """Running statistics that standardise observations and scale rewards.
 
-They change between rollouts only, so that all actions, values and probabilities of one rollout come from one policy.
+They change only between rollouts, so that all actions, values and probabilities of a rollout come from one policy.
 """
 
 import numpy as np
@@ -104,6 +104,6 @@ class RewardScaler:
             returns[step] = self.returns = self.returns * self.gamma + rewards[step]
             self.returns = np.where(ended[step], 0.0, self.returns)
         self.statistics.update(returns[valid][:, None])
-        # 1e-12 is small beside the variance of rewards of one-minute bars, whose order of magnitude is 1e-10.
+        # 1e-12 is small compared with the variance of rewards of one-minute bars, about 1e-10.
         scale = 1.0 / np.sqrt(self.statistics.variance + 1e-12)
         return np.clip(rewards * scale, -REWARD_CLIP, REWARD_CLIP)

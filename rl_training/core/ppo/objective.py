@@ -29,8 +29,8 @@ def generalised_advantages(
 ) -> Floats:
     """Return generalised advantage estimates by equation 16 of [GAE]; all arrays are [steps, num_envs].
 
-    `next_values` are the values of the observations that the steps led to: for a truncated episode, of its true last
-    observation. No reward follows a terminated step. No advantage passes back over an ended step (terminated or
+    `next_values` are the values of the observations that the steps led to; for a truncated episode, this is its true
+    last observation. No reward follows a terminated step. No advantage passes back over an ended step (terminated or
     truncated).
     """
     residuals = rewards + gamma * next_values * ~terminated - values
@@ -89,8 +89,8 @@ def clipped_surrogate(
     """Return equation 7 of [PPO], negated, and the gradient with respect to `logits`, [n, actions].
 
     The gradient includes -`entropy_coefficient` times the mean entropy H. It is written out because automatic
-    differentiation of these small arrays takes longer than that of the networks. With p = softmax(logits):
-    d log p(a) / d logits = onehot(a) - p, and dH / d logits = -p (log p + H).
+    differentiation of these small arrays would take longer than that of the networks. With p = softmax(logits): d log
+    p(a) / d logits = onehot(a) - p, and dH / d logits = -p (log p + H).
     """
     log_p = functional.log_softmax(logits, dim=1)
     p = log_p.exp()
@@ -101,8 +101,8 @@ def clipped_surrogate(
     clipped_gain = ratio.clamp(1 - clip_range, 1 + clip_range) * advantages
     entropies = -(p * log_p).sum(1)
 
-    # The derivative of min(gain, clipped_gain) with respect to log p(a): where the clipped gain is smaller, it is
-    # constant.
+    # The derivative of min(gain, clipped_gain) with respect to log p(a). A smaller clipped gain is constant, with
+    # derivative 0.
     slope = torch.where(gain <= clipped_gain, gain, 0.0).unsqueeze(1)
     gradient = p * (slope + entropy_coefficient * (log_p + entropies.unsqueeze(1)))
     gradient.scatter_add_(1, actions, -slope)

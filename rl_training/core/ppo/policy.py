@@ -1,4 +1,4 @@
-"""A policy as it is evaluated and saved: it takes observations and returns actions."""
+"""A policy, which takes observations and returns actions, in the form that is evaluated and saved."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Policy:
         )
 
     def predict(self, observations: npt.ArrayLike, deterministic: bool = True) -> npt.NDArray[np.int64]:
-        """Return an action for each observation, [n, ...] -> [n], or for a single one, [...] -> [] (a scalar array).
+        """Return an action for each observation, [n, ...] -> [n], or for one observation, [...] -> [] (a scalar array).
 
         Actions are the most probable ones, or drawn at random if not `deterministic`. Raises ValueError if an
         observation's size is not the policy's.
@@ -87,7 +87,7 @@ class Policy:
         return self.network.logits(self.inputs(observations).to(self.network.device)).cpu()
 
     def inputs(self, observations: Tensor) -> Tensor:
-        """Return the networks' inputs for observations: the same, or standardised if the policy normalises them."""
+        """Return the networks' inputs for observations: standardised if the policy normalises them, else unchanged."""
         return observations if self.observations is None else self.observations(observations)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -101,7 +101,7 @@ class Policy:
         }
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Restore what tensors() of a policy of the same shape returned. Raises ValueError that names misfits."""
+        """Restore the tensors() of a policy of the same shape. Raises ValueError that names misfits."""
         expected = {name: (tensor.dtype, tensor.shape) for name, tensor in self.tensors().items()}
         found = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
         if found != expected:

@@ -68,7 +68,7 @@ class PPO:
     env      a gymnasium.vector.VectorEnv of `config.num_envs` environments with Box observations and Discrete actions,
              in any autoreset mode (see rollout.Sampler)
     config   the hyperparameters; the value loss is the mean square, as in stable-baselines3 (CleanRL halves it)
-    seed     seed of the one torch.Generator that weights, actions, minibatches and environment seeds are drawn from;
+    seed     seed of the one torch.Generator from which weights, actions, minibatches and environment seeds are drawn;
              no global random state is read or changed
     threads  processor threads to compute with; results do not depend on their number to the bit, except for networks
              that torch computes (see compute.compute_for)
@@ -107,9 +107,9 @@ class PPO:
         return self.policy.predict(observations, deterministic)
 
     def learn(self, total_timesteps: int, on_iteration: Callable[[Iteration], bool | None] | None = None) -> None:
-        """Train until `total_timesteps` environment steps have been made in all, rounded up to a multiple of num_envs.
+        """Train up to `total_timesteps` environment steps in total, rounded up to a multiple of num_envs.
 
-        Steps of the state that load_state_dict() restored count as made. With `anneal_learning_rate`, the learning rate
+        Steps in a state restored by load_state_dict() count. With `anneal_learning_rate`, the learning rate
         falls linearly to 0 over the total. Learning ends early when `on_iteration` returns False. Raises DivergedError.
         """
         started, before = time.perf_counter(), self.timesteps
@@ -217,7 +217,7 @@ class PPO:
         return True
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return all that a bit-identical continuation needs, except the environment's state: the caller saves it."""
+        """Return all that a bit-identical continuation needs but the environment's state, which the caller saves."""
         state = {f"policy.{name}": tensor for name, tensor in self.policy.tensors().items()}
         state |= {f"adam.{name}": tensor for name, tensor in self.optimizer.state_dict().items()}
         state |= {f"sampler.{name}": tensor for name, tensor in self.sampler.state_dict().items()}
@@ -229,7 +229,7 @@ class PPO:
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore what state_dict() of a PPO with the same environment and config returned."""
+        """Restore the state_dict() of a PPO with the same environment and config."""
         self.policy.load_tensors(part_of(state, "policy"))
         self.optimizer.load_state_dict(part_of(state, "adam"))
         self.sampler.load_state_dict(part_of(state, "sampler"))

@@ -1,4 +1,4 @@
-"""Rollouts of a vector environment as arrays, which do not depend on how it restarts an ended episode."""
+"""Rollouts of a vector environment as arrays, the same in each mode of restarting ended episodes."""
 
 from collections import deque
 from collections.abc import Callable
@@ -19,7 +19,7 @@ Flags = npt.NDArray[np.bool_]
 class Rollout:
     """`steps` steps in each of `num_envs` environments. The next rollout overwrites the arrays.
 
-    observations  float32 [steps, num_envs, size], from which the actions were chosen
+    observations  float32 [steps, num_envs, size]: the actions were chosen from them
     actions       int64 [steps, num_envs], counted from 0
     rewards       float64 [steps, num_envs], as the environment returned them
     terminated    bool [steps, num_envs]: the episode is over, and no reward follows

@@ -1,4 +1,4 @@
-"""The computing environment of a run: versions and kernels, which decide how its sums are rounded."""
+"""The computing environment of a run: the versions and kernels that decide how its sums are rounded."""
 
 import platform
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ EARLIER = "earlier"
 
 
 def computing_environment(config: TrainingConfig, threads: int) -> dict[str, Any]:
-    """Return what a run of `config` in this process computes with, as JSON values.
+    """Return the computing environment of a run of `config` in this process, as JSON values.
 
     code       version of the project, and the SHA-256 of the sources of core that this process has loaded
     libraries  versions of Python and of the libraries that compute
-    kernels    what these libraries compile for, or choose by the processor: the processor and its features as numba
-               sees them, the vector instructions of numpy and of torch, the kernels of each BLAS
+    kernels    what the libraries choose for the processor: the processor and its features as numba sees them, the
+               vector instructions of numpy and of torch, the kernels of each BLAS
     device     cpu, or the name of the CUDA device with the version of CUDA
     threads    processor threads, where the result depends on their number; else null
 
@@ -65,9 +65,10 @@ def parameter_count(config: TrainingConfig) -> int:
 
 
 def with_earlier(environment: dict[str, Any], stored: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the environment of an attempt with those of the run's earlier attempts that differ from it.
+    """Return the environment of an attempt, with the different environments of the run's earlier attempts.
 
-    `stored` is what the attempt before stored. A run that is resumed elsewhere has parts from each environment.
+    `stored` is the environment that the previous attempt stored. A run that is resumed elsewhere has parts from each
+    environment.
     """
     if stored is None:
         return environment

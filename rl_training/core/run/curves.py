@@ -1,4 +1,4 @@
-"""The course of a run: its episode rewards PPO's metrics and held-out rewards, in few points however long it is."""
+"""The curves of a run: its episode rewards, PPO's metrics and held-out rewards, in few points for any length."""
 
 import math
 import threading
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # The names of the curves among the tensors of a checkpoint begin with this.
 CURVES = "curves"
-# The most points of a curve, an even number: more than a chart of a page has pixels for.
+# The most points of a curve, an even number. A chart on a page has fewer pixels.
 POINTS = 200
 # The name of each metric in a curve, and in the metrics of an iteration.
 METRICS = {
@@ -41,11 +41,11 @@ def metrics_of(iteration: "Iteration") -> dict[str, float]:
 class Curve:
     """Means of metrics over neighbouring entries, in at most `POINTS` points.
 
-    Entries come in the order of their places. The members of a run train one after the other, so the places of one
-    member come again with the next: then the entry counts in the mean of the point that covers its place.
+    Entries come in the order of their places. The members of a run train one after the other, so the places repeat with
+    each member: a repeated entry counts in the mean of the point that covers its place.
 
     Each point covers `width` entries. Once all points are complete, they are merged in pairs and `width` doubles, so a
-    curve depends on its entries alone, not on when they came or on where the run was resumed. The last point may cover
+    curve depends only on its entries, not on when they came or where the run was resumed. The last point may cover
     fewer entries. `places` are the numbers of each point's last entry.
     """
 
@@ -92,7 +92,7 @@ class Curve:
 
     def tensors(self) -> "dict[str, Tensor]":
         """Return all that load_tensors() needs to continue the curve."""
-        import torch  # processes that only read curves have no torch
+        import torch  # Imported here, because processes that only read curves have no torch.
 
         size = torch.tensor([self.width, self.entries])
         arrays = {name: torch.from_numpy(getattr(self, name).copy()) for name in ("places", "sums", "counts")}
@@ -101,7 +101,7 @@ class Curve:
     def load_tensors(self, tensors: "Mapping[str, Tensor | np.ndarray[Any, Any]]") -> None:
         """Continue the curve of tensors(), or of arrays with their values.
 
-        A checkpoint of another release may hold none, or other metrics: ignored.
+        Missing tensors, and metrics of another release, are ignored.
         """
         if "size" not in tensors or tuple(tensors["sums"].shape) != self.sums.shape:
             return
@@ -148,12 +148,12 @@ class RunCurves:
         return {f"{prefix}.{name}.{key}": value for name, curve in curves for key, value in curve.tensors().items()}
 
     def load_tensors(self, tensors: "Mapping[str, Tensor | np.ndarray[Any, Any]]", prefix: str) -> None:
-        """Continue the curves of tensors(); those that `tensors` does not hold begin now."""
+        """Continue the curves of tensors(); curves that `tensors` does not hold begin empty."""
         for name, curve in self._curves.items():
             keys = (key for key in tensors if key.startswith(f"{prefix}.{name}."))
             curve.load_tensors({key.rpartition(".")[2]: tensors[key] for key in keys})
 
 
 def _short(value: float) -> float | None:
-    """Return the value with six significant digits, in a third of the bytes; None for a missing one."""
+    """Return the value with six significant digits, which take a third of the bytes; None for a missing value."""
     return None if math.isnan(value) else float(f"{value:.6g}")

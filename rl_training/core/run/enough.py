@@ -1,4 +1,4 @@
-"""Whether bars are enough for a run, decided from their number and the settings alone, without torch."""
+"""Checks if there are enough bars for a run, from their number and the settings alone. Needs no torch."""
 
 import math
 
@@ -8,9 +8,9 @@ from rl_training.core.trading.features import longest_window
 
 
 def too_few_bars(bars: int, train_fraction: float, environment: EnvironmentConfig) -> str:
-    """Return how many of a market's bars a run needs if these are too few, else nothing.
+    """Return a message that says how many bars a run needs, or an empty text if `bars` are enough.
 
-    There are no bars to evaluate on where all bars are for training.
+    With a `train_fraction` of 1, no bars are needed for evaluation.
     """
     window, length = longest_window(environment.features), environment.episode_length
     training = training_bars(bars, train_fraction)

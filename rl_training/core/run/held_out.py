@@ -14,12 +14,12 @@ from rl_training.core.ppo.policy import Policy
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.trading.features import FeatureStatistics
 
-# How many iterations of each member are measured. A member of fewer iterations is measured at each.
+# The measured iterations of each member. A member with fewer iterations is measured at each.
 POINTS = 24
 # Held-out decisions per environment step between two measurements. A decision is one pass through the actor alone, a
 # step of training about thirty passes, but in larger batches. docs/performance.md has the measured cost.
 DECISIONS_PER_STEP = 1 / 5
-# The same per step of the vector environment, which takes as long as many decisions if there are few environments.
+# The same number per step of the vector environment. With few environments, a step takes as long as many decisions.
 DECISIONS_PER_VECTOR_STEP = 1
 # On CUDA a step of training takes as long for large networks as for small ones. These decisions are made on the
 # processor, and take longer for large networks: with p parameters of the actor, at most this / p decisions per step.
@@ -46,7 +46,7 @@ class Rewards:
 
 
 def measured_iterations(iterations: int) -> list[int]:
-    """Return the numbers, from 1, of the iterations of a member that are measured; the last one always is."""
+    """Return the numbers, from 1, of a member's measured iterations, always including the last."""
     return sorted({math.ceil(point * iterations / POINTS) for point in range(1, POINTS + 1)})
 
 
@@ -55,7 +55,7 @@ class HeldOutCurve:
 
     later       the held-out bars
     statistics  of the training bars
-    policy      a member; only its size and its device matter
+    policy      a member; only its size and its device are used
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class HeldOutCurve:
         self.newest: Rewards | None = None
 
     def add(self, iteration: Iteration, policy: AnyPolicy) -> Rewards | None:
-        """Add an iteration of a member, after which it is `policy`; return the rewards if it is measured."""
+        """Add an iteration of a member, which made `policy`; return the rewards if the iteration is measured."""
         self._reward += float(iteration.rewards.mean(axis=1).sum())
         self._steps += len(iteration.rewards)
         if self._episodes is None or iteration.iteration not in self._at:

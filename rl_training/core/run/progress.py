@@ -55,7 +55,7 @@ def capture(
     tensors |= {f"ppo.{name}": tensor for name, tensor in ppo.state_dict().items()}
     for number, member in enumerate(finished):
         tensors |= {f"{MEMBERS}.{number}.{name}": tensor for name, tensor in member.tensors().items()}
-    # One number for each episode: as JSON, 100,000 of them take 2.4 MB and 0.2 s in every checkpoint.
+    # The rewards are a tensor, because 100,000 numbers take 2.4 MB and 0.2 s as JSON in every checkpoint.
     tensors[EPISODE_REWARDS] = torch.tensor(tally.sums, dtype=torch.float64)
     sums = {name: value for name, value in vars(tally).items() if name not in ("sums", "episodes", "members")}
     return tensors, {"environment": rest, "tally": sums, "finished_members": len(finished)}
@@ -64,7 +64,7 @@ def capture(
 def restore(
     ppo: PPO, env: TradingVectorEnv, tally: Tally, tensors: dict[str, Tensor], state: Mapping[str, Any]
 ) -> None:
-    """Restore `ppo`, `env` and `tally` from a state of capture(); finished_members() returns the rest of it."""
+    """Restore `ppo`, `env` and `tally` from a state of capture(); finished_members() returns the rest of the state."""
     ppo.load_state_dict(part_of(tensors, "ppo"))
     env.load_state_dict(join_arrays("environment", tensors, state["environment"]))
     tally.load(state["tally"], tensors.get(EPISODE_REWARDS, torch.empty(0)).tolist())

@@ -11,8 +11,8 @@ from rl_training.core.market_config import MarketConfig
 def recipe_digest(config: TrainingConfig, start_from: str, window: int | None = None) -> str:
     """Return the SHA-256 of the recipe: market, environment, PPO, episodes, members, start rule and window.
 
-    The seed plays no part, nor do settings that have no effect with the market's source or kind. Settings that have
-    their default are left out, so that a setting that is added later changes no digest.
+    The seed has no effect, nor do settings that have no effect with the market's source or kind. Settings with their
+    default value are left out, so that a new setting changes no digest.
     """
     settings = config.model_dump(mode="json", exclude_defaults=True, exclude={"market", "seed"})
     found = {**settings, "market": _market(config.market), "start_from": start_from, "window": window}

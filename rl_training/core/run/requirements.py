@@ -15,8 +15,8 @@ class PolicyMismatchError(ValueError):
 def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) -> None:
     """Raise PolicyMismatchError unless training under `config` can continue from `policy`.
 
-    It can if the network and the observations have the same form, and if neither the policy nor any policy that it
-    continued from was trained on bars as late as those that the new run evaluates on.
+    Training can continue if the network and the observations have the same form, and if the policy, and each policy
+    that it continued from, was trained only on bars before the evaluation bars of the new run.
     """
     shape, environment = policy.policy.shape, policy.environment
     was = {
@@ -40,7 +40,7 @@ def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) 
 def check_enough(config: TrainingConfig, training: MarketData, later: MarketData | None) -> None:
     """Raise MarketDataError with the number of bars needed, if the training slice or the later slice is too short.
 
-    There is no later slice where all bars are for training.
+    If all bars are for training, `later` is None.
     """
     bars = len(training) + len(later or ())
     if problem := too_few_bars(bars, config.market.train_fraction, config.environment):

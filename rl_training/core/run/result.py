@@ -21,7 +21,7 @@ class TrainingResult:
 
     episodes_done       the finished episodes of all members, divided by the number of members and rounded down
     episode_rewards     the reward of each episode, the mean over the members that finished it
-    evaluation_or_none  the evaluation on the held-out bars; None for a stopped run, and where no bars are held out
+    evaluation_or_none  the evaluation on the held-out bars; None for a stopped run, and if no bars are held out
     """
 
     stopped: bool

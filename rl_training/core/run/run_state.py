@@ -31,9 +31,9 @@ log = structlog.get_logger(__name__)
 
 
 def member_seed(seed: int, member: int) -> int:
-    """Return the seed of a member, numbered from 0: the run's own for member 0, so that one member is a run by itself.
+    """Return the seed of a member, numbered from 0. Member 0 has the run's own seed, as in a run of one member.
 
-    The others' are numpy's `SeedSequence([seed, member]).generate_state(1)`, which are as good as independent.
+    The other seeds are numpy's `SeedSequence([seed, member]).generate_state(1)`, which are practically independent.
     """
     return seed if member == 0 else int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
 
@@ -62,7 +62,7 @@ class RunState:
         self.tally = Tally(config.environment.episode_length, config.episodes, config.seeds)
         self.curves = RunCurves()
         self.held_out = HeldOutCurve(config, self.later, self.env.statistics, self.ppo.policy)
-        # A checkpoint is resumed from only if it has the same identity.
+        # A run resumes only from a checkpoint with the same identity.
         self.identity = {
             "config": config.model_dump(mode="json"),
             "market": market.digest,
@@ -72,8 +72,8 @@ class RunState:
     def _begin_member(self) -> PPO:
         """Return the PPO of the member after the finished ones.
 
-        It starts from a member of the initial policy; members beyond their number start from the first ones again. All
-        members train in one environment, because PPO seeds it when it begins.
+        It starts from a member of the initial policy. If the run has more members than the initial policy, they start
+        from the first members again. All members train in one environment, because PPO seeds it when it begins.
         """
         number = len(self.finished)
         ppo = PPO(self.env, self.config.ppo, member_seed(self.config.seed, number), self.threads)
@@ -82,7 +82,7 @@ class RunState:
         return ppo
 
     def next_member(self) -> bool:
-        """Begin the next member if the present one is trained. Return False if it is not, or if it is the last."""
+        """Begin the next member. Return False if the present member is not trained yet, or is the last."""
         if self.ppo.timesteps < self.config.member_timesteps or self.member == self.config.seeds:
             return False
         self.finished.append(load_member(self.ppo.policy.shape, self.ppo.policy.tensors()))
@@ -100,7 +100,7 @@ class RunState:
         return len(self.finished) * self.config.member_timesteps + self.ppo.timesteps
 
     def measure(self, iteration: Iteration) -> Iteration:
-        """Return an iteration of the member in training, with the held-out reward among its metrics if it is due."""
+        """Return an iteration of the member in training, with the held-out reward in its metrics if it is measured."""
         rewards = self.held_out.add(iteration, self.ppo.policy)
         if rewards is None:
             return iteration
@@ -109,7 +109,7 @@ class RunState:
         return replace(iteration, metrics=iteration.metrics | metrics)
 
     def of_run(self, iteration: Iteration) -> Iteration:
-        """Return an iteration of the member in training with its number and its steps over all members."""
+        """Return an iteration of the member in training, with its number and its steps counted over all members."""
         before = len(self.finished)
         return replace(
             iteration,

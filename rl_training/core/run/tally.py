@@ -1,4 +1,4 @@
-"""Sums over a run's iterations, and how they are read from a checkpoint without torch."""
+"""Sums over a run's iterations. They can be read from a checkpoint without torch."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ class Tally:
     episode_length: int
     episodes: int
     members: int
-    sums: list[float] = field(default_factory=list)  # of each episode's rewards, over the members that finished it
+    sums: list[float] = field(default_factory=list)  # of each episode's reward, over members that finished it
     finished: int = 0  # episodes, of all members
     total: float = 0.0  # of the rewards of the finished episodes
     reward: float = 0.0
@@ -86,10 +86,10 @@ class Tally:
         return self.policy_loss / iterations, self.value_loss / iterations
 
     def results(self) -> dict[str, Any]:
-        """Return the columns of the rewards and losses so far, for a run that ends early; none before an episode.
+        """Return the columns of the rewards and losses so far, for a run that ends early; empty before an episode.
 
-        The numbers of episodes and iterations are those that the rewards are of.
-        A run may have diverged: rewards that are not finite are no results, because PostgreSQL stores no JSON with NaN.
+        They include the numbers of episodes and iterations behind the rewards. If the run diverged and a reward is not
+        finite, nothing is returned, because PostgreSQL stores no JSON with NaN.
         """
         rewards = self.episode_rewards
         if not rewards or not all(map(math.isfinite, rewards)):
@@ -102,7 +102,7 @@ class Tally:
         return {"episode_rewards": rewards, "avg_reward": average, "final_reward": rewards[-1], **known, **done}
 
     def load(self, state: Mapping[str, Any], sums: Sequence[float]) -> None:
-        """Take the sums of a checkpoint: `state` as JSON holds it, `sums` the tensor EPISODE_REWARDS."""
+        """Load the sums of a checkpoint: `state` from its JSON, `sums` from the tensor EPISODE_REWARDS."""
         values = dict(state)
         # A checkpoint of format 2 holds the rewards among the other sums. Before format 4, a run had one member.
         self.sums = values.pop("episode_rewards", list(sums))
@@ -111,7 +111,7 @@ class Tally:
 
 
 def saved_results(path: Path) -> dict[str, Any]:
-    """Return the columns of a run that ended at a checkpoint: of Tally.results(), and the steps and curve beside them.
+    """Return the columns of a run that ended at a checkpoint: those of Tally.results(), its steps and its curve.
 
     A checkpoint of another release may hold no curve. Raises CheckpointError if it is missing or damaged.
     """

@@ -8,7 +8,7 @@ from rl_training.core.ppo.ppo import Iteration
 
 
 class MetricsLog(Protocol):
-    """Takes the metrics of a run, iteration by iteration."""
+    """Receives the metrics of a run, iteration by iteration."""
 
     def write(self, iteration: Iteration) -> None: ...
 
@@ -34,7 +34,7 @@ class EventFile:
     """Writes a file `events.out.tfevents...` in `folder`. The horizontal axis is the number of environment steps."""
 
     def __init__(self, folder: Path, timesteps: int) -> None:
-        # The import belongs to torch, is optional, and takes seconds.
+        # Imported here, because the module is part of torch, optional, and takes seconds to import.
         from torch.utils.tensorboard import SummaryWriter
 
         # A lost attempt may have logged steps after the checkpoint. This attempt repeats them, so they are purged.

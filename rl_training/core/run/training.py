@@ -39,13 +39,13 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     threads: int = 1,
 ) -> TrainingResult:
-    """Train on the first `train_fraction` of the bars and evaluate on the rest, if there is any.
+    """Train on the first `train_fraction` of the bars, and evaluate on the rest, if any.
 
     `config.seeds` members are trained one after the other, each with a seed of its own, and decide together as an
     Ensemble. Counts of iterations and environment steps are over all members.
 
-    initial_policy       its weights and running statistics are the start: of each member those of one of its members,
-                         see RunState. The features are standardised by the new training slice in any case
+    initial_policy       each member starts from the weights and running statistics of one of its members; see RunState.
+                         The features are always standardised by the new training slice
     checkpoint           a file, written at each episode's end, every `checkpoint_seconds` and on a stop. If it has the
                          same config, bars and initial policy, the run resumes from it, with the same result to the
                          bit. If it cannot be used, its previous version is (see save_checkpoint). The caller deletes it
@@ -53,9 +53,9 @@ def train(
     log_dir              a folder for TensorBoard files; nothing is written if `tensorboard` is not installed
     on_progress          called after each episode; on_iteration and should_stop are called after each iteration
     on_begin             called once, before the first iteration, with the run's curves and sums, to which training adds
-    while_evaluating     called again and again during the evaluation, which makes no iterations
-    threads              processor threads. The result does not depend on them, except for networks of more than a
-                         million parameters
+    while_evaluating     called repeatedly during the evaluation, which makes no iterations
+    threads              processor threads. The result does not depend on their number, except for networks of more than
+                         a million parameters
 
     Raises MarketDataError if there are too few bars, and PolicyMismatchError if the initial policy does not fit, both
     before training. Sets torch to one thread, because the parts left to torch are too small for more.
@@ -78,7 +78,7 @@ def train(
 
 
 def warm_up() -> None:
-    """Load the libraries and the compiled code of a run, and compile what is not cached, so that no run waits."""
+    """Load the libraries and the compiled code of a run, and compile uncached functions, so that no run waits."""
     market = MarketConfig(source="planted", bars=1000)
     environment = EnvironmentConfig(episode_length=8)
     ppo = PPOConfig(num_envs=2, rollout_length=8, minibatch_size=16, hidden_sizes=[8])

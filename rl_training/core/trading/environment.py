@@ -1,4 +1,4 @@
-"""Gymnasium environments that trade one market: `TradingEnv`, with the specification, and `TradingVectorEnv`."""
+"""Gymnasium environments that trade one market: `TradingEnv`, which has the specification, and `TradingVectorEnv`."""
 
 from typing import Any
 
@@ -57,8 +57,8 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
         dx = (p E - x) / (1 + s k p),    s = sign(p E - x),    k = slippage + fee (1 + s slippage)
 
     A buy pays open x (1 + slippage), a sale receives open x (1 - slippage), and `fee` is paid on the notional at that
-    price. Together these cost k |dx|, so that the position after the trade, valued at the open, is exactly p times the
-    remaining equity E - k |dx|.
+    price. Together, fee and slippage cost k |dx|, so that the position after the trade, valued at the open, is exactly
+    p times the remaining equity E - k |dx|.
 
     At each close, funding_rate x notional (if positive, longs pay and shorts receive) and borrow_rate x short notional
     are taken from cash, for the units held since the open of that bar. Equity is cash + units x close. The highs and

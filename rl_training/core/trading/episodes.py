@@ -1,4 +1,4 @@
-"""N simultaneous market episodes, the common part of both environments."""
+"""N simultaneous market episodes; both environments are built on them."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ class Episodes:
         return np.full(count, starts, np.int64)
 
     def begin(self, which: BoolArray, starts: IntArray) -> None:
-        """Begin new episodes in `which`, [N]; `starts` has one bar for each episode that is marked there."""
+        """Begin the episodes that are True in `which`, [N]; `starts` has the first decision bar of each of these."""
         self.bar[which] = starts
         self.last_bar[which] = starts + self.config.episode_length
         self.accounts = reopen(self.accounts, which)

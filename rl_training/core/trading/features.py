@@ -5,8 +5,8 @@ over from earlier bars, as in cumulative sums or recursive averages. So the feat
 whether they are computed from the whole history or from the last window + 1 bars. Training, evaluation and live
 decisions therefore observe the same values, and a gap of `longest_window` bars separates two slices completely.
 
-All of `FeatureName` are dimensionless: multiplying all prices by a constant changes none of them. A feature such as
-`column:funding` is the value of a further column of the market's file, as it stands in the row of the bar.
+All features of `FeatureName` are dimensionless: multiplying all prices by a constant changes none of them. A feature
+such as `column:funding` is the value of a further column of the market's file in the row of the bar.
 
 To add a feature: write its formula, add it to `_FEATURES`, and add its name to `FeatureName` in `core/config.py`.
 """
@@ -34,8 +34,8 @@ CLIP = 5.0
 # The number of rows computed at a time is small enough for the intermediate arrays to stay in the processor cache.
 _CHUNK = 16_384
 
-# A smaller deviation is the rounding of a constant: dimensionless features of real markets vary by 1e-6 or more. Of a
-# further column, which may have any unit, it is relative to the column's largest value.
+# A smaller deviation is the rounding of a constant: dimensionless features of real markets vary by 1e-6 or more. For a
+# further column, which may have any unit, the limit is relative to the column's largest value.
 _NO_DEVIATION = 1e-12
 
 _DAY = 86_400
@@ -107,7 +107,7 @@ def _range(bars: MarketData) -> FloatArray:
 
 
 def _volume_zscore(bars: MarketData, window: int) -> FloatArray:
-    """Return (volume - mean) / deviation over the last `window` volumes, this one included; 0 if all are equal."""
+    """Return (volume - mean) / deviation over the last `window` volumes, the bar's own included; 0 if all are equal."""
     count = len(bars.volume) - window + 1
     mean = _rolling_sum(bars.volume, window) / window
     scale = np.where(mean > 0, mean, 1.0)  # makes the threshold _NO_DEVIATION independent of the unit of volume
@@ -180,7 +180,7 @@ def longest_window(features: Sequence[str]) -> int:
 
 
 def needs_volume(features: Sequence[str]) -> str:
-    """Return which features cannot be computed on a market without volume, in words; nothing if all can."""
+    """Return a message that names the features that need volume; empty if none does."""
     needing = [name for name in features if name in VOLUME_FEATURES]
     if not needing:
         return ""
@@ -272,7 +272,7 @@ class FeatureStatistics:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the statistics that `as_dict` wrote. Raises ValueError that names a missing or wrong part."""
+        """Return the statistics from the values of `as_dict`. Raises ValueError that names a missing or wrong part."""
         if missing := [key for key in ("names", "mean", "scale") if key not in values]:
             raise ValueError(f"feature statistics: {', '.join(missing)} missing")
         return cls(

@@ -26,7 +26,7 @@ def observation_names(config: EnvironmentConfig) -> tuple[str, ...]:
 
 
 class Observer:
-    """Makes the observations at the bars of one market, for training, evaluation and live decisions alike.
+    """Makes the observations at the bars of one market, for training, evaluation and live decisions.
 
     An observation is float32, [D]. It holds the market features of the bar, standardised by `statistics`, and the state
     of the account; the observation table of `TradingEnv` specifies the entries.

@@ -25,7 +25,7 @@ from rl_training.core.trading.features import (
 
 EXPORT_FORMAT = 1
 DESCRIPTION_FILE, SCRIPT_FILE, ONNX_FILE = "policy.json", "decide.py", "policy.onnx"
-# In place of infinity, which JSON does not have.
+# Stands for infinity, which JSON does not have.
 NO_CLIP = 1e30
 # The formulas of features.py in words, by their names; t is the bar of the decision.
 TEXTS = {
@@ -55,7 +55,7 @@ DECISION = (
 
 @dataclass(frozen=True)
 class _Entry:
-    """An entry of the observation: the value by `kind` and `parameters`, of which decide.py has the formulas."""
+    """An entry of the observation. `kind` and `parameters` select its formula, which is in decide.py."""
 
     name: str
     kind: str
@@ -80,7 +80,7 @@ def exported_files(saved: SavedPolicy, tensors: bytes, about: Mapping[str, Any])
         SCRIPT_FILE: Path(__file__).with_name(SCRIPT_FILE).read_bytes(),
     }
     if find_spec("onnx") is not None:
-        # An optional package, and not needed by anything else.
+        # An optional package that nothing else needs.
         from rl_training.core.run.exporting.onnx_model import onnx_model
 
         files[ONNX_FILE] = onnx_model(saved, described)
@@ -88,7 +88,7 @@ def exported_files(saved: SavedPolicy, tensors: bytes, about: Mapping[str, Any])
 
 
 def description(saved: SavedPolicy, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return policy.json: all that is needed to decide, besides the tensors."""
+    """Return the content of policy.json: all that is needed to decide, besides the tensors."""
     environment, metadata = saved.environment, saved.manifest["metadata"]
     costs = ("fee", "slippage", "borrow_rate", "funding_rate")
     return {

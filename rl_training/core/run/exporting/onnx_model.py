@@ -8,14 +8,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rl_training.core.run.checkpoint import SavedPolicy
 
-# The oldest that has every operator below; runtimes read older models than themselves.
+# The oldest operator set with every operator below, because runtimes read only models that are not newer than they are.
 OPSET, IR_VERSION = 17, 8
 
 
 def onnx_model(saved: SavedPolicy, described: dict[str, Any]) -> bytes:
     """Return the model of a policy that `described`, its policy.json, describes.
 
-    Input `values`, float64 [n, D]: the features as they are, not standardised, then the account's three. Outputs:
+    Input `values`, float64 [n, D]: the features, not standardised, then the account's three entries. Outputs:
     `probabilities`, float64 [n, positions], and `target_position`, float64 [n].
     """
     graph, tensors = _Graph(), saved.policy.tensors()

@@ -32,8 +32,8 @@ class FoldPolicy:
 def fold_config(config: TrainingConfig, fold: Fold) -> TrainingConfig:
     """Return the config of a fold of the recipe `config`: it trains on all its bars, with a seed of its own.
 
-    The seed is numpy's `SeedSequence(seed, spawn_key=(number,)).generate_state(1)`, so that folds are as good as
-    independent. The members of a fold have seeds derived from it, as those of a run.
+    The seed is numpy's `SeedSequence(seed, spawn_key=(number,)).generate_state(1)`, so that folds are practically
+    independent. The seeds of a fold's members are derived from it, as in a run.
     """
     seed = int(np.random.SeedSequence(config.seed, spawn_key=(fold.number,)).generate_state(1)[0])
     market = config.market.model_copy(update={"train_fraction": 1.0})
@@ -43,7 +43,7 @@ def fold_config(config: TrainingConfig, fold: Fold) -> TrainingConfig:
 def continues(start_from: str) -> bool:
     """Return whether a fold of a recipe with this start rule starts from the policy of the fold before it.
 
-    With `newest` and `live` it does: when a fold begins, the newest version and the live version are that of the fold
+    With `newest` and `live` it does, because the newest and the live version at the begin of a fold is that of the fold
     before. The first fold starts from scratch. Such folds can only be trained one after the other.
     """
     return start_from != "scratch"
@@ -63,7 +63,7 @@ def train_fold(
 
 
 def fold_policy(fold: Fold, result: TrainingResult) -> FoldPolicy:
-    """Return what stitch() needs of the result of a fold."""
+    """Return the part of a fold's result that stitch() needs."""
     return FoldPolicy(fold, result.policy, result.statistics, result.trained_until)
 
 

@@ -9,7 +9,7 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.features import longest_window
 
 FOLDS = 8
-# A fold of fewer bars has no Sharpe ratio worth the name.
+# The Sharpe ratio of a fold with fewer bars would be meaningless.
 FEWEST_TRADED = 20
 
 
@@ -17,7 +17,7 @@ FEWEST_TRADED = 20
 class Fold:
     """One retraining. It trains on the bars [train_begin, train_end) and trades the bars [begin, end).
 
-    Bars are numbered from 0, folds too. The position held through bar t is decided at the close of bar t - 1, so the
+    Bars and folds are numbered from 0. The position held through bar t is decided at the close of bar t - 1, so the
     decisions are made at the bars [begin - 1, end - 1).
     """
 
@@ -29,7 +29,7 @@ class Fold:
 
     @property
     def gap(self) -> int:
-        """The number of bars between the last one that is trained on and the first one that is traded."""
+        """The number of bars between the last training bar and the first traded bar."""
         return self.begin - self.train_end
 
     def training(self, market: MarketData) -> MarketData:
@@ -37,7 +37,7 @@ class Fold:
         return market[self.train_begin : self.train_end]
 
     def traded(self, market: MarketData, window: int) -> MarketData:
-        """Return the bars that the fold trades, after the `window` bars and one more that its first decision sees."""
+        """Return the bars that the fold trades, with the `window` + 1 earlier bars that its first decision sees."""
         return market[self.begin - 1 - window : self.end]
 
 
@@ -46,8 +46,8 @@ def plan_folds(
 ) -> tuple[Fold, ...]:
     """Return the folds of a market of `bars` bars.
 
-    The folds have equal length and trade the second half of the bars up to the last one; the bars that the division
-    leaves over are trained on, not traded. Each fold trains on all bars before its gap, or on the last `window` of
+    The folds have equal length and trade the second half of the bars, up to the last bar. If the division leaves bars
+    over, these are trained on, not traded. Each fold trains on all bars before its gap, or on the last `window` of
     them. `gap` is the longest feature window + 1 by default, and may not be less.
 
     Raises ValueError for fewer than one fold or a shorter gap, and MarketDataError with the number of bars needed if a
@@ -81,7 +81,7 @@ def plan_folds(
 
 
 def check_consecutive(folds: Sequence[Fold]) -> None:
-    """Raise ValueError unless the folds are the first ones of a walk-forward, in their order, at least one."""
+    """Raise ValueError unless the folds are the first folds of a walk-forward, in order, and at least one."""
     numbers = [fold.number for fold in folds]
     joined = all(before.end == after.begin for before, after in pairwise(folds))
     if not folds or numbers != list(range(len(folds))) or not joined:

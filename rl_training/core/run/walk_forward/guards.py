@@ -25,7 +25,7 @@ class Conduct:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the guards allow a version over a number of bars."""
+    """The limits that the guards set for a version over a number of bars."""
 
     bars: int
     mean_log_return: float  # at least
@@ -52,7 +52,7 @@ def limits_for(changes: FloatArray, folds: Sequence[Conduct], bars: int, *, seed
 
 
 def broken_guards(version: Conduct, limits: Limits) -> list[str]:
-    """Return why a version is held back, in sentences without a full stop; none if it may go live."""
+    """Return why a version is held back, in sentences without a full stop; empty if it may go live."""
     figures = {
         "mean log return per bar": version.mean_log_return,
         "maximum drawdown": version.max_drawdown,

@@ -1,4 +1,4 @@
-"""Checks that no fold of a walk-forward knows bars that it could not have known. Needs no torch."""
+"""Checks that no fold of a walk-forward knows bars of its future. Needs no torch."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ CHECKED_DECISIONS = 4
 
 
 class LeakError(RuntimeError):
-    """A fold knows bars of the future, so a walk-forward of it shows nothing. The message says what it knows."""
+    """A fold knows bars of its future, so its walk-forward is not valid. The message says what the fold knows."""
 
 
 def check_fold(
@@ -25,12 +25,12 @@ def check_fold(
 ) -> None:
     """Raise LeakError if a fold was trained on bars after its training bars, or observes bars after a decision.
 
-    statistics     by which the fold standardises its features
+    statistics     the fold standardises its features by them
     trained_until  the last bar that its policy was trained on
 
     The features' statistics are fitted, and the observations of some of the fold's decisions are made, a second time on
-    a market whose later bars are scrambled. What depends on earlier bars alone stays the same to the bit. For
-    statistics, the later bars are those after the training bars; for an observation, those after the decision.
+    a market whose later bars are scrambled. Results that depend only on earlier bars stay the same to the bit. For
+    statistics, the later bars come after the training bars; for an observation, after the decision.
     """
     last = market.timestamp[fold.train_end - 1]
     if trained_until > last or fold.gap <= longest_window(environment.features):
@@ -45,7 +45,7 @@ def check_fold(
 
 
 def scrambled(market: MarketData, first: int) -> MarketData:
-    """Return the market with other prices, volumes and further columns from bar `first` on, and all else as it is."""
+    """Return the market with other prices, volumes and further columns from bar `first` on, otherwise unchanged."""
     count, generator = len(market) - first, np.random.default_rng(first)
     changes = {name: np.array(getattr(market, name)) for name in COLUMNS[1:]}
     prices = np.sort(market.close[first - 1] * np.exp(generator.normal(0, 0.05, (count, 4))), axis=1)

@@ -86,11 +86,11 @@ def report_on(
     seed: int = 0,
     on_progress: Callable[[], None] = lambda: None,
 ) -> WalkForwardReport:
-    """Return the results of the accounts of a walk-forward. They depend on the arguments alone.
+    """Return the results of the accounts of a walk-forward. They depend only on the arguments.
 
     trial, alpha   say at which level the tests must decide, which takes more resamples for late trials
     trials         how many recipes were tried on this market, this one included
-    other_sharpes  `sharpe_per_bar` of those of the other recipes that have one
+    other_sharpes  `sharpe_per_bar` of the other recipes, if they have one
     """
     backtest, changes = stitched.backtest, stitched.changes
     points = curve_points(backtest.equity)

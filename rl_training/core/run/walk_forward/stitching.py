@@ -27,9 +27,9 @@ class Stitched:
     names       walk_forward, which follows each fold's policy in turn; buy_and_hold, flat and the sign rules, as in
                 Evaluation; trained_once, which follows the first fold's policy throughout; and, for versions of several
                 members, member_1 and so on, each of which follows one member of each fold's policy
-    backtest    [bars, N], and equity [bars + 1, N]: bar 0 is the first one that the first fold trades
+    backtest    [bars, N], and equity [bars + 1, N]; bar 0 is the first bar that the first fold trades
     folds       the folds that are traded
-    timestamps  of the closes, [bars + 1]; the first one is that of the first decision
+    timestamps  of the closes, [bars + 1]; the first close is that of the first decision
     """
 
     names: tuple[str, ...]
@@ -67,9 +67,9 @@ def stitch(
 ) -> Stitched:
     """Trade the bars of all folds, each once, by one account that carries its position from fold to fold.
 
-    folds        the first folds of a walk-forward in their order, all or those that are trained. The result for these
-                 bars does not depend on later folds
-    on_progress  called again and again
+    folds        the first folds of a walk-forward in their order, for example those that are trained so far. The result
+                 for their bars does not depend on later folds
+    on_progress  called repeatedly
 
     A policy's observation is standardised by the statistics of its fold; its first decision sees the features of the
     bars before the fold. Raises LeakError if a fold knows later bars, ValueError if the folds are not consecutive, and
@@ -91,7 +91,7 @@ def stitch(
     for name, policies in followed.items():
         backtest = follow_folds(market, environment, policies, list(rules.values()), on_progress)
         accounts[name] = backtest.accounts([POLICY])
-        # The rules' accounts are the same beside each policy.
+        # The accounts of the rules do not depend on the policy.
         accounts |= {rule: backtest.accounts([number]) for number, rule in enumerate(rules, start=POLICY + 1)}
         rules = {}
     first, last = folds[0].fold.begin, folds[-1].fold.end

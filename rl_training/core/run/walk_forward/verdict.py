@@ -14,12 +14,12 @@ SIGN_RULES = ("last_return_followed", "last_return_opposed", "last_20_bars_follo
 MUST_BEAT = (FLAT, BUY_AND_HOLD)
 # The level at which the account of a validated recipe counts as behind flat, which ends the validation.
 EXPIRY_LEVEL = 0.05
-# The p-value of an account that is level with its reference.
+# The p-value of an account that is equal to its reference.
 UNDECIDED = 0.5
 
 
 class Outcome(StrEnum):
-    """What a walk-forward says of a recipe."""
+    """The outcome of a walk-forward for a recipe."""
 
     VALIDATED = "validated"
     REFUSED = "refused"
@@ -32,9 +32,9 @@ class Verdict:
 
     p_above       by reference: the p-value of "the account does not beat this reference"; see MeanTest
     p_below_flat  the p-value of "the account is not behind flat"
-    level         what the trial may spend; see trial_level()
-    bars          that were traded
-    further_bars  how many more would decide at the present estimate; None if decided, or if none would
+    level         the part of alpha that the trial may spend; see trial_level()
+    bars          the number of traded bars
+    further_bars  how many more bars would decide at the present estimate; None if decided, or if no number would
     """
 
     outcome: Outcome
@@ -69,7 +69,7 @@ class Verdict:
 
 
 def trial_level(trial: int, alpha: float = ALPHA) -> float:
-    """Return what the trial with this number, from 1, may spend: alpha x 6 / (pi^2 x trial^2).
+    """Return the part of alpha that the trial with this number, from 1, may spend: alpha x 6 / (pi^2 x trial^2).
 
     The levels of all trials, however many, sum to alpha.
     """
@@ -106,7 +106,7 @@ def judge(
 
 
 def _further_bars(beaten: Sequence[float], p_below_flat: float, bars: int, level: float) -> int | None:
-    """Return how many more bars would validate or else refuse, if means and deviations stay as they are.
+    """Return how many more bars would validate or refuse the recipe, if means and deviations stay as they are.
 
     The normal quantile of a p-value then grows with the square root of the number of bars.
     """
