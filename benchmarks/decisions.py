@@ -1,4 +1,4 @@
-"""Measures decisions: whether they equal the evaluation's, their latency, and what is left after kills.
+"""Measures decisions: whether they equal those of the evaluation, their latency, and their state after kills.
 
 python -m benchmarks.decisions [--quick] [--only PART] [--json]
 
@@ -51,7 +51,7 @@ def measure(parts: Sequence[str], *, quick: bool) -> Iterator[Figure]:
     # PostgreSQL's module is a development requirement, and models need django.setup().
     from benchmarks.system.running_system import django_on_throw_away_system
 
-    # A bar of a second is valid for a minute, so that the API answers it.
+    # A bar of a second is valid for a minute, so that the API still answers its decision.
     with django_on_throw_away_system(MAX_BAR_AGE="60", API_READS_PER_MINUTE="1000000") as system:
         from benchmarks.decision_rows import many_stored, service
 

@@ -2,7 +2,8 @@
 
 python -m benchmarks.devices [--rounds N]
 
-The threshold of `device: auto` comes from this table. Each round measures everything once; figures are medians.
+The threshold of `device: auto` comes from this table. Each round measures everything once; results are medians over the
+rounds.
 """
 
 import argparse

@@ -53,7 +53,7 @@ def names() -> list[str]:
 
 
 def measure(rows: Sequence[Row], seeds: int, processes: int) -> dict[str, Figures]:
-    """Return the figures of `seeds` seeds of each row, by the row's name. The longest rows start first."""
+    """Return the results of `seeds` seeds of each row, by the row's name. The longest rows start first."""
     longest = sorted(rows, key=lambda row: row.steps, reverse=True)
     results: dict[str, dict[int, dict[str, float]]] = {row.name: {} for row in rows}
     # Forked processes would inherit the state of torch's threads.
@@ -73,7 +73,7 @@ def single_thread() -> None:
 
 
 def measure_seed(name: str, seed: int) -> tuple[dict[str, float], float]:
-    """Return a seed's figures and the processor time in seconds."""
+    """Return a seed's results and the processor time in seconds."""
     started = time.process_time()
     row = next(row for row in ROWS if row.name == name)
     return row.measure(seed), time.process_time() - started

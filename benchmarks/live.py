@@ -1,4 +1,4 @@
-"""Measures what many browsers that follow one run cost the web process, and whether events reach all of them.
+"""Measures the load of many browsers that follow one run on the web process, and if every event reaches all of them.
 
     python -m benchmarks.live [--browsers NUMBER] [--seconds NUMBER]
 

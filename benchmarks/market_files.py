@@ -79,7 +79,7 @@ def _load(folder: Path, file: str) -> tuple[int, float, float]:
     started = time.perf_counter()
     market = load_market(MarketConfig(source="file", path=file), root=folder)
     seconds = time.perf_counter() - started
-    # Not of getrusage(): that begins with the memory of the process that started this one.
+    # getrusage() is not used, because its maximum includes the memory of the process that started this one.
     [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
     return len(market), seconds, int(peak) * 1024 / 1e6
 

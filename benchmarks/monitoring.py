@@ -14,7 +14,7 @@ from benchmarks.system.running_system import django_on_throw_away_system
 
 def main() -> None:
     with django_on_throw_away_system(METRICS_TOKEN="for a benchmark only") as system:
-        # Every alert that opens would log a line.
+        # Otherwise every alert that opens would log a line.
         logging.disable(logging.WARNING)
         # The module imports models, which requires django.setup().
         from benchmarks.system import monitoring_measurements

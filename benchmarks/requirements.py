@@ -2,7 +2,7 @@
 
 
 def not_installed(error: ModuleNotFoundError) -> SystemExit:
-    """Return the exit, with a message that says what to install, for a package that could not be imported."""
+    """Return a SystemExit for a package that could not be imported, with a message that says what to install."""
     package = (error.name or "").partition(".")[0]
     return SystemExit(
         f"{package} is not installed. This benchmark needs the development requirements: run "

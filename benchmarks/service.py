@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(parts: Sequence[str]) -> dict[str, list[Figure]]:
-    """Return the figures of each part."""
+    """Return the results of each part."""
     with django_on_throw_away_system() as system:
         # The module imports models, which requires django.setup().
         from benchmarks.system import service_measurements
@@ -43,7 +43,7 @@ def measure(parts: Sequence[str]) -> dict[str, list[Figure]]:
 
 
 def table(found: dict[str, list[Figure]]) -> str:
-    """Return the figures of all parts as a Markdown table."""
+    """Return the results of all parts as a Markdown table."""
     return aligned([HEADINGS, *((part, *figure.cells()) for part, figures in found.items() for figure in figures)])
 
 

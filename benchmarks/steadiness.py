@@ -29,7 +29,7 @@ from rl_training.core.trading.observation import Observer
 
 HEADINGS = ("market", "members", "mean, bp a bar", "deviation, bp a bar", "processor time, s")
 SIZES = (1, 2, 3, 4, 6)
-# The members are divided so many times, at random, to use all of them for each size.
+# The members are divided at random this many times, so that each size uses all of them.
 DIVISIONS = 4
 TRAINED_ON, FRESH = 5_000, 12_000
 

@@ -1,10 +1,10 @@
-"""Measures how many environment steps per second the whole of PPO makes.
+"""Measures how many environment steps per second a complete PPO makes.
 
 python -m benchmarks.throughput [--rounds N] [--device cpu|cuda] [--threads N] [--json]
 
-It is compared with the machine's bound for matrix products, and with stable-baselines3. Each round measures everything
-once, so that other load on the machine slows all measurements alike; figures are medians over the rounds.
-docs/performance.md says how each figure is measured.
+PPO is compared with the machine's bound for matrix products, and with stable-baselines3. Each round measures everything
+once, so that other load on the machine slows all measurements alike; results are medians over the rounds.
+docs/performance.md says how each result is measured.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.core.ppo.ppo import PPO, choose_device
 from rl_training.core.trading.features import FeatureStatistics
 
-# A setting for speed, like those of other implementations' published figures. The defaults are measured too.
+# A setting for speed, like the settings of other implementations' published results. The defaults are measured too.
 OURS_BEST = {"num_envs": 1024, "rollout_length": 32, "minibatch_size": 4096}
 # stable-baselines3's own defaults, and its fastest setting on markets.
 SB3_DEFAULT = PPOConfig(num_envs=8, rollout_length=2048, minibatch_size=64, epochs=10)
 SB3_BEST = PPOConfig(num_envs=32, rollout_length=128, minibatch_size=512, epochs=4)
-# Five years of minutes.
+# Five years of one-minute bars.
 MANY_BARS = 2_600_000
 THEIRS = ("sb3_default", "sb3_best", "sb3_stepped_together")
 
@@ -66,7 +66,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(defaults: PPOConfig, threads: int, rounds: int) -> list[dict[str, float]]:
-    """Return the figures of each round: steps per second, and for the phases seconds per step."""
+    """Return the results of each round: steps per second, and for the phases seconds per step."""
     config = defaults.model_copy(update=OURS_BEST)
     market, long_market = load_market(MarketConfig()), random_walk(MANY_BARS)
     ours, by_default = trainer(market, config, threads), trainer(market, defaults, threads)
@@ -120,7 +120,7 @@ def summarise(rounds: list[dict[str, float]], config: PPOConfig) -> dict[str, An
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Return the figures as a Markdown table."""
+    """Return the results as a Markdown table."""
     phases = ", ".join(f"{phase} {took:.2f} us" for phase, took in figures["microseconds"].items())
     rows = (
         ("whole PPO", figures["steps_per_second"], phases),

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.learning_tasks.race import GOAL, RACE, Race
 
-# What every training process does before its first rollout.
+# Every training process does this before its first rollout.
 START = "from rl_training.core.run.training import warm_up; warm_up()"
 
 
@@ -70,7 +70,7 @@ def summarise(races: Sequence[dict[str, float]]) -> dict[str, Any]:
 
 
 def table(figures: dict[str, Any]) -> str:
-    """Return the figures as a Markdown table."""
+    """Return the results as a Markdown table."""
     return f"""\
 | to {GOAL:.0%} of the optimum             | seconds |
 |---|---|

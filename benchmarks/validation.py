@@ -1,4 +1,4 @@
-"""Measures walk-forwards: what they validate, whether they detect a leak, and how long they take.
+"""Measures walk-forwards: what they validate, whether a leak is detected, and how long they take.
 
 python -m benchmarks.validation [--quick] [--only PART] [--markets N] [--processes N] [--json]
 

@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def measure(system: RunningSystem, parts: Sequence[str]) -> Iterator[Row]:
-    """Yield the rows of each part, and print each row's figure to stderr as soon as it is measured."""
+    """Yield the rows of each part, and print each row's result to stderr as soon as it is measured."""
     for part in parts:
         # The modules import models, which requires django.setup().
         for row in import_module(f"benchmarks.abuse.{part}").rows(system):

@@ -1,4 +1,4 @@
-"""Requests without end, live streams, and files that unpack to much. Importing this module requires django.setup()."""
+"""Attacks with endless requests, live streams and files that unpack to much. Importing this requires django.setup()."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ from benchmarks.system.summary_requests import SUMMARY
 from rl_training import roles
 
 SLOW, PER_ADDRESS, STREAMS = 500, 50, 1_000
-# A connection that is still open then is counted as not refused.
+# A connection that is still open after this time counts as not refused.
 LONGEST_SECONDS = 60.0
 MEGABYTE = b"a" * 2**20
 REFUSED_WITHIN = 10.0
@@ -39,7 +39,7 @@ from rl_training.core.market_config import MarketConfig
 for layout in ("plain", "auto"):
     config = MarketConfig(source="file", path="bomb.parquet", format=layout)
     assert not check_market(config, Path(sys.argv[1])).usable
-# Unlike getrusage, it leaves out the memory of the process that started this one.
+# Unlike getrusage, this file leaves out the memory of the process that started this one.
 print(*[line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")])
 """
 
@@ -76,7 +76,7 @@ def rows(system: RunningSystem) -> Iterator[Row]:
 
 
 def slow_connections(port: int, what: str, before: str, send: Send) -> Iterator[Row]:
-    """Open many connections that send a byte a second, while a program reads the summary."""
+    """Open many connections that send one byte per second, while a program reads the summary."""
     addresses = [new_address() for _ in range(SLOW // PER_ADDRESS)]
     authorization = {"Authorization": f"Token {api_token()}"}
     reader = Browser(port, new_address())
@@ -168,7 +168,7 @@ def check_memory() -> float:
 
 
 def live_streams(port: int) -> Iterator[Row]:
-    """Open as many live streams as one viewer gets, and sign out."""
+    """Open as many live streams as one viewer may, and sign out."""
     browser = Browser(port, new_address())
     browser.log_in("watcher", SECRET)
     opened, seconds = asyncio.run(streams_until_sign_out(browser))

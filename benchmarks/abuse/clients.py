@@ -1,4 +1,4 @@
-"""Clients with addresses of their own: every address 127.x.y.z is this machine's."""
+"""Clients with different addresses: every address 127.x.y.z belongs to this machine."""
 
 import http.client
 import time
@@ -38,7 +38,7 @@ class Browser:
         return response.status, time.perf_counter() - started
 
     def log_in(self, user: str, password: str) -> tuple[int, float]:
-        """Send the login form; status 302 is a login. Return the status and the seconds to it."""
+        """Send the login form; status 302 means success. Return the status and the seconds until the answer."""
         if "csrftoken" not in self.cookies:
             self.request("GET", LOGIN)
         fields = {"username": user, "password": password, "csrfmiddlewaretoken": self.cookies["csrftoken"]}

@@ -1,4 +1,4 @@
-"""Figures of years of use: rows, files and the costs of removing them. Importing this needs django.setup()."""
+"""The growth over years of use: rows, files and the costs of removing them. Importing this needs django.setup()."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from benchmarks.results.figures import Figure
 from benchmarks.system.running_system import RunningSystem
 
 GB = 1e9
-# Runs that a minute brings, whose rows and files are removed in that minute.
+# The runs per minute, whose rows and files must be removed within that minute.
 RUNS_A_MINUTE = POLICIES
 
 

@@ -1,4 +1,4 @@
-"""Guesses at passwords and tokens. Importing this module requires django.setup()."""
+"""Attacks that guess passwords and tokens. Importing this module requires django.setup()."""
 
 import base64
 import itertools
@@ -28,7 +28,7 @@ from tests.waiting import wait_for
 GUESSES, ADDRESSES, USERS = 1_000, 20, 50
 WRONG_PASSWORDS, PARALLEL, WRONG_TOKENS, WRONG_SECRETS, TIMED = 30, 40, 600, 300, 8
 SECRET = "the right secret of a benchmark"
-# The event of a login that was checked; one that was refused unchecked has another.
+# The event of a login whose password was checked; a login that is refused unchecked has another event.
 CHECKED = "Login failed"
 PAUSE_SECONDS = 0.05
 
@@ -55,7 +55,7 @@ def rows(system: RunningSystem) -> Iterator[Row]:
 
 
 def new_address() -> str:
-    """Return an address that no client has used."""
+    """Return an address that no client has used so far."""
     number = next(_hosts)
     return f"127.1.{number // 250}.{1 + number % 250}"
 
@@ -116,7 +116,7 @@ def last(sent: Sequence["Future[Any]"]) -> None:
 
 
 def same_time(port: int) -> Row:
-    """Compare the times of answers to wrong passwords of known and of unknown users."""
+    """Compare the times of answers to wrong passwords for known and for unknown users."""
     medians = [
         statistics.median(Browser(port, new_address()).log_in(f"{name}{n}", "wrong")[1] for n in range(TIMED))
         for name in ("known", "unknown")

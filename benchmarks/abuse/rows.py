@@ -1,4 +1,4 @@
-"""A figure of an attack, beside the figure before the system was secured."""
+"""The result of an attack, and its result before the system was secured."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ HEADINGS = ("attack", "before", *figures.HEADINGS[1:])
 
 @dataclass(frozen=True)
 class Row:
-    """What an attack achieves now, and in words what it achieved before."""
+    """The result of an attack now, and a text with the result before."""
 
     before: str
     figure: Figure

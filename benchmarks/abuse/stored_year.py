@@ -1,11 +1,11 @@
-"""What is left of a year of one policy that trains each minute, at a twentieth of its scale, on one database.
+"""Measures what a year of one policy that trains each minute leaves, at a twentieth of its scale, on one database.
 
-`python -m benchmarks.abuse.stored_year` measures it on the database that the environment names, and prints JSON.
+`python -m benchmarks.abuse.stored_year` measures on the database that the environment names, and prints JSON.
 
-Each limit of retention is a twentieth of its default. TURNS times as many runs come as are kept, so that removed rows
-have left their free space in tables and indexes; more runs would replace others. What is stored at the end, times
-twenty, is what one policy stores. Rows and files have the sizes of a run with default settings, which is trained once.
-SAMPLE runs beforehand show what one run stores before anything is removed.
+Each limit of retention is a twentieth of its default. TURNS times as many runs are stored as are kept, so that removed
+rows leave free space in tables and indexes; further runs would only replace others. The space at the end, times twenty,
+is the space of one policy. Rows and files have the sizes of a run with default settings, which is trained once. First,
+SAMPLE runs show the space of one run, before anything is removed.
 """
 
 import json
@@ -25,10 +25,10 @@ import psutil
 from django.conf import settings
 
 SCALE, POLICIES, TURNS = 20, 100, 4
-# Enough that the first pages of tables and indexes do not count much.
+# Enough runs that the first pages of tables and indexes have little weight.
 SAMPLE = 1000
-# Housekeeping comes after so many runs; it goes on until it finds nothing. PostgreSQL vacuums a table when a fifth of
-# its rows are dead, which is the case about as often.
+# Housekeeping starts after this many runs, and continues until it finds nothing. PostgreSQL vacuums a table when a
+# fifth of its rows are dead, which is about as often.
 RUNS_AT_ONCE = 150
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 SPACING = timedelta(minutes=SCALE)
@@ -36,7 +36,7 @@ LIMITS = ("RUNS_KEPT", "RUN_DETAILS_KEPT", "VERSIONS_KEPT", "VERSIONS_KEPT_DAILY
 
 
 def measured() -> dict[str, float]:
-    """Return bytes and seconds, for one policy at full scale unless the name says otherwise."""
+    """Return bytes and seconds for one policy at full scale, unless a name says otherwise."""
     from rl_training.models import PolicyStore, PolicyVersion, TrainingRun
     from rl_training.storage import usage
 
@@ -79,7 +79,7 @@ def remove_all() -> None:
 
 
 def vacuum(statement: str, sqlite: str = "") -> None:
-    """Free the space of removed rows for new ones, as PostgreSQL does by itself, but not as fast as rows come here."""
+    """Free the space of removed rows, as PostgreSQL does by itself, but too slowly for the rows of this benchmark."""
     from django.db import connection
 
     with connection.cursor() as cursor:

@@ -25,7 +25,7 @@ def _heavy(random: np.random.Generator, count: int) -> FloatArray:
 
 
 def _crashes(random: np.random.Generator, count: int) -> FloatArray:
-    """Small gains, and rare losses of 9 % that take them back on average."""
+    """Return paths of small gains and rare losses of 9 %, with mean 0."""
     loss, share = -0.09, 0.002
     gains = np.where(random.random((count, YEAR)) < share, loss, -loss * share / (1 - share))
     noise: FloatArray = gains + random.normal(0.0, 0.001, (count, YEAR))
@@ -33,7 +33,7 @@ def _crashes(random: np.random.Generator, count: int) -> FloatArray:
 
 
 def _changing(random: np.random.Generator, count: int) -> FloatArray:
-    """A deviation that changes slowly, from a third to three times."""
+    """Return paths whose deviation changes slowly, from about a third of DEVIATION to about three times."""
     level = np.exp(np.sin(2 * np.pi * np.arange(YEAR) / 500.0 + random.uniform(0, 6, (count, 1))))
     moved: FloatArray = random.normal(0.0, DEVIATION, (count, YEAR)) * level
     return moved

@@ -1,4 +1,4 @@
-"""Decisions bar by bar, from the last bars alone, beside those of an evaluation of the whole history."""
+"""Compares decisions from only the last bars, bar by bar, with those of an evaluation of the whole history."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.core.deciding.networks import random_policy, stored_network
 from tests.trading_cases import random_market
 
 BARS = 5_000
-# Each history has other features, positions, costs and members.
+# Each history has different features, positions, costs and members.
 ENVIRONMENTS = (
     EnvironmentConfig(),
     EnvironmentConfig(positions=[0.0, 1.0], fee=0.001),

@@ -1,4 +1,4 @@
-"""A market file that this process appends bars to, and what the deciding process made of them."""
+"""A market file to which this process appends bars, and the decisions of the deciding process on them."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ BARS = 5_000
 
 
 class GrowingFile:
-    """A file with a bar every so many seconds, of which the history has closed."""
+    """A file with a bar every few seconds; the bars of its history have closed."""
 
     def __init__(self, root: Path, name: str, seed: int = 1, seconds: int = 1) -> None:
         self.name, self.file, self.seconds = name, root / name, seconds
@@ -28,7 +28,7 @@ class GrowingFile:
         self.file.write_text(header(market) + "".join(next(self._lines).text for _ in range(HISTORY)))
 
     def append(self) -> tuple[datetime, float]:
-        """Wait for the close of the next bar, append it, and return when it opened and when it was available."""
+        """Wait for the close of the next bar, append the bar, and return the times of its open and of its append."""
         line = next(self._lines)
         while (wait := (line.closes_at - datetime.now(UTC)).total_seconds()) > 0:
             time.sleep(wait)
@@ -37,7 +37,7 @@ class GrowingFile:
         return line.closes_at - timedelta(seconds=self.seconds), time.time()
 
     def catch_up(self) -> datetime:
-        """Append all bars that have closed, and return when the last one opened."""
+        """Append all bars that have closed, and return the time when the last one opened."""
         opened, _ = self.append()
         while opened + timedelta(seconds=2 * self.seconds) < datetime.now(UTC):
             opened, _ = self.append()
@@ -48,7 +48,7 @@ def follow(policy: PolicyStore, file: GrowingFile, weights: PolicyVersion | None
     """Point the policy at the file, make version 1 live, by default with new weights, and return it."""
     policy.market = MarketConfig(source="file", path=file.name)
     policy.environment = EnvironmentConfig(features=list(ENVIRONMENT.features))
-    # The weights are random: their account may lose any part.
+    # The weights are random, so their account may lose any part of its equity.
     policy.drawdown_limit = 100
     policy.save_settings()
     version = stored_version(policy, 1) if weights is None else with_weights(policy, weights)
@@ -64,6 +64,6 @@ def with_weights(policy: PolicyStore, weights: PolicyVersion) -> PolicyVersion:
 
 
 def wait_for_decisions(opened_at: datetime, policies: int, seconds: float = 120) -> None:
-    """Return when the live arms of so many policies have decided on the bar."""
+    """Return the time when the live arms of all policies have decided on the bar."""
     made = Decision.objects.filter(bar_opened_at=opened_at, arm__kind="live")
     wait_for(lambda: made.count() >= policies, f"decisions of {policies} policies", seconds)

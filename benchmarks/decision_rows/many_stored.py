@@ -17,12 +17,12 @@ from rl_training.models import Decision, Fallback, PolicyStore
 
 
 def measure(system: RunningSystem, decisions: int) -> Iterator[Figure]:
-    """Store many decisions of one account, and measure what shows them."""
+    """Store many decisions of one account, and measure the pages and endpoints that show them."""
     policy, file = policy_on("stored", 4)
     with system.start("web", "decide"):
         wait_for_decisions(file.catch_up(), 1)
         newest = Decision.objects.filter(policy=policy, arm__kind="live").latest("bar_opened_at")
-        # Storing takes minutes without a bar, which a guard would take for a market that has stopped.
+        # Storing takes minutes without a new bar, and a guard would conclude that the market has stopped.
         PolicyStore.objects.filter(pk=policy.pk).update(fallback=Fallback.NONE)
         store_before(newest, decisions)
         wait_for_decisions(file.catch_up(), 1)
@@ -43,7 +43,7 @@ def measure(system: RunningSystem, decisions: int) -> Iterator[Figure]:
 
 
 def store_before(newest: Decision, decisions: int) -> None:
-    """Store decisions of the account of `newest` before it, a second apart, by one statement."""
+    """Store decisions of the account of `newest`, before `newest` and a second apart, by one statement."""
     columns = [str(field.column) for field in Decision._meta.concrete_fields if field.column != "id"]
     made = {
         "decision_id": "gen_random_uuid()",

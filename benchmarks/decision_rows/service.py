@@ -1,4 +1,4 @@
-"""Decisions of the real process: latency, many policies on one bar, a rollback, and kills at random times."""
+"""Measures the real process: latency, many policies on one bar, a rollback, and kills at random times."""
 
 import random
 import statistics
@@ -24,7 +24,7 @@ from tests.weights import stored_version
 
 REQUESTS = 300
 POLICIES = 1_000
-# Longer than all policies need to decide, also on a busy machine.
+# Longer than all policies need to decide, even on a busy machine.
 SHARED_BAR_SECONDS = 20
 KILL_AFTER_SECONDS = (0.2, 4.0)
 
@@ -42,7 +42,7 @@ def policy_on(name: str, seed: int) -> tuple[PolicyStore, GrowingFile]:
 
 
 def latency(system: RunningSystem, bars: int) -> Iterator[Figure]:
-    """Measure from a bar in the file to its stored decision, and the endpoint of the decision in force."""
+    """Measure the time from a bar in the file to its stored decision, and the endpoint of the decision in force."""
     policy, file = policy_on("latency", 1)
     second = stored_version(policy, 2)
     with system.start("web", "beat", "decide"):
@@ -67,7 +67,7 @@ def latency(system: RunningSystem, bars: int) -> Iterator[Figure]:
 
 
 def rollback(policy: PolicyStore, file: GrowingFile, second: Any) -> Figure:
-    """Measure the time from a rollback to the next decision, which is that of the version that is live again."""
+    """Measure the time from a rollback to the next decision, which the restored version makes."""
     author = Author(Deployment.Actor.COMMAND)
     taken = []
     for _ in range(5):
@@ -92,7 +92,7 @@ def many_policies(system: RunningSystem) -> Iterator[Figure]:
     for number in range(POLICIES):
         policy = PolicyStore.objects.create(name=f"shared_{number}", enabled=False)
         version = follow(policy, file, version)
-    # The accounts begin on the newest bar, not on those that came while the policies were stored.
+    # The accounts begin on the newest bar, not on the bars that came while the policies were stored.
     file.catch_up()
     with system.start("beat", "decide"):
         wait_for_decisions(file.catch_up(), POLICIES, 300)
@@ -106,11 +106,11 @@ def many_policies(system: RunningSystem) -> Iterator[Figure]:
 
 
 def kills(system: RunningSystem, times: int) -> Iterator[Figure]:
-    """Kill the process at random times while bars arrive, and count what is missing, doubled or other than replayed."""
+    """Kill the process at random times while bars arrive, and count missing, doubled and wrong decisions."""
     policy, file = policy_on("killed", 3)
     with system.start("decide"):
         wait_for_decisions(file.catch_up(), 1, 300)
-    # Without a verdict, so that bars are compared until the end.
+    # There is no verdict, so that bars are compared until the end.
     wanted = Wanted("flat", f"{policy.name}:1", largest_loss=1.0, floor=0.1)
     begin(policy, wanted, by="the benchmark", now=timezone.now())
     chance = random.Random(0)
@@ -138,7 +138,7 @@ def kills(system: RunningSystem, times: int) -> Iterator[Figure]:
 
 
 def compared_once(policy: PolicyStore) -> Iterator[Figure]:
-    """Count the bars that a comparison of two arms misses or counts twice, and compute it again."""
+    """Count the bars that a comparison of two arms misses or counts twice, and compute the comparison again."""
     comparison = ArmComparison.objects.shown().get(policy=policy)
     both = set(comparison.a.decisions.values_list("bar_opened_at", flat=True))
     both &= set(comparison.b.decisions.values_list("bar_opened_at", flat=True))

@@ -7,7 +7,8 @@ import gymnasium
 from rl_training.core.config import PPOConfig
 from rl_training.core.ppo.ppo import PPO
 
-# https://github.com/vwxyzjn/cleanrl/blob/master/cleanrl/ppo.py. Its value coefficient is 0.5 of half the mean square.
+# https://github.com/vwxyzjn/cleanrl/blob/master/cleanrl/ppo.py. There, the value coefficient 0.5 multiplies half the
+# mean square.
 CLEANRL = PPOConfig(
     learning_rate=2.5e-4,
     anneal_learning_rate=True,

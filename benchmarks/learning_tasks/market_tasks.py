@@ -1,4 +1,4 @@
-"""PPO on a planted market: how much of the best policy's reward it earns."""
+"""PPO on a planted market: which share of the best policy's reward it earns."""
 
 from dataclasses import dataclass
 from typing import Any

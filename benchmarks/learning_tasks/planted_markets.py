@@ -52,11 +52,11 @@ class LastReturnAndPosition(VectorWrapper[Any, Any, Any, Any, Any]):
 
 @dataclass(frozen=True)
 class Followed:
-    """The result of following a rule through the evaluation bars; both arrays are [steps, STRETCHES].
+    """The result of a rule on the evaluation bars; both arrays are [steps, STRETCHES].
 
     targets   the positions that the rule chose
-    rewards   change of log equity in basis points per bar, without the position times the unpredictable part of the
-              bar's return, whose mean is 0 for any rule. NaN if an account was ruined
+    rewards   change of log equity in basis points per bar, less the position times the unpredictable part of the bar's
+              return, which has mean 0 for any rule. NaN if an account was ruined
     """
 
     targets: FloatArray
@@ -149,7 +149,7 @@ class EvaluationBars:
         return self._follow(lambda observations, _bar, _held: predict(observations))
 
     def follow_best(self, best: Optimum) -> Followed:
-        """Follow the best policy, which knows the signals."""
+        """Follow the best policy, which observes the signals."""
         return self._follow(
             lambda _observations, bar, held: np.searchsorted(POSITIONS, best.decide(self.signals[bar], held))
         )

@@ -63,7 +63,7 @@ class Race:
 
         env, theirs = self.task.environment(seed), Clock(bars, best, self.now)
         learn(env, self.task.ppo, self.task.steps, seed, lambda predict: not theirs.reached(predict))
-        # If ours never reaches GOAL, it counts as infinitely slower.
+        # If this project's PPO never reaches GOAL, it counts as infinitely slower.
         figure = theirs.seconds / ours.seconds if np.isfinite(ours.seconds) else 0.0
         return {"figure": figure, "ours": ours.seconds, "theirs": theirs.seconds, "reached": 100 * ours.share}
 
@@ -73,7 +73,7 @@ class Race:
 
 
 class Clock:
-    """Measures the time outside of evaluations until one reaches GOAL times `best`, in basis points per bar."""
+    """Measures the time, without evaluations, until an evaluation reaches GOAL x `best`, in basis points per bar."""
 
     def __init__(self, bars: EvaluationBars, best: float, now: Callable[[], float]) -> None:
         self.bars, self.best, self.now = bars, best, now

@@ -1,6 +1,7 @@
 """The rows of the benchmark of learning: environments, hyperparameters, steps and targets.
 
-The markets' hyperparameters were chosen on seeds from 100 on. The table uses the seeds from 0 on, which played no part.
+The markets' hyperparameters were chosen on seeds from 100 on. The table uses the seeds from 0 on, which were not used
+for this choice.
 """
 
 import importlib.util
@@ -24,9 +25,9 @@ CARTPOLE = ControlTask("CartPole-v1", CLEANRL, 500_000)
 ACROBOT = ControlTask("Acrobot-v1", CLEANRL, 500_000)
 MOUNTAIN_CAR = ControlTask("MountainCar-v0", RL_ZOO_MOUNTAIN_CAR, 1_000_000)
 
-# Rewards are mostly noise, and whether to trade at all makes a small difference only early in an episode. Therefore the
-# horizon is short, minibatches are large, an entropy bonus keeps every position visited, and episodes have a few bars:
-# each begins flat, and the critic's value stands for the bars after it.
+# Rewards are mostly noise, and the choice whether to trade at all matters little except early in an episode. Therefore
+# the horizon is short, minibatches are large, and an entropy bonus keeps every position visited. Episodes have few
+# bars: each begins flat, and the critic's value stands for the bars after it.
 EPISODE = 4
 TWO_NUMBERS = PPOConfig(
     learning_rate=3e-3,
@@ -85,7 +86,7 @@ ROWS = (
     market_row("AR(1) 0.2, 10 bp, 2 numbers", two_numbers(ar1(0.2, 10), 2 * TWO_NUMBERS_STEPS), 99.0),
     market_row("AR(1) 0.2, 10 bp, full", full(ar1(0.2, 10, False)), 95.0),
     market_row("AR(1) 0.3, 10 bp, 2 numbers", two_numbers(ar1(0.3, 10)), 97.0),
-    # No target: the optimum knows all returns so far, but the policy only its features.
+    # There is no target, because the optimum knows all past returns, but the policy only its features.
     market_row("hidden regime, 5 bp, full", full(market_of_kind("regime", False)), None),
     idle_row("no structure, 5 bp, 2 numbers", two_numbers(market_of_kind("independent", True))),
     idle_row("no structure, 5 bp, full", full(market_of_kind("independent", False))),

@@ -20,15 +20,15 @@ class Figure:
 
     @property
     def target(self) -> str:
-        """The target as text, empty without one."""
+        """The target as text, empty without a target."""
         if self.at_most is not None:
             return f"<= {self.at_most:g} {self.unit}"
         return "" if self.at_least is None else f">= {self.at_least:g} {self.unit}"
 
     @property
     def ok(self) -> bool | None:
-        """Whether the value reaches its target; None without one."""
-        # NaN compares as False, so a figure that is not a number falls short.
+        """Whether the value reaches its target; None without a target."""
+        # NaN compares as False, so a value that is not a number falls short.
         if self.at_most is not None:
             return self.value <= self.at_most
         return None if self.at_least is None else self.value >= self.at_least

@@ -19,13 +19,13 @@ def median(values: Sequence[float]) -> float:
 
 
 def share_from(bound: float) -> Callable[[Sequence[float]], float]:
-    """Return the function that returns the share of values of at least `bound`."""
+    """Return a function that returns the share of values that are at least `bound`."""
     return lambda values: float(np.mean(np.asarray(values) >= bound))
 
 
 @dataclass(frozen=True)
 class Target:
-    """A summary of all seeds' figures, and its bound.
+    """A summary of the results of all seeds, and its bound.
 
     name      the summary's name in the table
     summary   takes one figure from each seed
@@ -46,16 +46,16 @@ class Target:
         return f"{self.name} {self._summary(figures):{self.form}}"
 
     def wanted(self) -> str:
-        """Return the bound as text, empty without one."""
+        """Return the bound as text, empty without a bound."""
         if self.bound is None:
             return ""
         return f"{self.name} {'<=' if self.at_most else '>='} {self.bound:{self.form}}"
 
     def reached(self, figures: Figures) -> bool:
-        """Return whether the summary keeps the bound; True without one."""
+        """Return whether the summary keeps the bound; True without a bound."""
         if self.bound is None:
             return True
-        # NaN compares as False, so a figure that is not a number falls short.
+        # NaN compares as False, so a summary that is not a number falls short.
         value = self._summary(figures)
         return value <= self.bound if self.at_most else value >= self.bound
 

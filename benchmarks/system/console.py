@@ -24,7 +24,7 @@ class Console:
         return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
     def wait_for(self, event: str, number: int = 1, seconds: float = 120) -> list[dict[str, Any]]:
-        """Return the next entries whose event starts with `event`, once there are at least `number` of them.
+        """Return the next entries whose event starts with `event`, once there are at least `number` such entries.
 
         Raises TimeoutError after `seconds`.
         """

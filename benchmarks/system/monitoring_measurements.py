@@ -61,14 +61,14 @@ def store_rules() -> None:
 def store_runs() -> None:
     """Store finished runs of all policies in turn, so that each policy has one every 1,000 minutes."""
     policies = list(PolicyStore.objects.order_by("pk").values_list("pk", flat=True))
-    # Every tenth run would always belong to the same policies.
+    # Not every tenth run fails, because such runs would always belong to the same policies.
     insert_runs(policies, "{}", range(RUNS), fails_every=7)
     vacuum()
     PolicyStore.objects.update(total_runs=RUNS // POLICIES)
 
 
 def rounds() -> Iterator[Figure]:
-    """Measure rounds of alert rules in this process: of all rules, then with new runs of no and of some policies."""
+    """Measure rounds of alert rules in this process: first of all rules, then with new runs of no or some policies."""
     evaluator = Evaluator()
     yield timed("first round, all rules judged", evaluator.round)
     yield Figure("alerts that it opened", Alert.objects.count(), "")

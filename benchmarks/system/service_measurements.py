@@ -92,7 +92,7 @@ def seconds_to_queue_all() -> float:
 
 def seconds_to_see_an_edit(console: Console, rows: int) -> float:
     """Edit a random policy, and return the seconds until beat logs the edit."""
-    # Beat ticks once a second: the edit is at a random time between two ticks.
+    # Beat ticks once a second, so the edit comes at a random time between two ticks.
     time.sleep(random.random())
     policy = PolicyStore.objects.order_by("pk")[random.randrange(rows)]
     policy.episodes_per_run += 1

@@ -67,7 +67,7 @@ class SteppedTogether(VecEnv):
 
 
 class AfterEachRollout(BaseCallback):
-    """Calls `go_on` before each rollout but the first, and ends learning once it returns False."""
+    """Calls `go_on` before each rollout except the first, and ends the training once `go_on` returns False."""
 
     def __init__(self, go_on: Callable[[Predict], bool]) -> None:
         super().__init__()

@@ -21,12 +21,12 @@ from rl_training.core.trading import features
 from rl_training.core.trading.features import FeatureStatistics
 
 MARKETS = 2
-# The size of the policy plays no part.
+# The size of the policy has no effect on the leaks.
 RECIPE = TrainingConfig(ppo=PPOConfig(num_envs=16, minibatch_size=256, hidden_sizes=[8]), episodes=1)
 
 
 def leaks() -> Iterator[Figure]:
-    """Yield how many of 20 leaks are detected, and how many walk-forwards without one are refused."""
+    """Yield how many of 20 leaks are detected, and how many walk-forwards without a leak are refused."""
     planted = detected = wrong = 0
     for seed in range(MARKETS):
         market = ar1_market(seed)
@@ -58,7 +58,7 @@ def _is_refused(market: MarketData, trained: list[FoldPolicy]) -> bool:
 
 @contextmanager
 def _one_bar_early(name: str) -> Iterator[None]:
-    """Let a feature show at each bar its value at the next one."""
+    """Plant a leak: a feature has at each bar its value at the next bar."""
     kept = features._FEATURES[name]
     features._FEATURES[name] = replace(kept, formula=partial(_shifted, kept.formula))
     try:
@@ -73,12 +73,12 @@ def _shifted(formula: Callable[[MarketData], npt.NDArray[np.float64]], bars: Mar
 
 
 def _later_statistics(market: MarketData, trained: FoldPolicy) -> FoldPolicy:
-    """Standardise the features with the statistics of one bar more."""
+    """Plant a leak: the features are standardised with the statistics of one bar more."""
     bars = market[trained.fold.train_begin : trained.fold.train_end + 1]
     return replace(trained, statistics=FeatureStatistics.fit(bars, RECIPE.environment))
 
 
 def _later_training(market: MarketData, trained: FoldPolicy) -> FoldPolicy:
-    """Train on one bar more."""
+    """Plant a leak: the policy is trained on one bar more."""
     longer = replace(trained.fold, train_end=trained.fold.train_end + 1)
     return replace(fold_policy(longer, train_fold(RECIPE, market, longer)), fold=trained.fold)

@@ -1,4 +1,4 @@
-"""Markets without structure: nothing that is known at a close says anything about the next return's sign."""
+"""Markets without structure: nothing known at a close predicts the next return."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 BARS = 5000
 CRASH, CRASHES = 0.2, 0.002
-# GARCH(1, 1): the variance is OMEGA + ALPHA r^2 + BETA x the variance before.
+# GARCH(1, 1): the variance is OMEGA + ALPHA r^2 + BETA x the previous variance.
 ALPHA, BETA = 0.08, 0.9
 OMEGA = VOLATILITY**2 * (1 - ALPHA - BETA)
 # Student's t with 4 degrees of freedom has the variance 2. Its fourth moment is infinite, so the variance is limited.
@@ -47,7 +47,7 @@ def garch(generator: np.random.Generator) -> FloatArray:
 
 
 def crashes(generator: np.random.Generator) -> FloatArray:
-    """Return returns whose expectation is 0: what a crash loses on average is gained in all bars."""
+    """Return returns with expectation 0: each bar gains what crashes lose on average."""
     loss = np.log(1 - CRASH)
     crashing: FloatArray = loss * ((generator.random(BARS) < CRASHES) - CRASHES)
     return random_walk(generator) + crashing
@@ -69,7 +69,7 @@ NOISE: dict[str, Callable[[np.random.Generator], FloatArray]] = {
 
 
 def noise_market(kind: str, seed: int) -> MarketData:
-    """Return a market with returns of this kind, opens at the close before, and wicks and volumes as planted ones."""
+    """Return a market with returns of this kind. Opens are previous closes; highs, lows and volumes are random."""
     generator = np.random.default_rng([seed, list(NOISE).index(kind)])
     close = FIRST_OPEN * np.exp(np.cumsum(NOISE[kind](generator)))
     opened = np.concatenate([[FIRST_OPEN], close[:-1]])

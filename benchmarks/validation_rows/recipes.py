@@ -12,7 +12,7 @@ from rl_training.core.run.walk_forward.report import difference_tests
 from rl_training.core.run.walk_forward.stitching import stitch
 from rl_training.core.run.walk_forward.verdict import BUY_AND_HOLD, FLAT, WALK_FORWARD, Outcome, judge, trial_level
 
-# As PolicyStore has it.
+# The default number of members in PolicyStore.
 DEFAULT_SEEDS = 3
 
 

@@ -1,4 +1,4 @@
-"""How long the folds of the default recipe take with one and with two processes."""
+"""Measures how long the folds of the default recipe take with one and with two processes."""
 
 import time
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ def speed(seeds: int) -> Iterator[Figure]:
 
 
 def _measure(processes: int, seeds: int) -> tuple[float, list[str]]:
-    """Return the wall time of all folds, and the digests of their weights. The processes are started before."""
+    """Return the wall time of all folds, without the start of the processes, and the digests of the weights."""
     with pool_of(processes) as pool:
-        # Long enough that each process takes one.
+        # The tasks take long enough that each process takes one.
         list(pool.map(time.sleep, [1.0] * processes))
         started = time.perf_counter()
         digests = list(pool.map(_train, range(FOLDS), [seeds] * FOLDS))

@@ -1,4 +1,4 @@
-"""How often recipes are validated on markets with and without structure."""
+"""Measures how often recipes are validated on markets with and without structure."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor

@@ -80,7 +80,7 @@ def live_at_random_times(port: int, token: str, deployments: int) -> Figure:
 
 
 def promotions_at_once(port: int, tokens: list[str], promotions: int) -> Iterator[Figure]:
-    """Promote versions of one policy by several clients at once, and count what is wrong in the record."""
+    """Promote versions of one policy by several clients at once, and count the errors in the record."""
     from rl_training.models import Deployment
 
     begun = Deployment.objects.filter(policy__name="rl_v3").count()
@@ -109,7 +109,7 @@ def promotions_at_once(port: int, tokens: list[str], promotions: int) -> Iterato
 
 
 def rollback(port: int, token: str) -> Figure:
-    """Measure the time from a rollback until it is live for the API and on the stream of events."""
+    """Measure the time from a rollback until the API and the stream of events show it."""
     from rl_training.streams import entries
 
     client, taken = Client(port, token), []

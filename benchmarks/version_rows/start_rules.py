@@ -21,7 +21,7 @@ SLOTS = 50
 
 @dataclass(frozen=True)
 class StartRule:
-    """A rule by which the run of each slot starts, and the number of members that it trains."""
+    """The start rule of each slot's run, and the number of members that the run trains."""
 
     name: str
     seeds: int
@@ -30,7 +30,7 @@ class StartRule:
     def last_version(self, market: PlantedMarket, slots: int, seed: int) -> AnyPolicy:
         """Return the version of the last of `slots` runs on the same bars.
 
-        A version that starts from scratch does not depend on the ones before it, so only the last one is trained.
+        A version that starts from scratch does not depend on earlier versions, so only the last one is trained.
         """
         bars = planted_market(market.market)
         version: SavedPolicy | None = None
@@ -52,14 +52,14 @@ class StartRule:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of planted market, and the share of the best possible result that the default is to reach, in percent."""
+    """A kind of planted market, and the share of the best possible result that the default must reach, in percent."""
 
     name: str
     market: PlantedMarket
     at_least: float | None
 
     def seeded(self, seed: int) -> PlantedMarket:
-        """Return the market with bars of this seed: the first to train on, the others fresh."""
+        """Return the market with bars of this seed: the first bars are for training, the others are fresh."""
         bars = TRAINING_BARS + FRESH_BARS
         changes = {"planted_seed": seed, "bars": bars, "train_fraction": TRAINING_BARS / bars}
         market = self.market.market.model_copy(update=changes)
@@ -74,7 +74,7 @@ KINDS = (
 
 
 def start_rules(default_seeds: int) -> tuple[StartRule, ...]:
-    """Return the default, the same with warm starts, and what the program did before it had start rules."""
+    """Return the default, the default with warm starts, and the behaviour before start rules existed."""
     return (
         StartRule(f"from scratch, {default_seeds} seeds (the default)", default_seeds, continues=False),
         StartRule(f"from the newest, {default_seeds} seeds", default_seeds, continues=True),
@@ -85,7 +85,7 @@ def start_rules(default_seeds: int) -> tuple[StartRule, ...]:
 def measure(default_seeds: int, market_seeds: Sequence[int], continued: int) -> Iterator[Figure]:
     """Yield the mean result on fresh bars over the markets of these seeds, for each kind and rule.
 
-    `continued` is the number of slots where each run continues from the one before.
+    `continued` is the number of slots for rules by which each run continues from the previous run.
     """
     for kind in KINDS:
         markets = [kind.seeded(seed) for seed in market_seeds]

@@ -56,7 +56,7 @@ def store_versions(policy: PolicyStore, versions: int) -> None:
 def store_deployments(policies: list[PolicyStore], deployments: int) -> None:
     """Store deployments of the policies' first versions, one each second from 2000 on, the policies in turn.
 
-    Rows in this number are inserted by SQL. `Deployment` itself can be written by `versions/deployments.py` alone.
+    Rows in this number are inserted by SQL. `Deployment` itself can only be written by `versions/deployments.py`.
     """
     versions = dict(PolicyVersion.objects.filter(number=1).values_list("policy", "pk"))
     pks = [policy.pk for policy in policies]
