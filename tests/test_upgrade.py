@@ -176,7 +176,7 @@ def test_schema_is_that_of_a_new_database(new_schema):
     assert schema() == new_schema
 
 
-def test_migrations_are_those_that_a_restore_asks_for():
+def test_migrations_are_those_that_a_restore_requires():
     applied = {f"{app}.{name}" for app, name in MigrationRecorder(connection).applied_migrations()}
     assert rows.migrations() <= applied
 

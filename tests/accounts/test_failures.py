@@ -30,7 +30,7 @@ def test_failures_are_logged_and_counted(streams, caplog):
     assert (second["event"], second["wait_seconds"]) == ("Login refused after many failures", 30.0)
 
 
-def test_secret_is_refused_after_failures_and_a_right_one_elsewhere_too(streams):
+def test_right_secret_is_refused_after_repeated_failures(streams):
     assert [refusal(right=False) for _ in range(4)] == [0.0] * 4
     assert refusal(right=True, origin=Origin("192.0.2.2")) is None
     assert refusal(right=False) == 0.0

@@ -64,7 +64,7 @@ def test_user_is_not_locked_out_by_other_users_of_the_same_address():
     assert guesses("ann", HOME) == 1
 
 
-def test_user_is_not_locked_out_of_a_known_browser_by_guesses_from_its_address():
+def test_user_of_a_known_browser_is_not_locked_out_by_its_address():
     browser = Origin(HOME.address, "id-of-its-cookie")
     remember("ann", browser)
     assert guesses("ann", *[HOME] * 50) == 10
@@ -110,7 +110,7 @@ def test_failures_are_forgotten_after_a_day():
         ("unknown", ""),
     ],
 )
-def test_network_is_what_one_client_may_use(address, network):
+def test_network_holds_the_addresses_that_one_client_may_use(address, network):
     assert Origin(address).network == network
 
 

@@ -50,7 +50,7 @@ def test_version_worse_than_buy_and_hold_opens_alert(watched):
     )
 
 
-def test_open_alert_goes_over_to_the_newest_version_without_another_message(watched):
+def test_open_alert_moves_to_the_newest_version_without_another_message(watched):
     watched.rule(Kind.WORSE_THAN_FLAT)
     watched.make_version(-0.1)
     assert watched.round() == ["open"]

@@ -13,7 +13,7 @@ def test_parts_are_chosen_by_name():
     assert [parse(["--only", part]).only for part in PARTS] == [[part] for part in PARTS]
 
 
-def test_row_names_the_figure_before():
+def test_row_names_the_earlier_result():
     assert dict(zip(HEADINGS, ROW.cells(), strict=True)) == {
         "attack": "guesses",
         "before": "all",

@@ -26,7 +26,7 @@ def test_operations_of_a_step_are_those_of_its_products():
     assert operations(PPOConfig()) == 2 * 9856 * 13
 
 
-def test_ratios_compare_figures_of_the_same_round():
+def test_ratios_compare_results_of_the_same_round():
     slower = {name: figure / 2 for name, figure in ROUND.items()}
     figures = summarise([ROUND, slower, slower], PPOConfig())
     assert figures["steps_per_second"] == 100_000

@@ -39,7 +39,7 @@ def test_ten_different_recipes_are_tried_on_noise():
     assert len({(recipe.config.model_dump_json(), recipe.window) for recipe in noise_recipes()}) == 10
 
 
-def test_quick_and_full_differ_in_markets():
+def test_number_of_markets_follows_the_options():
     assert (parse(["--quick"]).markets, parse([]).markets, parse(["--markets", "7"]).markets) == (2, 100, 7)
     assert parse([]).only == PARTS
 

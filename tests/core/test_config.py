@@ -117,7 +117,7 @@ def test_unknown_key_is_refused():
     assert str(problem).startswith("gama: unknown; there are learning_rate, anneal_learning_rate, ")
 
 
-def test_value_in_place_of_a_section_is_refused_without_the_name_of_a_class():
+def test_section_that_is_no_object_is_refused_without_a_class_name():
     with pytest.raises(ValidationError) as error:
         TrainingConfig.model_validate({"ppo": 1})
     assert [str(problem) for problem in find_problems(error.value)] == ["ppo: Input should be an object, got 1"]

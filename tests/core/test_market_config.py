@@ -16,7 +16,7 @@ def test_file_stored_before_the_settings_of_reading_keeps_its_meaning():
     assert (index.format, index.adjust, index.suspicious) == ("auto", "auto", "refuse")
 
 
-def test_name_of_a_file_has_its_instrument_and_that_of_a_planted_market_its_seed():
+def test_labels_name_the_instrument_of_a_file_and_the_planted_seed():
     aapl, msft = (MarketConfig(source="file", path="multi.csv", symbol=symbol) for symbol in ("AAPL", "MSFT"))
     assert (aapl.label, msft.label, aapl.ledger_label) == ("multi.csv AAPL", "multi.csv MSFT", "multi.csv")
     assert MarketConfig(source="planted", planted_seed=7).label == "synthetic: AR(1) phi=0.2, seed 7"

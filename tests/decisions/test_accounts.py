@@ -188,7 +188,7 @@ def test_revised_bar_is_seen_by_later_decisions_and_changes_no_row(policy, growi
     assert_replays(policy)
 
 
-def test_removed_bar_is_not_seen_any_more(policy, growing, versions):
+def test_removed_bar_counts_as_changed_at_the_source(policy, growing, versions):
     deploy(versions[0])
     growing.round()
     growing.grow()

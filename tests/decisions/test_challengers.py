@@ -63,7 +63,7 @@ def test_newest_version_of_the_recipe_decides_from_its_creation_on(policy, growi
     assert_replays(policy)
 
 
-def test_bar_that_is_decided_late_is_decided_by_the_version_that_was_newest(policy, growing, challenge):
+def test_late_bar_is_decided_by_the_version_that_was_newest_at_its_close(policy, growing, challenge):
     newest = challenge("newest")
     first = growing.closes(growing.shown)
     made_by_recipe(policy, 3, first)

@@ -97,7 +97,7 @@ def test_better_arm_ends_the_comparison_with_an_event(policy, market):
     assert advancing.recompute(comparison) == ""
 
 
-def test_worse_arm_waits_for_ever(policy, market):
+def test_worse_arm_never_ends_the_comparison(policy, market):
     comparison = compare(policy, market, a="buy_and_hold", b="flat")
     market.grow(20)
     comparison.refresh_from_db()
@@ -207,7 +207,7 @@ def test_comparison_ends_with_its_arms(policy, market):
     assert comparison.ending == "The arm the live version has ended. The policy's fee changed."
 
 
-def test_round_that_is_killed_between_decisions_and_comparison_is_made_up(policy, market, monkeypatch):
+def test_rounds_killed_before_their_comparison_are_caught_up(policy, market, monkeypatch):
     comparison = compare(policy, market)
     market.grow(2)
 

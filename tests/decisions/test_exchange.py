@@ -187,7 +187,7 @@ def test_delisted_symbol_gets_no_decision_and_ends_what_is_live(policy, exchange
     assert refused.value.reason == Reason.NO_LIVE_VERSION
 
 
-def test_changed_past_of_an_exchange_is_seen(policy, exchange):
+def test_changed_old_bar_of_an_exchange_is_noted(policy, exchange):
     exchange.round()
     opened, high, low, close, volume = exchange.server.bars[NEWEST - HOUR]
     exchange.server.bars[NEWEST - HOUR] = (opened, high, low, close * 1.0001, volume)

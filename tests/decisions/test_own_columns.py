@@ -147,7 +147,7 @@ def test_live_version_goes_on_while_the_policy_learns_with_another_column(policy
     assert_replays(policy)
 
 
-def test_challenger_that_observes_less_is_opened_and_one_that_observes_more_is_refused(policy, growing, live):
+def test_challenger_that_observes_more_columns_is_refused(policy, growing, live):
     version(policy, 2)
     arm = open_arm(policy, "rl_v3:2", by="admin", now=growing.now)[0]
     growing.grow(3)

@@ -38,7 +38,7 @@ def test_bars_are_stored_once(path):
     assert path.stat() == before
 
 
-def test_bars_of_the_default_market_take_less_than_half_of_their_size_in_memory(artifact_root):
+def test_default_bars_take_less_than_half_of_their_size_in_memory(artifact_root):
     market = load_market(MarketConfig())
     bars.store(market)
     size = (artifact_root / "market-bars" / f"{market.digest}.npz").stat().st_size

@@ -130,7 +130,7 @@ def test_change_that_discards_learned_weights_is_named(policy, tmp_path, capsys)
     assert capsys.readouterr().err == ""
 
 
-def test_change_that_ends_a_validation_says_so_before_and_after_it_is_saved(policy, tmp_path, capsys):
+def test_ended_validation_is_reported_before_and_after_saving(policy, tmp_path, capsys):
     validation = walked_forward(policy)
     warning = (
         f"rl_v3: Validation {validation} expires: it holds for the present recipe alone. No new version goes live by "
@@ -202,7 +202,7 @@ def test_missing_file_is_refused(policy, tmp_path):
 
 
 @pytest.mark.process
-def test_output_that_nobody_reads_ends_without_traceback(tmp_path):
+def test_closed_output_pipe_ends_without_traceback(tmp_path):
     environment = os.environ | {"STATE_DIR": str(tmp_path), "DATABASE_URL": ""}
     command = [sys.executable, str(ROOT / "manage.py"), "help"]
     reading, writing = os.pipe()

@@ -24,7 +24,7 @@ def channel(settings) -> AlertChannel:
     return channel
 
 
-def test_address_is_readable_while_the_old_key_is_a_fallback(channel, settings):
+def test_channel_url_is_readable_while_the_old_key_is_a_fallback(channel, settings):
     settings.SECRET_KEY_FALLBACKS = ["older", "old"]
     assert channel.address == ADDRESS
     settings.SECRET_KEY_FALLBACKS = []
@@ -32,7 +32,7 @@ def test_address_is_readable_while_the_old_key_is_a_fallback(channel, settings):
         _ = channel.address
 
 
-def test_reencrypted_address_needs_no_fallback(channel, settings):
+def test_reencrypted_channel_url_needs_no_fallback(channel, settings):
     settings.SECRET_KEY_FALLBACKS = ["old"]
     output = StringIO()
     call_command("reencrypt_channels", stdout=output)

@@ -51,7 +51,7 @@ def test_lock_pins_every_package_with_a_hash_but_torch():
         ),
     ],
 )
-def test_audit_says_what_is_known(answers, status, said, monkeypatch, capsys, tmp_path):
+def test_audit_reports_the_answer_of_pip_audit(answers, status, said, monkeypatch, capsys, tmp_path):
     left = iter(answers)
 
     def run(command, **_):

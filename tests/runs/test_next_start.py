@@ -73,7 +73,7 @@ def test_new_market_continues_and_names_both_markets(policy, version):
     assert "continues from version 3, which was trained on sp500, on nasdaq." in str(start)
 
 
-def test_new_instrument_and_new_seed_are_new_markets_with_names_of_their_own(policy, version):
+def test_new_instrument_and_new_seed_are_new_markets_with_own_names(policy, version):
     file = {"source": "file", "path": "multi.csv", "symbol": "AAPL"}
     TrainingRun.objects.update(config={**version.run.config, "market": file})
     assert "was trained on multi.csv AAPL, on multi.csv MSFT." in str(

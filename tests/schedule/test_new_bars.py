@@ -142,7 +142,7 @@ def test_skipping_many_slots_costs_few_queries(policy, scheduler):
     assert SlotRange.objects.count() == 101
 
 
-def test_nothing_is_asked_about_bars_without_min_new_bars(policy, scheduler):
+def test_bars_are_not_counted_without_min_new_bars(policy, scheduler):
     PolicyStore.objects.update(next_run_at=NOON)
     with CaptureQueriesContext(connection) as queries:
         scheduler.run_due(NOON)

@@ -84,7 +84,7 @@ def test_slots_before_the_active_run_are_missed(hourly):
     assert ledger()[1:] == [(NOON + HOUR, 2, "coalesced", "missed"), (NOON + 3 * HOUR, 1, "coalesced", "active_run")]
 
 
-def test_year_switched_off_is_one_range(hourly, clock):
+def test_disabled_year_is_one_range(hourly, clock):
     slots.enqueue_due([hourly], NOON)
     end_run(NOON)
     set_enabled(hourly, False)
@@ -159,7 +159,7 @@ def test_clock_set_back_leaves_no_gap(hourly):
     assert unaccounted_in_test() == []
 
 
-def test_shortened_interval_counts_from_the_last_slot_though_it_made_no_run(hourly, clock):
+def test_shortened_interval_counts_from_a_last_slot_without_a_run(hourly, clock):
     scheduler = PolicyStoreScheduler(app)
     store_gamma(7)
     scheduler.run_due(NOON)
@@ -216,7 +216,7 @@ def test_range_without_what_its_outcome_needs_is_refused(hourly):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_each_slot_is_accounted_for_once(hourly, clock, seed):
+def test_random_events_leave_each_slot_accounted_for_once(hourly, clock, seed):
     chance = random.Random(seed)
     scheduler = PolicyStoreScheduler(app)
     now = NOON

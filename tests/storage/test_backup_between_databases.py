@@ -60,7 +60,7 @@ def urls(tmp_path):
     databases.drop_database(name)
 
 
-def test_rows_of_every_table_survive_the_way_to_another_database_and_back(tmp_path, urls):
+def test_rows_of_every_table_survive_a_move_between_databases_and_back(tmp_path, urls):
     places = [(tmp_path / name, url) for name, url in zip(("first", "second", "third"), urls, strict=True)]
     run(*places[0], "-m", "tests.storage.every_table")
     for number, (folder, url) in enumerate(places):

@@ -140,7 +140,7 @@ def test_walk_continues_after_a_batch_of_kept_runs(policy, monkeypatch):
     assert stored(policy) == [1, 2, 3, 6, 7, 8, 9]
 
 
-def test_one_beat_of_several_does_it_once_a_minute(policy):
+def test_one_of_several_beats_prunes_runs_once_a_minute(policy):
     for number in range(1, 7):
         run_of(policy, number)
     housekeeping.maintain(NOW)

@@ -55,13 +55,13 @@ def test_old_event_is_purged_and_its_deployment_stays(deployment, streams):
     assert (streams.xlen(STREAM), TrainingEvent.objects.count(), Deployment.objects.count()) == (0, 0, 1)
 
 
-def test_command_prints_it(deployment, capsys):
+def test_command_prints_deployment_events(deployment, capsys):
     call_command("training_events", "rl_v3")
     printed = json.loads(capsys.readouterr().out)
     assert (printed["event_type"], printed["payload"]["reason"]) == (STREAM, "It is better.")
 
 
-def test_api_and_admin_show_it(deployment, admin_client):
+def test_api_and_admin_show_deployment_events(deployment, admin_client):
     [event] = client_of("viewer").get("/api/v1/events/").json()["results"]
     assert (event["run_id"], event["deployment"]) == (None, deployment.pk)
     response = admin_client.get("/admin/rl_training/trainingevent/", {"policy": "rl_v3"})

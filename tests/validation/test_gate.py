@@ -100,7 +100,7 @@ def test_version_that_breaks_a_guard_is_held_back_with_the_reason(policy, valida
     assert held_back().startswith(reason)
 
 
-def test_person_may_promote_a_version_that_is_held_back(policy, validated):
+def test_user_may_promote_a_version_that_is_held_back(policy, validated):
     version = succeed(policy, GOOD | {"max_drawdown": 0.9})
     deploy(policy, Change(Action.PROMOTE, "I know why.", version), Author.of(user_of("admin")))
     assert live(policy) == 1
@@ -140,7 +140,7 @@ def test_policy_of_the_same_recipe_is_validated_too(policy, validated):
     assert standing_of(PolicyStore.objects.create(name="copy")).state == State.VALIDATED
 
 
-def test_validation_that_had_to_beat_less_does_not_count_for_a_stricter_policy(policy, validated):
+def test_validation_with_fewer_references_fails_a_stricter_policy(policy, validated):
     policy.must_beat = "all"
     assert standing_of(policy).state == State.INCONCLUSIVE
     policy.must_beat = "flat"
@@ -162,7 +162,7 @@ def test_second_user_approves_what_the_gate_proposes(policy, validated, settings
 
 
 @pytest.mark.parametrize(("promotion", "expected"), [("manual", None), ("newest", 1)])
-def test_other_promotions_ask_no_gate(policy, promotion, expected):
+def test_manual_and_newest_promotion_ignore_the_gate(policy, promotion, expected):
     policy.promotion = promotion
     policy.save_settings("promotion")
     succeed(policy)

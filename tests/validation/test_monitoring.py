@@ -28,14 +28,14 @@ def due_after(days):
     return request_due(timezone.now() + timedelta(days=days))
 
 
-def test_validated_recipe_is_walked_forward_again_after_revalidate_days(validated):
+def test_validated_recipe_is_repeated_after_revalidate_days(validated):
     assert [due_after(days) for days in (29, 31, 31)] == [0, 1, 0]
     again = Validation.objects.latest("pk")
     assert (again.monitored, again.trial, again.folds) == (validated, None, 4)
     assert Trial.objects.count() == 1
 
 
-def test_validated_recipe_is_walked_forward_again_when_a_fifth_of_the_bars_is_new(policy, validated):
+def test_validated_recipe_is_repeated_after_a_fifth_of_new_bars(policy, validated):
     run = finished_run(policy, market_summary={"bars": 1199})
     assert due_after(2) == 0
     run.market_summary = {"bars": 1200}

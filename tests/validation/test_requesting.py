@@ -22,7 +22,7 @@ def test_requested_validation_keeps_the_recipe(policy):
     assert [step.kind for step in found.steps.all()] == ["prepare"]
 
 
-def test_recipe_is_named_by_what_decides_a_run(policy):
+def test_recipe_digest_covers_all_settings_that_decide_a_run(policy):
     first = digest(policy)
     for changed in ({"seeds": 1}, {"episodes_per_run": 3}, {"start_from": "newest"}, {"ppo": {"gamma": 0.9}}):
         assert digest(policy, changes=changed) != first
@@ -53,7 +53,7 @@ def test_run_from_a_chosen_version_is_of_no_policys_recipe(policy):
     assert run_recipe(policy, initial_version=version) != digest(policy)
 
 
-def test_recipe_has_one_validation_at_a_time_whichever_policy_asks(policy):
+def test_recipe_has_one_validation_at_a_time_over_all_policies(policy):
     active = request_validation(policy)
     with pytest.raises(AlreadyValidatingError, match=f"validation {active}"):
         request(PolicyStore.objects.create(name="copy"), send_message=False)
@@ -98,7 +98,7 @@ def test_walk_forward_that_cannot_be_made_or_is_made_twice_is_no_trial(policy, o
     assert Trial.objects.count() == 0
 
 
-def test_walk_forward_on_a_file_without_the_volume_of_a_feature_is_no_trial(policy, settings, tmp_path):
+def test_walk_forward_on_a_file_without_needed_volume_is_no_trial(policy, settings, tmp_path):
     settings.MARKET_DATA_ROOT = tmp_path
     rows = (f"{1_600_000_000 + 3600 * hour},10,12,9,{10 + hour % 2}" for hour in range(2000))
     (tmp_path / "m.csv").write_text("\n".join(["timestamp,open,high,low,close", *rows]))
@@ -117,7 +117,7 @@ def test_walk_forward_on_a_file_that_has_gone_is_no_trial(policy):
     assert Trial.objects.count() == 0
 
 
-def test_invalid_settings_are_no_trial(policy):
+def test_request_with_invalid_settings_is_no_trial(policy):
     with pytest.raises(SettingsRefusedError):
         request_validation(policy, changes={"ppo": {"gamma": 2}})
     store_raw(policy, "ppo", {"gamma": 2})

@@ -21,7 +21,7 @@ def test_each_trial_on_a_market_may_spend_less():
     assert trials.spent(MarketConfig().ledger_key()) == pytest.approx(0.0413729, rel=1e-4)
 
 
-def test_alpha_of_the_setting_is_what_all_trials_may_spend(settings):
+def test_level_of_a_trial_follows_the_alpha_of_the_setting(settings):
     settings.PROMOTION_ALPHA = 0.01
     assert (begin().alpha, begin().level) == (0.01, pytest.approx(0.01 * 6 / (9.8696 * 4), rel=1e-4))
 
@@ -63,7 +63,7 @@ def test_other_markets_have_trials_of_their_own(first, second):
         ),
     ],
 )
-def test_settings_without_effect_and_instruments_of_a_file_make_no_other_market(first, second):
+def test_instrument_and_settings_without_effect_make_no_other_market(first, second):
     begin(**first)
     assert begin(**second).number == 2
 

@@ -64,7 +64,7 @@ def test_bars_of_a_version_that_was_live_stay(policy):
     assert bars.digests() == [live]
 
 
-def test_bars_of_a_validation_in_force_stay_and_those_of_an_old_other_one_do_not(policy):
+def test_only_bars_of_a_validation_in_force_outlive_the_retention(policy):
     digest = stored()
     succeed_validation(request_validation(policy), bars_digest=digest)
     later = timezone.now() + IN_A_MONTH

@@ -49,7 +49,7 @@ def test_answer_of_three_versions_compares_the_best_two():
 
 
 @pytest.mark.parametrize("stored", [None, [], {}, {"accounts": []}])
-def test_unreadable_result_is_said_to_be_so(stored):
+def test_unreadable_result_is_reported(stored):
     assert answer_to(stored) == "The result is stored unreadable."
 
 

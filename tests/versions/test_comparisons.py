@@ -160,7 +160,7 @@ def test_comparison_with_a_heartbeat_is_not_requeued(versions):
     assert status(comparison) == "running"
 
 
-def test_lost_workers_are_not_looked_for_after_an_outage(versions):
+def test_lost_workers_are_not_searched_for_after_an_outage(versions):
     comparison = running(versions)
     Comparison.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
     comparisons.maintain(timezone.now(), may_reap=False)

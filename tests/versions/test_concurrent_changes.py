@@ -87,9 +87,7 @@ def test_promotions_that_race_rollbacks_end_in_one_order(policy, many_versions):
             assert one.version == earlier[0]
 
 
-def test_promotions_that_race_retention_never_make_a_version_live_without_weights(
-    policy, many_versions, artifact_root, settings
-):
+def test_promotion_that_races_retention_never_lacks_weights(policy, many_versions, artifact_root, settings):
     settings.VERSIONS_KEPT, settings.VERSIONS_KEPT_DAILY_DAYS = 1, 0
     admin, refused = Author.of(user_of("admin")), []
 
@@ -111,9 +109,7 @@ def test_promotions_that_race_retention_never_make_a_version_live_without_weight
     assert len(live) == CLIENTS - 1 - len(refused)
 
 
-def test_comparisons_that_race_retention_keep_their_versions_or_are_refused(
-    policy, many_versions, artifact_root, settings
-):
+def test_comparison_that_races_retention_keeps_versions_or_is_refused(policy, many_versions, artifact_root, settings):
     settings.VERSIONS_KEPT, settings.VERSIONS_KEPT_DAILY_DAYS = 1, 0
     TrainingRun.objects.update(config={"market": {"source": "sp500"}})
     newest, refused = many_versions[-1], []

@@ -164,7 +164,7 @@ def test_change_of_what_the_author_has_not_seen_is_refused(versions, change):
     change("promote", versions[1], seen=first.pk)
 
 
-def test_deployment_is_later_than_the_one_before_when_the_clock_was_set_back(policy, versions, change):
+def test_deployment_after_a_clock_set_back_is_later_than_the_previous(policy, versions, change):
     ahead = timezone.now() + timedelta(days=1)
     store_deployment(versions[0], at=ahead)
     assert change("promote", versions[1]).at == ahead + timedelta(microseconds=1)

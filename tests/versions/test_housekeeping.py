@@ -10,7 +10,7 @@ from rl_training.versions import bars_retention, housekeeping, weights_retention
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_stored_files_are_looked_through_once_a_minute(streams, artifact_root, monkeypatch):
+def test_stored_files_are_pruned_once_a_minute(streams, artifact_root, monkeypatch):
     calls = []
     monkeypatch.setattr(bars_retention, "remove_unneeded", lambda now: calls.append("bars"))
     monkeypatch.setattr(weights_retention, "remove_old", lambda now: calls.append("weights"))
@@ -20,7 +20,7 @@ def test_stored_files_are_looked_through_once_a_minute(streams, artifact_root, m
     assert 55_000 < streams.pttl(housekeeping.LOCK) <= 60_000
 
 
-def test_beat_looks_through_the_stored_files(streams, policy, artifact_root, monkeypatch):
+def test_beat_prunes_the_stored_files(streams, policy, artifact_root, monkeypatch):
     calls: list[datetime] = []
     monkeypatch.setattr(housekeeping, "maintain", calls.append)
     now = timezone.now()

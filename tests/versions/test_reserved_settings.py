@@ -39,7 +39,7 @@ def editor(policy):
 
 
 @pytest.mark.parametrize(("name", "value"), OTHERS.items())
-def test_operator_cannot_change_it_by_the_api(policy, name, value):
+def test_operator_cannot_change_a_reserved_setting_by_the_api(policy, name, value):
     wanted = {name: value, "seeds": 2}
     refused = problem(patch(client_of("operator"), wanted), 400)
     assert refused["errors"] == [
@@ -63,7 +63,7 @@ def test_new_policy_of_a_user_who_may_not_deploy_has_the_defaults(policy, editor
     assert reserved("d") == tuple(OTHERS.values())
 
 
-def test_operator_cannot_change_it_in_the_admin(policy, editor):
+def test_operator_cannot_change_a_reserved_setting_in_the_admin(policy, editor):
     response = editor.get(change_url(policy))
     assert not OTHERS.keys() & response.context["adminform"].form.fields.keys()
     data = form_data(response) | OTHERS | {"seeds": "2"}
@@ -74,7 +74,7 @@ def test_operator_cannot_change_it_in_the_admin(policy, editor):
     assert reserved("b") == DEFAULTS
 
 
-def test_revert_by_an_operator_leaves_it_as_it_is(policy, editor):
+def test_revert_by_an_operator_keeps_reserved_settings(policy, editor):
     set_all(policy, OTHERS)
     entry = policy.history.first()
     now = {"promotion": "manual", "must_beat": "all", "fallback": "previous", "demotion_bars": 7, "drawdown_limit": 50}
@@ -86,6 +86,6 @@ def test_revert_by_an_operator_leaves_it_as_it_is(policy, editor):
 
 
 @pytest.mark.parametrize(("name", "value"), OTHERS.items())
-def test_command_changes_it(policy, name, value):
+def test_command_changes_a_reserved_setting(policy, name, value):
     call_command("policystore", "set", f"rl_v3.training.{name}={value}", stdout=StringIO())
     assert PolicyStore.objects.values_list(name, flat=True).get(name="rl_v3") == value

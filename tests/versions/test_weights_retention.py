@@ -53,7 +53,7 @@ def promote(version: PolicyVersion) -> Deployment:
     return deployments.deploy(version.policy, Change(Deployment.Action.PROMOTE, "It is better.", version), AUTHOR)
 
 
-def test_newest_versions_and_the_last_of_each_recent_day_keep_their_weights(versions, artifact_root):
+def test_newest_version_and_last_of_each_recent_day_keep_weights(versions, artifact_root):
     # Version 10 was made at 11:00 on the 27th, 9 at 03:00, 8, 7 and 6 on the 26th, 5 at 19:00 on the 25th.
     assert weights_retention.remove_old(NOW) == 6
     assert with_weights() == [5, 8, 9, 10]

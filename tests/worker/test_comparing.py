@@ -72,13 +72,13 @@ def test_unexpected_error_is_stored_and_raised(policy, settings):
     assert (found.status, found.error.partition(":")[0]) == ("failed", "InvalidStorageError")
 
 
-def test_version_of_an_older_release_counts_as_trained_until_its_evaluation_began(policy):
+def test_old_version_counts_as_trained_until_its_evaluation_began(policy):
     older = stored_version(policy, 1, noted=False)
     PolicyVersion.objects.update(evaluation={"timestamps": ["1990-01-18T19:00:00Z"]})
     found = compared(older, stored_version(policy, 2))
     assert (found.bars, found.bars_first.isoformat()) == (600 - 428 - 2, "1990-01-18T21:00:00+00:00")
 
 
-def test_version_without_any_note_of_its_training_bars_fails_the_comparison(policy):
+def test_version_with_unknown_training_bars_fails_the_comparison(policy):
     found = compared(stored_version(policy, 1, noted=False), stored_version(policy, 2))
     assert found.error == "It is not known until when rl_v3 version 1 was trained."

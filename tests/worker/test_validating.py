@@ -67,7 +67,7 @@ def test_folds_of_a_recipe_that_continues_start_from_the_fold_before(small):
     assert continued[1] != fresh[1]
 
 
-def test_files_of_the_folds_are_removed_after_the_end_and_the_accounts_stay(small):
+def test_files_of_folds_are_removed_after_the_end_and_accounts_stay(small):
     found = compute(request_validation(small, folds=2, seed=5))
     folds = [step.artifact for step in found.steps.filter(kind="fold")]
     steps.remove_files()

@@ -11,7 +11,7 @@ def evaluation(points=1000):
     return {"total_return": math.pi, "equity_curve": fall, "timestamps": times, "flat": flat, "best_possible": None}
 
 
-def test_thinned_evaluation_keeps_all_figures_and_the_deepest_drawdown():
+def test_thinned_evaluation_keeps_all_metrics_and_the_deepest_drawdown():
     found = thinned(evaluation())
     assert (found["total_return"], found["best_possible"], found["flat"]["total_return"]) == (math.pi, None, 0.0)
     assert len(found["timestamps"]) == len(found["equity_curve"]) == len(found["flat"]["equity_curve"]) == 24

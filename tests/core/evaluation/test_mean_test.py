@@ -102,7 +102,7 @@ def test_parts_of_the_resamples_report_progress(monkeypatch):
 
 
 @pytest.mark.parametrize("value", [0.0, 0.01])
-def test_constant_series_shows_nothing(value):
+def test_constant_series_has_p_values_of_1(value):
     found = mean_test(np.full(50, value))
     assert (found.p_above, found.p_below, found.standard_error, found.statistic) == (1.0, 1.0, 0.0, 0.0)
 

@@ -13,14 +13,14 @@ PATH = "exchange/binance/BTC%2FUSDT/1h.parquet"
 @pytest.mark.parametrize(
     "failure", [(429, "slow down"), (503, "maintenance"), (200, "<html>busy</html>"), (200, '{"a":')]
 )
-def test_an_exchange_that_fails_briefly_is_asked_again(load_bars, exchange, failure):
+def test_exchange_that_fails_briefly_gets_another_request(load_bars, exchange, failure):
     waited: list[float] = []
     exchange.failures = [failure] * 3
     assert len(load_bars(10, sleep=waited.append)) == 10
     assert waited == [1.0, 2.0, 4.0]
 
 
-def test_exchange_whose_name_leads_to_a_private_address_is_not_asked(load_bars, exchange, monkeypatch):
+def test_exchange_at_a_private_address_gets_no_request(load_bars, exchange, monkeypatch):
     monkeypatch.setenv(outgoing.SETTING, "0")
     with pytest.raises(MarketDataError, match=f"no request is sent to the exchange: {outgoing.REFUSED}"):
         load_bars(10)

@@ -197,7 +197,7 @@ def test_script_has_at_most_60_lines_and_needs_numpy_alone():
     assert imported == ["json", "sys", "pathlib", "numpy"]
 
 
-def test_model_of_onnx_gives_the_probabilities_from_values_that_are_not_standardised(exported):
+def test_onnx_model_gives_probabilities_from_raw_values(exported):
     saved, folder = exported
     policy, _ = names_of(folder)["load"](folder)
     mean, scale, low, high = (

@@ -49,7 +49,7 @@ def test_reward_between_points_counts_all_iterations():
 
 
 @pytest.mark.parametrize("num_envs", [1, 32, 256, 4096])
-def test_decisions_are_few_beside_the_steps_of_training(num_envs):
+def test_decisions_are_few_compared_with_training_steps(num_envs):
     config = changed(TrainingConfig(), ppo__num_envs=num_envs, ppo__minibatch_size=32)
     market = bars(5000)
     policy = Policy.create(PolicyShape(11, 3, 0, (64, 64), False, True))

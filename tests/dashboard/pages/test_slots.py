@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 
 
-def test_slot_ledger_shows_what_became_of_the_slots(page, policy):
+def test_slot_ledger_shows_the_outcome_of_each_slot(page, policy):
     PolicyStore.objects.update(next_run_at=timezone.now() + HOUR)
     assert "No slot has come yet." in words(page("/policies/rl_v3/runs/"))
     run = finished_run(policy, status="failed")

@@ -23,13 +23,13 @@ def test_sentence_says_which_disk_is_full_first():
     )
 
 
-def test_sentence_promises_nothing_before_a_day_of_readings():
+def test_sentence_has_no_date_before_a_day_of_readings():
     assert sentence_of([Disk("STATE_DIR", 1, 1, None)], known=False) == (
         "When a disk will be full is known after a day of readings."
     )
 
 
-def test_parts_that_shrink_are_said_to_shrink():
+def test_growing_and_shrinking_parts_are_described():
     assert (growth_of(2e6), growth_of(-5e8), growth_of(None)) == (
         " and grows by 2.0 MB a day",
         " and shrinks by 500.0 MB a day",

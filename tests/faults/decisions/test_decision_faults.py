@@ -174,14 +174,14 @@ def test_decision_that_is_too_old_is_refused(deciding, recovery, fault):
         pytest.param(redis_stopped, id="Redis stopped"),
     ],
 )
-def test_decisions_go_on_without_what_they_do_not_need(deciding, recovery, fault):
+def test_decisions_continue_without_services_that_they_do_not_need(deciding, recovery, fault):
     with fault(deciding):
         deciding.wait_for_answers(BARS_OF_A_FAULT)
     measure(deciding, recovery)
 
 
 @pytest.mark.long
-def test_version_that_goes_live_while_decide_is_down_answers_no_older_decision(deciding, recovery):
+def test_promotion_while_decide_is_down_invalidates_older_decisions(deciding, recovery):
     deciding.kill("decide")
     deciding.system.manage("policy_promote", "rl_v3", "2", "--reason", "It is newer.")
     deciding.clients.versions.clear()

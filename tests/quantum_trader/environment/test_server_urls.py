@@ -180,7 +180,7 @@ def test_url_of_another_sqlite_file_or_of_memory_is_refused(url):
         ("REDIS_PASSWORD", "REDIS_URL", "redis://:{}@redis:6379/0"),
     ],
 )
-def test_password_that_the_url_of_docker_compose_would_change_is_refused_by_its_name(name, setting, url, monkeypatch):
+def test_password_that_docker_compose_would_change_is_refused_by_name(name, setting, url, monkeypatch):
     monkeypatch.setenv(name, "a%41/b")
     monkeypatch.setenv(setting, url.format("of another server"))
     refuse_unencoded_passwords()

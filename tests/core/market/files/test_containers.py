@@ -35,6 +35,6 @@ def test_xz_file_that_ends_in_the_middle_is_refused():
         unpacked(lzma.compress(TEXT)[:-20])
 
 
-def test_xz_file_that_asks_for_much_memory_is_refused():
+def test_xz_file_that_requires_much_memory_is_refused():
     with pytest.raises(MarketDataError, match="Memory usage limit exceeded"):
         unpacked(asking_for_much(lzma.compress(TEXT, filters=[{"id": lzma.FILTER_LZMA2, "preset": 0}])))

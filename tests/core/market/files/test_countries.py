@@ -43,7 +43,7 @@ def test_fractions_are_no_thousands(load, price):
     assert "is not a number" in refusal(load, f"{NAMES}2024-08-01,{price},112,109,111\n")
 
 
-def test_prices_that_may_be_thousands_or_32nds_are_refused_until_decimal_is_set(load):
+def test_thousands_or_32nds_are_refused_until_decimal_is_set(load):
     text = f"{NAMES}2024-08-01,110'165,110'225,110'105,110'200\n2024-08-02,110'175,110'200,110'105,110'180\n"
     assert "have thousands, or 32nds and parts of them" in refusal(load, text)
     assert load(text, decimal=".").open[0] == 110165.0
@@ -63,14 +63,14 @@ def test_two_columns_of_times_without_known_names_are_refused(load):
     assert str(load(text, columns={"timestamp": "Anfang"}).timestamp[0]) == "2024-08-01T09:00:00"
 
 
-def test_header_with_line_breaks_is_left_out_and_columns_are_named_by_their_index(load):
+def test_columns_below_a_header_with_line_breaks_are_named_by_index(load):
     text = "Date\tOpen\tHigh\tLow\tClose\nof splits\tAdj Close\nof all\tVolume\n2024-08-01\t10\t12\t9\t11\t11\t5\n"
     assert "leave out what is above the prices with skip_rows" in refusal(load, text)
     by_index = {"timestamp": "0", "open": "1", "high": "2", "low": "3", "close": "4", "volume": "6"}
     assert load(text, skip_rows=3, columns=by_index).volume[0] == 5.0
 
 
-def test_volume_under_another_name_is_asked_for(load):
+def test_volume_under_an_unknown_name_is_noted(load):
     text = "Date,Open,High,Low,Close,Contracts\n2024-08-01,10,12,9,11,5\n"
     notes = "no column is read as volume; if an unused one is, name it with the setting columns"
     assert load(text).reading.notes == (notes,)

@@ -181,7 +181,7 @@ def test_rows_before_the_first_value_are_dropped_however_many_they_are(read, ref
     assert "21 of 30 rows have no usable number in column:funding" in refused(rows, "funding", bad_rows="drop")
 
 
-def test_rows_that_differ_in_a_further_column_alone_are_two(read, refused):
+def test_rows_that_differ_only_in_a_read_further_column_are_refused(read, refused):
     rows = [*DAYS, DAYS[-1].replace(",2,x", ",3,x")]
     assert len(read(rows)) == 5
     assert "timestamp 2024-01-05T00:00:00 appears twice" in refused(rows, "funding")

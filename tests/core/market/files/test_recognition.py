@@ -19,7 +19,7 @@ TWICE = gzip.compress(gzip.compress(b"x" * 99, mtime=0), mtime=0)
 NAMES = "date,open,high,low,close\n"
 
 
-def test_prices_that_may_have_decimal_commas_or_thousands_are_refused_until_decimal_is_set(load):
+def test_ambiguous_commas_are_refused_until_decimal_is_set(load):
     text = "date;open;high;low;close\n2024-01-01;1,010;1,012;1,009;1,011\n2024-01-02;1,011;1,013;1,010;1,012\n"
     assert refusal(load, text) == (
         "m.csv: its first prices '1,010', '1,012', '1,009' are 1010, 1012, 1009 or 1.010, 1.012, 1.009: set decimal to "
@@ -41,13 +41,13 @@ def test_prices_that_may_have_decimal_commas_or_thousands_are_refused_until_deci
         ),
     ],
 )
-def test_points_between_tabs_that_may_be_decimal_or_of_thousands_are_refused_until_decimal_is_set(load, row, message):
+def test_ambiguous_points_are_refused_until_decimal_is_set(load, row, message):
     text = "Date\tOpen\tHigh\tLow\tClose\tVolume\n2024-01-01\t" + row
     assert refusal(load, text).startswith(f"m.csv: its first {message}")
     assert load(text, decimal=",").volume[0] == 1000 * load(text, decimal=".").volume[0]
 
 
-def test_prices_of_a_program_that_writes_decimal_points_are_read_so(load):
+def test_layout_with_decimal_points_settles_ambiguous_prices(load):
     header = "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\n"
     assert load(header + "2024.08.01\t151.234\t151.300\t151.200\t151.250\t839\t0\t2\n").open[0] == 151.234
     assert load(NAMES + "2024-01-01,151.234,151.300,151.200,151.250\n").open[0] == 151.234
@@ -192,7 +192,7 @@ def test_instrument_of_any_name_is_chosen(load, symbol):
     assert load(text, symbol=symbol).close.tolist() == [10.0, 11.0]
 
 
-def test_rows_whose_instrument_is_empty_are_named_and_left_out_if_one_is_chosen(load):
+def test_rows_without_instrument_are_refused_until_symbol_is_set(load):
     text = "date,symbol,open,high,low,close\n2024-01-01,,9,9,9,9\n2024-01-01,A,10,12,9,11\n2024-01-02,A,10,12,9,10\n"
     assert refusal(load, text) == (
         "m.csv: has rows whose instrument is empty, beside 'A': set symbol to 'A', which leaves these rows out"
@@ -207,7 +207,7 @@ def test_unknown_words_above_the_columns_are_names_for_the_setting_columns(load)
     assert load(text, columns=chosen).open.tolist() == [10.0, 11.0]
 
 
-def test_prices_without_header_that_go_on_from_row_to_row_in_another_order_are_refused(load):
+def test_swapped_open_and_close_without_header_are_refused(load):
     closes = [100 + 7 * number % 5 for number in range(31)]
     bars = list(pairwise(closes))
     rows = [f"2024-01-{day:02},{close},110,90,{opened}\n" for day, (opened, close) in enumerate(bars, 1)]
@@ -222,7 +222,7 @@ def test_prices_without_header_that_go_on_from_row_to_row_in_another_order_are_r
     assert load("".join(rows), columns=chosen).open[0] == closes[0]
 
 
-def test_named_format_and_skipped_lines_decide(load):
+def test_format_and_skip_rows_override_recognition(load):
     text = "made by hand,1,2,3,4\n1722517200,12,9,11,10,5\n1722520800,13,10,12,11,6\n"
     chosen = {"timestamp": "0", "high": "1", "low": "2", "close": "3", "open": "4"}
     assert load(text, columns=chosen, skip_rows=1).open.tolist() == [10.0, 11.0]
@@ -231,7 +231,7 @@ def test_named_format_and_skipped_lines_decide(load):
     )
 
 
-def test_invalid_rows_are_dropped_and_counted_and_later_rows_keep_their_numbers(load):
+def test_dropped_rows_are_counted_and_later_rows_keep_their_numbers(load):
     rows = [f"2024-01-{day:02},10,12,9,{10 + day % 2}" for day in range(1, 31)]
     rows[3], rows[7], rows[9] = "2024-01-04,10,12", "2024-01-08,10,12,9,x", "soon,10,12,9,11"
     market = load(NAMES + "\n".join(rows), bad_rows="drop")
@@ -240,7 +240,7 @@ def test_invalid_rows_are_dropped_and_counted_and_later_rows_keep_their_numbers(
     assert refusal(load, again, bad_rows="drop").startswith("m.csv, row 31 (header not counted): timestamp 2120-01-01")
 
 
-def test_ragged_row_that_is_not_utf8_is_dropped_without_a_word_on_the_terminal(load, capfd):
+def test_ragged_row_that_is_not_utf8_is_dropped_without_output(load, capfd):
     rows = [f"2024-01-{day:02},10,12,9,{10 + day % 2}" for day in range(1, 31)]
     text = (NAMES + "\n".join(rows)).encode().replace(b"2024-01-15,10", b"2024-01-15,\xe9\xff,10")
     assert load(text, bad_rows="drop").reading.drops == {"bad_rows": 1}

@@ -25,13 +25,13 @@ def test_high_off_by_one_step_of_the_last_decimal_is_moved(load, row, high):
         assert (market.high[0], market.reading.repairs) == (high, {"rounding": 1})
 
 
-def test_whole_prices_that_are_off_by_one_are_refused_if_that_is_much(load):
+def test_whole_price_off_by_one_is_repaired_only_if_that_is_little(load):
     assert "row 1" in refusal(load, f"{NAMES}{DAYS[0]},10,9,8,9\n{DAYS[1]},10,12,8,10\n")
     market = load(f"{NAMES}{DAYS[0]},38012,38011,37000,38000\n{DAYS[1]},38012,38020,37000,38012\n")
     assert market.reading.repairs == {"rounding": 1}
 
 
-def test_bad_timestamps_of_one_block_are_counted_truly(load):
+def test_bad_timestamps_of_one_block_are_counted_exactly(load):
     minutes = np.datetime64("2000-01-01", "m") + np.arange(90_000)
     rows = [f"{time},10,12,9,{10 + place % 2}" for place, time in enumerate(minutes.astype(str))]
     rows[150::300] = [f"{bad},10,12,9,11" for bad in ("x", "2001-02-29", "1999-12-31 00:00:00.5")] * 100
@@ -39,7 +39,7 @@ def test_bad_timestamps_of_one_block_are_counted_truly(load):
     assert (len(market), market.reading.drops) == (89_700, {"bad_rows": 300})
 
 
-def test_bad_epochs_of_one_block_are_counted_truly(load):
+def test_bad_epochs_of_one_block_are_counted_exactly(load):
     rows = [f"{1_600_000_000 + 60 * place},10,12,9,{10 + place % 2}" for place in range(90_000)]
     rows[150::300] = ["0,10,12,9,11", "x,10,12,9,11", "1600000000.5,10,12,9,11"] * 100
     assert load(NAMES + "\n".join(rows), bad_rows="drop").reading.drops == {"bad_rows": 300}

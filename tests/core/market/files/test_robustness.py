@@ -115,7 +115,7 @@ def parquet_with(text: str, rows: int) -> bytes:
     ],
     ids=["one long text", "many texts"],
 )
-def test_parquet_file_that_unpacks_to_gigabytes_is_refused_in_little_memory(folder, layout, text, rows, message):
+def test_parquet_file_of_unpacked_gigabytes_is_refused_in_little_memory(folder, layout, text, rows, message):
     bomb = parquet_with(text, rows)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = read(folder, bomb, format=layout)
@@ -180,7 +180,7 @@ def test_zip_archive_of_many_folders_is_refused_before_they_are_read(folder):
     assert refused == "f: is a zip archive with a directory of more than 1,048,576 bytes"
 
 
-def test_arrow_file_that_claims_more_than_is_read_is_refused_before_unpacking(folder):
+def test_arrow_file_that_claims_too_much_is_refused_before_unpacking(folder):
     count = 11_000_000
     table = pa.table({name: pa.nulls(count, pa.int8()).fill_null(1) for name in ("timestamp", "open", "high")})
     sink = io.BytesIO()
@@ -236,7 +236,7 @@ def test_column_of_another_type_is_refused(folder, role, column):
         read(folder, (folder / "f").read_bytes(), **more)
 
 
-def test_parquet_file_with_a_name_that_is_not_utf8_in_one_of_its_places_is_refused(folder):
+def test_parquet_file_with_a_name_that_is_not_utf8_is_refused(folder):
     parquet = io.BytesIO()
     bars = {"date": ["2020-01-01", "2020-01-02"], "open": [1.0, 2.0], "high": [9.0] * 2, "low": [0.5] * 2}
     pa.parquet.write_table(pa.table(bars | {"close": [1.0, 2.0], "funding": [1.0, 2.0]}), parquet)

@@ -105,12 +105,12 @@ def test_sample_loads_with_the_bars_that_it_was_made_of(name):
         ("kraken_ohlcvt.csv", {}, {}),
     ],
 )
-def test_what_was_changed_in_a_sample_is_counted(name, repairs, drops):
+def test_changes_to_a_sample_are_counted(name, repairs, drops):
     reading = read(name).reading
     assert (reading.repairs, reading.drops) == (repairs, drops)
 
 
-def test_sample_without_volume_loads_and_a_feature_that_needs_volume_is_refused():
+def test_sample_without_volume_refuses_only_features_that_need_volume():
     market = read("dukascopy_node.csv")
     assert first_bar(market)[:4] == (100.0, 100.1, 98.68461, 98.78339)
     assert np.isnan(market.volume).all()
@@ -129,7 +129,7 @@ def test_instrument_of_two_is_read_if_symbol_names_it():
 
 
 @pytest.mark.parametrize("name", ["metatrader4.csv", "metatrader5.csv"])
-def test_time_zone_of_a_broker_is_asked_for_and_reported(name):
+def test_unknown_time_zone_of_a_broker_is_noted_until_it_is_set(name):
     asked = "the times are the broker's, which are rarely UTC; `timezone` names their zone"
     reading = read(name).reading
     assert (reading.zone, reading.notes) == ("taken as UTC", (asked,))

@@ -34,12 +34,12 @@ def test_dates_of_digits_in_a_typed_column_are_dates(load):
     assert str(load(columns(timestamp=[20200101, 20200102, 20200103])).timestamp[1]) == "2020-01-02T00:00:00"
 
 
-def test_volume_of_nulls_is_none(load):
+def test_column_of_null_volumes_counts_as_no_volume(load):
     assert not load(columns(volume=[None] * 3)).has_volume
     assert not load("date,open,high,low,close,volume\n2024-01-01,10,12,9,11,\n2024-01-02,10,12,9,10,\n").has_volume
 
 
-def test_header_that_ends_with_a_separator_and_one_repeated_in_capitals_are_understood(load):
+def test_trailing_separator_and_header_repeated_in_capitals_are_read(load):
     text = "date,open,high,low,close,\n2024-01-01,10,12,9,11\nDATE,OPEN,HIGH,LOW,CLOSE\n2024-01-02,10,12,9,10\n"
     market = load(text)
     assert (market.close.tolist(), market.reading.drops) == ([11.0, 10.0], {"repeated_headers": 1})
@@ -61,7 +61,7 @@ def test_quotation_mark_that_makes_a_cell_of_several_rows_is_refused(load, close
 
 
 @pytest.mark.parametrize("note", ['"two\nlines"', '"a,b"', '5" disk', '""'])
-def test_text_with_line_breaks_and_separators_costs_no_row(load, note):
+def test_text_with_line_breaks_and_separators_loses_no_row(load, note):
     rows = list(DAYS_OF_MARCH)
     rows[5] = rows[5].replace("x", note)
     assert len(load(NOTED + "".join(rows))) == 28

@@ -77,7 +77,7 @@ def test_policy_that_is_not_of_a_fold_is_refused(tmp_path):
         load_fold(tmp_path / "policy")
 
 
-def test_recipes_that_continue_from_versions_train_folds_one_after_the_other(tmp_path):
+def test_folds_of_recipes_that_continue_are_trained_in_order(tmp_path):
     assert [continues(rule) for rule in ("scratch", "live", "newest")] == [False, True, True]
     store_fold(tmp_path / "fold", FOLDS[0], result(0))
     chained = train_fold(RECIPE, MARKET, FOLDS[1], previous=load_policy(tmp_path / "fold"))

@@ -22,7 +22,7 @@ def test_version_beyond_its_limits_is_held_back_with_each_reason():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_figure_that_is_not_finite_holds_a_version_back(value):
+def test_result_that_is_not_finite_holds_a_version_back(value):
     assert broken_guards(Conduct(100, 0.1, value, 0.1), LIMITS) == [f"maximum drawdown is {value}, not a finite number"]
 
 

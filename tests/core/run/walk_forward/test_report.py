@@ -34,7 +34,7 @@ def test_verdict_follows_from_the_stored_numbers(report):
     assert judge(p_above, tests["flat"].p_below, bars=stored["bars"], trial=2) == found
 
 
-def test_folds_and_whole_have_their_figures(report):
+def test_folds_and_whole_have_their_results(report):
     found = stitched()
     assert report.bars == sum(fold.end - fold.begin for fold in FOLDS) == 150
     assert [part.fold["begin"] for part in report.folds] == [fold.begin for fold in FOLDS]

@@ -60,7 +60,7 @@ def test_account_equals_one_that_follows_the_policies_bar_by_bar():
     assert not np.array_equal(backtest.equity, column("trained_once").equity)
 
 
-def test_first_version_is_followed_throughout():
+def test_trained_once_follows_the_first_version_throughout():
     assert_same(column("trained_once"), followed(decisions_of([policies()[0]] * 3)))
 
 
@@ -119,7 +119,7 @@ def test_policies_without_compiled_code_have_the_same_account():
     assert np.array_equal(follow_folds(MARKET, RULES, slow).equity, column("walk_forward").equity)
 
 
-def test_versions_of_one_member_have_no_account_for_it():
+def test_versions_of_one_member_have_no_member_account():
     single = [replace(trained, policy=trained.policy.members[0]) for trained in policies()]
     found = stitch(MARKET, RULES, single)
     assert found.members == ()

@@ -68,7 +68,7 @@ def test_policy_that_was_never_promoted_has_no_decision(policy, versions, market
     assert refusal("no-live-version")["detail"] == "Nothing is live: no version was ever promoted."
 
 
-def test_decision_of_another_version_is_refused_and_a_caller_is_answered_at_once(policy, grow, versions, change):
+def test_decision_of_replaced_version_is_refused_but_a_caller_is_answered(policy, grow, versions, change):
     grow(minutes=10)
     change("promote", versions[1])
     assert "The newest decision is still by version 1" in refusal("live-version-changed")["detail"]

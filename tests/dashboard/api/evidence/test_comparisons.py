@@ -73,7 +73,7 @@ def test_versions_that_cannot_be_compared_are_refused(operator, chosen, message)
     assert not Comparison.objects.exists()
 
 
-def test_cancelled_comparison_can_be_cancelled_again_but_an_ended_one_cannot(operator, versions):
+def test_only_a_cancelled_comparison_can_be_cancelled_again(operator, versions):
     url = f"{COMPARISONS}{request(operator).json()['comparison_id']}/cancel/"
     for _ in range(2):
         assert operator.post(url, content_type="application/json").json()["status"] == "cancelled"

@@ -21,7 +21,7 @@ def get(policy, tmp_path, settings):
     return lambda **query: client_of("viewer").get("/api/v1/market-check", query)
 
 
-def test_answer_is_what_the_command_prints(get, capsys):
+def test_answer_equals_the_output_of_the_command(get, capsys):
     with pytest.raises(SystemExit):
         call_command("market_check", "tick.csv", "--json")
     assert get(path="tick.csv").json() == json.loads(capsys.readouterr().out)

@@ -46,12 +46,12 @@ def test_password_and_code_sign_in(client, ann):
     assert [client.get(path).status_code for path in ("/", "/admin/", "/accounts/", SUMMARY)] == [200] * 4
 
 
-def test_session_of_an_earlier_release_without_the_factor_is_nobody(client, ann):
+def test_session_of_an_earlier_release_without_the_factor_is_anonymous(client, ann):
     client.force_login(ann, "django.contrib.auth.backends.ModelBackend")
     assert is_nobody(client)
 
 
-def test_password_alone_is_nobody(client, ann):
+def test_session_after_the_password_alone_is_anonymous(client, ann):
     give_password(client)
     assert is_nobody(client)
     assert not KnownPlace.objects.exists()
@@ -99,7 +99,7 @@ def test_password_alone_cannot_replace_the_app(client, ann):
     assert client.get(SET_UP).url == client.post(SET_UP, {"key": "x", "code": code_of()}).url == LOGIN
 
 
-def test_session_from_before_the_second_factor_is_nobody(client, policy):
+def test_session_from_before_the_second_factor_is_anonymous(client, policy):
     user = user_of("admin")
     client.force_login(user)
     assert client.get("/admin/").status_code == 200

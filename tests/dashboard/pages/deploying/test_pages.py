@@ -56,7 +56,7 @@ def test_history_says_when_each_version_was_live(page, versions):
         ("noon", "Enter a valid date/time."),
     ],
 )
-def test_time_is_answered(page, versions, at, answer):
+def test_live_version_at_a_time_is_shown(page, versions, at, answer):
     deploy(versions[0], at=NOON)
     deploy(versions[1], at=NOON + timedelta(days=1))
     assert answer in words(page(f"/policies/rl_v3/deployments/?at={at}"))

@@ -196,7 +196,7 @@ def test_answer_about_another_file_is_refused(admin, root, name):
     assert names(root) == ["prices.csv"]
 
 
-def test_of_two_uploads_at_once_one_is_stored(root, settings):
+def test_one_of_two_simultaneous_uploads_is_stored(root, settings):
     root.mkdir()
     uploads = []
     for number in range(8):

@@ -52,7 +52,7 @@ def test_list_is_sorted_by_each_column_with_missing_values_last(page, policy):
     assert order(page(f"{VERSIONS}?sort=nothing&page=x")) == [4, 3, 2, 1]
 
 
-def test_heading_turns_the_order_around(page, policy):
+def test_heading_of_the_sorted_column_reverses_the_order(page, policy):
     store(policy, 0.1, 1)
     html = page(f"{VERSIONS}?sort=-sharpe")
     assert 'aria-sort="descending"><a href="?sort=sharpe">Sharpe ratio' in html
@@ -69,7 +69,7 @@ def test_list_is_paged(page, policy):
     assert "Page 2 of 2, 51 versions" in words(last)
 
 
-def test_versions_of_several_markets_can_be_told_apart(page, policy):
+def test_versions_of_several_markets_name_their_market(page, policy):
     store(policy, 0.1, 1)
     assert "Market:" not in page(VERSIONS)
     store(policy, 0.2, 2, config=NASDAQ)

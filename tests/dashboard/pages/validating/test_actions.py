@@ -104,7 +104,7 @@ def test_cancelled_monitoring_leaves_the_validation(operator, policy):
 
 
 @pytest.mark.parametrize("role", ["viewer", None])
-def test_others_start_and_cancel_nothing(signed_in, policy, role):
+def test_users_without_permission_start_and_cancel_nothing(signed_in, policy, role):
     validation = request_validation(policy)
     client = signed_in(role)
     assert client.post(START, {"folds": 8}).status_code == 403

@@ -31,7 +31,7 @@ def test_overview_has_a_verdict_for_each_policy(page, policy, verdict):
     assert f"{verdict} not measured" in words(html)
 
 
-def test_overview_says_not_tried_ended_and_under_way(page, policy):
+def test_overview_names_untried_ended_and_active_validations(page, policy):
     ended = PolicyStore.objects.create(name="ended", seeds=1)
     walked_forward(ended, ended_at=timezone.now(), ended_because="it lost")
     request_validation(policy)
@@ -97,7 +97,7 @@ def test_version_says_why_it_was_held_back(page, held_back):
     assert "held this version back" not in page(f"{POLICY}versions/1/")
 
 
-def test_list_of_versions_has_a_word_for_it(page, held_back):
+def test_list_of_versions_marks_held_back_versions(page, held_back):
     assert f'<span title="{REASON}">held back</span>' in page(f"{POLICY}versions/")
 
 

@@ -94,7 +94,7 @@ def test_earlier_verdict_stands_while_another_walk_forward_is_under_way(page, po
     assert f"The 2 folds of validation {running}" in text
 
 
-def test_changed_recipe_names_the_validation_that_it_left_behind(page, policy):
+def test_changed_recipe_names_the_validation_of_the_former_recipe(page, policy):
     validation = validated(policy)
     policy.episodes_per_run += 1
     policy.save_settings("episodes_per_run")
