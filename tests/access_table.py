@@ -34,7 +34,7 @@ from tests.access_rows import (
 
 OWN_FORMS = ("accounts/password/", "accounts/second-factor/", "accounts/second-factor/remove/")
 
-# dashboard.live answers it before Django resolves URLs.
+# dashboard.live answers this URL before Django resolves URLs.
 LIVE = open_page("/live/", GET="401 200 200 200")
 
 TABLE: dict[str, Row] = {

@@ -1,4 +1,4 @@
-"""Several clients of the database at once, each with its own connection. PostgreSQL alone has them in tests."""
+"""Several clients of the database at once, each with its own connection. Tests use them on PostgreSQL only."""
 
 import threading
 from collections.abc import Callable

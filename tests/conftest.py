@@ -31,7 +31,7 @@ STARTS_PROCESS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # The collected modules stay in memory to the end: garbage collections need not look at them.
+    # The collected modules stay in memory to the end, so garbage collections leave them out.
     gc.disable()
     if not is_parallel_worker(config):
         shared_folder.create()
@@ -50,7 +50,7 @@ def is_parallel_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-# Started first: a parallel run ends when the last of its slow modules ends.
+# These modules start first, because a parallel run ends when the last of its slow modules ends.
 SLOWEST = ("browser/", "faults/", "management/test_up", "quantum_trader/test_compose", "test_end_to_end")
 
 
@@ -79,7 +79,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import what a run on PostgreSQL leaves out; `make faults` leaves nothing out."""
+    """Do not import modules that a run on PostgreSQL leaves out; `make faults` leaves nothing out."""
     if not databases.SERVER or config.getoption("real_limits", False):
         return None
     return path_within_tests(collection_path).startswith(databases.SQLITE_ONLY) or None
@@ -161,13 +161,13 @@ def start_redis(socket: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.fixture(scope="session")
 def python() -> PreparedPython:
-    """Return what starts programs of the project whose own start is not tested."""
+    """Return the prepared Python that starts programs of the project whose own start is not tested."""
     return PreparedPython()
 
 
 @pytest.fixture(scope="session")
 def prepared(request: pytest.FixtureRequest) -> PreparedPython | None:
-    """Return what starts the programs of a system: a prepared Python, or None for a new interpreter each time."""
+    """Return the starter of a system's programs: a prepared Python, or None for a new interpreter each time."""
     return None if request.config.getoption("real_limits", False) else request.getfixturevalue("python")
 
 

@@ -46,7 +46,7 @@ class ExchangeServer(ThreadingHTTPServer):
     """A server with the state that tests set and read.
 
     bars      opening time in seconds -> (open, high, low, close, volume)
-    asked     `since` of each request for bars
+    asked     the parameter `since` of each request for bars
     failures  (status, body) of the answers to the next requests for bars, in place of bars
     """
 

@@ -1,9 +1,9 @@
 """Start the project's programs from a Python that has already imported the libraries.
 
 Importing Django, Celery and torch takes a new process about four seconds of processor time, which the tests would spend
-dozens of times. A prepared Python spends it once, loads the compiled code of a run, and forks for each program. The
-project's modules except core, and its settings, are imported after the fork, so each program reads its own environment.
-`make faults` starts new interpreters.
+dozens of times. A prepared Python spends this time once, loads the compiled code of a run, and forks for each program.
+The project's modules except core, and its settings, are imported after the fork, so each program reads its own
+environment. `make faults` starts new interpreters.
 
 `python -m tests.prepared SOCKET PID` is the prepared Python. It ends when the process PID ends.
 """
@@ -105,7 +105,7 @@ class PreparedPython:
         return self.start(arguments(service.command), os.environ | dict(service.env), console, console)
 
     def run(self, command: Sequence[str], environment: dict[str, str]) -> str:
-        """Return what the program printed; raise subprocess.CalledProcessError if it failed."""
+        """Return the output of the program; raise subprocess.CalledProcessError if it failed."""
         completed = self.complete(command, environment)
         completed.check_returncode()
         return completed.stdout
@@ -129,7 +129,7 @@ def arguments(command: Sequence[str]) -> tuple[str, ...]:
 
 
 def serve(listener: socket.socket, test_run: int) -> list[str] | None:
-    """Fork for each request: return the command in the process that is to run it, None in the others at their end."""
+    """Fork for each request: return the command in the process that must run it, None in the others at their end."""
     while test_run not in select.select([listener.fileno(), test_run], [], [])[0]:
         connection, _ = listener.accept()
         if os.fork():
@@ -188,7 +188,7 @@ def main(path: str, test_run: str) -> None:
         end_of_test_run = os.pidfd_open(int(test_run))
     except ProcessLookupError:
         return
-    # All that is made here stays in memory: garbage collections need not look at it, also not those of the programs.
+    # All objects made here stay in memory, so garbage collections leave them out, in the programs too.
     gc.disable()
     for name in LIBRARIES:
         importlib.import_module(name)
@@ -196,7 +196,7 @@ def main(path: str, test_run: str) -> None:
     gc.freeze()
     gc.enable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    # Bound under another name first: a client that sees the path can connect to it.
+    # The socket is bound under another name first, so that a client that sees the path can connect to it.
     listener.bind(f"{path}.new")
     listener.listen(64)
     os.rename(f"{path}.new", path)

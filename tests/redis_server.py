@@ -25,7 +25,7 @@ class RedisServer:
 
     @property
     def append_only_file(self) -> Path:
-        """The part of the append-only file that grows."""
+        """The growing part of the append-only file."""
         return max(self.folder.glob("appendonlydir/*.incr.aof"))
 
     @property

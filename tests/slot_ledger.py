@@ -10,7 +10,7 @@ from django.db import connection
 
 Row = dict[str, Any]
 
-# Each is one statement, because the schedule may go on meanwhile.
+# Each check is one statement, because the schedule may continue meanwhile.
 RANGES = """
     SELECT slots.*, policies.next_run_at, runs.scheduled_for
     FROM rl_training_slotrange AS slots
@@ -32,7 +32,7 @@ def time_of(value: Any) -> datetime:
 
 
 def unaccounted(query: Callable[[str], list[Row]]) -> list[str]:
-    """Return what contradicts that each slot of each policy is accounted for exactly once, in words."""
+    """Return descriptions of slots that are not accounted for exactly once."""
     found = [f"run {run['run_id']} of a slot is not in the ledger" for run in query(RUNS_WITHOUT_SLOT)]
     ledgers: dict[int, list[Row]] = defaultdict(list)
     for row in query(RANGES):
@@ -41,7 +41,7 @@ def unaccounted(query: Callable[[str], list[Row]]) -> list[str]:
 
 
 def unaccounted_in_test() -> list[str]:
-    """Return what `unaccounted` finds in the database of the test."""
+    """Return the result of `unaccounted` for the database of the test."""
 
     def query(statement: str) -> list[Row]:
         with connection.cursor() as cursor:

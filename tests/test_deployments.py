@@ -1,4 +1,4 @@
-"""The rows of deployments, which nothing changes or removes."""
+"""The rows of deployments are never changed or removed."""
 
 import pytest
 from django.db import IntegrityError, transaction

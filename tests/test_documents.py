@@ -1,4 +1,4 @@
-"""The programs and rules in the documents are true: they run, and agree with the code."""
+"""The programs in the documents run, and the tables and numbers agree with the code."""
 
 import re
 from collections.abc import Callable

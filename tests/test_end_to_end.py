@@ -1,4 +1,4 @@
-"""The whole system as `manage.py up` starts it on a state directory with tables, until SIGKILL ends it during a run."""
+"""The whole system, started by `manage.py up` on a state directory with tables, and ended by SIGKILL during a run."""
 
 import base64
 import json

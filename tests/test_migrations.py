@@ -1,4 +1,4 @@
-"""Migrations that compute rows."""
+"""Migrations that compute values of rows."""
 
 import importlib
 

@@ -1,4 +1,4 @@
-"""YAML of settings: the values of JSON, and nothing that a reader of the file would take for something else."""
+"""YAML of settings: only the values of JSON are read; values that look like another type are refused."""
 
 import pytest
 from django.core.exceptions import ValidationError

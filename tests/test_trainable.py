@@ -1,4 +1,4 @@
-"""Settings that are about to be saved: a run must be able to train with them, however they are saved."""
+"""Settings are refused if no run could train with them, however they are saved."""
 
 from typing import Any
 

@@ -165,11 +165,11 @@ def costs_never_raise_equity(case: Case, name: str = "fee") -> None:
 
 
 def a_round_trip_costs_the_formula(case: Case) -> None:
-    """At a flat price, to position p and back to 0: equity (1 - k' |p|) / (1 + k |p|).
+    """At a flat price, a trade to position p and back to 0 leaves the equity (1 - k' |p|) / (1 + k |p|).
 
-    A buy costs k = slippage + fee (1 + slippage) of its notional, a sale k = slippage + fee (1 - slippage). Opening,
-    dx = p / (1 + k |p|) costs k |dx|, which leaves 1 / (1 + k |p|); closing costs k' of the notional, |p| of what is
-    left. Long 1 and back without slippage that is (1 - fee) / (1 + fee).
+    A buy costs k = slippage + fee (1 + slippage) of its notional, a sale k = slippage + fee (1 - slippage). The opening
+    trade dx = p / (1 + k |p|) costs k |dx|, which leaves 1 / (1 + k |p|); the closing trade costs k' of the notional,
+    which is |p| of the equity left. Long 1 and back without slippage that is (1 - fee) / (1 + fee).
     """
     fee, slippage = case.config.fee, case.config.slippage
     buy, sell = slippage + fee * (1 + slippage), slippage + fee * (1 - slippage)

@@ -60,7 +60,7 @@ def small_policy(name: str = "small", **changes: Any) -> PolicyStore:
 
 
 def compute(validation: Validation, attempts: int = 1) -> Validation:
-    """Do every step of the validation in this process; each fold is stopped in all its `attempts` but the last."""
+    """Do every step of the validation in this process; each fold is stopped in all its `attempts` except the last."""
     while waiting := queued_steps(validation):
         claimed = steps.claim(waiting[0].step_id)
         assert claimed is not None

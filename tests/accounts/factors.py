@@ -1,4 +1,4 @@
-"""A user with an authenticator app, and the codes that it shows."""
+"""A user with an authenticator app, and the codes that the app shows."""
 
 import time
 from typing import Any
@@ -21,5 +21,5 @@ def code_of(key: str = KEY, steps: int = 0) -> str:
 def user_with_app(name: str, **columns: Any) -> tuple[User, list[str]]:
     """Return a user with the password `secret` and an app, and the recovery codes."""
     user = User.objects.create_user(name, password="secret", **columns)
-    # The code of the step before, so that the one of now is not used yet.
+    # The code of the previous step is used, so that the present code is still unused.
     return user, second_factor.set_up(user, KEY, code_of(steps=-1))[1]

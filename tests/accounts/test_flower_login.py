@@ -1,4 +1,4 @@
-"""Flower answers a right login only, and counts every other one, however its header is written."""
+"""Flower answers only a right login, and counts every wrong one, however its header is written."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Pages(tornado.web.Application):
-    """Flower's pages, without what collects events."""
+    """Flower's pages, without its collection of events."""
 
     options = SimpleNamespace(basic_auth=["flow:secret"], auth="", debug=False)
 

@@ -22,7 +22,7 @@ def guesses(user, *origins):
 
 
 def later(**delta):
-    """Let time pass, by moving everything that is stored into the past."""
+    """Let time pass: move all stored times into the past."""
     for row in FailedLogins.objects.all():
         row.last_failure_at -= timedelta(**delta)
         if row.refused_until:

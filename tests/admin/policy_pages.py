@@ -15,7 +15,7 @@ def change_url(policy: PolicyStore) -> str:
 
 
 def form_data(response: Any) -> dict[str, Any]:
-    """Return what a browser sends when it saves the form as shown."""
+    """Return the fields that a browser sends when it saves the form unchanged."""
     form = response.context["adminform"].form
     values = {field.html_name: field.value() for field in form}
     return {name: value for name, value in values.items() if value is not None and value is not False}

@@ -1,4 +1,4 @@
-"""The admin's form of a policy: its fields, what it refuses, and what saving it writes."""
+"""The admin's form of a policy: its fields, its refusals, and the rows that it writes."""
 
 import json
 from datetime import UTC, datetime

@@ -3,7 +3,7 @@
 from typing import Any
 
 PASSWORD = "for-tests"
-# Each sets `hacked` where a page interprets it as markup. A name has at most 50 characters.
+# Each text sets `hacked` if a page interprets the text as markup. A name has at most 50 characters.
 HOSTILE = ('<img src=x onerror="window.hacked=1">', "</script><script>window.hacked=1</script>")
 # The policy that tests train, and the seeds and episodes of its runs, which take some seconds.
 LIVE = "momentum"

@@ -33,7 +33,7 @@ DOCUMENTED = (
     "decisions-wide-light",
     "alerts-wide-light",
 )
-# Of a longer page, the screenshot shows the top. Pixels by width.
+# The height of a screenshot by its width, in pixels. The screenshot of a longer page shows the top.
 TALLEST = {"wide": 1050, "phone": 1450}
 CONTENT_SIZE = """
 () => [document.documentElement.clientWidth, document.querySelector("main").getBoundingClientRect().bottom + scrollY]

@@ -25,7 +25,7 @@ def policy(system, complaints):
 
 
 def assert_no_violation(page):
-    """Assert it in both colour schemes, which differ in nothing but colours."""
+    """Assert that there is no violation in either colour scheme; the schemes differ only in colours."""
     for scheme, rules in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):
         page.emulate_media(color_scheme=scheme)
         # A function in a page is a string for the browser, which the Content-Security-Policy forbids.

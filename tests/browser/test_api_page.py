@@ -7,7 +7,7 @@ from tests.browser.pages import WIDTHS, wait_until_drawn
 from tests.browser.test_pages import violations
 from tests.waiting import wait_for
 
-# A list with filters, and a request with a body. With more, axe needs minutes.
+# A list with filters, and a request with a body. With more operations, axe needs minutes.
 OPERATIONS = ("runs_list", "runs_create")
 
 
@@ -23,7 +23,7 @@ def test_opened_operations_have_no_accessibility_violation(open_page, width, sch
         operation.locator(".opblock-summary-control").click()
         operation.get_by_role("button", name="Try it out").click()
     page.locator(".responses-table").last.get_by_role("tab", name="Schema").first.click()
-    # An answer with many runs is not different, but axe looks at each of its words for a long time.
+    # An answer with many runs would look the same, but axe would check each of its words for a long time.
     page.locator("[id$=runs_list]").get_by_placeholder("policy", exact=True).fill(LONG)
     page.locator("[id$=runs_list]").get_by_role("button", name="Execute").click()
     page.locator(".live-responses-table").wait_for()

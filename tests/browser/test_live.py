@@ -186,7 +186,7 @@ def test_two_versions_are_selected_and_compared(open_page, system):
     page.get_by_label("Version 2", exact=True).check()
     page.get_by_role("button", name="Compare the selected versions").click()
     page.get_by_role("button", name="Compare", exact=True).click()
-    # No reload: the page shows the answer once the worker has it.
+    # There is no reload: the page shows the answer once the worker has finished.
     sentence = page.locator("#answer .sentence")
     expect(sentence).to_have_text(
         re.compile(r"(earned more than|earned the same).* on these [0-9]+ bars"), timeout=AT_FIRST

@@ -1,4 +1,4 @@
-"""What is live, as users see and change it. No test reloads a page to see a change."""
+"""Users see and change what is live. No test reloads a page to see a change."""
 
 import re
 

@@ -37,7 +37,7 @@ LIVE_PAGES = {
 
 BARS = "".join(f"2020-01-{day:02},10,12,9,{10 + day % 2},5\n" for day in range(1, 29))
 
-# Keeps the plots that are drawn from then on.
+# This script keeps the plots that are drawn after it has run.
 KEEP_PLOTS = """
 () => {
   window.plots = [];

@@ -1,4 +1,4 @@
-"""Ages that advance in the browser, and marks on what is old. No test reloads a page to see a change."""
+"""Ages advance in the browser, and old values are marked. No test reloads a page to see a change."""
 
 import re
 

@@ -12,7 +12,7 @@ from rl_training.core import outgoing
 
 
 class Redirects(BaseHTTPRequestHandler):
-    """Sends every client on to another address of this machine."""
+    """Redirects every client to another address of this machine."""
 
     def do_GET(self) -> None:
         self.send_response(302)

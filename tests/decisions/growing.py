@@ -64,14 +64,14 @@ class Growing:
         self.now = self.closes(self.shown - 1)
 
     def skip(self, count: int = 1) -> None:
-        """Pass over bars, which the file never gets."""
+        """Skip bars; the file never gets them."""
         self.shown += count
 
     def rewrite(self, lines: Iterable[str]) -> None:
         self.file.write_text(self.header + "".join(lines))
 
     def round(self, **late: float) -> int:
-        """Do a round at the clock's time, or so much later."""
+        """Do a round at the clock's time, or a given time later."""
         now = self.now + timedelta(**late)
         self.rounds.settle(now)
         return sum(
@@ -80,7 +80,7 @@ class Growing:
         )
 
     def grow(self, bars: int = 1) -> None:
-        """Append bars one by one, with a round after each."""
+        """Append bars one by one, with a round after each bar."""
         for _ in range(bars):
             self.append()
             self.round()
@@ -102,7 +102,7 @@ def assert_replays(policy: PolicyStore) -> None:
 
 
 def closing(last: datetime, market: MarketData = BARS) -> MarketData:
-    """Return the market moved in time, so that the last bar of the history closes at `last`."""
+    """Return the market with moved timestamps, so that the last bar of the history closes at `last`."""
     opened = np.datetime64(int(last.timestamp()) - 3600, "s")
     return MarketData(
         market.timestamp + (opened - market.timestamp[HISTORY - 1]), *(getattr(market, name) for name in COLUMNS[1:])

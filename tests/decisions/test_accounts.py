@@ -1,4 +1,4 @@
-"""The paper account of a policy equals its replay, and the backtest of what was live, whatever happens."""
+"""The paper account of a policy always equals its replay, and the backtest of the versions that were live."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Switching:
-    """A policy whose decision at each bar is that of the version that was live then; None: flat."""
+    """A policy that decides at each bar as the version that was live then; None: flat."""
 
     def __init__(self, live):
         self.live = iter(live)
@@ -162,7 +162,7 @@ def test_late_bar_is_not_decided_and_the_next_row_names_it(policy, growing, vers
     growing.round()
     growing.skip()
     growing.grow()
-    # The bar that was skipped comes after the one that follows it.
+    # The skipped bar arrives after the bar that follows it.
     lines = growing.file.read_text().splitlines(keepends=True)[1:]
     growing.rewrite([*lines[:-1], growing.line(growing.shown - 2), lines[-1]])
     growing.grow()

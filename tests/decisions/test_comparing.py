@@ -1,4 +1,4 @@
-"""Comparisons of arms on new bars: each bar counts once, and a verdict promotes, ends or waits."""
+"""Comparisons of arms on new bars: each bar counts once, and a verdict promotes, ends the comparison or waits."""
 
 import re
 from datetime import timedelta

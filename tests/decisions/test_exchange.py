@@ -1,4 +1,4 @@
-"""A policy on an exchange that fails: retried with growing pauses, shown, and nothing guessed.
+"""A policy on an exchange that fails: requests are retried with growing pauses, and the failure is shown.
 
 The exchange is an HTTP server, which the deciding process reads through ccxt as it reads Binance.
 """
@@ -19,7 +19,7 @@ from tests.exchange_server import HOUR, NEWEST
 from tests.stored import deploy
 
 pytestmark = pytest.mark.django_db
-# So many times a request is repeated before a reading counts as failed.
+# A request is repeated this many times before a reading counts as failed.
 REQUESTS = 5
 DOWN, TOO_OFTEN = (503, "maintenance"), (429, "slow down")
 UNKNOWN_SYMBOL = (400, '{"code":-1121,"msg":"Invalid symbol."}')

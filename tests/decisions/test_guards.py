@@ -1,4 +1,4 @@
-"""The guards of a live version: change detector, drawdown, stale bars, probabilities; and what follows."""
+"""The guards of a live version: change detector, drawdown, stale bars, probabilities; and the actions of guards."""
 
 import math
 from functools import partial

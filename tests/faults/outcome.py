@@ -35,7 +35,7 @@ def resumed_at(system: System) -> int:
 
 
 def logged(system: System, process: str, words: str) -> bool:
-    """Return whether the process has logged these words."""
+    """Return whether the process has logged this text."""
     return words in (system.folder / f"{process}.log").read_text()
 
 

@@ -32,7 +32,7 @@ class Recovery:
 
 
 def name_of(node: pytest.Function) -> str:
-    """Return the case in words, without the number of its repetition."""
+    """Return the name of the case, without the number of its repetition."""
     words = node.originalname.removeprefix("test_").replace("_", " ")
     chosen = node.callspec.id if hasattr(node, "callspec") and "chance" not in node.callspec.params else ""
     return f"{words} ({chosen})" if chosen else words

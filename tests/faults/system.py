@@ -122,7 +122,7 @@ class System:
             )
 
     def send_signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to the process and to all that it started."""
+        """Send a signal to the process and to all processes that it started."""
         os.killpg(self.processes[name].pid, number)
 
     @contextmanager
@@ -224,7 +224,7 @@ class System:
         return [fields for stream in sorted(streams) for _, fields in client.xrange(stream)]
 
     def doubled(self) -> list[str]:
-        """Return what exists twice and must not, in words."""
+        """Return descriptions of doubled events and runs."""
         runs = self.runs()
         ids = Counter(event["event_id"] for event in self.events())
         announced = self._announced()
@@ -237,7 +237,7 @@ class System:
         return found
 
     def lost(self) -> list[str]:
-        """Return missing events, and events without a run that has come that far, in words."""
+        """Return descriptions of missing events, and of events without a run in that state."""
         runs = {run["run_id"]: run for run in self.runs()}
         announced = self._announced()
         expected = {(run_id, "started") for run_id, run in runs.items() if run["started_at"] is not None}
@@ -246,7 +246,7 @@ class System:
         return found + [f"the {kind} event of run {run} is wrong" for run, kind in sorted(announced.keys() - expected)]
 
     def violations(self) -> list[str]:
-        """Return the invariants that do not hold, in words."""
+        """Return descriptions of the invariants that do not hold."""
         return self.lost() + self.doubled() + unaccounted(self.query)
 
     def _announced(self) -> Counter[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""A PostgreSQL that is down or stands still while runs train, finish and wait."""
+"""PostgreSQL is down or stopped while runs train, finish and wait."""
 
 import logging
 import os

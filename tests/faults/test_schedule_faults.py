@@ -12,7 +12,7 @@ from tests.waiting import wait_for
 
 SECONDS_OF_MANY_BEATS = 600
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-# The fewest bars that leave some for the evaluation.
+# The fewest bars with which some are left for the evaluation.
 SMALL_MARKET = '{"source": "planted", "bars": 1000}'
 
 

@@ -1,4 +1,4 @@
-"""SQLite has one writer at a time: the others wait for the lock, and no run fails of it."""
+"""SQLite has one writer at a time: the others wait for the lock, and no run fails because of the wait."""
 
 import os
 import signal

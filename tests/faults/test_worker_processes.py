@@ -22,7 +22,7 @@ class WithDefaultThreads(System):
 
 @pytest.fixture
 def system(tmp_path, database_url):
-    # New interpreters: a prepared Python would have loaded torch for the parent too.
+    # New interpreters are used, because a prepared Python would have loaded torch for the parent too.
     with WithDefaultThreads(tmp_path, database_url).running() as system:
         yield system
 

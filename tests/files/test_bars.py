@@ -1,4 +1,4 @@
-"""Bars in the artifact storage: stored once per digest, whole or not at all, removed only where no run needs them."""
+"""Bars in the artifact storage: stored once per digest, complete or not at all, removed only if no run needs them."""
 
 import os
 from datetime import UTC, datetime

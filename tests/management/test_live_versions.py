@@ -21,7 +21,7 @@ def versions(policy):
 
 @pytest.fixture
 def run(capsys):
-    """Return a function that runs a command and returns what it prints."""
+    """Return a function that runs a command and returns its output."""
 
     def printed(*arguments):
         call_command(*arguments)

@@ -25,7 +25,7 @@ def root(tmp_path, settings):
 
 @pytest.fixture
 def check(capsys):
-    """Return a function that runs the check and returns its exit status and what it prints."""
+    """Return a function that runs the check and returns its exit status and its output."""
 
     def check(*arguments):
         try:

@@ -59,7 +59,7 @@ def refuses(conninfo: str) -> bool:
 
 @pytest.fixture
 def refusal(python: PreparedPython, tmp_path: Path) -> Callable[..., str]:
-    """Return a function that returns what `up` says when it refuses to start with these settings."""
+    """Return a function that returns the message with which `up` refuses to start with these settings."""
 
     def said(**settings: str) -> str:
         refused = python.complete(["manage.py", "up"], environment(tmp_path / "state", **settings), 40)

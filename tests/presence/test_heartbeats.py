@@ -11,7 +11,7 @@ HERE = name_of(os.getpid())
 
 
 def store_heartbeat(streams: redis.Redis, name: str, seconds_ago: float) -> None:
-    """Store the heartbeat of a beat as if it had been written so long ago."""
+    """Store the heartbeat of a beat as if it had been written the given time ago."""
     seconds, microseconds = streams.time()
     streams.zadd(key("beat"), {name: seconds + microseconds / 1e6 - seconds_ago})
 

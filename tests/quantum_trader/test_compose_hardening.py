@@ -1,4 +1,4 @@
-"""What docker-compose.yml allows its containers."""
+"""The rights that docker-compose.yml gives its containers."""
 
 import re
 from pathlib import Path

@@ -7,7 +7,7 @@ GUESSED = "has fewer than {} characters, so it can be guessed: use a long random
 
 @pytest.fixture
 def fine(settings, monkeypatch, tmp_path):
-    """Settings about which nothing is to be said."""
+    """Settings that cause no notes."""
     settings.SECRET_KEY, settings.METRICS_TOKEN, settings.NOT_SETTINGS = "k" * 32, "", []
     settings.FLOWER_LOGINS, settings.MARKET_DATA_ROOT = ["ann:ahk5Oov7eiph"], tmp_path
     monkeypatch.setenv("ADMIN_PASSWORD", "ahk5Oov7eiph")

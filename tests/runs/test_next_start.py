@@ -1,4 +1,4 @@
-"""The start of the next run, as users read it before they save settings."""
+"""The start of the next run, which users see before they save settings."""
 
 import pytest
 

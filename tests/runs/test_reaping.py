@@ -23,7 +23,7 @@ def claimed(policy) -> TrainingRun:
 
 
 def silent_for(seconds: float) -> None:
-    """Set every run's heartbeat back to so many seconds ago."""
+    """Set every run's heartbeat to the given number of seconds ago."""
     TrainingRun.objects.update(heartbeat_at=Now() - timedelta(seconds=seconds))
 
 

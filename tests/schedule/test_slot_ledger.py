@@ -40,7 +40,7 @@ def end_run(now: datetime, since: datetime | None = None) -> None:
 
 
 def store_gamma(gamma: float) -> None:
-    """Write a setting past the forms, whether it is valid or not."""
+    """Write a setting without the forms' checks, even an invalid value."""
     with connection.cursor() as cursor:
         cursor.execute("UPDATE rl_training_policystore SET ppo = %s", [json.dumps({"gamma": gamma})])
 

@@ -1,6 +1,6 @@
 """`python -m tests.storage.every_table`: stores a row in each empty table of the database that the environment names.
 
-The values are those that databases store in different ways: microseconds, long integers, bytes, JSON, other scripts.
+The values have types that databases store in different ways: microseconds, long integers, bytes, JSON, other scripts.
 """
 
 import uuid
@@ -18,7 +18,7 @@ from rl_training.storage.backup import rows  # noqa: E402
 
 HOUR = timedelta(hours=1)
 TIME = datetime(2026, 3, 29, 1, 59, 59, 123456, UTC)
-# The first of these types that a field has gives its value.
+# The first of these types that fits a field gives its value.
 JSON = {"list": [0.1, None, "Zürich 中"], "2": -1.5e-7}
 VALUES: tuple[tuple[type[Any], Any], ...] = (
     (PackedJSONField, JSON),
@@ -33,7 +33,7 @@ VALUES: tuple[tuple[type[Any], Any], ...] = (
     (models.BinaryField, b"\x00\xff"),
     (models.JSONField, JSON),
 )
-# What the constraints of a table ask for. FIRST is the first row of the related table.
+# Values that the constraints of a table require. FIRST is the first row of the related table.
 FIRST = object()
 FITTING: dict[str, dict[str, Any]] = {
     "SlotRange": {"outcome": "coalesced", "reason": "missed", "run": FIRST, "first_slot": TIME - HOUR},
@@ -41,7 +41,7 @@ FITTING: dict[str, dict[str, Any]] = {
     "ArmComparison": {"a_id": 1, "b_id": 2, "ended_at": None},
     "TrainingEvent": {"run": FIRST},
     "Validation": {"trial": FIRST},
-    # Without files that a backup would look for.
+    # The row has no files, which a backup would look for.
     "PolicyVersion": {"artifact": ""},
     "AlertRule_channels": {"alertrule": FIRST},
 }

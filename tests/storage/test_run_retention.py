@@ -1,4 +1,4 @@
-"""Which runs lose their details and their rows, and that nothing else changes."""
+"""Runs that lose their details and their rows; nothing else changes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ def storage(streams, settings):
 
 
 def run_of(policy: PolicyStore, number: int, *, with_weights: bool = False, **columns: object) -> TrainingRun:
-    """Store a run that made the version of this number, one hour after the one before."""
+    """Store a run that made the version of this number, one hour after the previous run."""
     at = NOW + timedelta(hours=number)
     run: TrainingRun = finished_run(policy, queued_at=at, avg_reward=0.5, duration_seconds=2.0, **DETAILS | columns)
     removed = {} if with_weights else {"weights_removed_at": timezone.now()}

@@ -1,4 +1,4 @@
-"""Artifacts that attempts stored whose end was never committed, and temporary folders of killed processes."""
+"""Artifacts of attempts whose end was never committed, and temporary folders of killed processes."""
 
 from datetime import timedelta
 from pathlib import Path

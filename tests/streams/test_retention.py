@@ -43,7 +43,7 @@ def on_stream(stream: str) -> list[str]:
 
 
 def age(**delta: int) -> None:
-    """Date the writing and publishing of all events so long ago."""
+    """Set the times of writing and publishing of all events to the given time ago."""
     past = timezone.now() - timedelta(**delta)
     TrainingEvent.objects.update(timestamp=past, published_at=past)
 

@@ -1,4 +1,4 @@
-"""Requests and ends at the same time, each with its own connection. PostgreSQL alone has them."""
+"""Requests and ends at the same time, each with its own connection. The tests run on PostgreSQL only."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which stored bars are removed, and when."""
+"""The removal of stored bars."""
 
 from datetime import timedelta
 

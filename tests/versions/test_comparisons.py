@@ -138,7 +138,7 @@ def test_cancelled_comparison_gets_no_result(versions, claimed):
 
 
 def silent(comparison):
-    """Let the worker of the comparison be silent for a day."""
+    """Set the last heartbeat of the comparison's worker to a day ago."""
     Comparison.objects.update(heartbeat_at=timezone.now() - timedelta(days=1))
     comparisons.maintain(timezone.now(), may_reap=True)
     return status(comparison)

@@ -1,4 +1,4 @@
-"""Changes of one policy from many threads at once, each with its own connection. PostgreSQL alone has them."""
+"""Changes of one policy from many threads at once, each with its own connection. The tests run on PostgreSQL only."""
 
 import itertools
 from contextlib import suppress
@@ -51,7 +51,7 @@ def test_concurrent_promotions_leave_no_gap_and_no_overlap(policy, many_versions
     made = [0] * CLIENTS
 
     def promote(client: int) -> None:
-        # Promoting what is live is refused, so each client takes turns with its two versions.
+        # The promotion of a live version is refused, so each client promotes its two versions alternately.
         for attempt in itertools.count():
             if made[client] == each:
                 return
@@ -104,7 +104,7 @@ def test_promotion_that_races_retention_never_lacks_weights(policy, many_version
     live = set(Deployment.objects.values_list("version", flat=True))
     removed = set(PolicyVersion.objects.filter(weights_removed_at__isnull=False).values_list("pk", flat=True))
     assert not live & removed
-    # The newest is kept, and the one that nobody promoted is not.
+    # The newest version keeps its weights; the version that nobody promoted does not.
     assert removed == {*refused, many_versions[CLIENTS // 2].pk}
     assert len(live) == CLIENTS - 1 - len(refused)
 

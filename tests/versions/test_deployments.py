@@ -1,4 +1,4 @@
-"""Changes of what is live: their targets, their order, their events, and what is refused."""
+"""Changes of what is live: their targets, their order, their events, and refusals."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Which version is exported, and where to."""
+"""The version that is exported, and its folder."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is live, and what was live at a time."""
+"""The version that is live, or was live at a given time."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -53,7 +53,7 @@ def test_live_at_a_time_reads_the_index(policy, versions):
         version = versions[minute % 3]
         deployments.append(Deployment(**row, version=version, at=NOON + timedelta(minutes=minute), previous=previous))
         previous = None
-    # The chain of predecessors does not matter here; the database asks for one first deployment only.
+    # The chain of predecessors is not tested here; the database requires only that there is one first deployment.
     first = deploy(versions[0], at=NOON - timedelta(days=1))
     for number, deployment in enumerate(deployments):
         deployment.pk = first.pk + 1 + number

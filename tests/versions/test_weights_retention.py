@@ -1,4 +1,4 @@
-"""Which versions lose their weights, and that promotions and starts do not get lost."""
+"""Versions that lose their weights; promotions and starts at the same time are not lost."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Work whose statements each fail once, as while the database is away, ends as it does without an outage."""
+"""Work in which each statement fails once, as in a database outage, ends as without an outage."""
 
 import pytest
 from django.db import OperationalError, connection
@@ -24,7 +24,7 @@ class Outage:
         self.failed = set()
 
     def __call__(self, execute, sql, *arguments):
-        # The name of a savepoint is never the same.
+        # Each savepoint has another name.
         if sql not in self.failed and "SAVEPOINT" not in sql:
             self.failed.add(sql)
             raise OperationalError("the database is away")

@@ -43,7 +43,7 @@ def finished(policy) -> TrainingRun:
 
 
 def decided(version: PolicyVersion, market) -> list[float]:
-    """Return the equities of an account that decides from one bar after the other of the held-out bars."""
+    """Return the equities of an account that decides on the held-out bars, bar by bar."""
     network, state = network_of(version), NEW_ACCOUNT
     equities = [state.equity]
     for bar in range(len(market) - 1):

@@ -1,4 +1,4 @@
-"""What a run stores so that it can be trained again: its bars, and what it computed with."""
+"""A run stores its bars and its computing environment, so that it can be trained again."""
 
 import errno
 

@@ -75,7 +75,7 @@ def test_worker_continues_when_a_stopped_redis_answers_again(tmp_path, python, e
             60,
         )
         server.send_signal(signal.SIGSTOP)
-        # Each of its timeouts has fired by then.
+        # By then, each of the worker's timeouts has fired.
         answering_again = time.monotonic() + 11
         wait_for(lambda: time.monotonic() > answering_again, "the time to pass")
         server.send_signal(signal.SIGCONT)

@@ -78,7 +78,7 @@ def test_files_of_folds_are_removed_after_the_end_and_accounts_stay(small):
 
 def test_too_few_bars_fail_the_validation_with_the_number_needed(small):
     validation = request_validation(small, changes={"market": {"source": "nasdaq"}})
-    # The bars of a file or an exchange may have become fewer since the request, which would have refused this.
+    # A file or an exchange may have fewer bars than at the time of the request, which refuses too few bars.
     Validation.objects.update(window=20)
     validation.refresh_from_db()
     found = compute(validation)

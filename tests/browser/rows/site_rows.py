@@ -1,8 +1,8 @@
-"""`python -m tests.browser.rows.site_rows SET`: stores a set of users, policies and runs for a browser to look at.
+"""`python -m tests.browser.rows.site_rows SET`: stores a set of users, policies and runs for a browser.
 
-Prints the ids of some rows as JSON. The program runs in a process of its own, with the settings of the system that the
-browser looks at. The sets are `plain`, `hostile` (with markup in names and texts as well), and `untrained` (users and
-policies alone, which real workers train afterwards).
+Prints the ids of some rows as JSON. The program runs in a process of its own, with the settings of the browser's
+system. The sets are `plain`, `hostile` (also with markup in names and texts), and `untrained` (only users and policies,
+which real workers train afterwards).
 """
 
 import json
@@ -123,7 +123,7 @@ def store_history(policy: PolicyStore, hours: int, versions: int = 0) -> tuple[i
 
 
 def store_deployed(name: str, live: int) -> None:
-    """Store a disabled policy with versions 1 and 2, the first `live` of which went live, a day apart."""
+    """Store a disabled policy with versions 1 and 2; the first `live` of them went live, a day apart."""
     policy = PolicyStore.objects.create(name=name, enabled=False, environment=SMALL, ppo=QUICK)
     chance = random.Random(7)
     previous = None
@@ -145,7 +145,7 @@ def store_deployed(name: str, live: int) -> None:
 
 
 def store_run(policy: PolicyStore, hour: int, end: datetime, reward: float, chance: random.Random) -> TrainingRun:
-    """Store the run so many hours ago with its events; every 14th run failed."""
+    """Store the run that ended `ago` hours ago, with its events; every 14th run failed."""
     failed = hour % 14 == 3
     seconds = chance.lognormvariate(1.4, 0.3)
     queued, started = end - timedelta(seconds=seconds + 1), end - timedelta(seconds=seconds)

@@ -1,4 +1,4 @@
-"""Decisions bar by bar are those of training and evaluation, to the bit."""
+"""Decisions bar by bar equal those of training and evaluation, to the bit."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The newest closed bars of files that grow and of exchanges, which fail in many ways."""
+"""The newest closed bars of growing files, and of exchanges, which fail in many ways."""
 
 from datetime import UTC, datetime, timedelta
 

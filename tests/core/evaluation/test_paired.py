@@ -19,7 +19,7 @@ def test_difference_is_the_mean_of_the_log_changes():
     first, second = found.pairs
     assert first.mean == pytest.approx(0.001)
     assert (second.mean, second.low, second.high) == pytest.approx((-first.mean, -first.high, -first.low))
-    # What both accounts share cancels: without it, nothing varies.
+    # The common changes of both accounts cancel, and nothing else varies.
     assert (first.low, first.high) == pytest.approx((0.001, 0.001))
     assert first.distinguishable
 

@@ -67,7 +67,7 @@ def test_the_cache_is_a_parquet_file_with_the_series_name(load_bars, tmp_path):
     schema = parquet.read_schema(tmp_path / PATH)
     assert schema.metadata == {b"series": b"binance BTC/USDT 1h"}
     assert schema.names == ["timestamp", "open", "high", "low", "close", "volume"]
-    # All of the first page is kept, and can be loaded as a file as well.
+    # All bars of the first page are kept, and can be loaded as a file too.
     assert len(load_market(MarketConfig(source="file", path=PATH), root=tmp_path)) == 1000
 
 
@@ -116,6 +116,6 @@ def test_an_exchange_market_is_cached_under_market_data_root(load_bars, tmp_path
     monkeypatch.setenv("MARKET_DATA_ROOT", str(tmp_path))
     config = MarketConfig(source="exchange", exchange="binance", symbol="BTC/USDT", bars=10)
     with capture_logs() as logs:
-        # Enough is kept until then, so that nothing is asked of the real exchange.
+        # The cache has enough bars, so the real exchange gets no request.
         load_market(config, until=datetime.fromtimestamp(NEWEST + 120, UTC))
     assert {"source": "exchange", "market": "binance BTC/USDT 1h", "bars": 10, "gaps": 0}.items() <= logs[-1].items()

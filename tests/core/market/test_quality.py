@@ -1,4 +1,4 @@
-"""Each suspicion is found wherever it is planted, and in no real market without a cause."""
+"""Each suspicion is found where a fault is planted, and in real markets only with a cause."""
 
 import numpy as np
 import pytest
@@ -93,7 +93,7 @@ def test_planted_fault_is_found_at_each_of_100_random_bars(kind, plant, deviatio
         columns, generator = random_walk(seed, deviation)
         planted = columns["timestamp"][plant(columns, generator)]
         suspicions = find_suspicions(columns)
-        # Of two spacings, the one of fewer bars is reported, which may be the first.
+        # Of two spacings, the one with fewer bars is reported, even if it comes first.
         times = {str(planted), str(columns["timestamp"][0])} if kind == "changed_spacing" else {str(planted)}
         found.append(list(suspicions) == [kind] and not times.isdisjoint(suspicions[kind].times))
     assert sum(found) == TIMES

@@ -20,7 +20,7 @@ def test_every_autoreset_mode_gives_the_same_advantages():
         rollout = ppo.collect(20)
         batch, _ = ppo.estimate(rollout)
         assert len(batch) == rollout.valid.sum()
-        # The modes have the 16 steps of each environment's first 4 episodes in common, in which observations differ.
+        # All modes share the 16 steps of each environment's first 4 episodes; the observations differ between steps.
         envs = np.broadcast_to([0, 1], rollout.valid.shape)[rollout.valid]
         rows = [np.flatnonzero(envs == env)[:16] for env in (0, 1)]
         found.append([torch.stack([batch.advantages[row], batch.returns[row]]) for row in rows])

@@ -20,7 +20,7 @@ def test_iterations_are_measured_at_even_distances_up_to_the_last():
 
 
 def test_measuring_does_not_alter_the_weights(whole):
-    # The same training bars, 210 of 300, without any that are held out.
+    # The same training bars, 210 of 300, without held-out bars.
     alone = train(changed(CONFIG, market__train_fraction=1.0), MARKET[:210])
     assert alone.weights_digest == whole.weights_digest
     assert alone.curve["episodes"] == whole.curve["episodes"]
@@ -38,7 +38,7 @@ def test_training_reward_is_that_of_an_episode_since_the_previous_point(whole):
 
 
 def test_reward_between_points_counts_all_iterations():
-    config = changed(CONFIG, episodes=32)  # 48 iterations, of which every second is measured
+    config = changed(CONFIG, episodes=32)  # 48 iterations, every second of which is measured
     policy = train(changed(CONFIG, episodes=1), MARKET).policy.members[0]
     curve = HeldOutCurve(config, bars(90), FeatureStatistics.fit(MARKET, config.environment), policy)
     blocks = [np.full((16, 4), 0.01), np.full((16, 4), 0.03)]

@@ -1,4 +1,4 @@
-"""Many stored runs, and what a database does to read them, for tests of query plans."""
+"""Many stored runs, and the database's plans to read them, for tests of query plans."""
 
 import json
 from datetime import UTC, datetime, timedelta

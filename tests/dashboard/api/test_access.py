@@ -1,4 +1,4 @@
-"""Tests that the site grants the permissions of `access_table.py`."""
+"""The site grants the permissions of `access_table.py`."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""A policy whose config is stored invalid: every page, API resource and command works, and names or repairs it."""
+"""A policy with an invalid stored config: every page, API resource and command works, and names or repairs it."""
 
 import html
 import json

@@ -1,4 +1,4 @@
-"""Held-out results of versions: read from stored evaluations, in words, and drawn over versions."""
+"""Held-out results of versions: read from stored evaluations, described, and drawn over versions."""
 
 import pytest
 from django.db import connection

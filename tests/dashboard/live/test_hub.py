@@ -13,7 +13,7 @@ async def in_thread(function):
 
 
 def test_ended_stream_does_not_skip_entries(streams):
-    """The client receives entries that the hub read during the end again, because no id after them was sent."""
+    """The client receives again the entries that the hub read during the end, because no later id was sent."""
 
     async def until_the_end():
         hub, follower, sent, following_now = Hub(in_thread), Follower(None), [], asyncio.Event()

@@ -10,7 +10,7 @@ from tests.api_clients import user_of
 
 @pytest.fixture
 def viewer(db: None) -> User:
-    """A user with the role viewer, who may look at everything and change nothing."""
+    """A user with the role viewer, who may read everything and change nothing."""
     return user_of("viewer")
 
 

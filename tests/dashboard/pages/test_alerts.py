@@ -22,7 +22,7 @@ def operator(signed_in):
 
 def opened(policy, message="reward fell", **columns):
     """Store an alert of the policy; None: of the system."""
-    # A test that commits empties the tables, the system's rules that a migration created included.
+    # A test that commits empties all tables, even of the system's rules, which a migration created.
     rule, _ = AlertRule.objects.get_or_create(policy=policy, kind="run_failed" if policy else "beat_silent")
     return Alert.objects.create(rule=rule, policy=policy, kind=rule.kind, message=message, **columns)
 

@@ -1,4 +1,4 @@
-"""A policy that decides on a growing file while clients ask for its decision, and what must hold afterwards."""
+"""A policy that decides on a growing file while clients request its decision, and the checks afterwards."""
 
 import http.client
 import json
@@ -22,11 +22,11 @@ BAR_SECONDS, MAX_BAR_AGE = 2, 3
 LIMITS = {"MAX_BAR_AGE": str(MAX_BAR_AGE), "API_READS_PER_MINUTE": "1000000"}
 CLIENTS = 4
 PAUSE_SECONDS = 0.2
-# From the check of a decision's age to the end of the answer, on a busy machine.
+# The time from the check of a decision's age to the end of the answer, on a busy machine.
 ON_THE_WAY = timedelta(seconds=2)
-# A fault during which no decision becomes too old lasts for so many new bars.
+# A fault during which no decision becomes too old lasts for this many new bars.
 BARS_OF_A_FAULT = 3
-# No guard acts: the clock of a fault may be an hour ahead, and then bars are old.
+# There is no guard, because the clock of a fault may be an hour ahead, and then bars are old.
 SET_UP = f"""
 from rl_training.models import PolicyStore
 from tests.decisions.growing import set_up
@@ -44,9 +44,9 @@ stored_version(policy, 2)
 
 @dataclass
 class Clients:
-    """Clients that ask for the decision in force again and again, until `stop`.
+    """Clients that request the decision in force repeatedly, until `stop`.
 
-    wrong     answers with 200 that are stale or impossible, in words; any other status is a refusal
+    wrong     descriptions of answers with 200 that are stale or impossible; any other status is a refusal
     statuses  how often each status came; 0: no answer
     newest    the close of the newest bar of an answer with 200
     """
@@ -134,12 +134,12 @@ class Deciding:
         self.system.processes[name].wait()
 
     def wait_for_answers(self, bars: int) -> None:
-        """Wait for an answer on a bar that closes so many bars from now on."""
+        """Wait for an answer on a bar that closes the given number of bars from now on."""
         wanted = datetime.now(UTC) + timedelta(seconds=BAR_SECONDS * (bars - 1))
         wait_for(lambda: self.clients.newest >= wanted, f"answers on {bars} new bars", 2 * RECOVERY_SECONDS)
 
     def wait_for_refusals(self) -> None:
-        """Wait until the newest answer is too old, and clients are refused since, or get no answer."""
+        """Wait until the newest answer is too old, and clients are refused or get no answer."""
         old_at = time.monotonic() + 2 * BAR_SECONDS * MAX_BAR_AGE
         before = self.clients.refused()
         wait_for(

@@ -1,4 +1,4 @@
-"""No stale decision is answered with 200, and no decision is missing or doubled, whatever fails while bars arrive."""
+"""Whatever fails while bars arrive: no stale decision is answered with 200, and no decision is missing or doubled."""
 
 import resource
 import signal
@@ -101,7 +101,7 @@ def redis_stopped(deciding: Deciding) -> Iterator[None]:
 
 @contextmanager
 def disk_full(deciding: Deciding) -> Iterator[None]:
-    """Each write of the deciding process to a file fails, those to its log too."""
+    """Make each write of the deciding process to a file fail, even to its log."""
     pid = deciding.system.processes["decide"].pid
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     yield

@@ -1,4 +1,4 @@
-"""Processes that end while a recipe is walked forward. The result is that of an undisturbed one, as one trial."""
+"""Processes that end while a recipe is walked forward. The result equals an undisturbed one, as one trial."""
 
 import signal
 

@@ -25,11 +25,12 @@ PROCESSES = (("worker", "worker1"), ("worker", "worker2"), ("beat", "beat1"), ("
 PAUSE_SECONDS = (2.0, 8.0)
 SLEEP_SECONDS = 45.0
 LOOK_SECONDS = 1.0
-# Between two successes of a policy that is due each minute. On two cores, which start a new worker every few
-# seconds, the 20 policies wait two minutes for each other, and a policy whose run loses its worker waits five.
+# The longest time between two successes of a policy that is due each minute. On two cores, which start a new worker
+# every few seconds, the 20 policies wait two minutes for each other, and a policy whose run loses its worker waits
+# five.
 LONGEST_PAUSE_SECONDS = 600.0
-# Without a heartbeat of a run's owner. Recovery takes up to RECOVERY_SECONDS from the last fault, and beats are killed
-# during recovery too.
+# The longest time without a heartbeat of a run's owner. Recovery takes up to RECOVERY_SECONDS from the last fault, and
+# beats are killed during recovery too.
 LONGEST_SILENCE_SECONDS = 3 * RECOVERY_SECONDS
 # The share of runs that may fail because they lost three workers.
 MOST_FAILED = 0.02
@@ -116,7 +117,7 @@ class Storm:
             process.send_signal(signal.SIGTERM)
 
             def replace() -> None:
-                # As a supervisor does with one that does not end in time.
+                # A supervisor kills a process that does not end in time.
                 if process.poll() is None:
                     self.system.send_signal(name, signal.SIGKILL)
                     process.wait()
@@ -197,7 +198,7 @@ def check_validation_ended(system: System) -> None:
 
 
 def deployment_faults(system: System) -> list[str]:
-    """Return what is wrong with the deployments: gaps, versions that never went live, lost files."""
+    """Return the errors of the deployments: gaps, versions that never went live, lost files."""
     rows = system.query("SELECT * FROM rl_training_deployment ORDER BY policy_id, at")
     versions = system.query("SELECT id, policy_id, number, artifact FROM rl_training_policyversion")
     live, wrong = {row["version_id"] for row in rows}, []

@@ -1,4 +1,4 @@
-"""DATABASE_URL and REDIS_URL: what clients would misread is refused with the setting's name, without the password."""
+"""DATABASE_URL and REDIS_URL: URLs that clients would misread are refused by the setting's name, without password."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ Client = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the size of the body; /large answers with more than a client that does not read takes."""
+    """Answer with the size of the body; /large answers with more than the buffers of a client that does not read."""
     size, more = 0, True
     while more:
         message = await receive()

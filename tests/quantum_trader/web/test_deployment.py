@@ -176,9 +176,9 @@ def test_body_may_be_large_for_an_upload_alone(connect, path, taken):
         connection.request("POST", path, body=b"x" * 3_000_000)
         status = connection.getresponse().status
     except (BrokenPipeError, ConnectionResetError):
-        # The proxy has refused it before it was sent.
+        # The proxy has refused the body before all of it was sent.
         status = 413
-    # Caddy 2.6 answers 502, because it has asked the system before it has read the body.
+    # Caddy 2.6 answers 502, because it sends the request to the system before it has read the body.
     assert status in ((200,) if taken else (413, 502))
 
 

@@ -18,7 +18,7 @@ def unpacked(file: bytes) -> bytes:
 
 
 def asking_for_much(file: bytes) -> bytes:
-    """Return an xz file whose first block asks for a dictionary of 1.5 GiB: the fifth byte of the block's header."""
+    """Return an xz file whose first block requires a dictionary of 1.5 GiB (the fifth byte of the block's header)."""
     start, end = 12, 12 + (file[12] + 1) * 4
     header = bytearray(file[start : end - 4])
     header[4] = 37

@@ -1,4 +1,4 @@
-"""Further columns of a price file: which can be features, which values they have, and what is refused."""
+"""Further columns of a price file: which can be features, their values, and refusals."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is recognised, what is refused because two readings fit, and what each setting decides."""
+"""Recognition of files: recognised layouts, refusals because two readings fit, and the effect of each setting."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ from rl_training.core.market_config import MarketConfig
 from tests.core.market.files.packers import PACKERS
 from tests.core.market.price_files import HEADER, ROWS, columns, refusal
 
-# Without the time, which would make the names of the tests differ between parallel processes.
+# The header has no time of compression, which would make test names differ between parallel processes.
 TWICE = gzip.compress(gzip.compress(b"x" * 99, mtime=0), mtime=0)
 
 NAMES = "date,open,high,low,close\n"

@@ -1,4 +1,4 @@
-"""Which rows are repaired or dropped, how they are counted, and what is refused all the same."""
+"""Repairs of rows: which rows are repaired or dropped, how they are counted, and which files are still refused."""
 
 from decimal import Decimal
 

@@ -88,7 +88,7 @@ def test_bomb_of_a_compression_is_refused_in_little_time_and_memory(folder, comp
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     refused = read(folder, bomb)
     assert isinstance(refused, str)
-    # lz4 packs so little that only the number of rows is limited.
+    # lz4 compresses so little that only the number of rows is limited.
     assert re.search(
         "to more than [0-9,]+ bytes, too many for prices of its size" if compression != "lz4" else "f", refused
     )
@@ -132,7 +132,7 @@ def test_parquet_file_that_says_less_than_it_unpacks_to_is_refused(folder):
     def said(file):
         return pa.parquet.ParquetFile(io.BytesIO(file)).metadata.row_group(0).column(5).total_uncompressed_size
 
-    # The number as Thrift writes it, and a small one of the same length.
+    # The number as Thrift writes it, and a small number of the same length.
     file = sink.getvalue().replace(bytes.fromhex("cc9c9c39"), bytes.fromhex("90808000"))
     assert (said(sink.getvalue()), said(file)) == (60_000_038, 8)
     assert read(folder, file) == "f: unpacks to 60,000,125 bytes; at most 50,000,000 are read of a file of its size"

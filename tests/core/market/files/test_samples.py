@@ -1,4 +1,4 @@
-"""Each file in shared/data/formats behaves as its row in shared/data/README.md says."""
+"""Each file in shared/data/formats is read as its row in shared/data/README.md says."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which times are recognised, which are refused because two readings fit, and what each setting decides."""
+"""Times: recognised forms, refusals because two readings fit, and the effect of each setting."""
 
 import pytest
 

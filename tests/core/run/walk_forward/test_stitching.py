@@ -36,7 +36,7 @@ def followed(target_of):
 
 
 def decisions_of(trained_by_fold):
-    """Return the decision at a bar of the fold that trades the next one, observed on the whole market."""
+    """Return the decision at a bar by the fold that trades the next bar, observed on the whole market."""
     observers = [Observer(MARKET, RULES, trained.statistics) for trained in trained_by_fold]
 
     def decide(bar, accounts):
@@ -85,7 +85,7 @@ def test_each_bar_from_the_first_fold_on_is_traded_exactly_once():
     assert len(found.backtest.cost) == len(traded) == len(found.timestamps) - 1
     assert found.timestamps[0] == MARKET.timestamp[FOLDS[0].begin - 1]
     assert found.timestamps[-1] == MARKET.timestamp[-1]
-    # One whose equity changes with every bar's close.
+    # An account whose equity changes with every bar's close.
     held = column("buy_and_hold").equity[1:, 0]
     assert held / held[0] == pytest.approx(MARKET.close[FOLDS[0].begin :] / MARKET.close[FOLDS[0].begin])
 

@@ -20,7 +20,7 @@ ACCOUNT = {"position": 0.5, "unrealised_log_return": -0.01, "drawdown": 0.02}
 
 @pytest.fixture
 def grow(policy, versions, market_root):
-    """Return a function that makes the policy's market, whose last bar closed so long ago, and decides on it."""
+    """Return a function that makes the policy's market, whose last bar closed the given time ago, and decides on it."""
 
     def made(**ago):
         set_up(policy)

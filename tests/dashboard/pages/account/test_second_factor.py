@@ -1,4 +1,4 @@
-"""The second factor: how it is set up and given, and that no way leads around it."""
+"""The second factor: how users set it up and give it, and that no request works without it."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""The questions that change what is live, and those that decide a proposal."""
+"""The dialogs that change what is live, and the dialogs that decide a proposal."""
 
 import pytest
 from django.contrib.auth.models import User

@@ -40,7 +40,7 @@ def test_operator_starts_a_trial_with_its_options(operator, policy):
     assert f"Validation {validation} of rl_v3 is queued. It is trial 1 on sp500." in text
     assert (validation.folds, validation.window, str(validation.requested_by)) == (3, 900, "operator")
     assert Trial.objects.count() == 1
-    # The recipe with a window is another one, so that of the policy has not been tried.
+    # The recipe with a window is another recipe, so the policy's own recipe has not been tried.
     assert "No walk-forward of this recipe has a verdict" in text
 
 

@@ -1,4 +1,4 @@
-"""What the pages of policies and versions say of verdicts, and of what the gate holds back."""
+"""Verdicts and held-back versions on the pages of policies and versions."""
 
 import pytest
 from django.utils import timezone
