@@ -290,4 +290,4 @@ def test_header_of_unknown_words_and_other_width_than_rows_is_refused(load, head
 @pytest.mark.parametrize("volume", ["5000", "151.23", "2575"])
 def test_volume_after_the_date_is_no_time_of_day(load, volume):
     rows = [f"2024-01-0{day},{volume},10,12,9,{10 + day % 2}\n" for day in range(1, 8)]
-    assert "has no header, and 6 columns in no" in refusal(load, "".join(rows))
+    assert "has no header, and no known order of 6 columns" in refusal(load, "".join(rows))
