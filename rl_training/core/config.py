@@ -131,7 +131,7 @@ class EnvironmentConfig(Config):
 class PPOConfig(Config):
     """Hyperparameters of PPO, named as stable-baselines3 and CleanRL name them."""
 
-    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Of Adam. Above 0, at most 1.")
+    learning_rate: float = Field(default=1e-3, gt=0, le=1, description="Learning rate of Adam. Above 0, at most 1.")
     anneal_learning_rate: bool = Field(default=True, description="Lower the learning rate linearly to 0 over the run.")
     gamma: float = Field(default=0.99, ge=0, le=1, description="Discount per step. 0 to 1.")
     gae_lambda: float = Field(
@@ -148,7 +148,7 @@ class PPOConfig(Config):
         default=0.0,
         ge=0,
         le=1000,
-        description="Holds each value within this of the one before the update, as CleanRL does. 0 turns it off.",
+        description="Keeps each value within this distance of its value before the update, as CleanRL does. 0: off.",
     )
     max_grad_norm: float = Field(default=0.5, gt=0, le=1000, description="Gradient norm is clipped to this. Above 0.")
     target_kl: float = Field(
@@ -166,12 +166,13 @@ class PPOConfig(Config):
     num_envs: int = Field(default=256, ge=1, le=65_536, description="Parallel environments. 1 to 65,536.")
     rollout_length: int = Field(default=32, ge=1, le=1_000_000, description="Steps per environment between updates.")
     normalize_observations: bool = Field(
-        default=False, description="Standardise observations by running statistics. Market features already are."
+        default=False,
+        description="Standardise observations by running statistics. Market features are standardised in any case.",
     )
     normalize_rewards: bool = Field(default=True, description="Scale rewards by the running deviation of returns.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto",
-        description="auto: CUDA where there is one and the networks are large enough to gain by it, else CPU.",
+        description="auto: CUDA if there is a device and the networks are large enough to gain from it, else CPU.",
     )
 
     def broken_rules(self) -> Iterator[BrokenRule]:

@@ -157,8 +157,8 @@ class MarketConfig(Config):
         default="",
         max_length=64,
         description=(
-            "For source=file: the time zone of times without offset, such as America/New_York. Empty: that which "
-            "the file names, that of the layout, or UTC. Dates without a time are not shifted."
+            "For source=file: the time zone of times without offset, such as America/New_York. Empty: the zone "
+            "that the file names, else that of the layout, else UTC. Dates without a time are not shifted."
         ),
     )
     day_first: DayFirst = Field(
@@ -172,7 +172,7 @@ class MarketConfig(Config):
         default=0,
         ge=0,
         le=300,
-        description="For source=file: lines to leave out at the begin of a text file. 0 to 300.",
+        description="For source=file: number of lines to leave out at the beginning of a text file. 0 to 300.",
     )
     adjust: Literal["auto", "none"] = Field(
         default="auto",
@@ -183,12 +183,12 @@ class MarketConfig(Config):
     )
     bad_rows: Literal["refuse", "drop"] = Field(
         default="refuse",
-        description="For source=file: what to do with invalid rows and bad ticks. drop: they are left out and counted.",
+        description="For source=file: the action on invalid rows and bad ticks. drop: they are left out and counted.",
     )
     suspicious: Literal["refuse", "warn"] = Field(
         default="refuse",
         description=(
-            "For source=file. refuse: a file with an unadjusted split or a bad tick is refused. warn: they are "
+            "For source=file. refuse: a file with an unadjusted split or a bad tick is refused. warn: both are "
             "reported, as other suspicions always are."
         ),
     )
