@@ -25,9 +25,9 @@ CARTPOLE = ControlTask("CartPole-v1", CLEANRL, 500_000)
 ACROBOT = ControlTask("Acrobot-v1", CLEANRL, 500_000)
 MOUNTAIN_CAR = ControlTask("MountainCar-v0", RL_ZOO_MOUNTAIN_CAR, 1_000_000)
 
-# Rewards are mostly noise, and the choice whether to trade at all matters little except early in an episode. Therefore
-# the horizon is short, minibatches are large, and an entropy bonus keeps every position visited. Episodes have few
-# bars: each begins flat, and the critic's value stands for the bars after it.
+# Rewards are mostly noise, and the choice whether to trade at all makes only a small difference, early in an episode.
+# Therefore the horizon is short, minibatches are large, and an entropy bonus keeps every position visited. Episodes
+# have few bars: each begins flat, and the critic's value stands for the bars after it.
 EPISODE = 4
 TWO_NUMBERS = PPOConfig(
     learning_rate=3e-3,

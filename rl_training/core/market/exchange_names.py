@@ -1,6 +1,6 @@
 """The exchanges that ccxt knows, and the bars that they offer, without importing ccxt.
 
-The import takes over a second and 80 MB, so the bars are read from the source text of the exchange's module.
+The import takes over a second and 80 MB, so the offered bars are read from the source text of the exchange's module.
 """
 
 import difflib

@@ -89,8 +89,8 @@ def clipped_surrogate(
     """Return equation 7 of [PPO], negated, and the gradient with respect to `logits`, [n, actions].
 
     The gradient includes -`entropy_coefficient` times the mean entropy H. It is written out because automatic
-    differentiation of these small arrays would take longer than that of the networks. With p = softmax(logits): d log
-    p(a) / d logits = onehot(a) - p, and dH / d logits = -p (log p + H).
+    differentiation of these small arrays would take longer than that of the networks. With p = softmax(logits):
+    d log p(a) / d logits = onehot(a) - p, and dH / d logits = -p (log p + H).
     """
     log_p = functional.log_softmax(logits, dim=1)
     p = log_p.exp()

@@ -14,7 +14,7 @@ from rl_training.core.ppo.policy import Policy
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.trading.features import FeatureStatistics
 
-# The measured iterations of each member. A member with fewer iterations is measured at each.
+# The number of measured iterations of each member. A member with fewer iterations is measured at each.
 POINTS = 24
 # Held-out decisions per environment step between two measurements. A decision is one pass through the actor alone, a
 # step of training about thirty passes, but in larger batches. docs/performance.md has the measured cost.

@@ -43,8 +43,8 @@ def fold_config(config: TrainingConfig, fold: Fold) -> TrainingConfig:
 def continues(start_from: str) -> bool:
     """Return whether a fold of a recipe with this start rule starts from the policy of the fold before it.
 
-    With `newest` and `live` it does, because the newest and the live version at the begin of a fold is that of the fold
-    before. The first fold starts from scratch. Such folds can only be trained one after the other.
+    With `newest` and `live` it does, because the newest and the live version at the beginning of a fold are those of
+    the fold before. The first fold starts from scratch. Such folds can only be trained one after the other.
     """
     return start_from != "scratch"
 
