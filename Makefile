@@ -7,7 +7,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Python caches compiled modules even if the shell forbids it, because the targets start many processes.
 export PYTHONDONTWRITEBYTECODE =
-# The demo ignores these settings of .env, so that it changes only its own state.
+# The demo ignores these settings of .env, so that the demo changes only its own state.
 OF_ITS_OWN := DATABASE_URL= REDIS_URL= MARKET_DATA_ROOT= ARTIFACT_ROOT= CHECKPOINT_ROOT= FLOWER_URL= HTTPS=0
 
 up: .venv/runtime .env
@@ -41,14 +41,15 @@ lint:
 types:
 	$(BIN)/mypy
 
-# Compiled once: test processes that start together would each compile the same functions.
+# Compile once before the tests: test processes that start together would each compile the same functions.
 compiled:
 	@$(BIN)/python -m tests.warm_up
 
-# Not collected: files whose tests are all left out, and the plugin that only one of them needs.
+# Skip the collection of files whose tests are all deselected, and of the plugin that only one of these files needs.
 API_BOUNDS := --ignore tests/dashboard/api/test_schema_bounds.py
 NO_SCHEMA := -p no:schemathesis --ignore tests/dashboard/api/test_schema.py $(API_BOUNDS)
-# Collected once: processes that start together would each compile the packages and rewrite the tests, 13 s each.
+# Collect once before the tests: processes that start together would each compile the packages and rewrite the tests, 13 s
+# each.
 collected:
 	@found=$$($(PYTEST) --collect-only -qq $(API_BOUNDS)) || { echo "$$found"; exit 1; }
 
@@ -88,7 +89,7 @@ faults: .venv/development debian-packages compiled
 	$(LONG)
 	$(BIN)/python -m tests.postgres $(LONG)
 
-# Keeps the versions that are pinned and still fit; `make lock UPGRADE=--upgrade` takes the newest.
+# Keeps the pinned versions that still fit; `make lock UPGRADE=--upgrade` takes the newest versions.
 lock: COMPILE = $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--annotation-style line --custom-compile-command "make lock" --generate-hashes $(UPGRADE)
 lock: .venv/development

@@ -23,7 +23,7 @@ SPECTACULAR = {
 
 
 def rest_framework() -> dict[str, Any]:
-    """Return the settings of DRF. Raises `ImproperlyConfigured` for an invalid rate."""
+    """Return the settings of Django REST framework. Raises `ImproperlyConfigured` for an invalid rate."""
     return {
         # The first class decides the status of a request without credentials: with tokens 401, with sessions 403.
         "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -17,8 +17,8 @@ from quantum_trader.static_files import StaticFiles  # noqa: E402
 from quantum_trader.threaded import ThreadedHandler, Upload  # noqa: E402
 from quantum_trader.web.bounded_http import BoundedHttp  # noqa: E402
 
-# The number of requests that are answered at once; more are queued. The threads share one core with the event loop, so
-# that more threads than wait for the database would only wait for each other.
+# The number of requests that are answered at the same time; further requests are queued. The threads share one core
+# with the event loop, so more threads help only while some wait for the database.
 THREADS = 3
 # Monitors must get an answer even while all other threads wait for a database.
 HEALTH = ("/healthz", "/readyz")

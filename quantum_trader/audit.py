@@ -19,7 +19,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 TOOLS = BASE_DIR / "build" / "audit" / "bin"
 LOCK, TORCH = BASE_DIR / "requirements.txt", BASE_DIR / "requirements-torch.txt"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;]+)", re.MULTILINE)
-# Of those that pip-audit knows; each answers for the same packages.
+# Vulnerability services that pip-audit knows. The second is used when the first does not answer.
 SERVICES = ("pypi", "osv")
 UNKNOWN = "unknown"
 
@@ -48,7 +48,7 @@ def fixed_in(vulnerability: Mapping[str, Any]) -> str:
 
 
 def licences(packages: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the installed ones of the packages by the licence that their metadata names."""
+    """Return the names of the packages that are installed, by the licence in their metadata."""
     found = defaultdict(list)
     for name in sorted(packages):
         try:

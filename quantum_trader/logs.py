@@ -69,7 +69,7 @@ POLLED = ("/healthz", "/readyz", "/metrics")
 
 
 def is_worth_a_line(record: logging.LogRecord) -> bool:
-    """Return whether a request is logged: no usual answer to a monitor, and no static file."""
+    """Return whether a request is logged. Answers with status 200 to monitors and for static files are not."""
     if not isinstance(record.args, tuple) or len(record.args) != 5:
         return True
     _, _, path, _, status = record.args
@@ -96,9 +96,9 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
     Raises `ImproperlyConfigured` for another format and for an unknown level.
     """
     if log_format not in RENDERERS:
-        raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}; it is one of: {', '.join(RENDERERS)}.")
+        raise ImproperlyConfigured(f"LOG_FORMAT is {log_format!r}; it must be one of: {', '.join(RENDERERS)}.")
     if level not in logging.getLevelNamesMapping():
-        raise ImproperlyConfigured(f"LOG_LEVEL is {level!r}; it is one of: DEBUG, INFO, WARNING, ERROR, CRITICAL.")
+        raise ImproperlyConfigured(f"LOG_LEVEL is {level!r}; it must be one of: DEBUG, INFO, WARNING, ERROR, CRITICAL.")
     formatter = {
         "()": structlog.stdlib.ProcessorFormatter,
         "foreign_pre_chain": SHARED,

@@ -47,7 +47,7 @@ class Service:
     name: str
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    stops_last: bool = False  # The other services need it until they have ended.
+    stops_last: bool = False  # The other services need this service until they have ended.
 
 
 def private_redis(socket: Path, folder: Path) -> Service:

@@ -20,9 +20,9 @@ LONGEST_SOCKET_PATH = 107
 
 
 def redis_client(timeout_seconds: float = TIMEOUT_SECONDS) -> redis.Redis:
-    """Return this process's client of `settings.REDIS_URL` with that timeout; it decodes answers to text.
+    """Return this process's client of `settings.REDIS_URL` with this timeout. The client decodes answers to text.
 
-    A connection that broke while idle is replaced once, at once. A timeout is not tried again.
+    A command that finds its connection broken is tried once more, at once. A timeout is not tried again.
     """
     return _client(settings.REDIS_URL, timeout_seconds)
 

@@ -175,12 +175,12 @@ REDIS_URL = checked_redis_url(values.text("REDIS_URL", f"unix://{private_socket(
 PROMOTION_NEEDS_TWO = values.boolean("PROMOTION_NEEDS_TWO")
 # All trials on a market together validate a recipe without merit with at most this probability.
 PROMOTION_ALPHA = values.probability("PROMOTION_ALPHA", 0.05)
-# Steps of validations that workers have, or that wait in their queue, at the same time: a run that becomes due waits
-# behind at most so many.
+# The largest number of validation steps that workers execute or have in their queue. A run that becomes due waits
+# behind at most this many steps.
 VALIDATION_STEPS_AT_ONCE = values.whole_number("VALIDATION_STEPS_AT_ONCE", 2, 1, 1024)
-# A fold that was trained for so long in one go is laid aside while a run waits for a worker.
+# A validation step that has run for this long is released, to be continued later, if a training run waits for a worker.
 VALIDATION_TURN_SECONDS = values.seconds("VALIDATION_TURN_SECONDS", 60)
-# A decision is not to be used, and is answered no longer, so many bars after the close of its bar.
+# A decision expires this many bars after the close of its bar: it must not be used, and the API stops returning it.
 MAX_BAR_AGE = values.whole_number("MAX_BAR_AGE", 2, 1, 1_000)
 TRAINING_QUEUE = "training"
 DECISIONS_QUEUE = "decisions"
@@ -223,8 +223,8 @@ CELERY_BEAT_SCHEDULER = "rl_training.schedule.scheduler:PolicyStoreScheduler"
 # How often the owner of a run checks whether the run was cancelled, is stuck or has taken too long.
 OWNER_TICK_SECONDS = values.seconds("OWNER_TICK_SECONDS", 1)
 OWNER_HEARTBEAT_SECONDS = values.seconds("OWNER_HEARTBEAT_SECONDS", 5)
-# A run without a heartbeat for so long is reaped, and a silent pool process is killed. Six missed heartbeats: long
-# enough for a stalled disk, short enough that a lost run is resumed within a minute.
+# A run without a heartbeat for so long is reaped, and a silent pool process is killed. The default is six heartbeats:
+# long enough for a stalled disk, short enough that an orphaned run is resumed within a minute.
 RUN_LOST_AFTER_SECONDS = values.seconds("RUN_LOST_AFTER_SECONDS", 30)
 # How long a worker tries to write the end of a run while the database is away.
 RUN_END_RETRY_SECONDS = values.seconds("RUN_END_RETRY_SECONDS", 600)

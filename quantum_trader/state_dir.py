@@ -45,7 +45,7 @@ def sole_user(state_dir: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise NotAvailableError(f"It is already running on {state_dir}: one `up` at a time.") from None
+            raise NotAvailableError(f"`up` is already running on {state_dir}; only one may run.") from None
         yield
 
 

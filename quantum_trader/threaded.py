@@ -39,14 +39,15 @@ KEPT_CONNECTION = {"CONN_MAX_AGE": 60}
 MOST_BYTES = 2_500_000
 # A longer body is kept in a file, so that many clients at once take little memory.
 BYTES_IN_MEMORY = 65_536
-# Requests that read large files, and uploads that are received or answered, at the same time.
+# The largest numbers of requests that read large files, and of uploads, at the same time.
 SLOW_AT_ONCE, UPLOADS_AT_ONCE = 2, 2
-# Requests that hash passwords at the same time, and those that wait for it. Guesses leave half of the cores to others.
+# The largest numbers of requests that hash passwords at the same time, and that wait to do so. Half of the cores stay
+# free for other work.
 LOGINS_AT_ONCE, LOGINS_WAITING = max(1, (os.cpu_count() or 1) // 2), 100
-# A login form that is shown again was wrong. It is answered so long after its arrival, because the answer to an
-# unknown user may be ready at another time than the answer to a known one, whose password may have an older hash.
+# A wrong login is answered this long after its arrival, so that the time of the answer does not show whether the user
+# exists: the password of a known user may have an older hash, which takes another time.
 WRONG_LOGIN_SECONDS = 0.5
-# A guess that was refused unchecked is answered later still, so that clients that wait for each answer send few.
+# A guess that was refused unchecked is answered even later, so that clients that wait for each answer make few guesses.
 REFUSED_GUESS_SECONDS = 2.0
 
 
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """The limit in bytes of the body of an upload, where it is kept, and who may send it."""
+    """An upload: its largest body in bytes, the folder that keeps the body, and who may send it."""
 
     most: int
     folder: Path
@@ -67,20 +68,20 @@ class Upload(NamedTuple):
 
 
 class BodyTooLargeError(Exception):
-    """The request's body has more bytes than are taken."""
+    """The request's body is longer than its limit."""
 
 
 class TooManyUploadsError(Exception):
-    """The largest number of uploads at once is being received already."""
+    """The server is handling UPLOADS_AT_ONCE uploads already."""
 
 
 class ThreadedHandler:
     """Answers each request in one of a few threads, each of which keeps its database connection.
 
-    The paths `apart` have threads of their own, so that they are answered even if all other threads wait. So do POST
-    requests to the paths that begin as one of `logins`, which hash passwords, and requests to the paths that begin as
-    one of `slow`, which may read large files. The bodies of POST requests to the paths of `uploads` may be large.
-    Responses are sent as a whole, never as a stream.
+    Three groups of requests have threads of their own, so that others need not wait for them: requests to the paths
+    `apart`; POST requests to paths that begin with one of `logins`, which hash passwords; and requests to paths that
+    begin with one of `slow`, which may read large files. The bodies of POST requests to the paths of `uploads` may be
+    large. Responses are sent as a whole, never as a stream.
     """
 
     def __init__(

@@ -193,7 +193,7 @@ def test_services_listen_on_loopback_only(up):
 def test_another_start_on_the_same_state_is_refused(system, python):
     another = python.complete(["manage.py", "up"], environment(system.state), 60)
     assert another.returncode == 1
-    assert f"It is already running on {system.state}" in another.stderr
+    assert f"`up` is already running on {system.state}" in another.stderr
 
 
 def test_first_scheduled_run_appears_in_the_summary(system, first_run):

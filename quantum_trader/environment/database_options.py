@@ -44,22 +44,22 @@ WORDS = {
 
 
 def wrong_option(options: dict[str, str], config: dict[str, Any]) -> str:
-    """Return the first option of a PostgreSQL's URL that would be refused or misread later, and how it is written.
+    """Describe the first option of a PostgreSQL URL that would be refused or misread later; empty if all are right.
 
-    `config` is what Django gets. The result is empty if all are right.
+    `config` is Django's database config of the URL.
     """
     for name, written in options.items():
         if types := OF_DJANGO.get(name.upper()):
             if not isinstance(config.get(name.upper()), types):
-                return f"{name} is a whole number" if int in types else f"{name} is True or False"
+                return f"{name} must be a whole number" if int in types else f"{name} must be True or False"
         elif not _is_known(name):
             return f"there is no option {name}"
         elif not written:
             return f"{name} has no value"
         elif name in WHOLE_NUMBERS and not re.fullmatch("[0-9]{1,9}", written):
-            return f"{name} is a whole number"
+            return f"{name} must be a whole number"
         elif name in WORDS and written not in WORDS[name]:
-            return f"{name} is one of {', '.join(WORDS[name])}"
+            return f"{name} must be one of {', '.join(WORDS[name])}"
     return ""
 
 

@@ -42,7 +42,7 @@ def load(path: Path, example: Path) -> list[str]:
         return []
     except OSError as error:
         raise ImproperlyConfigured(
-            f"{path} cannot be read: {error.strerror}. It is a file that this user can read, or there is none."
+            f"{path} cannot be read: {error.strerror}. Make it a file that this user can read, or remove it."
         ) from None
     try:
         lines = content.decode("utf-8-sig").split("\n")

@@ -1,4 +1,4 @@
-"""Settings about connections: how many clients may make, and where the system may connect to."""
+"""Settings about connections: how many connections clients may open, and which addresses the system may connect to."""
 
 import os
 
@@ -6,9 +6,9 @@ from quantum_trader.environment import values
 
 
 def connection_limits() -> tuple[int, int, int, int]:
-    """Return how many connections one web process takes, and of one address; live streams of one user and address.
+    """Return four limits of one web process: connections, the same per address, live streams per user and per address.
 
-    A trusted proxy's connections are not limited. A page of the dashboard holds a live stream while it is open.
+    Connections of a trusted proxy are not limited. A page of the dashboard holds a live stream while the page is open.
     """
     return (
         values.whole_number("CONNECTIONS", 4_000, 10, 100_000),
@@ -21,7 +21,8 @@ def connection_limits() -> tuple[int, int, int, int]:
 def private_addresses_allowed() -> bool:
     """Return whether alert channels and exchanges may be at private addresses.
 
-    `rl_training.core.outgoing`, which knows no settings, reads the variable: every way to write yes becomes 1.
+    Writes `true`, `on` and `yes` as 1 into the environment, because `rl_training.core.outgoing` reads the variable
+    itself.
     """
     allowed = values.boolean("ALLOW_PRIVATE_ADDRESSES")
     if allowed:

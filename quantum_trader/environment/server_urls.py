@@ -35,7 +35,7 @@ def database_config(url: str, default: Path, base: Path) -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": default}
     if url.lower().startswith("sqlite:"):
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": _sqlite_file(url, base)}
-    right = "DATABASE_URL is not a database's address, as postgres://user:password@host/name."
+    right = "DATABASE_URL is not a database's URL, such as postgres://user:password@host/name."
     parts = _split(url, right)
     if parts.scheme not in POSTGRESQL or not parts.path.strip("/") or _misread(parts):
         raise ImproperlyConfigured(f"{right} {ENCODE}.")
@@ -44,16 +44,18 @@ def database_config(url: str, default: Path, base: Path) -> dict[str, Any]:
         raise ImproperlyConfigured(f"{right} {ENCODE}.")
     options = parse_qsl(parts.query, keep_blank_values=True)
     if len(dict(options)) < len(options):
-        raise ImproperlyConfigured(f"{right} Behind ? an option occurs twice.")
+        raise ImproperlyConfigured(f"{right} An option after ? occurs twice.")
     config: dict[str, Any] = environ.Env.db_url_config(url)
     if wrong := wrong_option(dict(options), config):
-        raise ImproperlyConfigured(f"{right} Behind ? it has an option that PostgreSQL does not take: {wrong}.")
+        raise ImproperlyConfigured(f"{right} PostgreSQL does not accept an option after ?: {wrong}.")
     return config
 
 
 def checked_redis_url(url: str) -> str:
     """Return the URL. Raises `ImproperlyConfigured` unless it names a Redis: its host or socket, and its database."""
-    right = "REDIS_URL is not a Redis server's address, as redis://:password@host:6379/0 or unix:///path/to/redis.sock."
+    right = (
+        "REDIS_URL is not a Redis server's URL, such as redis://:password@host:6379/0 or unix:///path/to/redis.sock."
+    )
     parts = _split(url, right)
     if parts.scheme == "unix":
         valid = len(parts.path) > 1 and not parts.hostname
@@ -85,7 +87,7 @@ def refuse_unencoded_passwords() -> None:
 
 def _sqlite_file(url: str, base: Path) -> Path:
     right = (
-        "DATABASE_URL is not the address of an SQLite file, as sqlite:////absolute/path, with four slashes and no "
+        "DATABASE_URL is not the URL of an SQLite file, such as sqlite:////absolute/path, with four slashes and no "
         "options. In the path, write # as %23, ? as %3F, + as %2B and % as %25."
     )
     parts = _split(url, right)
@@ -93,7 +95,7 @@ def _sqlite_file(url: str, base: Path) -> Path:
     if parts.netloc or re.search("[?#+]", url) or not url.lower().startswith("sqlite:///"):
         raise ImproperlyConfigured(right)
     if not name.strip() or name.startswith((":memory:", "file:")):
-        raise ImproperlyConfigured(f"{right} A database in memory would be another one in each process.")
+        raise ImproperlyConfigured(f"{right} With a database in memory, each process would have its own.")
     if (path := values.full_path(name, base)) is None or path.is_dir():
         raise ImproperlyConfigured(f"{right} Variables such as $HOME are not replaced; ~ is the home folder.")
     return path

@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from quantum_trader.environment import values
 
-# A limit, how many times longer than another setting it is at least, and that setting: a heartbeat comes in time.
+# Each limit must be at least so many times the setting beside it, so that a heartbeat comes before the limit.
 LIMITS = (
     ("RUN_LOST_AFTER_SECONDS", 3, "OWNER_HEARTBEAT_SECONDS"),
     ("RUN_LOST_AFTER_SECONDS", 3, "OWNER_TICK_SECONDS"),
@@ -17,7 +17,7 @@ LIMITS = (
 
 
 def silent_after() -> dict[str, float]:
-    """Return for each kind of process the seconds without a heartbeat after which it is reported."""
+    """Return for each kind of process the seconds without a heartbeat after which the process is reported."""
     # Beat writes a heartbeat every second, workers every two.
     return {
         "beat": values.seconds("BEAT_SILENT_AFTER_SECONDS", 15),
@@ -28,7 +28,7 @@ def silent_after() -> dict[str, float]:
 
 
 def hung_after() -> dict[str, float]:
-    """Return for each kind of process the seconds without a heartbeat after which `up` restarts it."""
+    """Return for each kind of process the seconds without a heartbeat after which `up` restarts the process."""
     # A worker writes no heartbeat while it waits for Redis, and a restart ends its running training.
     return {
         "beat": values.seconds("BEAT_HUNG_AFTER_SECONDS", 60),
@@ -39,12 +39,12 @@ def hung_after() -> dict[str, float]:
 
 
 def refuse_contradictions(settings: dict[str, Any]) -> None:
-    """Raise `ImproperlyConfigured` for a limit so short that a process in order would be taken for a lost one."""
+    """Raise `ImproperlyConfigured` for a limit so short that a healthy process would count as silent or lost."""
     known = settings | {f"{kind.upper()}_SILENT_AFTER_SECONDS": limit for kind, limit in silent_after().items()}
     known |= {f"{kind.upper()}_HUNG_AFTER_SECONDS": limit for kind, limit in hung_after().items()}
     for limit, times, other in LIMITS:
         if known[limit] < times * known[other]:
             raise ImproperlyConfigured(
-                f"{limit} is {known[limit]:g} and {other} is {known[other]:g}; the first is at least {times} times the "
-                "second."
+                f"{limit} is {known[limit]:g} and {other} is {known[other]:g}; the first must be at least {times} "
+                "times the second."
             )

@@ -24,7 +24,7 @@ MACHINE = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?"
 
 def refused(name: str, right: str) -> ImproperlyConfigured:
     """Return the error for a variable whose value is invalid. It shows the value; `right` describes valid values."""
-    return ImproperlyConfigured(f"{name} is {text(name)!r}; it is {right}.")
+    return ImproperlyConfigured(f"{name} is {text(name)!r}; it must be {right}.")
 
 
 def text(name: str, default: str = "") -> str:
@@ -97,7 +97,7 @@ def folder(name: str, default: Path, base: Path) -> Path:
 
 
 def full_path(written: str, base: Path) -> Path | None:
-    """Return the path, absolute: `~` is the home folder, other paths start in `base`. None: it cannot be resolved."""
+    """Return the absolute path, or None if it has none; `~` is the home folder, other paths start in `base`."""
     if VARIABLE.search(written):
         return None
     try:
@@ -116,8 +116,8 @@ def hosts(name: str, written: str) -> list[str]:
     names = parts(written)
     if not (names and all(ALLOWED_HOST.fullmatch(each) for each in names)):
         raise ImproperlyConfigured(
-            f"{name} is {written!r}; it is host names separated by commas, without https://, port and path, such as "
-            "trader.example.org,127.0.0.1 (.example.org includes all subdomains, IPv6 is written as [::1])."
+            f"{name} is {written!r}; it must be host names separated by commas, without https://, port and path, such "
+            "as trader.example.org,127.0.0.1 (.example.org includes all subdomains, IPv6 is written as [::1])."
         )
     return names
 

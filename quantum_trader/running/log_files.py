@@ -10,9 +10,9 @@ PIECE_BYTES = 65_536
 
 
 class LogFile:
-    """A pipe that a service writes to. What comes is written to the console and to a file, which is rotated.
+    """A pipe that a service writes to. Its content goes to the console and to a file, which is rotated.
 
-    One process writes the file, so that a rotation loses nothing. The pipe stays when the service is started again.
+    One process writes the file, so a rotation loses nothing. The pipe stays open when the service is started again.
     """
 
     def __init__(self, path: Path, largest: int, console: int) -> None:

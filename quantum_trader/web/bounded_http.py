@@ -26,25 +26,25 @@ log = structlog.get_logger(__name__)
 
 # Cookies, tokens and filters take a few hundred bytes.
 HEAD_BYTES, HEADERS = 32_768, 100
-# From the first byte of a request, or from the connection, to the end of its headers; and from there to the end of its
-# body.
+# The limits of the time from the first byte of a request, or from the connection, to the end of the headers, and from
+# there to the end of the body.
 HEAD_SECONDS, BODY_SECONDS = 8.0, 8.0
-# Uploads may take longer if they are as fast as this on average.
+# Uploads may take longer if their average speed is at least this.
 UPLOAD_BYTES_PER_SECOND = 16_384
-# A client that takes nothing of an answer for so long is disconnected.
+# A client that reads nothing of an answer for so long is disconnected.
 ANSWER_SECONDS = 30.0
-# Requests that a client has sent before it got the answer to an earlier one.
+# The largest number of requests that a client may send before it gets the answer to an earlier request.
 PIPELINED = 16
 
 IDLE, HEAD, BODY, ANSWER = "idle", "head", "body", "answer"
 
 
 class RefusedError(Exception):
-    """Stops the parser; the connection knows the status."""
+    """Stops the parser. The connection holds the status of the answer."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """A connection. `uploads` are the paths whose bodies may be large; `open` counts the connections by network."""
+    """One connection. `uploads` are the paths whose bodies may be large; `open` counts the connections by network."""
 
     uploads: ClassVar[Collection[str]] = ()
     open: ClassVar[Counter[str]] = Counter()
@@ -195,5 +195,5 @@ def trusted() -> Any:
 
 
 def is_proxy(address: str) -> bool:
-    """Return whether connections from the address are of many clients."""
+    """Return whether the address is a trusted proxy's, whose connections carry requests of many clients."""
     return address in trusted()

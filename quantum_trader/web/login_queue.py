@@ -14,9 +14,9 @@ from quantum_trader.web.networks import network_of
 
 T = TypeVar("T")
 
-# The failures of an address count half after so long.
+# After this time, the failure counts of networks and users are halved.
 PERIOD_SECONDS = 60.0
-# The name and the password of a login are within so many bytes of its form.
+# The user's name is within this many first bytes of a login form.
 LOGIN_FORM_BYTES = 4096
 
 
@@ -24,14 +24,15 @@ Rank = tuple[int, int]
 
 
 class QueueFullError(Exception):
-    """The queue is full, and this request comes after all that wait."""
+    """The queue is full, and this request has the last place."""
 
 
 class LoginQueue:
-    """Runs functions in an executor, first those of networks with few requests that have failed or are under way.
+    """Runs functions in an executor, first the requests of networks with few failed or unfinished requests.
 
-    Among networks with equally many, those come first whose user has few. So a login waits neither for a network that
-    guesses again and again, nor for many networks that guess at one user. All methods run in one event loop.
+    Among networks with equal counts, requests for users with few failures come first. So a login waits neither for a
+    network that guesses again and again, nor for many networks that guess at one user. All methods run in one event
+    loop.
     """
 
     def __init__(self, executor: Executor, at_once: int, most_waiting: int) -> None:
@@ -45,7 +46,7 @@ class LoginQueue:
 
     async def run(self, address: str, user: str, function: Callable[..., T], *arguments: object) -> T:
         """Return what the function returns. Raises `QueueFullError`. The request counts as failed until `succeeded`."""
-        await self._turn(self._rank(network_of(address), user))
+        await self._wait_for_thread(self._rank(network_of(address), user))
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         finally:
@@ -53,7 +54,7 @@ class LoginQueue:
             self._wake_next()
 
     def succeeded(self, address: str, user: str) -> None:
-        """Take back that a request counts as failed."""
+        """Count the request no longer as failed."""
         self._failures.subtract((network_of(address), _key(user)))
         self._failures = +self._failures
 
@@ -66,8 +67,8 @@ class LoginQueue:
         self._failures.update((network, _key(user)))
         return self._failures[network], self._failures[_key(user)]
 
-    async def _turn(self, rank: Rank) -> None:
-        """Return when a thread is free for this request."""
+    async def _wait_for_thread(self, rank: Rank) -> None:
+        """Wait until a thread is free for this request. Raises `QueueFullError`."""
         if self._free:
             self._free -= 1
             return
@@ -87,13 +88,13 @@ class LoginQueue:
 
 
 def _key(user: str) -> str:
-    """Return what counts the failures of a user's name, which may look like a network."""
+    """Return the key under which the failures of a user are counted; the name itself may look like a network."""
     return f"as {user}"
 
 
 def user_of(form: IO[bytes]) -> str:
-    """Return the user's name in the first bytes of a login form; empty where they hold none."""
+    """Return the user's name in the first bytes of a login form; empty if there is none."""
     first = form.read(LOGIN_FORM_BYTES).decode("latin-1")
     form.seek(0)
-    # Django takes the last name too.
+    # Of several names, Django uses the last one too.
     return parse_qs(first).get("username", [""])[-1].casefold()

@@ -2,9 +2,9 @@ import ipaddress
 
 
 def network_of(address: str) -> str:
-    """Return the IPv4 address, or the first 64 bits of the IPv6 address, which one client may use as it likes.
+    """Return the IPv4 address, or the first 64 bits of the IPv6 address; empty for a text that is no address.
 
-    Empty for a text that is no address.
+    One client may use every IPv6 address with the same first 64 bits.
     """
     try:
         found = ipaddress.ip_address(address)

@@ -1,4 +1,4 @@
-"""Headers of answers that Django does not make: static files, live streams, and refusals before Django is asked."""
+"""Headers of answers that Django does not make: static files, live streams, and requests refused before Django."""
 
 from wsgiref.headers import Headers
 
@@ -8,7 +8,7 @@ NOT_NEEDED = (
 )
 PERMISSIONS_POLICY = ", ".join(f"{feature}=()" for feature in NOT_NEEDED)
 REFERRER_POLICY = "same-origin"
-# What is not a page loads nothing, should a browser show it as one.
+# An answer that is not a page must load nothing, even if a browser shows it as a page.
 OF_FILES = {
     "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "permissions-policy": PERMISSIONS_POLICY,
@@ -19,6 +19,6 @@ STRICT = [(name.encode(), value.encode()) for name, value in {**OF_FILES, "cache
 
 
 def of_static_file(headers: Headers, path: str, url: str) -> None:
-    """Add the headers of a static file, which may be stored."""
+    """Add the headers of a static file, which browsers and proxies may cache."""
     for name, value in OF_FILES.items():
         headers[name] = value

@@ -66,13 +66,13 @@ def execute(step: ValidationStep, should_stop: Callable[[], bool]) -> None:
 
 
 def _run_waits(seconds: float) -> bool:
-    """Return whether a step has had its turn, and a run waits for a worker."""
+    """Return whether a step has run for VALIDATION_TURN_SECONDS while a training run waits for a worker."""
     waits = TrainingRun.objects.filter(status=TrainingRun.Status.QUEUED, sent_at__isnull=False)
     return seconds > settings.VALIDATION_TURN_SECONDS and waits.exists()
 
 
 def _checked(owner: WorkOwner, stopping: Callable[[], bool]) -> Callable[[], None]:
-    """Return what long work calls again and again. It raises `StoppedError` when the work has to end."""
+    """Return a function that long work calls regularly and that raises `StoppedError` when the work has to end."""
 
     def check() -> None:
         owner.note_activity()

@@ -78,7 +78,7 @@ def test_json_line_has_the_same_keys(lines):
 
 
 def test_unknown_log_format_is_refused_with_the_known_ones():
-    with pytest.raises(ImproperlyConfigured, match="LOG_FORMAT is 'xml'; it is one of: console, json"):
+    with pytest.raises(ImproperlyConfigured, match="LOG_FORMAT is 'xml'; it must be one of: console, json"):
         logs.logging_config("xml", "INFO")
 
 

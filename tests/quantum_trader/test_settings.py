@@ -58,20 +58,20 @@ def test_state_directory_may_have_any_name(name, tmp_path, python, environment_o
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
-        ("WEB_PORT", "abc", "WEB_PORT is 'abc'; it is a whole number from 1 to 65535"),
-        ("FLOWER_PORT", "99999", "FLOWER_PORT is '99999'; it is a whole number from 1 to 65535"),
-        ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY is '0'; it is a whole number from 1 to 1024"),
-        ("DATABASE_URL", "nonsense", "DATABASE_URL is not a database's address"),
+        ("WEB_PORT", "abc", "WEB_PORT is 'abc'; it must be a whole number from 1 to 65535"),
+        ("FLOWER_PORT", "99999", "FLOWER_PORT is '99999'; it must be a whole number from 1 to 65535"),
+        ("WORKER_CONCURRENCY", "0", "WORKER_CONCURRENCY is '0'; it must be a whole number from 1 to 1024"),
+        ("DATABASE_URL", "nonsense", "DATABASE_URL is not a database's URL"),
         ("DATABASE_URL", "postgres://u:p/w@host/name", "In user name and password, write each of these characters"),
-        ("DATABASE_URL", "sqlite://x.db", "DATABASE_URL is not the address of an SQLite file"),
+        ("DATABASE_URL", "sqlite://x.db", "DATABASE_URL is not the URL of an SQLite file"),
         ("CELERY_BROKER_URL", "redis://host", "CELERY_BROKER_URL is set in the environment or in .env"),
         ("REDIS_URL", "redis://:p#s/w@1@host", "In user name and password, write each of these characters"),
         ("FLOWER_BASIC_AUTH", "admin:pa,ss1", "FLOWER_BASIC_AUTH is not user:password"),
-        ("ALLOWED_HOSTS", "a.org b.org", "ALLOWED_HOSTS is 'a.org b.org'; it is host names separated by commas"),
+        ("ALLOWED_HOSTS", "a.org b.org", "ALLOWED_HOSTS is 'a.org b.org'; it must be host names separated by commas"),
         ("RUN_LOST_AFTER_SECONDS", "6", "RUN_LOST_AFTER_SECONDS is 6 and OWNER_HEARTBEAT_SECONDS is 5; "),
-        ("HTTPS", "yes please", "HTTPS is 'yes please'; it is 1 for yes or 0 for no"),
+        ("HTTPS", "yes please", "HTTPS is 'yes please'; it must be 1 for yes or 0 for no"),
         ("METRICS_TOKEN", "schön", "METRICS_TOKEN is not a token: ASCII characters without spaces at the ends."),
-        ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it is one of: console, json"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml'; it must be one of: console, json"),
     ],
 )
 def test_invalid_setting_is_refused_by_name(setting, value, message, python, environment_of_processes):

@@ -26,7 +26,7 @@ def test_nothing_is_said_about_long_secrets_and_a_folder(fine):
         (
             "SECRET_KEY",
             "," * 32,
-            "SECRET_KEY contains a comma: once changed, it cannot be one of SECRET_KEY_FALLBACKS.",
+            "SECRET_KEY contains a comma, so it cannot be added to SECRET_KEY_FALLBACKS after a change.",
         ),
         ("METRICS_TOKEN", "secret", f"METRICS_TOKEN {GUESSED.format(16)}"),
         (
@@ -34,7 +34,7 @@ def test_nothing_is_said_about_long_secrets_and_a_folder(fine):
             ["ann:password"],
             "FLOWER_BASIC_AUTH, the password of ann, can be guessed: This password is ",
         ),
-        ("NOT_SETTINGS", ["OTHER"], "In .env, but no settings of this system: OTHER."),
+        ("NOT_SETTINGS", ["OTHER"], "This system has no settings with these names in .env: OTHER."),
     ],
 )
 def test_setting_that_a_user_may_not_have_meant_is_named(fine, setting, value, note):

@@ -30,5 +30,5 @@ def test_defaults_and_the_short_limits_of_fault_cases_are_taken():
     ],
 )
 def test_limits_that_contradict_each_other_are_refused_with_both_names(name, seconds, message):
-    with pytest.raises(ImproperlyConfigured, match=f"^{message}the first is at least 3 times "):
+    with pytest.raises(ImproperlyConfigured, match=f"^{message}the first must be at least 3 times "):
         silence.refuse_contradictions(DEFAULTS | {name: seconds})

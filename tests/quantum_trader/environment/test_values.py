@@ -34,7 +34,7 @@ def test_words_for_yes_and_no_are_read_as_booleans(setting, value, expected):
 @pytest.mark.parametrize("value", ["yes please", "2", "$TRUE", "enabled"])
 def test_word_that_is_no_boolean_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is 1 for yes or 0 for no.$"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be 1 for yes or 0 for no.$"):
         values.boolean("NAME")
 
 
@@ -50,21 +50,21 @@ def test_networks_are_read(setting, value, expected):
 @pytest.mark.parametrize("value", ["proxy", "10.0.0.1/8", "10.0.0.1;10.0.0.2", "*"])
 def test_text_that_is_no_network_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is IP addresses or networks"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be IP addresses or networks"):
         values.networks("NAME", "")
 
 
 @pytest.mark.parametrize("value", ["8 000", "1e3", "-1", "$PORT", "٣", "9" * 5000, "0x10"])
 def test_text_that_is_no_whole_number_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a whole number from 1 to 9.$"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be a whole number from 1 to 9.$"):
         values.whole_number("NAME", 1, 1, 9)
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "0", "-1", "1s", "100000"])
 def test_text_that_is_no_number_of_seconds_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a number of seconds"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be a number of seconds"):
         values.seconds("NAME", 1)
 
 
@@ -105,7 +105,7 @@ def test_folder_is_absolute_and_starts_in_home_for_tilde(setting, value, expecte
 )
 def test_folder_that_would_be_misread_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is .*; it is a folder(,| of this machine)"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is .*; it must be a folder(,| of this machine)"):
         values.folder("NAME", BASE, BASE)
 
 
@@ -132,7 +132,7 @@ def test_hosts_are_separated_by_commas():
 )
 def test_hosts_in_another_form_are_refused(written):
     with pytest.raises(
-        ImproperlyConfigured, match="NAME is .*; it is host names separated by commas, without https://"
+        ImproperlyConfigured, match="NAME is .*; it must be host names separated by commas, without https://"
     ):
         values.hosts("NAME", written)
 
@@ -157,7 +157,7 @@ def test_origins_are_separated_by_commas(setting):
 )
 def test_origins_in_another_form_are_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is origins .*https://trader.example.org.$"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be origins .*https://trader.example.org.$"):
         values.origins("NAME")
 
 
@@ -166,7 +166,7 @@ def test_origins_in_another_form_are_refused(setting, value):
 )
 def test_text_that_is_no_web_url_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a URL, such as https://"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be a URL, such as https://"):
         values.web_url("NAME", "")
 
 
@@ -179,7 +179,7 @@ def test_listening_host_is_a_name_or_an_ip_address(setting, value):
 @pytest.mark.parametrize("value", ["http://0.0.0.0", "0.0.0.0:8000", "[::]", "*", "a" * 70, "$HOST", "a..b"])
 def test_text_that_is_no_listening_host_is_refused(setting, value):
     setting(value)
-    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it is a host name or an IP address"):
+    with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be a host name or an IP address"):
         values.listening_host("NAME", "")
 
 
