@@ -20,7 +20,7 @@ admin.site.unregister((TOTPDevice, StaticDevice, User, Group))
 
 
 class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
-    """Sets a user's password, or disables it, which revokes the user's API tokens as a new password does."""
+    """Sets or disables a user's password. Both revoke the user's API tokens."""
 
     def save(self, commit: bool = True) -> Any:
         user = super().save(commit)
@@ -31,7 +31,7 @@ class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
 
 @admin.register(User)
 class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
-    """Users with plain lists of groups and permissions: Django's searched lists have marks that axe refuses."""
+    """Users with plain lists of groups and permissions: Django's searchable lists fail the accessibility test (axe)."""
 
     change_password_form = PasswordForm
     filter_horizontal = ()
@@ -83,7 +83,7 @@ class KnownPlaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Tokens of all users: an admin may revoke them. Users make their own."""
+    """Tokens of all users: an admin may revoke tokens. Users create their own tokens."""
 
     list_display = ("name", "user", "hint", "created_at", "expires_at", "last_used_at", "last_used_from")
     search_fields = ("name", "user__username")

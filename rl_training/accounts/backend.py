@@ -14,7 +14,7 @@ BROWSER_COOKIE = "known_browser"
 
 
 def origin_of(request: HttpRequest | None) -> Origin:
-    """Return where a request comes from; without a request, as in a command, that is unknown."""
+    """Return where a request comes from. Without a request, as in a command, the origin is unknown."""
     if request is None:
         return Origin()
     browser = request.get_signed_cookie(BROWSER_COOKIE, default="", salt=BROWSER_COOKIE)
@@ -22,7 +22,7 @@ def origin_of(request: HttpRequest | None) -> Origin:
 
 
 class LimitedBackend(ModelBackend):
-    """Checks passwords of users who have not failed too often; an unknown user takes as long as a known one."""
+    """Checks passwords, with limits of guesses. The check takes as long for an unknown user as for a known user."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
@@ -43,6 +43,6 @@ class LimitedBackend(ModelBackend):
         return self.get_user(user.pk)
 
     def get_user(self, user_id: int) -> User | None:
-        """Return the user of a session, with what says whether a second factor is needed."""
+        """Return the user of a session, with the columns of `second_factor.with_need`."""
         user = second_factor.with_need(User.objects.all()).filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None

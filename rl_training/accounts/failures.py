@@ -20,7 +20,7 @@ TIMEOUT_SECONDS = 0.5
 
 
 def note(what: str, user: str, origin: Origin, wait: float = 0.0) -> None:
-    """Log and count a failure at `what`, such as `login`. `wait` is for how many seconds it was refused unchecked."""
+    """Log and count a failure of `what`, such as `login`. `wait`: for how many seconds it was refused unchecked."""
     line = log.bind(what=what, user=user[:100] or None, address=origin.address or None)
     if wait:
         line.warning("Login refused after many failures", wait_seconds=round(wait, 1))

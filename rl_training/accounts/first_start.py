@@ -13,7 +13,7 @@ from rl_training.accounts import tokens
 
 @dataclass(frozen=True)
 class Admin:
-    """The first superuser. `password` and `token` are known at the start that makes the user only."""
+    """The first superuser. `password` and `token` are known only at the start that creates the user."""
 
     name: str
     password: str = ""
@@ -21,7 +21,7 @@ class Admin:
 
 
 def first_admin() -> Admin:
-    """Return the first superuser, which is made with a password and an API token if there is none."""
+    """Return the first superuser; create this user with a password and an API token if there is none."""
     user = User.objects.filter(is_superuser=True).order_by("pk").first()
     if user is not None:
         return Admin(user.get_username())
@@ -32,7 +32,7 @@ def first_admin() -> Admin:
 
 @contextlib.contextmanager
 def token_for_this_run() -> Iterator[str]:
-    """Yield an API token of the first superuser that is revoked at the end."""
+    """Yield an API token of the first superuser, and revoke the token at the end."""
     user = User.objects.filter(is_superuser=True).earliest("pk")
     token, secret = tokens.create(user, f"up --once {secrets.token_hex(4)}", days=1, second_factor=True)
     try:

@@ -40,10 +40,11 @@ access_log = structlog.get_logger("flower.access")
 
 
 def limited(usual: Callable[[BaseHandler], None]) -> Callable[[BaseHandler], Awaitable[None]]:
-    """Return a `prepare`, which Tornado calls before the handler, that lets only a right login pass.
+    """Return a `prepare`, which Tornado calls before the handler, that lets only requests with a right login pass.
 
-    Flower itself asks for no login at some URLs, takes more forms of the header than it says, and shows a traceback for
-    a login with other characters than ASCII. So no request without a right login reaches it, but that of a monitor.
+    Flower itself requires no login at some URLs, accepts undocumented forms of the header, and shows a traceback for a
+    login with characters outside ASCII. So only requests with a right login, and those to the health check, reach
+    Flower.
     """
 
     async def prepare(handler: BaseHandler) -> None:
@@ -72,7 +73,7 @@ def refuse(handler: BaseHandler, wait: float) -> None:
 
 
 async def seconds_refused(handler: BaseHandler, login: str, logins: Collection[str]) -> float | None:
-    """Return None if the login is taken, and otherwise for how many seconds it is refused, 0.0 if it is wrong."""
+    """Return None for an accepted login, 0.0 for a wrong login, else the seconds for which logins are refused."""
     right = any(hmac.compare_digest(stored.encode(), login.encode()) for stored in logins)
     # Django refuses to use its database in the thread of an event loop.
     loop = asyncio.get_running_loop()
@@ -87,7 +88,7 @@ def refusal(user: str, address: str, right: bool) -> float | None:
 
 
 def login_of(header: str) -> str:
-    """Return `user:password` of an Authorization header, read as Flower reads it; empty if it holds none."""
+    """Return `user:password` of an Authorization header, read as Flower reads it; empty if the header has no login."""
     try:
         scheme, encoded = header.split()
         return base64.b64decode(encoded).decode() if scheme == "Basic" else ""
@@ -105,7 +106,7 @@ def client_of(request: Any) -> str:
 
 
 def log_request(handler: Any) -> None:
-    """Log a request that was answered, except those of monitors and for static files. Tornado calls it."""
+    """Log an answered request, except requests of monitors and for static files. Tornado calls this function."""
     request = handler.request
     if not request.path.startswith(("/healthcheck", "/static/")):
         line = access_log.bind(address=client_of(request), status=handler.get_status())

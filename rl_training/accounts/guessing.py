@@ -1,8 +1,8 @@
-"""Limits of guesses: a few failures are free, then each further one makes the next wait twice as long.
+"""Limits of guesses: a few failures are free, then each further failure doubles the wait.
 
-Failures count per user and per address. A login where the user is known counts for itself alone, by the user and that
-place: neither failures elsewhere nor failures of other users at the same address lock the user out there. OWASP names
-known browsers "device cookies":
+Failures count per user and per address. Failures at a place where the user is known count separately, per user and
+place: neither failures elsewhere nor failures of other users at the same address lock the user out there. OWASP calls
+the cookies of known browsers "device cookies":
 https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
 """
 
@@ -53,7 +53,7 @@ class Origin:
 
     @property
     def network(self) -> str:
-        """The network of the address, of which one client may use every address; see `network_of`."""
+        """The network of the address; one client may use every address of the network, see `network_of`."""
         return network_of(self.address)
 
     @property
@@ -68,7 +68,7 @@ def name_of(user: str) -> str:
 
 
 def login_buckets(user: str, origin: Origin) -> list[Bucket]:
-    """Return what counts a failed login as `user`."""
+    """Return the buckets that count a failed login as `user`."""
     name, since = name_of(user), timezone.now() - KNOWN_FOR
     known = set(
         KnownPlace.objects.filter(user=name, place__in=origin.places, last_used_at__gt=since).values_list(
@@ -82,27 +82,27 @@ def login_buckets(user: str, origin: Origin) -> list[Bucket]:
 
 
 def token_buckets(origin: Origin) -> list[Bucket]:
-    """Return what counts a wrong API token."""
+    """Return the buckets that count a wrong API token."""
     return [Bucket(Kind.TOKENS, "", origin.network)]
 
 
 def seconds_to_wait(buckets: Sequence[Bucket]) -> float:
-    """Return for how long a guess is refused; 0.0 if it may be made now."""
+    """Return the seconds for which a guess is refused; 0.0 if a guess is allowed now."""
     now = timezone.now()
     refused = FailedLogins.objects.filter(_rows(buckets), refused_until__gt=now)
     return max((_seconds(until, now) for until in refused.values_list("refused_until", flat=True)), default=0.0)
 
 
 def reserve(buckets: Sequence[Bucket]) -> float:
-    """Count a guess as failed before its secret is checked. Return for how long it is refused, 0.0 if it may be made.
+    """Count a guess as failed before its secret is checked. Return the seconds for which it is refused, 0.0 if allowed.
 
-    Guesses that arrive at the same time are counted before the first of them is checked. A refused guess is none.
+    Guesses that arrive at the same time are all counted before the first is checked. A refused guess does not count.
     """
     if wait := seconds_to_wait(buckets):
         return wait
     now = timezone.now()
     with transaction.atomic():
-        # In one order everywhere, so that two transactions do not wait for each other.
+        # Rows are locked in the same order everywhere, so that two transactions do not wait for each other.
         new = [FailedLogins(**bucket._asdict(), last_failure_at=now) for bucket in sorted(buckets)]
         FailedLogins.objects.bulk_create(new, ignore_conflicts=True)
         rows = list(FailedLogins.objects.select_for_update().filter(_rows(buckets)).order_by("kind"))
@@ -116,10 +116,10 @@ def reserve(buckets: Sequence[Bucket]) -> float:
 
 
 def release(buckets: Sequence[Bucket]) -> None:
-    """Take back what `reserve` counted, because the secret was right.
+    """Remove the failure that `reserve` counted, because the secret was right.
 
-    Where the user is known, earlier failures are forgotten. Elsewhere they are not: with an account of their own,
-    attackers could otherwise clear their address again and again.
+    Earlier failures at a place where the user is known are removed too. Elsewhere earlier failures stay: attackers
+    could otherwise clear their address again and again with an account of their own.
     """
     rows = FailedLogins.objects.filter(_rows(buckets))
     rows.filter(kind=Kind.PLACE).delete()
@@ -127,7 +127,7 @@ def release(buckets: Sequence[Bucket]) -> None:
 
 
 def delay_after(kind: FailedLogins.Kind, failures: int) -> timedelta | None:
-    """Return how long the next guess waits after so many failures; None while they are free."""
+    """Return how long guesses are refused after this number of failures; None while failures are free."""
     beyond = failures - FREE[kind]
     if beyond < 0:
         return None

@@ -2,9 +2,9 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 
 
 class Argon2Hasher(Argon2PasswordHasher):
-    """Argon2id with the least parameters that OWASP recommends: 19 MiB and two passes.
+    """Argon2id with the smallest parameters that OWASP recommends: 19 MiB and two passes.
 
-    Django's own take 100 MiB and eight threads for each login.
+    Django's own parameters take 100 MiB and eight threads for each login.
     https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html
     """
 

@@ -13,7 +13,7 @@ MAX_NAME_LENGTH = 150
 
 
 class FailedLogins(models.Model):
-    """Failed logins that count together, and until when further ones are refused. To unlock is to delete the row."""
+    """Failed logins that count together, and until when further logins are refused. Deleting the row unlocks them."""
 
     class Kind(models.TextChoices):
         USER = "user", "a user, from places where the user is not known"
@@ -59,7 +59,7 @@ class KnownPlace(models.Model):
 def digest_of(secret: str) -> str:
     """Return the digest under which a token is stored.
 
-    A token is random and long, so that a fast hash suffices: nobody can try all tokens.
+    A fast hash suffices, because a token is random and too long to try all tokens.
     """
     return hashlib.sha256(secret.encode()).hexdigest()
 

@@ -1,7 +1,7 @@
 """Second factors: an authenticator app (TOTP) and recovery codes. Users may set them up, and admins may require them.
 
-A login with the password alone starts no session of a user who needs a second factor. Sessions and tokens from before
-it was needed are those of nobody.
+A login with the password alone starts no session for a user who needs a second factor. Sessions and tokens that began
+before the second factor was needed are refused.
 """
 
 import secrets
@@ -26,7 +26,7 @@ from rl_training.accounts.models import digest_of
 # The authentication backend of sessions that began under a release without limits of guesses.
 EARLIER_BACKEND = "django.contrib.auth.backends.ModelBackend"
 RECOVERY_CODES = 10
-# 16 characters of 32 are 80 bits: nobody can try all codes, so that their digests may be stored.
+# 16 characters out of an alphabet of 32 have 80 bits: too many codes to try, so their fast digests may be stored.
 CODE_LENGTH = 16
 CODE_CHARACTERS = string.ascii_lowercase + "234567"
 # The longest text that a recovery code's row can hold.
@@ -34,7 +34,7 @@ DIGEST_LENGTH = 16
 
 
 def with_need(users: QuerySet[User]) -> QuerySet[User]:
-    """Add what `is_needed` reads to the users of a query."""
+    """Add the columns that `is_needed` reads to the users of a query."""
     devices = TOTPDevice.objects.filter(user=OuterRef("pk"), confirmed=True)
     return users.annotate(factor_required=F("account__second_factor_required"), has_factor=Exists(devices))
 
@@ -55,7 +55,7 @@ def is_needed(user: Any) -> bool:
 
 
 def verified(request: HttpRequest) -> Any:
-    """Return the user of the session, or an anonymous one if it lacks the second factor that the user needs."""
+    """Return the user of the session, or an anonymous user if the session lacks the needed second factor."""
     if request.session.get(BACKEND_SESSION_KEY) == EARLIER_BACKEND:
         [request.session[BACKEND_SESSION_KEY]] = settings.AUTHENTICATION_BACKENDS
     user: Any = get_user(request)
@@ -77,13 +77,13 @@ class VerifiedUsers(AuthenticationMiddleware):
 
 
 class WrongCodeError(Exception):
-    """An authenticator app with the key does not show this code."""
+    """The code is not one that an authenticator app with this key shows now."""
 
 
 def set_up(user: User, key: str, code: str) -> tuple[TOTPDevice, list[str]]:
-    """Give the user an authenticator app with this key instead of an earlier one. Return it, and new recovery codes.
+    """Set up an authenticator app with this key, which replaces an earlier app. Return the app and new recovery codes.
 
-    The code shows that the app has the key. It counts as used. Raises `WrongCodeError`, and then changes nothing.
+    The code proves that the app has the key, and counts as used. Raises `WrongCodeError` and then changes nothing.
     """
     characters = [[secrets.choice(CODE_CHARACTERS) for _ in range(CODE_LENGTH)] for _ in range(RECOVERY_CODES)]
     codes = ["".join(code) for code in characters]
@@ -105,7 +105,7 @@ def remove(user: User) -> None:
 
 
 def match(user: User, code: str) -> Device | None:
-    """Return the user's device that accepts the code, None if none does. A code is accepted once."""
+    """Return the user's device that accepts the code, or None. A code is accepted once."""
     written = "".join(code.split()).replace("-", "").lower()
     is_of_app = written.isdecimal()
     model, answer = (TOTPDevice, written) if is_of_app else (StaticDevice, digest_of(written)[:DIGEST_LENGTH])

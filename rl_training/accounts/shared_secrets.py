@@ -16,10 +16,10 @@ _remembered: dict[tuple[str, str], float] = {}
 
 
 def refusal(what: str, name: str, origin: Origin, *, right: bool) -> float | None:
-    """Return None if a secret is taken, 0.0 if it is wrong, and otherwise for how many seconds it is refused.
+    """Return None for an accepted secret, 0.0 for a wrong secret, else the seconds for which guesses are refused.
 
-    `name` says whose secret it is, and `right` whether the client sent it. A right secret is taken while the database
-    is away: monitors must be answered then.
+    `name` is the secret's owner, and `right` says whether the client sent the right secret. A right secret is accepted
+    while the database is unavailable, because monitors need an answer then.
     """
     user = f"{what}: {name}"
     try:
@@ -39,7 +39,7 @@ def refusal(what: str, name: str, origin: Origin, *, right: bool) -> float | Non
 
 
 def remember_hourly(user: str, origin: Origin) -> None:
-    """Note that this secret is used at this address, unless this process has done so within the hour."""
+    """Store that this secret is used at this address, unless this process has stored it within the hour."""
     key, now = (user, origin.network), time.monotonic()
     if now - _remembered.get(key, -REMEMBERED_EVERY_SECONDS) >= REMEMBERED_EVERY_SECONDS:
         guessing.remember(user, origin)

@@ -1,4 +1,4 @@
-"""API tokens: several for each user, with a name and an end, stored as digests."""
+"""API tokens: several for each user, with a name and a time of expiry, stored as digests."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -18,9 +18,9 @@ log = structlog.get_logger("accounts")
 # Programs that look for secrets in files recognise a token by its prefix.
 PREFIX = "qt_"
 DEFAULT_DAYS, MOST_DAYS = 365, 3650
-# Tokens of one user that have not expired, so that nobody fills the database with them.
+# The most tokens of one user that have not expired, so that no user fills the database with tokens.
 MOST_TOKENS = 100
-# A program that asks every second does not cause a write every second.
+# A program that sends a request every second must not cause a write every second.
 USE_NOTED_EVERY = timedelta(minutes=1)
 
 
@@ -47,7 +47,7 @@ def create(user: User, name: str, days: int = DEFAULT_DAYS, *, second_factor: bo
 
 
 def note_use(pk: int, used_before: datetime | None, address: str) -> None:
-    """Store when and from where a token is used, at most once a minute. It fails with a line in the log only."""
+    """Store when and from where a token is used, at most once a minute. A database error is only logged."""
     now = timezone.now()
     if used_before is not None and used_before > now - USE_NOTED_EVERY:
         return

@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 
 
 class CheckedList:
-    """A mixin of a ModelAdmin that redirects to the whole list when a filter has a value that no row can have."""
+    """A mixin for a ModelAdmin that redirects to the unfiltered list when a filter has an impossible value."""
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         # PostgreSQL raises an error for text that holds NUL.

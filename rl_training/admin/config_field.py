@@ -31,7 +31,7 @@ def form_schema(config: type[Config]) -> dict[str, Any]:
             # The editor refuses the whole schema if an object lacks this key.
             field.setdefault("properties", {})
         if field.get("type") == "array":
-            # Of several forms of an item, the editor offers the first, the known names.
+            # The editor offers only the first of several forms of an item: the known names.
             field["items"] = field["items"].get("anyOf", [field["items"]])[0]
             if "enum" in field["items"]:
                 field["items"] |= {"widget": "multiselect", "help_text": field.pop("description", "")}
@@ -77,14 +77,14 @@ class ConfigField(forms.Field):
 
     def __init__(self, config: type[Config], widget: type[ConfigWidget] = ConfigWidget, **kwargs: Any) -> None:
         self.config = config
-        # The last value with defaults in place of what is invalid, which a form can examine in other ways.
+        # The last value, with defaults in place of invalid settings. A form reads it for further checks.
         self.read: Config | None = None
         super().__init__(widget=widget(form_schema(config)), label="", **kwargs)
 
     def prepare_value(self, value: Any) -> str:
-        """Return the JSON that the editor starts with: the stored config, or what the user sent, to be corrected.
+        """Return the JSON that the editor starts with: the stored config, or the JSON that the user has to correct.
 
-        Of a stored config that is invalid, defaults replace the invalid settings, and each problem is shown.
+        In a stored config that is invalid, defaults replace the invalid settings, and each problem is shown.
         """
         if isinstance(value, InvalidConfig):
             self.show_beside_fields(value.problems)
@@ -117,7 +117,7 @@ class ConfigField(forms.Field):
             return True
 
     def show_beside_fields(self, problems: Iterable[ConfigProblem]) -> None:
-        """Make the editor show each problem beside its setting, with those that it shows already."""
+        """Make the editor show each problem beside its setting, in addition to the problems that it shows already."""
         shown = getattr(self.widget, "error_map", {})
         self.widget.error_map = shown | {join_coords(*path.split(".")): [message] for path, message in problems}
 

@@ -57,7 +57,7 @@ def time_column(name: str, description: str | None = None) -> Callable[[Any, Any
     return column
 
 
-def figure_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
+def number_column(name: str, description: str | None = None) -> Callable[[Any, Any], str]:
     """Return a column that shows the number `name` with four significant digits."""
 
     @admin.display(description=description or name.replace("_", " "), ordering=name)

@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from rl_training.admin.display import EMPTY, admin_link, figure_column, outcome, preformatted, pretty_json, time_column
+from rl_training.admin.display import EMPTY, admin_link, number_column, outcome, preformatted, pretty_json, time_column
 from rl_training.admin.records import PolicyFilter, ReadOnlyAdmin
 from rl_training.models import ArmComparison, Comparison, Trial, Validation
 from rl_training.validation import reports
@@ -128,7 +128,7 @@ class ArmComparisonAdmin(ReadOnlyAdmin):
     ended = time_column("ended_at")
     first_bar = time_column("first_bar_at", "begins at the close of")
     last_bar = time_column("last_bar_at", "last bar")
-    shown_evidence = figure_column("evidence", "K")
+    shown_evidence = number_column("evidence", "K")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ArmComparison]:
         return ArmComparison.objects.shown()
@@ -172,8 +172,8 @@ class TrialAdmin(ReadOnlyAdmin):
     fields = ("trial", "market", "kind", "policy_name", "recipe", "began", "spent", "of", "led_to")
 
     began = time_column("at", "began")
-    spent = figure_column("level", "may spend")
-    of = figure_column("alpha", "of")
+    spent = number_column("level", "may spend")
+    of = number_column("alpha", "of")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Trial]:
         trials: QuerySet[Trial] = super().get_queryset(request)

@@ -101,8 +101,8 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
             for name, problems in invalid_configs(context["original"]):
                 self.message_user(
                     request,
-                    f"What is stored in {name} is invalid, and no run can start: {problems}. The form shows "
-                    "defaults in place of what is invalid; saving it repairs the policy.",
+                    f"The stored {name} is invalid, and no run can start: {problems}. The form shows "
+                    "defaults in place of invalid settings; saving the form repairs the policy.",
                     messages.ERROR,
                 )
         response: HttpResponse = super().render_change_form(request, context, **kwargs)
@@ -110,7 +110,7 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         obj._history_user = request.user
-        # The form leaves them out, but an entry of the history and a policy to copy bring their own.
+        # The form lacks the reserved settings, but an entry of the history or a copied policy may bring other values.
         keep_reserved(obj, request.user)
         if change:
             obj.save_settings()
@@ -125,12 +125,12 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
     def get_deleted_objects(
         self, objs: QuerySet[PolicyStore] | Sequence[PolicyStore], request: HttpRequest
     ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
-        # Django would collect all of the runs, of which there may be a hundred thousand, before it refuses.
+        # Django would load all runs, perhaps a hundred thousand, before it refuses the deletion.
         kept = [f"{policy} has training runs; disable it instead" for policy in objs if policy.runs.exists()]
         kept += [f"{policy} has validations; disable it instead" for policy in objs if policy.validations.exists()]
         if kept:
             return [], {}, set(), kept
-        # The rules of its alerts are deleted with a policy. Django would load and list every one of their alerts.
+        # A policy's alert rules are deleted with the policy. Django would load and list all alerts of these rules.
         return [f"{policy}, with the rules of its alerts" for policy in objs], {"policies": len(objs)}, set(), []
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[PolicyStore]) -> None:

@@ -1,4 +1,4 @@
-"""The form by which the admin edits a policy."""
+"""The form with which the admin edits a policy."""
 
 from copy import copy
 from typing import Any
@@ -26,12 +26,12 @@ class PolicyStoreForm(PolicyForm):
     environment = ConfigField(EnvironmentConfig)
     ppo = ConfigField(PPOConfig)
 
-    # Shown once an edit means that the next run does not use the learned weights.
+    # Shown when an edit means that the next run does not use the learned weights.
     from_scratch = forms.BooleanField(
         required=False, widget=forms.HiddenInput, label="Save, and let the next run start from scratch"
     )
 
-    # Shown once an edit of the recipe leaves its validation behind.
+    # Shown when an edit of the recipe makes its validation expire.
     expires = forms.BooleanField(
         required=False, widget=forms.HiddenInput, label="Save, and let the validation of the recipe expire"
     )
@@ -53,12 +53,12 @@ class PolicyStoreForm(PolicyForm):
             planned = copy(self.instance)
             for name in (*RANGES, *CHOICES, *SECTIONS):
                 setattr(planned, name, cleaned.get(name, getattr(planned, name)))
-            self._ask("from_scratch", self._start_from_scratch(planned))
-            self._ask("expires", self._expiry(planned))
+            self._require_consent("from_scratch", self._start_from_scratch(planned))
+            self._require_consent("expires", self._expiry(planned))
         return cleaned
 
-    def _ask(self, name: str, consequence: str) -> None:
-        """Refuse the edit with its consequence until its checkbox is ticked."""
+    def _require_consent(self, name: str, consequence: str) -> None:
+        """Refuse an edit that has this consequence until the user ticks the checkbox `name`."""
         if consequence and not self.cleaned_data.get(name):
             self.fields[name].widget = forms.CheckboxInput()
             self.add_error(name, consequence)

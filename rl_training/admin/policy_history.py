@@ -1,4 +1,4 @@
-"""The history of a policy's settings in the admin: who changed what when, and a form to revert to an entry."""
+"""The history of a policy's settings in the admin: who changed which setting when, and a form to revert to an entry."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from rl_training.models.columns import OUTCOME_COLUMNS
 
 
 class PolicyHistoryAdmin(SimpleHistoryAdmin):
-    """Lists the changes setting by setting. An entry whose config is invalid is repaired when it is reverted to."""
+    """Lists the changes setting by setting. Reverting to an entry repairs its invalid configs."""
 
     object_history_list_template = "rl_training/policy_history_list.html"
 
@@ -40,7 +40,7 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
         self, request: HttpRequest, object_id: str, version_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         check_number(object_id)
-        # simple_history lets users save who may only view.
+        # simple_history would let users save who have only the permission to view.
         if request.method == "POST" and not self.has_change_permission(request):
             raise PermissionDenied
         check_number(version_id)
@@ -57,8 +57,8 @@ class PolicyHistoryAdmin(SimpleHistoryAdmin):
             for name, problems in invalid_configs(context["original"]):
                 self.message_user(
                     request,
-                    f"What this entry holds in {name} is not valid any more: {problems}. The form shows defaults "
-                    "in place of what is invalid.",
+                    f"The {name} of this entry is no longer valid: {problems}. The form shows defaults in place of "
+                    "invalid settings.",
                     messages.ERROR,
                 )
         response: HttpResponse = super().render_history_view(request, template, context, **kwargs)
@@ -76,7 +76,7 @@ def invalid_configs(policy: PolicyStore) -> list[tuple[str, str]]:
 
 
 def add_outcome(policy: Any) -> None:
-    """Set what `with_last_run()` adds to a policy of a list on the policy of an entry, which has its settings alone."""
+    """Add the columns of `with_last_run()` to the policy of an entry, which has only its settings."""
     present = PolicyStore.objects.with_last_run().filter(pk=policy.pk).values(*OUTCOME_COLUMNS).first()
     for name in OUTCOME_COLUMNS:
         setattr(policy, name, present[name] if present else None)

@@ -12,8 +12,8 @@ from rl_training.admin.checked_list import CheckedList
 from rl_training.admin.display import (
     EMPTY,
     admin_link,
-    figure_column,
     flower_link,
+    number_column,
     outcome,
     preformatted,
     pretty_json,
@@ -103,7 +103,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
     started = time_column("started_at")
     heartbeat = time_column("heartbeat_at")
     finished = time_column("finished_at")
-    reward = figure_column("avg_reward", "average reward")
+    reward = number_column("avg_reward", "average reward")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         runs = cast(TrainingRunQuerySet, super().get_queryset(request))

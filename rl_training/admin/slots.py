@@ -5,7 +5,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from rl_training.admin.display import EMPTY, admin_link, figure_column, run_link, time_column
+from rl_training.admin.display import EMPTY, admin_link, number_column, run_link, time_column
 from rl_training.admin.records import PolicyFilter, ReadOnlyAdmin
 from rl_training.models import SlotRange
 from rl_training.models.columns import large_run_columns
@@ -35,7 +35,7 @@ class SlotRangeAdmin(ReadOnlyAdmin):
     first = time_column("first_slot")
     last = time_column("last_slot")
     next = time_column("next_slot")
-    late = figure_column("lateness_seconds", "seconds late")
+    late = number_column("lateness_seconds", "seconds late")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SlotRange]:
         ranges: QuerySet[SlotRange] = super().get_queryset(request)

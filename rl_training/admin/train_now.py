@@ -18,7 +18,7 @@ from rl_training.runs.triggering import RunOptions, trigger_run
 
 
 class TrainNowAction:
-    """A mixin of a ModelAdmin of policies: its action shows the form of a run's options, then queues the runs."""
+    """A mixin for a ModelAdmin of policies: its action shows a form of the runs' options, then queues the runs."""
 
     admin_site: admin.AdminSite
     model: type[PolicyStore]

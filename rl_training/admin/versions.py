@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 from rl_training.admin.display import (
     EMPTY,
     admin_link,
-    figure_column,
+    number_column,
     percent_column,
     pretty_json,
     run_link,
@@ -59,7 +59,7 @@ class PolicyVersionAdmin(ReadOnlyAdmin):
     created = time_column("created_at")
     weights_removed = time_column("weights_removed_at")
     drawdown = percent_column("max_drawdown")
-    turned_over = figure_column("turnover")
+    turned_over = number_column("turnover")
     in_market = percent_column("time_in_market")
     held_out = percent_column("held_out_return")
     hold = percent_column("buy_and_hold_return", "buy and hold")

@@ -13,8 +13,8 @@ from rl_training.core.market.reading import WORDS
 from rl_training.core.words import count_of
 from rl_training.storage.readings import Disk
 
-# The smallest deviation of the durations' logarithms: 5 %. Without this limit, a small delay after runs that all took
-# the same time would be unusual.
+# The smallest deviation of the durations' logarithms: 5 %. Without this limit, a small delay would count as unusual
+# after runs that all took the same time.
 SMALLEST_DEVIATION = math.log(1.05)
 # Scales the median absolute deviation (MAD) so that the score equals the z-score for a normal distribution (Iglewicz
 # and Hoaglin, 1993).
@@ -34,7 +34,7 @@ class Holds:
 
     message  for users
     run      the primary key of the run that caused it
-    renews   whether another message than that of the open alert ends it and opens a new one
+    renews   whether a message other than the open alert's resolves that alert and opens a new alert
     """
 
     message: str

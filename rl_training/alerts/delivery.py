@@ -35,7 +35,7 @@ GIVEN_UP_AFTER = timedelta(days=1)
 
 
 def send_due(now: datetime) -> None:
-    """Enqueue a delivery for each channel with due messages; deliver here when the broker is down.
+    """Enqueue a delivery for each channel with due messages; deliver in this process when the broker is down.
 
     Messages that have waited a day for a disabled channel are given up, because they are out of date.
     """
@@ -71,10 +71,10 @@ def deliver(channel_id: int) -> int:
 
 
 def send_to_recipients(messages: Sequence[AlertMessage], recipients: Sequence[Recipient]) -> str:
-    """Send each recipient those of the claimed messages that have not reached it; return why some were not sent.
+    """Send each recipient the claimed messages that have not reached it yet; return why some were not sent.
 
-    A delivery is recorded at once, so that a recipient that cannot be reached does not make the others receive a
-    message again. Each recipient renews the claim, because many unreachable recipients take long.
+    Each delivery is recorded at once, so that the other recipients do not get a message again when one recipient cannot
+    be reached. Each recipient renews the claim, because many unreachable recipients take long.
     """
     problems = []
     for recipient in recipients:

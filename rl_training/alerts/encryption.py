@@ -12,7 +12,7 @@ class UnreadableError(Exception):
     """The text was encrypted with a key that is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS."""
 
     def __init__(self) -> None:
-        super().__init__("its address was stored with another SECRET_KEY: enter it again")
+        super().__init__("the address was stored with another SECRET_KEY: enter the address again")
 
 
 def encrypt(text: str) -> str:
@@ -28,7 +28,7 @@ def decrypt(encrypted: str) -> str:
 
 
 def fingerprint(text: str) -> str:
-    """Return 32 hex digits that stand for the text. They reveal nothing about it without SECRET_KEY."""
+    """Return 32 hex digits that identify the text. Without SECRET_KEY, they reveal nothing about the text."""
     key = b"alert recipient\0" + settings.SECRET_KEY.encode()
     return hmac.new(key, text.encode(), "sha256").hexdigest()[:32]
 

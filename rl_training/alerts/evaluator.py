@@ -40,7 +40,7 @@ class Evaluator:
     """Evaluates all enabled rules. It remembers verdicts only to avoid reading the same runs again."""
 
     def __init__(self) -> None:
-        # By rule: the inputs of the verdict, and the verdict.
+        # The inputs of the verdict, and the verdict, by the rule's id.
         self._known: dict[int, tuple[tuple[Any, ...], Verdict]] = {}
         self._observing_since = time.monotonic()
 
@@ -143,7 +143,7 @@ class Evaluator:
 
 
 def still_holds(found: Verdict, alert: Alert | None) -> bool:
-    """Return whether the alert, None without one, is about what was found."""
+    """Return whether the alert stays open: its condition may still hold, and no other message renews it."""
     if alert is None or found is State.GONE:
         return False
     return not (isinstance(found, Holds) and found.renews and found.message != alert.message)

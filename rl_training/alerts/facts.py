@@ -27,7 +27,7 @@ from rl_training.models import (
 # Policies whose runs one query reads. SQLite accepts at most 500 parts in a compound SELECT.
 POLICIES_PER_QUERY = 100
 ERROR_LENGTH = 300
-# The counts of how bars were read, in a run's market summary.
+# The counts of repairs, drops and suspicions in a run's market summary.
 COUNTED = ("repairs", "drops", "suspicions")
 # Stands for the id of a policy in a query that is repeated for each policy.
 NO_POLICY = -1
@@ -56,7 +56,7 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class MarketFacts:
-    """What is known of the market that a policy decides on; `error` is the market's or the arm's."""
+    """The facts about the market that a policy decides on; `error` is the market's or the arm's error."""
 
     label: str
     newest_at: datetime | None
@@ -69,11 +69,13 @@ class MarketFacts:
 class PolicyFacts:
     """The columns of a policy that conditions use.
 
-    `total_runs` is the number of finished runs: while it stays the same, verdicts about runs stay the same.
-    `last_skipped` is the last slot, if it was skipped for want of new bars. `newest_version` is the number of the
-    newest version, and `held_back` why the gate holds it back; empty where the gate does not, or does not decide.
-    `validation` is the newest walk-forward, `judged` the newest one with a verdict, `compared` the newest comparison on
-    new bars with a verdict.
+    total_runs      number of finished runs: while this number stays the same, verdicts about runs stay the same
+    last_skipped    the last slot, if it was skipped for lack of new bars
+    newest_version  number of the newest version
+    held_back       why the gate holds the newest version back; empty where it does not, or where no gate decides
+    validation      the newest walk-forward
+    judged          the newest walk-forward with a verdict
+    compared        the newest comparison on new bars with a verdict
     """
 
     validation: Validation | None

@@ -60,8 +60,8 @@ class Spec:
     """A kind's condition in words and its parameters.
 
     `threshold` and `window` are None where the kind has no such parameter. `of_policy` is False for a kind that
-    concerns the whole system. A `warning` is about quality: the system works, and trains on. An `info` needs nothing to
-    be done.
+    concerns the whole system. A `warning` is about quality: the system works and goes on training. An `info` requires
+    no action.
     """
 
     condition: str
@@ -71,25 +71,25 @@ class Spec:
     severity: Severity = "critical"
 
     def effective_threshold(self, value: float | None) -> float:
-        """Return the rule's threshold, or the default where it has none."""
+        """Return the rule's threshold, or the default if the rule has none."""
         return value if value is not None else self.threshold.default if self.threshold else 0.0
 
     def effective_window(self, value: int | None) -> int:
-        """Return the rule's window, or the default where it has none."""
+        """Return the rule's window, or the default if the rule has none."""
         return value if value is not None else int(self.window.default) if self.window else 1
 
 
 SPECS: dict[str, Spec] = {
     Kind.RUN_FAILED: Spec("The policy's last finished run failed."),
     Kind.SUCCESS_RATE: Spec(
-        "Of the last finished runs a smaller share succeeded; judged once so many have finished.",
+        "The share of successful runs among the last finished runs is below the threshold. Judged once this number of "
+        "runs has finished.",
         threshold=Parameter(0.8, 0.01, 1.0, "the share that must succeed"),
         window=Parameter(20, 2, 500, "the number of runs"),
     ),
     Kind.DURATION: Spec(
         "The last run's duration is far from the durations of earlier successful runs on its market with as many "
-        "episodes: the "
-        "robust z-score of its logarithm, 0.6745 x (it - median) / MAD, is beyond the threshold on either side. "
+        "episodes: its robust z-score, 0.6745 x (log duration - median) / MAD, is beyond the threshold on either side. "
         f"Judged after {DURATION_RUNS} such runs; a MAD under 5 % counts as 5 %.",
         threshold=Parameter(3.5, 1.0, 100.0, "the z-score"),
         window=Parameter(50, DURATION_RUNS, 500, "the number of earlier runs"),
@@ -97,15 +97,14 @@ SPECS: dict[str, Spec] = {
     ),
     Kind.REWARD: Spec(
         "The last successful run's average reward is lower than the median of the successful runs before it on "
-        "its market by more "
-        "than the threshold. Rewards are log returns: 0.1 is about 10 % of the equity. Judged once so many have "
-        "succeeded before it.",
+        "its market by more than the threshold. Rewards are log returns: 0.1 is about 10 % of the equity. Judged "
+        "once this number of runs has succeeded before it.",
         threshold=Parameter(0.1, 0.0001, 1000.0, "the fall"),
         window=Parameter(10, 3, 500, "the number of earlier runs"),
         severity="warning",
     ),
     Kind.OVERDUE: Spec(
-        "The policy is enabled, and no run of it finished for so many of its intervals. They count from the last "
+        "The policy is enabled, and no run of it finished for so many of its intervals. Intervals count from the last "
         "finished run, from the last edit of the policy, or from the last slot if that lacked new bars, whichever is "
         "later.",
         threshold=Parameter(3, 1, 1000, "the number of intervals"),
@@ -196,20 +195,20 @@ SPECS: dict[str, Spec] = {
         of_policy=False,
     ),
     Kind.OUTBOX_LAG: Spec(
-        "The oldest event that is not on its Redis stream yet was written so long ago.",
+        "The oldest event that is not on its Redis stream yet has waited for this time.",
         threshold=Parameter(60, 10, 86_400, "seconds"),
         of_policy=False,
     ),
     Kind.FAILED_LOGINS: Spec(
         "So many logins failed in the last minutes, by password, API token or metrics token, on the site or on Flower. "
-        "Refused ones count too. The log names the user and the address of each.",
+        "Refused logins count too. The log names the user and the address of each login.",
         threshold=Parameter(100, 1, 1_000_000, "the number of failed logins"),
         window=Parameter(10, 1, 1440, "the number of minutes"),
         of_policy=False,
     ),
     Kind.DISK_FULL: Spec(
-        "A disk with files of the system will be full within so many days, by its readings of the last week, or less "
-        "than a share of it is free. The page Storage shows what uses it.",
+        "A disk with files of the system will be full within so many days, by its readings of the last week, or too "
+        "little of the disk is free. The page Storage shows what uses the disk.",
         threshold=Parameter(30, 1, 365, "the number of days"),
         window=Parameter(5, 1, 50, "the percentage that must be free"),
         of_policy=False,

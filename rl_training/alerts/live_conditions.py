@@ -1,4 +1,4 @@
-"""The conditions about what is live and about validations: pure functions from facts of a policy to a verdict."""
+"""The conditions about what is live and about validations: pure functions from a policy's facts to a verdict."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from rl_training.core.words import count_of
 from rl_training.models import Deployment, Validation
 from rl_training.versions.live import sentence
 
-# What the policy's own rule or an upgrade changes needs nobody's attention.
+# Changes by the policy's own rule or by an upgrade need no user's attention.
 EXPECTED = {Deployment.Actor.GATE, Deployment.Actor.MIGRATION}
 
 

@@ -15,12 +15,12 @@ LOGGERS_WITH_SECRETS = ("apprise", "urllib3", "requests", "requests_oauthlib", "
 STATUS = re.compile(r"\berror=(\d{3})\b")
 # A new URL begins where a scheme follows spaces or a comma.
 SEPARATOR = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
-# Where apprise's services keep the targets that one URL names.
+# The attributes in which apprise's services keep the targets that one URL names.
 TARGET_LISTS = ("targets", "topics", "channels", "users", "rooms")
 
 
 class WarningsOfThread(logging.Handler):
-    """Collects the warnings that apprise logs in this thread, the reasons why a message was not sent. Writes no log."""
+    """Collects apprise's warnings of this thread, which say why a message was not sent, and writes no log."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -44,12 +44,12 @@ class Recipient:
 
         `good` selects apprise's style for good news. Raises no exception, because its text might contain the URL.
         """
-        # apprise takes 45 MB: only the process that sends messages imports it, with its first message, and a web
-        # process whose user saves a channel.
+        # apprise takes 45 MB, so a process imports it only to send its first message or to check a channel that a user
+        # saves.
         import apprise
 
         if self.service is None:
-            return "the address is not one that apprise knows; see its list of services"
+            return "apprise does not know the address; see apprise's list of services"
         kind = apprise.NotifyType.SUCCESS if good else apprise.NotifyType.WARNING
         warnings = WarningsOfThread()
         logging.getLogger("apprise").addHandler(warnings)
@@ -79,7 +79,7 @@ def recipients(address: str) -> list[Recipient]:
 
 
 def unknown_services(address: str) -> list[str]:
-    """Return the services' names of the apprise URLs of which apprise makes no recipient."""
+    """Return the service names of the apprise URLs that apprise cannot send to."""
     silence_loggers()
     return [url.partition("://")[0] for url in split(address) if _instantiate(url) is None]
 
@@ -91,7 +91,7 @@ def send(address: str, title: str, body: str, *, good: bool = False) -> str:
 
 
 def describe(problems: Sequence[str]) -> str:
-    """Return one text for the problems of all recipients, each of which is empty for a recipient that was reached."""
+    """Return one text for the problems of all recipients. The problem of a reached recipient is empty."""
     failed = [problem for problem in problems if problem]
     if not failed or len(problems) == 1:
         return failed[0] if failed else ""
@@ -104,7 +104,7 @@ def split(address: str) -> list[str]:
 
 
 def _services(url: str) -> Iterator[tuple[str, Any]]:
-    """Yield each target of the URL, as a text, with apprise's object for this target alone.
+    """Yield each target of the URL as text, with an apprise object that sends to this target only.
 
     A service without a list of targets, or one that sends to several targets with one request, is one recipient.
     """

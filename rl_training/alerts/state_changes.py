@@ -1,6 +1,6 @@
 """The state changes of an alert: opened while its rule's condition holds, acknowledged by a user, resolved afterwards.
 
-An alert about a run goes over to the newest run of which the same is true.
+While the condition holds, an alert about a run is moved to the newest run for which the condition holds.
 
 No other code writes alerts. Each change writes its messages in the same transaction; the queue `alerts` sends them.
 """
@@ -57,7 +57,7 @@ def resolve(alerts: Collection[int]) -> int:
 
 
 def follow(moved: Collection[tuple[Alert, Holds]]) -> None:
-    """Let open alerts name the run that they are about now, and what is true of it; nobody is notified again."""
+    """Move open alerts to the newest run for which the condition holds, with its message. Sends no notification."""
     for alert, holds in moved:
         alert.run_id, alert.message = holds.run, holds.message
     Alert.objects.bulk_update([alert for alert, _ in moved], ["run", "message"])

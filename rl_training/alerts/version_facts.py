@@ -1,4 +1,4 @@
-"""The results of policy versions, as the conditions about them need them."""
+"""The results of policy versions that the conditions about versions need."""
 
 import json
 import math
@@ -17,8 +17,8 @@ from rl_training.models import PolicyVersion
 class EvaluatedVersion:
     """The results of a version on held-out bars, and the training run that made the version.
 
-    A result is None where the evaluation does not hold it, because other releases stored other evaluations. Versions
-    with the same `setting` (market, training share and episode length) can be compared.
+    A result is None where the evaluation lacks it, because other releases stored other evaluations. Versions with the
+    same `setting` (market, training share and episode length) can be compared.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""The paper accounts of a policy: what each arm has made of its money so far."""
+"""The paper accounts of a policy: what each arm has earned so far."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ class PaperAccount:
 
     @property
     def total_return(self) -> float | None:
-        """The return since the account was opened, at the close of its newest bar."""
+        """The return from the opening of the account to the close of its newest bar."""
         return self.newest.equity - 1.0 if self.newest else None
 
     @property
@@ -45,7 +45,7 @@ class PaperAccount:
 
 
 def accounts_of(policy: PolicyStore, *, ended: bool = True) -> list[PaperAccount]:
-    """Return the accounts of a policy, those that are open first, the live version's before the others."""
+    """Return the accounts of a policy: open accounts first, and among them the live version's account first."""
     arms = Arm.objects.filter(policy=policy).shown()
     found = list(arms if ended else arms.open())
     newest = Decision.objects.select_related("version").defer("version__evaluation")

@@ -1,4 +1,4 @@
-"""What a policy says now: its newest decision, or why there is none to answer. Old data is never an answer."""
+"""The answer to a request for a decision: the newest decision of a policy, or why none is valid now."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from rl_training.models import Arm, Decision, Deployment, PolicyStore, PolicyVer
 from rl_training.versions.live import live_now, sentence
 
 Clock = Callable[[], datetime]
-# The clocks of two machines differ by less.
+# The clocks of two machines are expected to differ by less.
 CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 
-# Columns that an answer does not need. Every column of a query costs the endpoint time.
+# Columns that an answer does not need. Every column of a query makes the endpoint slower.
 UNREAD = [
     f"version__{field.name}" for field in PolicyVersion._meta.concrete_fields if field.name not in ("id", "number")
 ]
 
 
 class Reason(StrEnum):
-    """Why there is no decision to answer."""
+    """Why no decision can be returned."""
 
     NO_LIVE_VERSION = "no-live-version"
     LIVE_VERSION_CHANGED = "live-version-changed"
@@ -52,7 +52,7 @@ def current(policy: PolicyStore, clock: Clock, *, changed_version: bool = False)
     """Return the decision that is in force. Raises `NoDecisionError`.
 
     The clock is read last: a decision may have become too old while the database did not respond. With
-    `changed_version` a decision of another version than the live one counts: its bar is what is wanted.
+    `changed_version` a decision of a version other than the live version is returned too: the caller needs its bar.
     """
     if not grows(policy.market):
         raise NoDecisionError(

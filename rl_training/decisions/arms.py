@@ -16,7 +16,7 @@ from rl_training.models import Arm, Deployment, FollowedMarket, PolicyStore
 
 # The settings of an environment that an account depends on.
 RULES = ("positions", "fee", "slippage", "borrow_rate", "funding_rate", "ruin_fraction")
-# Deployments that are looked at again, because a lower id may be committed after a higher one.
+# The number of newest deployments that are read again, because a lower id may be committed after a higher id.
 RECENT_CHANGES = 200
 FIRST = "Something is live for the first time on this market."
 
@@ -28,7 +28,7 @@ def rules_of(environment: EnvironmentConfig) -> dict[str, Any]:
 
 @dataclass
 class Roster:
-    """What is known of the policies: the market that each follows, and its rules. Only changed rows are read again."""
+    """The followed market and the rules of each policy, kept in memory. Only changed rows are read again."""
 
     _seen: dict[int, datetime] = field(default_factory=dict)
     _wanted: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Roster:
     _challengers: frozenset[tuple[int, int]] = frozenset()
 
     def refresh(self) -> bool:
-        """Read what has changed; return whether anything has."""
+        """Read the changed rows; return whether the wanted arms may have changed."""
         stamps = dict(PolicyStore.objects.order_by().values_list("pk", "updated_at"))
         changed = [pk for pk, stamp in stamps.items() if self._seen.get(pk) != stamp]
         gone = self._seen.keys() - stamps.keys()
@@ -72,12 +72,12 @@ class Roster:
 
     @property
     def wanted(self) -> Mapping[int, tuple[int, dict[str, Any]]]:
-        """By the policy's id: the id of its market and its rules."""
+        """The id of the followed market and the rules, by the policy's id."""
         return self._wanted
 
 
 def settle(wanted: Mapping[int, tuple[int, dict[str, Any]]], now: datetime) -> int:
-    """End the arms that no longer fit their policies, open those that are missing, and return how many changed."""
+    """End the arms that no longer fit their policies, open missing arms, and return the number of changed arms."""
     with transaction.atomic():
         open_arms = list(Arm.objects.open().select_related("market", "policy"))
         changed, endings = 0, dict[int, str]()
@@ -106,7 +106,7 @@ def settle(wanted: Mapping[int, tuple[int, dict[str, Any]]], now: datetime) -> i
 
 
 def _ending(arm: Arm, wanted: tuple[int, dict[str, Any]] | None) -> str:
-    """Return why the arm ends; empty: it goes on."""
+    """Return why the arm ends; empty if the arm goes on."""
     if wanted is None:
         return f"The policy no longer follows the market {arm.market}."
     market, rules = wanted

@@ -1,4 +1,4 @@
-"""Deciding for an account of a caller: the live version on the newest decided bar. Nothing is stored."""
+"""Decisions of the live version for a caller's account, on the newest decided bar. Nothing is stored."""
 
 import hashlib
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from rl_training.versions.live import live_now, sentence
 
 @dataclass(frozen=True)
 class Account:
-    """The account of a caller, as a policy observes it: fractions of equity, and a log return."""
+    """A caller's account as a policy observes it: position and drawdown as fractions of equity, and a log return."""
 
     position: float
     unrealised_log_return: float
@@ -28,7 +28,7 @@ class Account:
 
 
 def decide_for(policy: PolicyStore, account: Account, clock: Clock) -> dict[str, Any]:
-    """Return what the live version decides on the newest bar for this account, as JSON values.
+    """Return the live version's decision for this account on the newest bar, as JSON values.
 
     Raises `NoDecisionError` as `current` does, and `NetworkError`.
     """
@@ -58,7 +58,7 @@ def decide_for(policy: PolicyStore, account: Account, clock: Clock) -> dict[str,
 
 
 def _observation(newest: Decision, network: Any) -> Any:
-    """Return what the network of another version observes on the bar of the newest decision."""
+    """Return the observation of another version's network on the bar of the newest decision."""
     seen = Seen(newest.bar.market, bars.rows_up_to(newest.bar.market_id, newest.bar_opened_at))
     market, _ = seen.by(newest.bar).last(bars_needed(network.environment))
     try:

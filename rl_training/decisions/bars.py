@@ -1,4 +1,4 @@
-"""The bars of a followed market as they came: storing new ones, noticing changed ones, and what was known when."""
+"""The bars of a followed market as they came: stores new and changed bars, and returns the bars known at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ VALUES = COLUMNS[1:]
 
 @dataclass(frozen=True)
 class Taken:
-    """What a reading of the source brought: new bars in the order of time, and rows for known bars that changed."""
+    """The result of reading the source: new bars in the order of time, and rows for known bars that changed."""
 
     new: list[MarketBar]
     revised: list[MarketBar]
 
 
 def take_in(market: FollowedMarket, tail: MarketData, now: datetime) -> Taken:
-    """Store the bars of `tail` that are not known as they are. The caller holds the lock of the market's row.
+    """Store the bars of `tail` that are new or differ from the stored bars. The caller holds the market row's lock.
 
-    `tail` are all bars of the source from its first bar on. A changed or late bar and one that the source has no longer
-    become further revisions; they are stored before the new bars, so that a decision on a new bar knows them.
+    `tail` holds all bars that the source has since the first bar of `tail`. Changed, late and removed bars become
+    further revisions. Revisions are stored before the new bars, so that a decision on a new bar knows them.
     """
     rows = _rows_from(market, _time(tail, 0))
     known = latest(rows)
@@ -60,7 +60,7 @@ def take_in(market: FollowedMarket, tail: MarketData, now: datetime) -> Taken:
 
 
 def latest(rows: Sequence[MarketBar], until: int | None = None) -> dict[datetime, MarketBar]:
-    """Return the bars by their time, as they were known with the row whose id is `until`, by default now."""
+    """Return the bars by their time, as they were known when the row with the id `until` was stored, by default now."""
     found: dict[datetime, MarketBar] = {}
     for row in rows:
         if until is None or row.pk <= until:
@@ -78,7 +78,7 @@ def rows_up_to(market: int, last: datetime, decided: int = 1) -> list[MarketBar]
 
 
 def as_market(bars: Sequence[MarketBar], own: Sequence[str] = ()) -> MarketData:
-    """Return the bars, at least one, in time order; `own` names their further columns, where they are needed."""
+    """Return the bars, at least one and in time order, as a market. `own` names the further columns to include."""
     seconds = np.array([int(bar.opened_at.timestamp()) for bar in bars])
     columns = (np.array([getattr(bar, name) for bar in bars]) for name in VALUES)
     market = MarketData(seconds.astype("datetime64[s]"), *columns)

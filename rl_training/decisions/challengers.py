@@ -21,7 +21,7 @@ from rl_training.versions.naming import UnknownVersionError, find_versions, pars
 
 log = structlog.get_logger(__name__)
 
-# More open challengers of a policy than this are refused: each decides on every bar, and is a line of a chart.
+# The most open challengers of a policy: each challenger decides on every bar and is a line of a chart.
 MOST = 8
 RULES = (Arm.Kind.LAST_RETURN_FOLLOWED, Arm.Kind.LAST_RETURN_OPPOSED, Arm.Kind.LAST_20_BARS_FOLLOWED)
 NEWEST = "newest"
@@ -32,11 +32,11 @@ FORMS = (
 
 
 class ArmRefusedError(Exception):
-    """The arm cannot be opened or ended; the message says why. Nothing was changed."""
+    """Opening or ending the arm is refused; the message says why. Nothing was changed."""
 
 
 class UnknownArmError(ArmRefusedError):
-    """A text names no arm."""
+    """The text does not name an arm."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Named:
 
 
 def named(policy: PolicyStore, text: str) -> Named:
-    """Return the arm of the policy that the text names, as FORMS says. Raises `UnknownArmError`."""
+    """Return the policy's arm that the text names in one of FORMS. Raises `UnknownArmError`."""
     if text in Arm.STANDARD or text in RULES:
         return Named(Arm.Kind(text))
     kind, _, other = text.partition(":")
@@ -66,7 +66,7 @@ def named(policy: PolicyStore, text: str) -> Named:
         recipe_policy = found or policy
         recipe = gate.recipe_of(recipe_policy)
         if not recipe:
-            raise UnknownArmError(f"The settings of {recipe_policy} are stored invalid: it has no recipe.")
+            raise UnknownArmError(f"The stored settings of {recipe_policy} are invalid, so it has no recipe.")
         return Named(Arm.Kind.NEWEST, recipe_policy=recipe_policy, recipe=recipe)
     try:
         return Named(Arm.Kind.VERSION, version=find_versions([parse(text)])[0])
@@ -75,7 +75,7 @@ def named(policy: PolicyStore, text: str) -> Named:
 
 
 def open_arm(policy: PolicyStore, text: str, *, by: str, now: datetime) -> tuple[Arm, bool]:
-    """Return the open arm of the policy that the text names, and whether it was opened now. Raises `ArmRefusedError`.
+    """Open the policy's arm that the text names; return the arm, and False if it was open. Raises `ArmRefusedError`.
 
     `by` is the name of the user or command.
     """
@@ -127,7 +127,7 @@ def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: da
 
 
 def _check_columns(policy: PolicyStore, wanted: Named, market: FollowedMarket) -> None:
-    """Raise `ArmRefusedError` if the arm observes further columns that the bars of the policy's market do not have."""
+    """Raise `ArmRefusedError` if the arm observes further columns that the bars of the policy's market lack."""
     environment = wanted.recipe_policy.environment if wanted.recipe_policy else None
     needed = environment.own_columns if isinstance(environment, EnvironmentConfig) else ()
     if wanted.version is not None:

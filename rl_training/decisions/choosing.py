@@ -1,4 +1,4 @@
-"""What an arm chooses on a bar: by the network of a version, or by a rule. Replays choose by the same functions."""
+"""The choice of an arm on a bar, by the network of a version or by a rule. Replays use the same functions."""
 
 import hashlib
 import math
@@ -13,13 +13,13 @@ from rl_training.decisions.bars import as_market, latest
 from rl_training.decisions.networks import network_of
 from rl_training.models import Arm, Decision, FollowedMarket, MarketBar, PolicyVersion
 
-# Of the latest bars, so many are seen where no network says how many it needs.
+# The number of latest bars that an arm without a network sees.
 RULE_BARS = 21
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A target position and what it was chosen from; a rule has no network."""
+    """A target position and the data from which the arm chose it; a rule has no network."""
 
     target: float
     bars_digest: str
@@ -29,7 +29,7 @@ class Chosen:
 
     @property
     def probabilities(self) -> list[float] | None:
-        """The probabilities; None where one is not finite, which JSON does not hold."""
+        """The probabilities; None if one of them is not finite, because JSON cannot hold such a number."""
         if self.choice is None or not all(map(math.isfinite, self.choice.probabilities)):
             return None
         return list(self.choice.probabilities)
@@ -49,7 +49,7 @@ class Chosen:
 
 @dataclass
 class Window:
-    """The bars that were known when a bar came, up to that bar, in time order; `columns` are their further columns."""
+    """The bars up to a bar that were known when this bar came, in time order; `columns` names their further columns."""
 
     rows: list[MarketBar]
     columns: Sequence[str] = ()
@@ -64,7 +64,7 @@ class Window:
 
 
 class Seen:
-    """The bars of a market as they were known at each of several bars; `rows` are in order of time and revision."""
+    """The bars of a market as they were known at each of several bars. `rows` are in the order of time and revision."""
 
     def __init__(self, market: FollowedMarket, rows: Sequence[MarketBar]) -> None:
         self._rows, self._columns = rows, market.columns
@@ -88,7 +88,7 @@ class Seen:
 def choose(
     arm: Arm, version: PolicyVersion | None, window: Window, state: core.AccountState, costs: EnvironmentConfig
 ) -> Chosen:
-    """Return what the arm chooses at the close of the window's last bar; a version decides unless the arm is a rule.
+    """Return the arm's choice at the close of the window's last bar: a rule's, or that of `version`.
 
     Without a version the arm chooses flat. A network whose probabilities are not finite chooses flat. Raises
     `NetworkError` if the version cannot be read, and `MarketDataError` if there are too few bars.

@@ -1,7 +1,7 @@
 """Deciding: each arm of a market decides once on each new bar, in the order of the bars.
 
-The decisions of one group of policies on all their new bars are one transaction, with their events. So a process that
-is killed leaves bars without decisions, which the next round decides, and never half a decision.
+The decisions of one group of arms on all their new bars are one transaction, with their events. So a process that is
+killed leaves bars without decisions, which the next round decides, and never a part of a decision.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,11 @@ from rl_training.versions.live import live_at, live_of
 
 log = structlog.get_logger(__name__)
 
-# Arms that decide in one transaction: few enough that others never wait long for the database.
+# Arms that decide in one transaction: few enough that other processes never wait long for the database.
 TOGETHER = 300
 # Bars that one transaction decides at most, after a long pause.
 BARS_TOGETHER = 200
-# The columns of an arm's last decision that the next one needs. With all of them, reading took a tenth of a round.
+# The columns of an arm's last decision that its next decision needs. Reading all columns took a tenth of a round.
 CARRIED_ON = (
     *("policy", "arm", "bar", "bar_opened_at", "version", "deployment", "enabled", "target_position"),
     *("previous_target", "equity", "cash", "units", "entry_equity", "peak"),
@@ -37,7 +37,7 @@ CARRIED_ON = (
 
 
 class Step(NamedTuple):
-    """What one transaction did: how many decisions, the ids of arms that cannot decide, and whether bars are left."""
+    """The result of one transaction: the number of decisions, the ids of arms that cannot decide, and if bars remain."""
 
     made: int
     waiting: set[int]
@@ -60,7 +60,7 @@ def decide(market: FollowedMarket, now: datetime) -> int:
         while more:
             some, waiting, more = _decide_together(market, together, now)
             made += some
-            # The bars that an arm cannot decide on are not in the way of the other arms.
+            # An arm that cannot decide on a bar must not stop the other arms.
             together = [arm for arm in together if arm.pk not in waiting]
     if made:
         log.info("Decided", market=market.label, bar=market.newest_at.isoformat(), decisions=made)
@@ -100,7 +100,7 @@ def _decide_together(market: FollowedMarket, arms: Sequence[Arm], now: datetime)
 
 
 def _bars_to_decide_on(market: FollowedMarket, newest: dict[int, Decision]) -> list[MarketBar]:
-    """Return the bars from the earliest of the last decisions on, in order, and BARS_TOGETHER after it at most."""
+    """Return the bar of the earliest of the last decisions, and at most BARS_TOGETHER bars after it, in order."""
     first = min(last.bar_opened_at for last in newest.values()) if newest else market.newest_at
     return list(market.bars.filter(revision=0, opened_at__gte=first).order_by("opened_at")[: BARS_TOGETHER + 1])
 
@@ -108,7 +108,8 @@ def _bars_to_decide_on(market: FollowedMarket, newest: dict[int, Decision]) -> l
 def _is_due(market: FollowedMarket, arm: Arm, last: Decision | None, bar: MarketBar, now: datetime) -> bool:
     """Return whether the arm decides on the bar.
 
-    The first decision is on a bar that came after the arm was opened, or on a newest bar that is still fresh.
+    The first decision is on a bar that came after the arm was opened, or on the newest bar if a decision would be
+    valid.
     """
     if last is not None:
         return bar.opened_at > last.bar_opened_at
@@ -145,7 +146,7 @@ class _Account:
     def decide(self, due: Sequence[MarketBar]) -> list[Decision]:
         """Return unsaved decisions on those of the bars that the arm has to decide on.
 
-        Raises `NetworkError` and `MarketDataError`; the decisions before that are in `made`.
+        Raises `NetworkError` and `MarketDataError`; the decisions made before the error are in `made`.
         """
         for bar in due:
             if _is_due(self.market, self.arm, self.last, bar, self.now):
@@ -181,25 +182,26 @@ class _Account:
         return decision
 
     def _state(self, bar: MarketBar) -> AccountState:
-        """Return the account at the close of the bar: it has traded to the last decision's target at the open."""
+        """Return the account at the close of the bar, after trading to the last decision's target at the open."""
         if self.last is None:
             return NEW_ACCOUNT
         traded, _ = self.seen.by(bar).last(1)
         return next_state(state_of(self.last), self.last.target_position, traded, self.costs)
 
     def _deployment(self, closed_at: datetime) -> Deployment | None:
-        """Return what decides: what is live now; for a bar after which another has closed, what was live at its close.
+        """Return the deployment that decides: the present one, or for a late bar the one in force at the bar's close.
 
-        So a change of what is live has an effect at once, and a version never decides on a bar of its training.
+        A bar is late once the next bar has closed. So a change of what is live has an effect at once, and a version
+        never decides on a bar of its training.
         """
         if self.arm.kind != Arm.Kind.LIVE:
             return None
         return self.live if self._is_on_time(closed_at) else live_at(self.arm.policy_id, closed_at)
 
     def _challenger(self, closed_at: datetime) -> PolicyVersion | None:
-        """Return the version by which a challenger decides: the pinned one, or the newest at the time of the decision.
+        """Return the version with which a challenger decides: a chosen version, or the newest one of a recipe.
 
-        The version is kept for good from then on, because the account is replayed. Raises `NetworkError`.
+        The weights of this version are kept for good, because the account is replayed. Raises `NetworkError`.
         """
         if self.arm.kind != Arm.Kind.NEWEST:
             return self.arm.version
@@ -210,7 +212,7 @@ class _Account:
         return version
 
     def _is_on_time(self, closed_at: datetime) -> bool:
-        """Return whether no other bar has closed since."""
+        """Return whether the next bar has not closed yet."""
         return self.now < closed_at + self.market.bar_length
 
 

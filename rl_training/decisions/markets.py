@@ -1,4 +1,4 @@
-"""Which markets are followed: those that grow, of policies in which something is or was live."""
+"""The followed markets: markets that grow and whose policies have or had a live version or a challenger."""
 
 import hashlib
 import json
@@ -23,9 +23,9 @@ def grows(market: Any) -> bool:
 
 
 def identity(market: MarketConfig, columns: Sequence[str] = ()) -> str:
-    """Return the digest of what decides which bars the market has, however many of them are used.
+    """Return the digest of the settings and further columns that decide which bars the market has.
 
-    These are its settings, and the further columns of its file that the bars have: a row may be dropped for a value.
+    The number of bars that are used does not count. Further columns count, because a row may be dropped for a value.
     """
     names = [name for name in SOURCE_FIELDS[market.source] if (market.source, name) != ("exchange", "bars")]
     values = market.model_dump(mode="json", include={"source", *names})
@@ -43,15 +43,15 @@ def live_columns(policies: Collection[int]) -> dict[int, tuple[str, ...]]:
 
 
 def observed_under(config: Any) -> tuple[str, ...]:
-    """Return the further columns that a version observes whose run had this config, in the order of the names."""
+    """Return the further columns that a version observes, from the config of its run, in the order of their names."""
     features = config.get("environment", {}).get("features", []) if isinstance(config, dict) else []
     return own_columns(features)
 
 
 def follow(policy: PolicyStore, live: Collection[str]) -> FollowedMarket | None:
-    """Return the row of the policy's market, None if it cannot grow.
+    """Return the row of the policy's market, or None if the market cannot grow.
 
-    Its bars have the further columns of `live`, which the live version observes, and those that the settings name.
+    The bars have the further columns that the live version observes, `live`, and those that the settings name.
     """
     market = policy.market
     if not isinstance(market, MarketConfig) or market.source not in GROWING:

@@ -9,7 +9,7 @@ from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts
 from rl_training.models import PolicyVersion
 
-# With three members of the default size, one takes an eighth of a megabyte.
+# A network of three members of the default size takes an eighth of a megabyte.
 KEPT = 2_000
 
 

@@ -1,4 +1,4 @@
-"""What happened between two decisions of an arm, in words: the note of the later one."""
+"""The note of a decision: what happened since the arm's decision before, in words."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from rl_training.versions.live import decided
 
 
 def note(decision: Decision, last: Decision | None, market: FollowedMarket, revised: int) -> str:
-    """Return what happened since the decision `last` of the same arm; empty: nothing."""
+    """Return what happened since the decision `last` of the same arm; empty if nothing did."""
     return " ".join(_sentences(decision, last, market, revised))
 
 

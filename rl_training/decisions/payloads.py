@@ -1,4 +1,4 @@
-"""A decision for programs: the payload of its event, and what the API answers."""
+"""A decision for programs: the payload of its event, and of the API's answer."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Replay of an arm: its decisions and its account again, from the stored bars and deployments."""
+"""Replay of an arm: computes its decisions and its account again from the stored bars and deployments."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Replayed:
-    """The result of a replay: how many decisions were compared, and the first difference; empty: all are equal."""
+    """The result of a replay: the number of compared decisions, and the first difference, empty if all are equal."""
 
     decisions: int
     difference: str = ""
@@ -29,8 +29,8 @@ class Replayed:
 def replay(arm: Arm) -> Replayed:
     """Decide again at every bar of the arm, and compare each decision and the account with the stored rows.
 
-    The account is carried from bar to bar by the environment's accounting alone, and only the version comes from the
-    rows. So a changed row, a missing or doubled decision and other weights show.
+    The environment's accounting alone carries the account from bar to bar, and only the version comes from the rows. So
+    the comparison finds a changed row, a missing or doubled decision, and changed weights.
     """
     compared, state = 0, NEW_ACCOUNT
     last: Decision | None = None
@@ -58,7 +58,7 @@ def _batches(arm: Arm) -> Iterator[list[Decision]]:
 
 
 def _skipped(arm: Arm, last: Decision | None, row: Decision) -> str:
-    """Return how the row does not follow the one before; empty: it does."""
+    """Return why the row does not follow the row before; empty if it does."""
     if row.bar.opened_at != row.bar_opened_at or row.bar.revision or row.bar.market_id != arm.market_id:
         return "the decision names another bar"
     if last is None:
@@ -69,7 +69,7 @@ def _skipped(arm: Arm, last: Decision | None, row: Decision) -> str:
 
 
 def _version(arm: Arm, row: Decision) -> PolicyVersion | None:
-    """Return the version that decides by the row's deployment, or by the arm; a newest version is the row's."""
+    """Return the version that decides: of the row's deployment, of the arm, or for `newest` of the row itself."""
     if arm.kind == Arm.Kind.LIVE:
         return row.deployment.version if row.deployment else None
     return row.version if arm.kind == Arm.Kind.NEWEST else arm.version

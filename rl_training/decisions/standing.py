@@ -1,4 +1,4 @@
-"""Where the paper accounts of live versions stand: position, since when, and the result of the day."""
+"""The state of the paper accounts of live versions: position, since when, and the result of the day."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Standing:
 
     @property
     def position(self) -> str:
-        """The target position in words: long, short or flat, with its size where that is not 1."""
+        """The target position in words: long, short or flat, with its size unless the size is 1."""
         return position_in_words(self.decision.target_position)
 
 
@@ -31,7 +31,7 @@ def position_in_words(target: float) -> str:
 
 
 def standings(policies: Collection[int], now: datetime) -> dict[int, Standing]:
-    """Return where the open accounts of the live versions stand, by policy, in three queries."""
+    """Return the state of the open accounts of the live versions, by the policy's id, in three queries."""
     arms = Arm.objects.filter(policy__in=policies, kind=Arm.Kind.LIVE, ended_at__isnull=True)
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     own = Decision.objects.filter(policy=OuterRef("policy"), arm=OuterRef("pk"), bar_opened_at__lt=midnight)
@@ -45,7 +45,7 @@ def standings(policies: Collection[int], now: datetime) -> dict[int, Standing]:
 
 
 def since(decision: Decision) -> datetime | None:
-    """Return when the account of the decision traded to its present target, or will; None: it never traded."""
+    """Return when the decision's account traded, or will trade, to its present target; None if it never traded."""
     own = Decision.objects.filter(policy=decision.policy_id, arm=decision.arm_id)
     changed = own.exclude(target_position=F("previous_target")).order_by("-bar_opened_at")
     return changed.values_list("bar_closed_at", flat=True).first()

@@ -139,8 +139,8 @@ def test_policy_with_invalid_config_is_listed_and_repaired(admin, policy):
     assert admin.get(LIST).status_code == 200
     response = admin.get(change_url(policy))
     messages = [str(message) for message in response.context["messages"]]
-    assert messages[0].startswith("What is stored in environment is invalid, and no run can start: fee: ")
-    assert messages[1].startswith("What is stored in ppo is invalid")
+    assert messages[0].startswith("The stored environment is invalid, and no run can start: fee: ")
+    assert messages[1].startswith("The stored ppo is invalid")
     assert admin.post(change_url(policy), form_data(response)).status_code == 302
     policy = PolicyStore.objects.get(pk=policy.pk)
     assert policy.environment == EnvironmentConfig(episode_length=99)

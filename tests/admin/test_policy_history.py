@@ -67,7 +67,7 @@ def test_invalid_history_entry_is_listed_and_repaired_by_revert(admin, policy):
     assert {"field": "ppo.old", "old": 1, "new": None} in entries[0].history_delta_changes
     url = f"{LIST}{policy.pk}/history/{first.pk}/"
     response = admin.get(url)
-    assert "What this entry holds in ppo is not valid any more" in str(next(iter(response.context["messages"])))
+    assert "The ppo of this entry is no longer valid" in str(next(iter(response.context["messages"])))
     assert admin.post(url, form_data(response)).status_code == 302
     assert PolicyStore.objects.get(pk=policy.pk).ppo == PPOConfig()
 

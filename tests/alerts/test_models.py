@@ -92,7 +92,7 @@ def test_database_holds_channel_url_only_encrypted(settings):
     settings.SECRET_KEY = "another"
     with pytest.raises(encryption.UnreadableError):
         _ = channel.address
-    assert channel.masked_address == "its address was stored with another SECRET_KEY: enter it again"
+    assert channel.masked_address == "the address was stored with another SECRET_KEY: enter the address again"
 
 
 def test_migration_gives_rules_about_results_to_existing_policies():

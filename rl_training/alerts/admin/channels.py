@@ -18,7 +18,7 @@ STATE = ("masked_address", "last_test", "waiting")
 
 
 class AlertChannelForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form with `address` as a field of its own, because the admin's history then records its name alone."""
+    """A form with `address` as an extra field, so that the admin's history records only the name of the field."""
 
     address = forms.CharField(
         required=False,

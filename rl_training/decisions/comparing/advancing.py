@@ -1,7 +1,7 @@
-"""Carrying the running comparisons of a market on to its new bars, from stored decisions alone.
+"""Advancing the running comparisons of a market to its new bars, from stored decisions only.
 
-The state of a comparison and the rows of the bars that it holds are one transaction. So a process that is killed leaves
-bars that are not compared, which the next round compares, and no bar counts twice.
+The state of a comparison and the rows of its compared bars are written in one transaction. So a process that is killed
+leaves bars that are not compared, which the next round compares, and no bar counts twice.
 """
 
 import math
@@ -34,7 +34,7 @@ class Pair:
 
 
 def advance(market: FollowedMarket, now: datetime) -> int:
-    """Carry on every running comparison of arms of the market; return the number of compared bars."""
+    """Advance every running comparison of arms of the market; return the number of compared bars."""
     compared = 0
     running = ArmComparison.objects.running().filter(a__market=market).order_by("pk")
     for pk in running.values_list("pk", flat=True):
@@ -68,7 +68,7 @@ def _advance_one(pk: int, now: datetime) -> int:
 def pairs_after(comparison: ArmComparison, last: datetime | None) -> Iterator[Pair]:
     """Yield the next bars that both arms have decided on, in order.
 
-    The first one has closed after the comparison was requested: its close is where the comparison begins.
+    The first bar is one that closed after the comparison was requested: the comparison begins at its close.
     """
     a, b = (_equities(arm, comparison, last) for arm in (comparison.a, comparison.b))
     for opened_at in sorted(a.keys() & b.keys()):
@@ -88,7 +88,7 @@ def _equities(arm: Arm, comparison: ArmComparison, last: datetime | None) -> dic
 
 
 def step(comparison: ArmComparison, pair: Pair) -> ComparedBar | None:
-    """Carry the comparison on to a bar; return the bar's row, or None for the bar at whose close it begins."""
+    """Advance the comparison to a bar; return the bar's row, or None for the first bar, at whose close it begins."""
     before = comparison.a_equity, comparison.b_equity
     comparison.last_bar_at, comparison.a_equity, comparison.b_equity = pair.opened_at, pair.a, pair.b
     if before[0] is None or before[1] is None:
@@ -109,12 +109,12 @@ def step(comparison: ArmComparison, pair: Pair) -> ComparedBar | None:
 
 
 def has_verdict(comparison: ArmComparison) -> bool:
-    """Return whether the last bar decides: B is better, or it lost too much."""
+    """Return whether the comparison has a verdict: B is better, or B lost too much in one bar."""
     return comparison.evidence == 0.0 or comparison.evidence >= comparison.threshold
 
 
 def recompute(comparison: ArmComparison) -> str:
-    """Return the first difference between the comparison and the same again from the stored decisions; empty: none."""
+    """Recompute the comparison from stored decisions; return the first difference, or an empty text."""
     again = ArmComparison(
         policy=comparison.policy,
         a=comparison.a,
@@ -136,7 +136,8 @@ def recompute(comparison: ArmComparison) -> str:
             if row is not None and (
                 found is None or (found.difference, found.evidence) != (row.difference, row.evidence)
             ):
-                return f"{pair.opened_at:%Y-%m-%d %H:%M:%S}: the bar is {found}, again {row.difference}, {row.evidence}"
+                again_as = f"recomputed {row.difference}, {row.evidence}"
+                return f"{pair.opened_at:%Y-%m-%d %H:%M:%S}: the stored bar is {found}, {again_as}"
             if pair.opened_at == comparison.last_bar_at:
                 break
     names = ("wealth", "evidence", "bars", "capped", "a_equity", "b_equity", "first_bar_at")

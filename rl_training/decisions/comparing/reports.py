@@ -1,4 +1,4 @@
-"""A comparison for users and programs: a sentence, and how long it may take; and the state of the guards."""
+"""A comparison for users and programs: a sentence, and an estimate of its length; and the state of the guards."""
 
 import math
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from rl_training.core.words import count_of
 from rl_training.decisions.comparing.verdicts import payload
 from rl_training.models import ArmComparison, Watch
 
-# The estimate is of so many of the newest bars.
+# The number of newest bars that the estimate uses.
 ESTIMATED_BARS = 10_000
 Status = ArmComparison.Status
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the compared bars say so far.
+    """The result of the compared bars so far.
 
-    mean  of B's gain on A per bar, in log equity; None before the first bar
-    bars  that a verdict takes from now on if further bars are like these; None: B does not gain
+    mean  mean gain of B on A per bar, in log equity; None before the first bar
+    bars  number of further bars until a verdict, if they are like these; None: B does not gain
     """
 
     mean: float | None
@@ -51,10 +51,10 @@ def answer(comparison: ArmComparison, found: Estimate) -> str:
             f"No bar has been compared yet: the first one opens after {comparison.requested_at:%Y-%m-%d %H:%M:%S} UTC."
         )
     so_far = f"After {count_of(comparison.bars, 'bar')} K is {comparison.evidence:.3g}; "
-    so_far += f"at {comparison.threshold:.3g}, {b} counts as better than {a}."
+    so_far += f"from K = {comparison.threshold:.3g} on, {b} counts as better than {a}."
     if found.bars is None:
         return f"{so_far} At present {b} does not gain on {a}."
-    return f"{so_far} If the bars go on like these, that takes {found.bars:,} more."
+    return f"{so_far} If further bars are like these, a verdict takes {found.bars:,} more bars."
 
 
 def as_dict(comparison: ArmComparison) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def as_dict(comparison: ArmComparison) -> dict[str, Any]:
 
 
 def guards(policy: int) -> str:
-    """Return the state of the guards of the policy with this id as a sentence; empty: nothing is watched."""
+    """Return the state of the guards of the policy with this id, as text; empty if no account is watched."""
     watched = Watch.objects.filter(arm__policy=policy, arm__ended_at__isnull=True).select_related(
         "arm__policy", "arm__market"
     )

@@ -1,4 +1,4 @@
-"""Beginning and ending a comparison of two arms. Each is a trial of the ledger, however it ends."""
+"""Beginning and ending a comparison of two arms. Each comparison is a trial of the ledger, however it ends."""
 
 import hashlib
 import math
@@ -22,7 +22,7 @@ LARGEST_FLOOR = 0.1
 
 
 class AlreadyComparingError(ArmRefusedError):
-    """The same arms are compared already: `comparison`."""
+    """A comparison of the same arms is running: `comparison`."""
 
     def __init__(self, comparison: ArmComparison) -> None:
         super().__init__(f"These arms are compared already: comparison {comparison}.")
@@ -30,7 +30,7 @@ class AlreadyComparingError(ArmRefusedError):
 
 
 class BettingError(ArmRefusedError):
-    """A number is out of range: `field`."""
+    """The number `field` is out of range."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -39,7 +39,7 @@ class BettingError(ArmRefusedError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is compared: the names of two arms, and the numbers that are fixed beforehand."""
+    """A wanted comparison: the names of two arms, and the numbers that are fixed beforehand."""
 
     a: str
     b: str
@@ -51,13 +51,13 @@ class Wanted:
         if self.a == self.b:
             raise ArmRefusedError("An arm cannot be compared with itself.")
         if not SMALLEST_LOSS <= self.largest_loss <= 1.0:
-            raise BettingError("largest_loss", f"{self.largest_loss:g}; it is {SMALLEST_LOSS:g} to 1.")
+            raise BettingError("largest_loss", f"{self.largest_loss:g}; it must be {SMALLEST_LOSS:g} to 1.")
         if not (math.isfinite(self.floor) and abs(self.floor) <= LARGEST_FLOOR):
-            raise BettingError("floor", f"{self.floor:g}; it is {-LARGEST_FLOOR:g} to {LARGEST_FLOOR:g}.")
+            raise BettingError("floor", f"{self.floor:g}; it must be {-LARGEST_FLOOR:g} to {LARGEST_FLOOR:g}.")
 
 
 def begin(policy: PolicyStore, wanted: Wanted, *, by: str, now: datetime, user: Any = None) -> ArmComparison:
-    """Begin a comparison, and open those of its arms that are not open. Raises `ArmRefusedError`."""
+    """Begin a comparison, and open its arms unless they are open. Raises `ArmRefusedError`."""
     wanted.check()
     try:
         with transaction.atomic():
@@ -89,7 +89,7 @@ def begin(policy: PolicyStore, wanted: Wanted, *, by: str, now: datetime, user: 
 
 
 def recipe_of(arm: Arm) -> str:
-    """Return the digest of the recipe that the arm stands for; a rule's is that of its name."""
+    """Return the digest of the arm's recipe; for a rule, the digest of the arm's name."""
     if arm.recipe:
         return arm.recipe
     version = arm.version
@@ -101,12 +101,12 @@ def recipe_of(arm: Arm) -> str:
 
 
 def cancel(comparison: ArmComparison, *, by: str, now: datetime) -> bool:
-    """End the comparison without a verdict; return False if it has ended already. Its trial counts all the same."""
+    """End the comparison without a verdict; return False if it has ended already. Its trial still counts."""
     return _end(ArmComparison.objects.filter(pk=comparison.pk), f"Ended by {by}.", now) == 1
 
 
 def end_without_arms(now: datetime) -> int:
-    """End the comparisons one of whose arms has ended, and return their number."""
+    """End the comparisons that have an ended arm, and return the number of these comparisons."""
     orphaned = ArmComparison.objects.running().filter(Q(a__ended_at__isnull=False) | Q(b__ended_at__isnull=False))
     ended = 0
     for comparison in orphaned.shown():

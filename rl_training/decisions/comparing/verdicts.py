@@ -1,4 +1,4 @@
-"""The verdict of a comparison, and what follows from it by the `promotion` of the policy."""
+"""The verdict of a comparison, and its consequence, which depends on the policy's `promotion`."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ Status = ArmComparison.Status
 
 
 def end(comparison: ArmComparison, now: datetime) -> None:
-    """End a comparison whose last bar decides, in the transaction that stores this bar, and do what follows from it."""
+    """End a comparison that has a verdict, with the consequence. Called in the transaction that stores the last bar."""
     a, b = comparison.a.title, comparison.b.title
     if comparison.evidence == 0.0:
         comparison.status = Status.LOST
@@ -39,7 +39,7 @@ def end(comparison: ArmComparison, now: datetime) -> None:
 
 
 def version_of_b(comparison: ArmComparison) -> PolicyVersion | None:
-    """Return the version by which B decided at the last compared bar; None for a rule, and while B is flat."""
+    """Return the version with which B decided at the last compared bar; None for a rule, and while B is flat."""
     if comparison.last_bar_at is None:
         return None
     own = Decision.objects.filter(
@@ -50,7 +50,7 @@ def version_of_b(comparison: ArmComparison) -> PolicyVersion | None:
 
 
 def _follow(comparison: ArmComparison) -> str:
-    """Promote B's version, propose it, or leave what is live, and return what followed."""
+    """Promote B's version, propose it, or change nothing. Return the outcome as text."""
     if comparison.a.kind != Arm.Kind.LIVE:
         return "What is live stays: A is not the live version."
     version = version_of_b(comparison)
@@ -62,7 +62,7 @@ def _follow(comparison: ArmComparison) -> str:
     if policy.promotion == Promotion.NEWEST:
         return "What is live stays: the policy's promotion is newest."
     try:
-        # A refusal leaves no half of a change.
+        # The transaction undoes a change that is refused halfway.
         with transaction.atomic():
             return _promote(comparison, policy, version)
     except ChangeRefusedError as refused:

@@ -1,7 +1,7 @@
 """The guards of live versions: a change detector against flat, the drawdown, stale bars, and broken probabilities.
 
-A guard acts at once: the policy falls back to flat or to the version before. It works from stored decisions alone, and
-the state of the guards is stored with what they do, so that no bar counts twice.
+A guard acts at once: the policy falls back to flat or to the version before. Guards use stored decisions only. Their
+state is stored in the same transaction as their actions, so that no bar counts twice.
 """
 
 import math
@@ -26,21 +26,22 @@ log = structlog.get_logger(__name__)
 
 # Arms that one transaction watches: as many as decide together.
 TOGETHER = 300
-# Larger than any limit: where no guard may act, M would grow beyond what a number holds.
+# The upper bound of M, larger than any limit: where no guard may act, M would otherwise grow to infinity.
 LARGEST = 1e12
-# A market may pause this many times as long as in its last bars: holidays make weekends longer.
+# A market may pause PATIENCE times as long as the longest of its last pauses, because holidays make weekends longer.
 PATIENCE, PAUSES_SEEN = 2, 500
 NOT_FINITE = "a probability of the live version is not finite"
 GUARD = Author(Actor.GUARD)
-# The columns that the guards see of a decision and of what made its version live.
+# The columns of a decision and of its deployment that the guards need.
 SEEN = ("policy", "arm", "bar_opened_at", "version", "probabilities", "equity", "deployment__actor")
 STATE = ("last_bar_at", "equity", "was_live", "deployment", "peak", "detector", "evidence", "bars")
-# What these make live is judged by its own bars alone. The versions that the gate promotes follow each other.
-PEOPLE = {Deployment.Actor.USER, Deployment.Actor.COMMAND}
+# A watch begins anew when one of these actors changes what is live. It continues over the versions that the gate
+# promotes.
+USERS = {Deployment.Actor.USER, Deployment.Actor.COMMAND}
 
 
 def watch(market: FollowedMarket) -> int:
-    """Carry the guards of all live arms of the market on to the new decisions; return how many guards acted."""
+    """Advance the guards of all live arms of the market to the new decisions; return how many guards acted."""
     live = Arm.objects.open().filter(market=market, kind=Arm.Kind.LIVE)
     arms = list(live.order_by("pk").values_list("pk", flat=True))
     acted = 0
@@ -67,14 +68,14 @@ def _watch_together(market: FollowedMarket, arms: Sequence[int]) -> int:
             if reason and act(one.arm.policy, reason, decision.version_id):
                 acted += 1
                 _reset(one)
-    # Measured: 300 rows take 0.04 s, by bulk_update() 1.5 s.
+    # Measured: 300 rows take 0.04 s, but 1.5 s with bulk_update().
     changed = [known[arm] for arm in decisions]
     Watch.objects.bulk_create(changed, update_conflicts=True, unique_fields=["arm"], update_fields=STATE)
     return acted
 
 
 def _begin(arms: Sequence[int]) -> int:
-    """Begin to watch arms, from their newest decisions on; return how many guards acted."""
+    """Begin to watch these arms from their newest decisions on; return how many guards acted."""
     newest = Decision.objects.newest_of(arms)
     Watch.objects.bulk_create(
         Watch(
@@ -93,12 +94,12 @@ def _begin(arms: Sequence[int]) -> int:
 
 
 def _after(market: FollowedMarket, known: dict[int, Watch]) -> Iterator[Decision]:
-    """Yield the decisions that are not watched yet, those of each arm in the order of their bars.
+    """Yield the decisions that are not watched yet, for each arm in the order of the bars.
 
-    Nearly always that is the newest one. A join over all would read the whole table of decisions.
+    An arm nearly always has only one such decision, its newest. A join over all arms would read the whole table.
     """
     related = Decision.objects.select_related("deployment").only(*SEEN)
-    # The number of bars that came between two times, which most arms share.
+    # The number of bars that came between two times. Most arms share the two times.
     bars: dict[tuple[datetime, datetime], int] = {}
     for arm, newest in related.newest_of(known).items():
         last = known[arm].last_bar_at
@@ -115,17 +116,17 @@ def _after(market: FollowedMarket, known: dict[int, Watch]) -> Iterator[Decision
 
 
 def step(one: Watch, made: Decision) -> str:
-    """Carry the watch on to a decision; return why a guard acts, or an empty text."""
+    """Advance the watch to a decision; return why a guard acts, or an empty text."""
     change = math.log(made.equity) - math.log(one.equity)
     was_live = one.was_live
-    by_a_person = made.deployment is not None and made.deployment.actor in PEOPLE
-    is_new = made.deployment_id != one.deployment_id and by_a_person
+    by_user = made.deployment is not None and made.deployment.actor in USERS
+    is_new = made.deployment_id != one.deployment_id and by_user
     one.deployment_id = made.deployment_id
     one.last_bar_at, one.equity, one.was_live = made.bar_opened_at, made.equity, made.version_id is not None
     if not was_live or is_new:
         _reset(one)
     else:
-        # Flat gains nothing: what flat gains on the live version is what that loses.
+        # A flat account earns nothing, so its gain on the live version is the live version's loss.
         state = np.minimum(detect(np.array(one.detector), -change), LARGEST)
         one.detector, one.evidence, one.bars = state.tolist(), float(state.mean()), one.bars + 1
         one.peak = max(one.peak, made.equity)
@@ -143,7 +144,7 @@ def step(one: Watch, made: Decision) -> str:
 
 
 def is_broken(decision: Decision) -> bool:
-    """Return whether a version decided whose probabilities are not finite."""
+    """Return whether a version decided and its probabilities are not finite."""
     return decision.version_id is not None and decision.probabilities is None
 
 
@@ -152,7 +153,7 @@ def _reset(one: Watch) -> None:
 
 
 class Pauses:
-    """The longest pause of each market, read once for each newest bar: a late market is read again and again."""
+    """The longest pause of each market, read once for each newest bar, because a late market is checked repeatedly."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[datetime | None, timedelta]] = {}
@@ -168,10 +169,10 @@ class Pauses:
 
 
 def watch_age(market: FollowedMarket, now: datetime, pauses: Pauses) -> int:
-    """Take the policies flat whose newest decision is too old, after a reading without a new bar; return how many.
+    """Take policies flat whose newest decision is too old; return their number. Called if the source had no new bar.
 
-    The version before would see the same bars. A version that has not decided yet is not concerned, and a market may
-    pause as it has paused before, at night or at weekends.
+    `fallback` at `previous` has no effect here, because the version before would see the same old bars. A version that
+    has not decided yet stays live. A market may pause as it has paused before, at night or at weekends.
     """
     if market.newest_at is None:
         return 0
@@ -192,9 +193,9 @@ def watch_age(market: FollowedMarket, now: datetime, pauses: Pauses) -> int:
 
 
 def act(policy: PolicyStore, reason: str, version: int | None, *, to_flat: bool = False) -> int:
-    """Fall back as the policy says, unless another version than the one with this id is live meanwhile.
+    """Fall back as the policy's `fallback` says, unless a version with an id other than `version` is live by now.
 
-    Returns 1 if that changed what is live, else 0.
+    Returns 1 if this changed what is live, else 0.
     """
     with transaction.atomic():
         policy = deployments.lock(policy)
@@ -213,7 +214,7 @@ def act(policy: PolicyStore, reason: str, version: int | None, *, to_flat: bool 
 
 
 def _roll_back(policy: PolicyStore, current: Deployment, reason: str) -> bool:
-    """Bring the version before back; return False if there is none, or if a guard brought the present one back."""
+    """Make the version before live again. Return False if there is none, or if a guard made the present one live."""
     target = rollback_target(policy, current.version)
     if current.actor == Actor.GUARD or target is None or target.version is None:
         return False

@@ -1,4 +1,4 @@
-"""Hints that a bar is due, which beat sends to the process `decide`. That process also finds due markets by itself."""
+"""Hints that a bar is due, which beat sends to the process `decide`. The process also finds due markets by itself."""
 
 from datetime import datetime
 
@@ -13,12 +13,12 @@ from rl_training.presence import heartbeats
 log = structlog.get_logger(__name__)
 
 TASK = "rl_training.decisions.process.tasks.decide_market"
-# A hint is of no use later: the next tick sends another.
+# An older hint is useless, because a later tick of beat sends another hint.
 EXPIRES_SECONDS = 30
 
 
 def announce_due(now: datetime) -> int:
-    """Send a message for each market that is due for an arm, unless as many wait already; return how many were sent.
+    """Send a message for each due market that has an open arm, unless as many messages wait. Return the number sent.
 
     Raises `redis.RedisError`.
     """

@@ -1,9 +1,9 @@
 """The loop of the process `decide` (`celery_app worker -Q decisions`), which never imports torch.
 
-The loop looks at files several times a second, because nothing announces their growth, and fits the arms to the
-policies. Beat announces the due bars of exchanges, which other threads of the process fetch; the loop makes up for lost
-announcements. All state is in the database, so any number of such processes may run, and each may be killed at any
-time: another one, or the next one, finds which bars have no decision.
+The loop checks files several times a second, because nothing announces their growth, and opens and ends arms as the
+policies require. Beat announces the due bars of exchanges, and other threads of the process fetch them; the loop also
+fetches bars whose announcement was lost. All state is in the database, so any number of such processes may run, and
+each may be killed at any time: the next process finds the bars without a decision.
 """
 
 import gc
@@ -32,7 +32,7 @@ EVERY_SECONDS = 0.2
 # Short enough for a changed policy or deployment to be noticed while a user waits.
 SETTLE_EVERY_SECONDS = 1.0
 HEARTBEAT_EVERY_SECONDS = 2.0
-# The announcement of a market that is due for so long was lost, or beat or Redis is away.
+# If a market is due for longer than this, its announcement was lost, or beat or Redis is down.
 ANNOUNCED_WITHIN = timedelta(seconds=10)
 EXCHANGES_AT_ONCE = 4
 
@@ -53,7 +53,8 @@ class DecidingLoop(threading.Thread):
     def run(self) -> None:
         log.info("Preparing to decide: the first time on a machine, this compiles for some seconds")
         warm_up()
-        # A collection visits everything that is imported, again and again: a third of a round of 1,000 policies.
+        # Garbage collection would visit all imported objects repeatedly: a third of the time of a round of 1,000
+        # policies.
         gc.freeze()
         log.info("Ready to decide")
         while not self._stopped.is_set():
@@ -69,7 +70,7 @@ class DecidingLoop(threading.Thread):
         self._exchanges.shutdown(wait=False, cancel_futures=True)
 
     def once(self, now: datetime) -> None:
-        """Fit the arms to the policies, and advance each market that has something new. Database errors are logged."""
+        """Open and end arms as the policies require, and advance each changed market. Database errors are logged."""
         try:
             if time.monotonic() - self._settled_at >= SETTLE_EVERY_SECONDS:
                 self.rounds.settle(now)
@@ -83,7 +84,7 @@ class DecidingLoop(threading.Thread):
             connection.close()
 
     def advance(self, pk: int) -> int | None:
-        """Advance a market, from any thread; see `Rounds.advance`. A database error is logged and tried again."""
+        """Advance a market, from any thread; see `Rounds.advance`. Database errors are logged, and the loop tries again."""
         try:
             return self.rounds.advance(pk, timezone.now())
         except DatabaseError as error:
@@ -106,7 +107,7 @@ class DecidingLoop(threading.Thread):
 
 
 def signature_of(root: Path, config: dict[str, Any]) -> Signature:
-    """Return the size and the time of change of a market's file; None if there is none."""
+    """Return the size and the modification time of a market's file; None if there is no file."""
     try:
         state = os.stat(root / str(config.get("path", "")))
     except (OSError, ValueError):

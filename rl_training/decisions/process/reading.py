@@ -1,4 +1,4 @@
-"""Reading the source of a followed market: new bars are stored, failures are retried with a growing pause."""
+"""Reading the source of a followed market: stores new bars, and retries failed readings with a growing pause."""
 
 import threading
 from collections.abc import Callable
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 # After a failure the source is read again after 1, 2, 4 ... seconds.
 LONGEST_PAUSE_SECONDS = 300
-# A file that is late is looked at so often even if its time of change is the same.
+# A file whose next bar is late is read at least this often, even if its modification time is the same.
 LATE_FILE_SECONDS = 10
 
 Connect = Callable[[Series], SeriesPages]
@@ -30,7 +30,7 @@ Connect = Callable[[Series], SeriesPages]
 
 def connect(series: Series) -> SeriesPages:
     """Connect to an exchange. Raises MarketDataError."""
-    # The import of ccxt takes over a second and 80 MB, which only a process with such a market needs.
+    # Importing ccxt takes over a second and 80 MB, so only a process with a market of an exchange imports it.
     from rl_training.core.market.exchange_pages import ExchangePages
 
     return ExchangePages(series)
@@ -45,7 +45,7 @@ class Reader:
         self._lock = threading.Lock()
 
     def read(self, market: FollowedMarket, now: datetime) -> bars.Taken:
-        """Read the source, and store new and changed bars and when it is due next. A failure is stored and logged."""
+        """Read the source; store new and changed bars and the time of the next reading. Store and log a failure."""
         nothing = bars.Taken([], [])
         try:
             tail = self._tail(market, now)
@@ -109,7 +109,7 @@ def _note_success(market: FollowedMarket, tail: MarketData | None, taken: bars.T
 
 
 def _due_at(market: FollowedMarket, now: datetime) -> datetime:
-    """Return when the next bar is expected, or when a late one is looked for again."""
+    """Return when the source is read next: when the next bar is expected, or soon if that bar is late."""
     is_file = market.config.get("source") == "file"
     late = timedelta(seconds=min(max(1.0, market.spacing / 20), LATE_FILE_SECONDS))
     if market.newest_at is None or not market.spacing:

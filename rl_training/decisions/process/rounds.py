@@ -1,4 +1,4 @@
-"""The work of the process `decide`: one round for a market reads its source and decides on what is new."""
+"""The work of the process `decide`: one round for a market reads its source and decides on the new bars."""
 
 import math
 import threading
@@ -19,12 +19,12 @@ from rl_training.models import FollowedMarket
 
 log = structlog.get_logger(__name__)
 
-# An arm that could not decide, for example because a file cannot be read, tries again after so long.
+# An arm that could not decide, for example because a file cannot be read, tries again after this time.
 RETRY_SECONDS = 10.0
 
 
 class Rounds:
-    """The rounds of this process; any thread may ask for one, and each market has at most one at a time."""
+    """The rounds of this process. Any thread may start a round; each market has at most one round at a time."""
 
     def __init__(self, reader: Reader | None = None) -> None:
         self._reader = reader or Reader()
@@ -32,11 +32,11 @@ class Rounds:
         self._pauses = watching.Pauses()
         self._busy: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
         self._settling = threading.Lock()
-        # By market: when an unfinished round is tried again, by the monotonic clock.
+        # When the unfinished round of a market is tried again, by the monotonic clock; the key is the market's id.
         self._retry_at: dict[int, float] = {}
 
     def settle(self, now: datetime) -> bool:
-        """Fit the arms to the policies if a policy or what is live for the first time changed; return whether."""
+        """Open and end arms as the policies require. Return False if nothing has changed that the arms depend on."""
         with self._settling:
             if not self._roster.refresh():
                 return False
@@ -52,13 +52,13 @@ class Rounds:
             return True
 
     def is_unfinished(self, pk: int) -> bool:
-        """Return whether a round of the market is to be done although nothing is new at its source."""
+        """Return whether the market needs a round although its source has nothing new."""
         return time.monotonic() >= self._retry_at.get(pk, math.inf)
 
     def advance(self, pk: int, now: datetime) -> int | None:
         """Read the source of the market with this id and decide on its new bars.
 
-        Returns the number of decisions; None if another thread is doing this.
+        Returns the number of decisions; None if another thread is in a round of this market.
         """
         with self._locked(pk) as mine:
             if not mine:
@@ -67,7 +67,8 @@ class Rounds:
             if market is None or not market.arms.filter(ended_at__isnull=True).exists():
                 self._retry_at.pop(pk, None)
                 return 0
-            # A round that an error ends is done again at once, one in which an arm cannot decide after a while.
+            # A round that ends with an error is repeated at once. If only an arm could not decide, it waits
+            # RETRY_SECONDS.
             self._retry_at[pk] = 0.0
             taken = self._reader.read(market, now)
             made = deciding.decide(market, now)
@@ -83,7 +84,7 @@ class Rounds:
 
     @contextmanager
     def _locked(self, pk: int) -> Iterator[bool]:
-        """Hold the market's lock if it is free, and yield whether it was."""
+        """Hold the market's lock if it is free, and yield whether it is held."""
         with self._settling:
             lock = self._busy[pk]
         held = lock.acquire(blocking=False)

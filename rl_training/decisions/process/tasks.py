@@ -1,6 +1,6 @@
 """The Celery task of the queue `decisions`, and the start of the loop in the process that serves this queue.
 
-All workers import this module, so what decides, with numba and scipy, is imported by the process `decide` alone.
+All workers import this module, so only the process `decide` imports the code that decides, with numba and scipy.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from rl_training.decisions.process import announcing
 
 @shared_task(name=announcing.TASK, ignore_result=True)
 def decide_market(market_id: int) -> None:
-    """Read the market's source and decide on its new bars, unless that is under way."""
+    """Read the market's source and decide on its new bars, unless another thread is doing so."""
     from rl_training.decisions.process.loop import LOOP
 
     LOOP.advance(market_id)

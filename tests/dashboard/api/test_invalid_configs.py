@@ -115,7 +115,7 @@ def test_every_url_answers_as_for_a_valid_config(admin):
 
 def test_problem_is_shown(admin, stored):
     assert stored.problem in html.unescape(admin.get("/policies/rl_v3/").content.decode())
-    assert f"What is stored in {stored.section} is invalid" in messages(admin.get(CHANGE))
+    assert f"The stored {stored.section} is invalid" in messages(admin.get(CHANGE))
     assert stored.problem in messages(admin.get(f"{HISTORY}{KEY}/"))
     assert admin.get(POLICY).json()[stored.section] == stored.raw
 
