@@ -8,9 +8,9 @@ from rl_training.models.config_column import as_json
 
 
 def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with those of each section under `<section>.<field>`.
+    """Return the settings by key: `<field>`, and `<section>.<field>` for the settings of a section.
 
-    A section that is no mapping, as an invalid one may be, keeps its own key.
+    A section that is no mapping, as an invalid section may be, keeps its own key.
     """
     found: dict[str, Any] = {}
     for name, value in settings.items():

@@ -38,7 +38,7 @@ def find_policy(name: str) -> PolicyStore:
 
 
 def get(key: str) -> Any:
-    """Return the value of a key; None where an invalid config has none. Raises `SettingError`."""
+    """Return the value of a key; None if an invalid config lacks the value. Raises `SettingError`."""
     name, section, field = _parse(key)
     policy = find_policy(name)
     if section == "training":
@@ -50,8 +50,8 @@ def get(key: str) -> Any:
 def set_values(texts: Mapping[str, str]) -> dict[str, Any]:
     """Validate the values of these keys together, save all of them or none, and return them. Raises `SettingError`.
 
-    A text is JSON; what is not valid JSON is taken as text. A section that is stored invalid can be repaired field by
-    field: it may keep the problems that it had in other fields.
+    The texts are JSON; a text that is not valid JSON is used as it is. A section that is stored invalid can be repaired
+    field by field: it may keep the problems that it had in other fields.
     """
     policies: dict[str, dict[str, dict[str, Any]]] = {}
     values = {}
@@ -89,7 +89,8 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
     problems += [problem for problem in found if problem.path not in refused]
     invalid = [section for section in SECTIONS if isinstance(getattr(policy, section), InvalidConfig)]
     try:
-        # Other sections that are stored invalid have to be repaired first, except by a change of a section alone.
+        # Invalid sections do not stop a change of other sections. A change of other settings requires their repair
+        # first.
         policy.full_clean(
             exclude=[*(invalid if changes else ()), *(problem.path.split(".")[1] for problem in problems)]
         )
@@ -103,7 +104,7 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
 
 
 def _set_training(policy: PolicyStore, values: Mapping[str, Any]) -> list[ConfigProblem]:
-    """Set the fields on the policy, and return the problems of values that it refuses."""
+    """Set the fields on the policy, and return the problems of refused values."""
     problems = []
     for field, value in values.items():
         if problem := scalar_problem(field, value):
@@ -130,7 +131,7 @@ def _set_in_section(policy: PolicyStore, section: str, fields: dict[str, Any]) -
 
 
 def _elsewhere(invalid: InvalidConfig, fields: Container[str]) -> set[ConfigProblem]:
-    """Return the problems of other fields than these."""
+    """Return the problems of fields other than these."""
     return {problem for problem in invalid.problems if problem.path.split(".")[0] not in fields}
 
 
@@ -146,14 +147,14 @@ def _value(key: str, text: str) -> Any:
 
 
 def is_unicode(text: str) -> bool:
-    """Return False for an argument of the command line that had bytes which are not UTF-8."""
+    """Return False for a command-line argument whose bytes were not UTF-8."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _parse(key: str, known: Container[str] = ()) -> tuple[str, str, str]:
     """Return the policy's name, the section and the field. Raises `SettingError` if one of them does not exist.
 
-    Policies in `known` do.
+    Policies in `known` are known to exist.
     """
     parts = key.split(".")
     if len(parts) != 3:

@@ -15,20 +15,20 @@ from rl_training.core.market.file_access import open_under
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore
 
-# Settings that a text gives as JSON.
+# Settings whose text is JSON.
 AS_JSON = ("columns", "skip_rows")
 CHECKS_KEPT = 16
-# A chart shows so many bars, evenly spaced, besides those that are suspicious or follow a gap.
+# A chart shows this many evenly spaced bars, besides bars that are suspicious or follow a gap.
 BARS_DRAWN = 1_000
 MARKS_DRAWN = 100
 
 
 @dataclass(frozen=True)
 class CheckedMarket:
-    """What a page shows of a market: the answer, all that is known as JSON values, and bars to draw.
+    """The facts about a market that a page shows: the answer, all facts as JSON values, and bars to draw.
 
-    `times` are seconds since 1970; `suspicious` and `after_gap` are positions in `times`. `setting` is the one that
-    does not fit the bars, where it is known. `instruments`: the file says which instrument its bars are of.
+    `times` are seconds since 1970; `suspicious` and `after_gap` are positions in `times`. `setting` names the setting
+    that does not fit the bars, if known. `instruments`: the file names the instrument of its bars.
     """
 
     sentence: str
@@ -46,7 +46,7 @@ class CheckedMarket:
 
 
 def value_of(name: str, text: str) -> Any:
-    """Return the value that a text gives to a setting about how a file is read."""
+    """Return the value of a setting about how a file is read, from its text."""
     if name not in AS_JSON:
         return text
     try:
@@ -56,7 +56,7 @@ def value_of(name: str, text: str) -> Any:
 
 
 def checked(config: MarketConfig, columns: tuple[str, ...] = ()) -> CheckedMarket:
-    """Check a market with the further columns of these names. Of an exchange, only the cached bars are read."""
+    """Check a market with the further columns of these names. For an exchange, only the cached bars are read."""
     decisive = {"source", *config.effective_fields}
     settings_of_bars = config.model_dump_json(include=decisive)
     return _checked(settings_of_bars, columns, settings.MARKET_DATA_ROOT, _state_of_file(config))
@@ -68,7 +68,7 @@ def columns_of(policy: PolicyStore) -> tuple[str, ...]:
 
 
 def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
-    """Return what changes when the bars may have changed."""
+    """Return the size, modification time and inode of the market's file, which change when its bars change."""
     try:
         if config.source == "file":
             with open_under(settings.MARKET_DATA_ROOT, config.path) as file:
@@ -81,7 +81,7 @@ def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
 
 @lru_cache(CHECKS_KEPT)
 def _checked(config: str, columns: tuple[str, ...], root: Path, state: tuple[int, ...]) -> CheckedMarket:
-    # pyarrow takes 40 MB, which only a process that checks a market needs.
+    # pyarrow takes 40 MB, so only a process that checks a market imports it.
     import numpy as np
 
     from rl_training.core.market.checking import check_market

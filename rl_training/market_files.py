@@ -1,4 +1,4 @@
-"""The market files under MARKET_DATA_ROOT: what of them forms offer, and why a path cannot be opened."""
+"""The market files under MARKET_DATA_ROOT: the files and columns that forms offer, and why a path cannot be opened."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def offered_columns(market: Any) -> list[str]:
     """Return the names of features that are columns of the market's file, as its first rows show them."""
     if not isinstance(market, MarketConfig) or market.source != "file":
         return []
-    # pyarrow takes 40 MB, which only a process that looks into a file needs.
+    # pyarrow takes 40 MB, so only a process that reads a file imports it.
     from rl_training.core.market.files.price_file import find_further
 
     try:
@@ -33,7 +33,7 @@ def offered_columns(market: Any) -> list[str]:
 
 
 def opening_problem(path: str) -> str:
-    """Return why the market file cannot be opened, and which files there are; nothing if it can."""
+    """Return why the market file cannot be opened, and which files exist; empty if the file can be opened."""
     root = settings.MARKET_DATA_ROOT
     try:
         check_file(root, path)

@@ -37,7 +37,7 @@ CARRIED_ON = (
 
 
 class Step(NamedTuple):
-    """The result of one transaction: the number of decisions, the ids of arms that cannot decide, and if bars remain."""
+    """The result of one transaction: number of decisions, ids of arms that cannot decide, and whether bars remain."""
 
     made: int
     waiting: set[int]

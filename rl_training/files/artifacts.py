@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def name_of(run: TrainingRun, attempt: int) -> str:
-    """Return the name of an attempt's artifact: files that an earlier attempt left must not be in the way."""
+    """Return the name of an attempt's artifact. Each attempt has its own, because earlier attempts may leave files."""
     return f"{run.policy.name}/{run.run_id}-{attempt}"
 
 
 def store(folder: Path, name: str) -> str:
     """Save the files of `folder` under `name`, all or none; return `name`.
 
-    A file storage has written them to the disk by then, because an ended run has no checkpoint to fall back on. Raises
-    `FileExistsError` when `name` is not new, and `OSError` when a file cannot be saved.
+    On a file storage, the files are flushed to the disk, because a run that has ended has no checkpoint to resume from.
+    Raises `FileExistsError` when `name` is not new, and `OSError` when a file cannot be saved.
     """
     storage = storages["artifacts"]
     names = {path: f"{name}/{path.name}" for path in sorted(folder.iterdir())}
@@ -47,7 +47,7 @@ def store(folder: Path, name: str) -> str:
 
 
 def remove(name: str) -> bool:
-    """Delete the files that are stored under `name`; return whether there were any."""
+    """Delete the files that are stored under `name`; return whether any file was there."""
     if not name:
         raise ValueError("an artifact without a name has no files; the storage's own folder is never removed")
     storage, found = storages["artifacts"], False
@@ -77,7 +77,7 @@ def remove_unreferenced(runs: Sequence[TrainingRun]) -> list[str]:
 def fetch(name: str, folder: Path) -> None:
     """Copy the files stored under `name` into `folder`.
 
-    Raises `FileNotFoundError` if there are none, and for the empty name of a version whose weights were removed.
+    Raises `FileNotFoundError` if there are no files, and for the empty name of a version whose weights were removed.
     """
     if not name:
         raise FileNotFoundError("its weights were removed")
@@ -87,7 +87,7 @@ def fetch(name: str, folder: Path) -> None:
 
 
 def read(name: str, file_name: str) -> bytes:
-    """Return a file that is stored under `name`. Raises `FileNotFoundError`, and other `OSError`s for the storage."""
+    """Return a file that is stored under `name`. Raises `FileNotFoundError`, and other `OSError`s of the storage."""
     if not name:
         raise FileNotFoundError("an artifact without a name has no files")
     with storages["artifacts"].open(f"{name}/{file_name}", "rb") as file:
@@ -98,7 +98,7 @@ def read(name: str, file_name: str) -> bytes:
 def load(name: str) -> "SavedPolicy":
     """Return the policy stored under `name`.
 
-    Raises `CheckpointError` when a file is damaged, `FileNotFoundError` when none is there, and `OSError` when the
+    Raises `CheckpointError` when a file is damaged, `FileNotFoundError` when there is no file, and `OSError` when the
     storage does not answer.
     """
     from rl_training.core.run.checkpoint import load_policy  # torch: web and beat import this module

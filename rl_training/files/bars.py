@@ -1,8 +1,8 @@
 """The bars of runs in the artifact storage, once per digest, so that a run can be trained again.
 
-A stored file is never changed. A run's row holds the digest (`bars_digest`) before the run looks for the file, and
-`remove_unless()` looks for such a row after it has removed the file. So in any order of the two, either the run stores
-the file anew, or it is put back.
+A stored file is never changed. A run writes the digest into its row (`bars_digest`) before it looks for the file, and
+`remove_unless()` looks for such a row after it has removed the file. So in any order of events, either the run stores
+the file again, or `remove_unless()` puts the file back.
 """
 
 import io
@@ -25,16 +25,16 @@ NAME = re.compile(r"([0-9a-f]{64})\.npz")
 
 
 class DamagedBarsError(Exception):
-    """The stored bars are not those of their digest."""
+    """The stored bars do not have the digest that names them."""
 
 
 def store(market: MarketData) -> bool:
-    """Store the bars unless they are; return whether they were not. Raises `OSError`."""
+    """Store the bars unless they are stored already; return True if this call stored them. Raises `OSError`."""
     if is_stored(market.digest):
         return False
     columns: dict[str, Any] = {name: getattr(market, name) for name in COLUMNS[1:]}
     if market.own:
-        # Any text may be the name of a further column, so the names are no keys of the archive.
+        # Any text may be the name of a further column, so the names cannot be keys of the archive.
         columns |= {"own_names": np.array(list(market.own)), "own": np.stack(list(market.own.values()))}
     data = io.BytesIO()
     np.savez_compressed(data, timestamp=market.timestamp.astype("<i8"), **columns)
@@ -77,7 +77,7 @@ def stored_at(digest: str) -> datetime:
 
 
 def remove_unless(digest: str, needed: Callable[[], bool]) -> bool:
-    """Remove the bars and put them back if `needed` then returns True; return whether they are removed.
+    """Remove the bars, but put them back if `needed` then returns True. Return whether the bars are removed.
 
     Raises `OSError`.
     """
@@ -92,7 +92,7 @@ def remove_unless(digest: str, needed: Callable[[], bool]) -> bool:
 
 
 def remove_leftovers(before: datetime) -> int:
-    """Remove the files that killed writers left unfinished before `before`; return their number. Raises `OSError`."""
+    """Remove unfinished files that killed writers left before `before`; return their number. Raises `OSError`."""
     try:
         folder = Path(storages["artifacts"].path(FOLDER))
     except NotImplementedError:
@@ -120,6 +120,6 @@ def _write(digest: str, data: bytes) -> None:
     except NotImplementedError:
         storage.save(_name(digest), ContentFile(data))
         return
-    # A file storage writes in place: a process that is killed would leave a part of the file under its name.
+    # A file storage writes in place: a killed process would leave an incomplete file under the final name.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_file(path, data)

@@ -1,4 +1,4 @@
-"""Files of unfinished runs, on a storage that all workers share, so that any of them can resume a run."""
+"""Files of unfinished runs, in a folder that all workers share, so that any worker can resume a run."""
 
 import shutil
 import tempfile
@@ -33,7 +33,7 @@ def checkpoint_paths(work: Trained) -> list[Path]:
 
 
 def results_so_far(run: TrainingRun) -> dict[str, Any]:
-    """Return the columns of the run at its latest usable checkpoint; none if there is no such file."""
+    """Return the columns of the run at its latest usable checkpoint; empty if there is no such file."""
     for written in checkpoint_paths(run):
         for path in (written, previous(written)):
             try:
@@ -53,7 +53,7 @@ def log_path(work: Trained) -> Path:
 def temporary_folder(work: Trained) -> Iterator[Path]:
     """Make a folder for the current attempt and delete it afterwards.
 
-    The folder of a killed process has the work's id in its name, so it is deleted with its other files.
+    The folder's name has the work's id, so the folder of a killed process is deleted with the other files of the work.
     """
     root = Path(settings.CHECKPOINT_ROOT)
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,8 +75,8 @@ def remove(work: Trained) -> None:
 def remove_old(before: datetime, kept: Collection[str]) -> int:
     """Delete files and folders that were last changed before `before`, except those of the work with the ids `kept`.
 
-    Returns their number. Cancelled runs keep their last checkpoint until then, and a worker that was killed at the end
-    of a run leaves files too. Raises `OSError`.
+    Such files are the last checkpoints of cancelled runs, and files of workers that were killed at the end of a run.
+    Returns the number of deleted files and folders. Raises `OSError`.
     """
     root, removed = Path(settings.CHECKPOINT_ROOT), 0
     for path in root.iterdir() if root.exists() else ():
@@ -91,7 +91,7 @@ def remove_old(before: datetime, kept: Collection[str]) -> int:
 
 
 def _is_older(path: Path, time: datetime) -> bool:
-    """Return whether the file was last changed before `time`; False if it is gone, as when a worker renamed it."""
+    """Return whether the file was last changed before `time`; False if it is gone, for example renamed by a worker."""
     try:
         return path.stat().st_mtime < time.timestamp()
     except FileNotFoundError:

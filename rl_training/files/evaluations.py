@@ -1,4 +1,4 @@
-"""The evaluations of versions with all points of their curves, which their artifacts hold."""
+"""The evaluations of versions with all points of their curves, read from the artifacts."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from rl_training.models import PolicyVersion
 def complete(version: PolicyVersion) -> Any:
     """Return the evaluation of a version as its run computed it.
 
-    Where the version's artifact was removed or cannot be read, it is the one of its row: the same figures, with fewer
-    points in the curves.
+    If the artifact was removed or cannot be read, the evaluation is the one in the version's row: the same metrics,
+    with fewer points in the curves.
     """
     try:
         text = artifacts.read(version.artifact, MANIFEST_FILE)

@@ -3,12 +3,12 @@
 import argparse
 import re
 
-# argparse takes arguments that begin with one of its prefix characters as options. No argument can hold NUL, so that
-# all arguments of an action with this prefix are values, -1e-5 too.
+# argparse reads arguments that begin with a prefix character as options. No argument can begin with NUL, so with this
+# prefix all arguments are values, -1e-5 too.
 NO_OPTIONS = "\0"
 NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\Z", re.IGNORECASE)
 
 
 def accept_negative_numbers(parser: argparse.ArgumentParser) -> None:
-    """Let the parser take -1e-5 for a number, as it takes -0.00001; its own pattern knows no exponent."""
+    """Let the parser read -1e-5 as a number, like -0.00001; argparse's own pattern does not allow exponents."""
     parser._negative_number_matcher = NEGATIVE_NUMBER

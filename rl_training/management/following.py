@@ -8,20 +8,20 @@ from typing import Any
 from django.core.management.base import CommandError, OutputWrapper
 
 INTERRUPTED = 130
-# A log of an hour's run has a few hundred lines of progress.
+# With this pause, the log of an hour's run has a few hundred lines of progress.
 PROGRESS_LINE_SECONDS = 10.0
 POLL_SECONDS = 0.2
 
 
 class ProgressLines:
-    """Lines with the progress of work: at each change of its status, and every PROGRESS_LINE_SECONDS if it moved."""
+    """Writes lines about progress: at each change of the status, and every PROGRESS_LINE_SECONDS if work was done."""
 
     def __init__(self, out: OutputWrapper) -> None:
         self._out = out
         self._status, self._done, self._at = "", 0, 0.0
 
     def write(self, name: str, status: str, done: int, progress: str = "") -> None:
-        """Write a line if one is due; `done` grows with the progress, and `progress` says it."""
+        """Write a line if one is due. `done` is a number that grows with the progress, and `progress` describes it."""
         moved = done != self._done and time.monotonic() - self._at >= PROGRESS_LINE_SECONDS
         if status == self._status and not moved:
             return
@@ -31,7 +31,7 @@ class ProgressLines:
 
 
 def until_ended(work: Any, *fields: str) -> Iterator[None]:
-    """Yield again and again until the row has ended, and read its status and the fields anew each time."""
+    """Yield repeatedly until the row has ended, and reload its status and the fields each time."""
     while work.status in work.ACTIVE:
         yield
         time.sleep(POLL_SECONDS)
@@ -43,8 +43,7 @@ def follow(
 ) -> None:
     """Write lines about the row until it has ended.
 
-    `progress` returns how far it is, as a number that grows and in words, from what it counts or from the row's
-    `fields`.
+    `progress` returns the progress as a growing number and in words. It may read the row's `fields`.
     """
     lines = ProgressLines(out)
     for _ in until_ended(work, *fields):
@@ -53,7 +52,7 @@ def follow(
 
 @contextmanager
 def ends_when_interrupted(name: str) -> Iterator[None]:
-    """End the command in a line when a key interrupts it; the work goes on."""
+    """End the command with a one-line message when Ctrl-C interrupts it; the work goes on."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What the commands about what is live share."""
+"""Functions that the commands about what is live share."""
 
 import json
 
@@ -24,7 +24,7 @@ def find_policy(name: str) -> PolicyStore:
 
 
 def find_version(policy: PolicyStore, text: str) -> PolicyVersion:
-    """Return the policy's version whose number is the text."""
+    """Return the policy's version with this number. Raises `CommandError`."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
     found = policy.versions.filter(number=number).first() if 0 < number <= LAST_VERSION else None
     if found is None:
@@ -33,7 +33,7 @@ def find_version(policy: PolicyStore, text: str) -> PolicyVersion:
 
 
 def find_comparison(text: str) -> Comparison:
-    """Return the comparison with this id."""
+    """Return the comparison with this id. Raises `CommandError`."""
     found = Comparison.objects.defer("result").filter(comparison_id=text).first()
     if found is None:
         raise CommandError(f"there is no comparison {text!r}", returncode=WRONG_USAGE)
@@ -41,7 +41,7 @@ def find_comparison(text: str) -> Comparison:
 
 
 def request(policy: PolicyStore, change: Change, out: OutputWrapper) -> None:
-    """Make the change, or propose it, and print what is live then."""
+    """Make the change and print what is live then, or propose the change. Raises `CommandError`."""
     try:
         made = proposals.request(policy, change, command_author())
     except ChangeRefusedError as error:
@@ -55,7 +55,7 @@ def request(policy: PolicyStore, change: Change, out: OutputWrapper) -> None:
 
 
 def as_json(policy: PolicyStore, found: Deployment | None) -> str:
-    """Return what is live as JSON, with null where nothing is."""
+    """Return what is live as JSON; `version` is null if nothing is live."""
     described = live.describe(found)
     if described["since"]:
         described["since"] = utc_text(described["since"])

@@ -84,7 +84,7 @@ class DecidingLoop(threading.Thread):
             connection.close()
 
     def advance(self, pk: int) -> int | None:
-        """Advance a market, from any thread; see `Rounds.advance`. Database errors are logged, and the loop tries again."""
+        """Advance a market, from any thread; see `Rounds.advance`. Log a database error; the loop tries again."""
         try:
             return self.rounds.advance(pk, timezone.now())
         except DatabaseError as error:

@@ -15,7 +15,7 @@ def add_passphrase(parser: argparse.ArgumentParser, purpose: str) -> None:
 
 
 def passphrase_of(path: Path | None) -> str:
-    """Return the first line of the file; empty without one. Raises `CommandError`."""
+    """Return the first line of the file; empty without a file. Raises `CommandError`."""
     if path is None:
         return ""
     try:
@@ -23,9 +23,9 @@ def passphrase_of(path: Path | None) -> str:
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise CommandError(f"{path} is no text in UTF-8; its first line is the passphrase.") from None
+        raise CommandError(f"{path} is no text in UTF-8; its first line must be the passphrase.") from None
     if not found or not found[0].strip():
-        raise CommandError(f"{path} is empty; its first line is the passphrase.")
+        raise CommandError(f"{path} is empty; its first line must be the passphrase.")
     return found[0]
 
 
@@ -36,15 +36,15 @@ def reason_of(error: BackupError | OSError) -> str:
 
 class Command(BaseCommand):
     help = (
-        "Write the database, the files that it refers to, and the settings into one new file, while everything runs. "
-        "The file holds password hashes and API tokens. Exit status: 0 written, 1 not written, 3 written, but files "
-        "that the database refers to were missing."
+        "Write the database, the files that it refers to, and the settings into one new file. The services may go on "
+        "running. The file holds password hashes and API tokens. Exit status: 0 written, 1 not written, 3 written, but "
+        "files that the database refers to were missing."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="a new file, such as backup.tar.gz")
-        parser.add_argument("--market-files", action="store_true", help="with the files of MARKET_DATA_ROOT")
-        add_passphrase(parser, "its first line encrypts the settings, which then hold the secrets too")
+        parser.add_argument("--market-files", action="store_true", help="include the files of MARKET_DATA_ROOT")
+        add_passphrase(parser, "file whose first line encrypts the settings; the backup then includes the secrets")
 
     def handle(self, *, file: Path, market_files: bool, passphrase_file: Path | None, **_: Any) -> None:
         if not file.parent.is_dir():

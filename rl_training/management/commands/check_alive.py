@@ -9,7 +9,7 @@ from rl_training.presence import heartbeats
 
 
 class Command(BaseCommand):
-    help = "Exit 0 while that process of this machine, or container, writes heartbeats, 1 when it is silent."
+    help = "Exit 0 if a process of this kind writes heartbeats on this machine or in this container, else 1."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("kind", choices=heartbeats.SILENT_AFTER_SECONDS)

@@ -13,7 +13,9 @@ NO_EDITS = datetime.max.replace(tzinfo=UTC)
 
 
 class Command(BaseCommand):
-    help = "Exit 0 while beat keeps the schedule, 1 when a policy's slot has passed for a minute without a run."
+    help = (
+        "Check beat. Exit status: 0 beat keeps the schedule, 1 a policy's slot passed over a minute ago without a run."
+    )
 
     def handle(self, **_: Any) -> None:
         due = PolicyStore.objects.due_or_changed(timezone.now() - OVERDUE_AFTER, changed_since=NO_EDITS)

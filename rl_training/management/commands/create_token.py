@@ -9,11 +9,11 @@ from rl_training.accounts import tokens
 
 
 class Command(BaseCommand):
-    help = "Make an API token of a user and print it. It is not stored and cannot be printed again."
+    help = "Create an API token for a user and print it. Only its digest is stored, so it cannot be printed again."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("user")
-        parser.add_argument("name", help="what uses the token, such as a machine or a program")
+        parser.add_argument("name", help="the machine or program that uses the token")
         parser.add_argument("--days", type=int, default=tokens.DEFAULT_DAYS, help="until it expires (default: 365)")
 
     def handle(self, *, user: str, name: str, days: int, **_: Any) -> None:
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         if found is None:
             raise CommandError(f"There is no user {user!r}.")
         try:
-            # Whoever runs commands here needs no second factor.
+            # Users who run commands on this machine need no second factor.
             made = tokens.create(found, name, days, second_factor=True)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.2
 
 class Command(BaseCommand):
     help = (
-        "Show decisions on a market that is played back: start the system on an empty STATE_DIR, train two versions, "
+        "Show decisions on a replayed market: start the system on an empty STATE_DIR, train two versions, "
         "promote one, follow its decisions and paper accounts, compare it with flat on new bars and with the other "
         "version on past ones, and go on until Ctrl-C."
     )
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             "FLOWER_PORT": str(flower),
             "ADMIN_PASSWORD": PASSWORD,
             "PYTHONUNBUFFERED": "1",
-            # A bar takes two seconds, and a busy machine may be later than two bars.
+            # A bar takes two seconds, and on a busy machine a decision may come more than two bars late.
             "MAX_BAR_AGE": "30",
         }
         try:
@@ -113,7 +113,7 @@ class Command(BaseCommand):
             time.sleep(POLL_SECONDS)
 
     def _follow(self, count: int | None, up: "subprocess.Popen[bytes]") -> None:
-        """Print the next decisions as they are made, for ever without a `count`."""
+        """Print the next `count` decisions when they are made, or all decisions forever."""
         last = Decision.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         shown = 0
         while count is None or shown < count:

@@ -36,8 +36,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("market", metavar="PATH|POLICY", help="a file, by its path or below MARKET_DATA_ROOT")
-        # Not `settings`: manage.py reads the option --settings from there.
+        parser.add_argument(
+            "market", metavar="PATH|POLICY", help="a policy, or the path of a file, which may start in MARKET_DATA_ROOT"
+        )
+        # Not named `settings`, because manage.py reads its option --settings from that name.
         parser.add_argument("chosen", nargs="*", type=setting, metavar="SETTING=VALUE", help="such as timezone=UTC")
         parser.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -59,11 +61,8 @@ class Command(BaseCommand):
             sys.exit(NOT_USABLE)
 
     def _find(self, name: str) -> tuple[MarketConfig, Path, EnvironmentConfig | None]:
-        """Return the market of the policy with this name, or else of the file with this path, and its root.
-
-        Also return the environment in which the policy trains on it, if there is one.
-        """
-        # No policy has the name of a file such as prices.csv, which is checked before there is a database too.
+        """Return the market of the policy or file with this name, its root folder, and the policy's environment."""
+        # A file such as prices.csv cannot be a policy's name, and must be checkable before there is a database.
         policy = PolicyStore.objects.filter(name=name).first() if name.isidentifier() else None
         if policy is not None:
             if isinstance(policy.market, InvalidConfig):

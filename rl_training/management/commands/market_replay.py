@@ -35,10 +35,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("file", help="a market file under MARKET_DATA_ROOT; a planted market with `planted`")
-        parser.add_argument("--speed", type=positive, default=1.0, help="how many times faster (default: 1)")
+        parser.add_argument(
+            "--speed", type=positive, default=1.0, help="how many times faster than the original market (default: 1)"
+        )
         parser.add_argument("--to", default="replayed.csv", metavar="FILE", help="the new file (default: replayed.csv)")
         parser.add_argument(
-            "--history", type=int, default=2000, metavar="BARS", help="bars that have closed already (default: 2000)"
+            "--history",
+            type=int,
+            default=2000,
+            metavar="BARS",
+            help="bars that are written at the start (default: 2000)",
         )
         parser.add_argument("--bars", type=int, metavar="BARS", help="stop after so many new bars")
 

@@ -19,9 +19,9 @@ DIFFERS = REFUSED = 1
 
 class Command(BaseCommand):
     help = (
-        "Show the paper accounts of a policy. With --replay each account is decided and traded again from the stored "
-        "bars and compared to the bit. Exit status: 0 done, 1 an account differs from its replay or a change is "
-        "refused, 2 wrong usage."
+        "Show the paper accounts of a policy. With --replay each account is computed again from the stored bars and "
+        "compared bit for bit. Exit status: 0 done, 1 an account differs from its replay or a change is refused, 2 "
+        "wrong usage."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

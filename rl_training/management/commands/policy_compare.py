@@ -26,8 +26,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "versions", nargs="+", metavar="NAME:N", help=f"{FORM}; all trade at the costs of the first"
         )
-        parser.add_argument("--wait", action="store_true", help="wait until a worker has finished it")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        parser.add_argument("--wait", action="store_true", help="wait until a worker has finished the comparison")
+        parser.add_argument("--json", action="store_true", help="print the comparison as JSON")
 
     def handle(self, *, versions: list[str], wait: bool, **options: Any) -> None:
         try:

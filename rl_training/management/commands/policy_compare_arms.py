@@ -21,16 +21,20 @@ REFUSED, WRONG_USAGE = 1, 2
 class Command(BaseCommand):
     help = (
         "Compare two arms of a policy on new bars, or show the policy's comparisons. Each comparison is a trial of the "
-        "market's ledger, however it ends. With --replay each is computed again from the stored decisions. "
+        "market's ledger, however it ends. With --replay each comparison is computed again from stored decisions. "
         "Exit status: 0 done, 1 refused, or a comparison differs when computed again, 2 wrong usage."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
         parser.add_argument("b", nargs="?", metavar="B", help=f"begin a comparison of this arm: {challengers.FORMS}")
-        parser.add_argument("--against", default="live", metavar="A", help="with this arm (default: live)")
-        parser.add_argument("--largest-loss", type=float, default=LARGEST_LOSS, help="of B against A in one bar")
-        parser.add_argument("--floor", type=float, default=0.0, help="what B has to gain on A in each bar")
+        parser.add_argument(
+            "--against", default="live", metavar="A", help="the arm that it is compared with (default: live)"
+        )
+        parser.add_argument(
+            "--largest-loss", type=float, default=LARGEST_LOSS, help="largest loss of B against A in one bar"
+        )
+        parser.add_argument("--floor", type=float, default=0.0, help="mean gain of B on A per bar that B must exceed")
         parser.add_argument("--end", metavar="ID", help="end this comparison without a verdict")
         parser.add_argument("--replay", action="store_true", help="compute each comparison again")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line")

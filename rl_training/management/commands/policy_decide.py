@@ -18,7 +18,7 @@ NO_DECISION = 1
 
 class Command(BaseCommand):
     help = (
-        "Print as JSON what a policy's live version decided on the newest bar, or what it decides for an account. "
+        "Print as JSON the decision of a policy's live version on the newest bar, or its decision for an account. "
         "Exit status: 0 a decision, 1 none that may be used now (the message says why), 2 wrong usage."
     )
 

@@ -26,7 +26,10 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the policy")
         parser.add_argument("folder", type=Path, help="a new or empty folder")
         parser.add_argument(
-            "--version", dest="number", type=whole_number(1, LAST_VERSION), help="instead of the live or newest one"
+            "--version",
+            dest="number",
+            type=whole_number(1, LAST_VERSION),
+            help="this version instead of the live or newest version",
         )
 
     def handle(self, *, name: str, folder: Path, number: int | None, **_: Any) -> None:

@@ -23,7 +23,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
         parser.add_argument("--at", type=time, metavar="TIME", help="ISO 8601; UTC without an offset; default: now")
-        parser.add_argument("--json", action="store_true", help="print a JSON object; version null: nothing")
+        parser.add_argument(
+            "--json", action="store_true", help="print a JSON object; `version` is null while nothing is live"
+        )
 
     def handle(self, *, name: str, at: datetime | None, **options: Any) -> None:
         policy = find_policy(name)

@@ -26,8 +26,10 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the policy")
         parser.add_argument("version", metavar="VERSION|flat", help="the version's number, or flat")
         parser.add_argument("--reason", required=True, help="kept with the change for good")
-        parser.add_argument("--comparison", metavar="ID", help="the comparison that is the evidence for it")
-        parser.add_argument("--pin", action="store_true", help="let automatic promotions leave it live")
+        parser.add_argument("--comparison", metavar="ID", help="the comparison that is the evidence for the promotion")
+        parser.add_argument(
+            "--pin", action="store_true", help="keep the version live: automatic promotions do not replace it"
+        )
 
     def handle(self, *, name: str, version: str, reason: str, pin: bool, comparison: str | None, **_: Any) -> None:
         policy = find_policy(name)

@@ -9,14 +9,14 @@ from rl_training.versions.changes import Action, Change
 
 class Command(BaseCommand):
     help = (
-        "Make live again what was live before: the last target that differs from the present one, which may be flat. "
-        f"Automatic promotions leave it live until policy_unpin. {EXIT_STATUS}"
+        "Make the last earlier target live again that differs from the present one: a version, or flat. "
+        f"Automatic promotions do not replace it until policy_unpin. {EXIT_STATUS}"
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
         parser.add_argument("--reason", required=True, help="kept with the change for good")
-        parser.add_argument("--to", metavar="VERSION", help="go back to this version, which was live once")
+        parser.add_argument("--to", metavar="VERSION", help="go back to this version, which must have been live before")
 
     def handle(self, *, name: str, reason: str, to: str | None, **_: Any) -> None:
         policy = find_policy(name)

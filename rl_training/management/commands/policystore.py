@@ -28,19 +28,19 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("list", help="every key and its value")
-        get = actions.add_parser("get", help="the value of one key, as JSON")
+        actions.add_parser("list", help="print every key and its value")
+        get = actions.add_parser("get", help="print the value of one key as JSON")
         get.add_argument("key", metavar="KEY")
         change = actions.add_parser(
             "set", help="change the values of keys, all or none", prefix_chars=NO_OPTIONS, add_help=False
         )
-        change.add_argument(
-            "pairs", nargs="+", metavar="KEY=VALUE", help="the value as JSON; text may stand without quotes"
-        )
+        change.add_argument("pairs", nargs="+", metavar="KEY=VALUE", help="the value as JSON; text needs no quotes")
         create = actions.add_parser("create", help="add a policy with default settings")
         create.add_argument("name", metavar="NAME")
         create.add_argument("--like", metavar="OTHER", help="copy this policy's settings; the copy is disabled")
-        export = actions.add_parser("export", help="write all settings of policies as JSON, or as YAML to a file .yaml")
+        export = actions.add_parser(
+            "export", help="write all settings of policies to a file, as YAML if its name ends with .yaml, else as JSON"
+        )
         export.add_argument(
             "names",
             nargs="*",
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             help="policies, all without any, and a file to write, whose name has a dot or a slash",
         )
         imported = actions.add_parser("import", help="change and create policies as a file says, all or none")
-        imported.add_argument("file", metavar="FILE", help="as export writes it; - reads the standard input")
+        imported.add_argument("file", metavar="FILE", help="a file as `export` writes it; - reads the standard input")
         imported.add_argument("--dry-run", action="store_true", help="print the changes and save nothing")
 
     def handle(self, *, action: str, **options: Any) -> None:
@@ -122,9 +122,9 @@ class Command(BaseCommand):
         )
 
     def _warn(self, policies: Sequence[PolicyStore], recipes: Mapping[int, str]) -> None:
-        """Name the policies whose next run does not just continue, and those whose validation expires.
+        """Print the policies whose next run does not just continue, and the policies whose validation expires.
 
-        `recipes` has the digests of the recipes before the change, by the policy's id.
+        `recipes` maps the policy's id to the digest of its recipe before the change.
         """
         self._warn_of_device(policies)
         expiring = gate.expirings(recipes, policies)

@@ -9,8 +9,8 @@ from rl_training.alerts.models import AlertChannel
 
 class Command(BaseCommand):
     help = (
-        "Encrypt the addresses of all alert channels with SECRET_KEY, after a change of it. The old key has to be in "
-        "SECRET_KEY_FALLBACKS, and can be removed from there afterwards. Exit status: 0 all are encrypted, 1 not."
+        "Encrypt the addresses of all alert channels anew, after a change of SECRET_KEY. The old key must be in "
+        "SECRET_KEY_FALLBACKS, and can be removed from there afterwards. Exit status: 0 all are encrypted, 1 not all."
     )
 
     def handle(self, **_: Any) -> None:

@@ -21,8 +21,8 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # noqa: RUF012 - as in Django
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="what the command backup has written")
-        add_passphrase(parser, "its first line decrypts the settings")
+        parser.add_argument("file", type=Path, help="a file that the command backup has written")
+        add_passphrase(parser, "file whose first line decrypts the settings")
 
     def handle(self, *, file: Path, passphrase_file: Path | None, **_: Any) -> None:
         try:

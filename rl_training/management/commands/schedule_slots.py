@@ -17,15 +17,17 @@ DEFAULT_LIMIT = 50
 
 
 class Command(BaseCommand):
-    help = "Show what became of each slot of a policy: run, coalesced or skipped, the latest slots first."
+    help = "Show the outcome of each slot of a policy (ran, coalesced or skipped), the latest slots first."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", metavar="NAME", help="the policy")
         parser.add_argument(
-            "--from", dest="after", type=instant, metavar="TIME", help="as 2026-01-31 or 2026-01-31T12:00Z"
+            "--from", dest="after", type=instant, metavar="TIME", help="such as 2026-01-31 or 2026-01-31T12:00Z"
         )
         parser.add_argument("--to", dest="before", type=instant, metavar="TIME", help="before this time")
-        parser.add_argument("--limit", type=limit, default=DEFAULT_LIMIT, help=f"ranges at most; {DEFAULT_LIMIT}")
+        parser.add_argument(
+            "--limit", type=limit, default=DEFAULT_LIMIT, help=f"most ranges to show (default: {DEFAULT_LIMIT})"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def handle(self, *, name: str, after: datetime | None, before: datetime | None, limit: int, **options: Any) -> None:
@@ -33,7 +35,7 @@ class Command(BaseCommand):
             policy = keys.find_policy(name)
         except keys.SettingError as error:
             raise CommandError(str(error), returncode=2) from None
-        # Read first: a slot that is decided in between is then shown twice rather than not at all.
+        # The undecided slots are read first: a slot that is decided in between is then shown twice rather than never.
         passing = passing_slots(policy, timezone.now())
         ranges = list(SlotRange.objects.filter(policy=policy).within(after, before).listed().values(*COLUMNS)[:limit])
         if options["json"]:
@@ -53,7 +55,7 @@ class Command(BaseCommand):
 
 
 def instant(text: str) -> datetime:
-    """Return an ISO 8601 time; one without an offset is in UTC."""
+    """Return an ISO 8601 time; a time without an offset is in UTC."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

@@ -28,7 +28,7 @@ def whole_number(minimum: int, maximum: int) -> Any:
 
 
 def version_number(policy: PolicyStore, start: str | None) -> int | None:
-    """Return the version that `--from` names, or None for `scratch` and where it is not given."""
+    """Return the number of the version that `--from` names, or None for `scratch` and without `--from`."""
     if start is None or start == "scratch":
         return None
     if not (start.isascii() and start.isdigit()):
@@ -51,9 +51,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
-        parser.add_argument("--episodes", type=whole_number(1, MAX_EPISODES), help="instead of episodes_per_run")
-        parser.add_argument("--seed", type=whole_number(0, LAST_SEED), help="instead of a random one")
-        parser.add_argument("--from", dest="start", metavar="VERSION|scratch", help="instead of what start_from names")
+        parser.add_argument(
+            "--episodes", type=whole_number(1, MAX_EPISODES), help="number of episodes (default: episodes_per_run)"
+        )
+        parser.add_argument("--seed", type=whole_number(0, LAST_SEED), help="default: random")
+        parser.add_argument(
+            "--from",
+            dest="start",
+            metavar="VERSION|scratch",
+            help="version to start from, or scratch (default: the policy's start_from)",
+        )
         where = parser.add_mutually_exclusive_group()
         where.add_argument("--wait", action="store_true", help="follow the run until a worker has finished it")
         where.add_argument("--local", action="store_true", help="train in this process, without a worker")

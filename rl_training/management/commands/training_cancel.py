@@ -18,7 +18,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("run_id", metavar="RUN_ID", help="of a run, or the id of a walk-forward")
+        parser.add_argument("run_id", metavar="RUN_ID", help="the id of a run or of a walk-forward")
 
     def handle(self, *, run_id: str, **_: Any) -> None:
         run = TrainingRun.objects.filter(run_id=run_id).first()

@@ -42,20 +42,24 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("policy", nargs="?", help="one policy; all without it")
+        parser.add_argument("policy", nargs="?", help="one policy (default: all)")
         parser.add_argument(
             "--follow",
             action="store_true",
-            help="go on with new entries until Ctrl-C or SIGTERM; progress included, but not with --group",
+            help="go on with new entries until Ctrl-C or SIGTERM; without --group, progress entries too",
         )
-        parser.add_argument("--group", help="with --follow: read as a consumer of this group, which is made if need be")
-        parser.add_argument("--consumer", help="this consumer's name, its own in the group (default: host and process)")
+        parser.add_argument(
+            "--group", help="with --follow: read as a consumer of this group, which is created if it does not exist"
+        )
+        parser.add_argument(
+            "--consumer", help="this consumer's name, which must be unique in the group (default: host and process)"
+        )
         parser.add_argument(
             "--claim-after",
             type=seconds,
             default=60.0,
             metavar="SECONDS",
-            help="take over what another consumer was handed and did not acknowledge for so long (default: 60)",
+            help="take over entries that another consumer received and did not acknowledge for so long (default: 60)",
         )
 
     def handle(self, *, policy: str | None, follow: bool, group: str | None, **options: Any) -> None:
@@ -85,7 +89,7 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from None
 
     def _streams(self, *kinds: str) -> list[str]:
-        """Return the streams to read: of all present policies, or of the last known ones while the database is away."""
+        """Return the streams of all policies; while the database is unavailable, of the last known policies."""
         if not self.policy:
             try:
                 self.known = list(PolicyStore.objects.order_by("name").values_list("name", flat=True))

@@ -21,7 +21,7 @@ STARTS = ("initial_version", "started_from")
 LARGE = (*LARGE_RUN_COLUMNS, *(f"{version}__evaluation" for version in STARTS))
 
 
-# The ended runs that are listed of each policy, and of the one that was asked for.
+# The number of ended runs that are listed for each policy, and for a policy that the command names.
 LAST_RUNS, LAST_RUNS_OF_ONE = 1, 5
 
 
@@ -29,7 +29,7 @@ class Command(BaseCommand):
     help = "Show each policy's schedule, its active run and how the last one ended."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("name", nargs="?", help="one policy; all without it")
+        parser.add_argument("name", nargs="?", help="one policy (default: all)")
         parser.add_argument("--json", action="store_true", help="print a JSON list")
 
     def handle(self, *, name: str | None, **options: Any) -> None:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
 
 def last_runs(policies: QuerySet[PolicyStore], of_each: int) -> dict[str, list[str]]:
-    """Return a line with the id of each of the last ended runs, newest first, by the name of their policy."""
+    """Return lines about the last ended runs, newest first, by the policy's name. Each line has the run's id."""
     ended = TrainingRun.objects.filter(policy=OuterRef("pk"), finished_at__isnull=False).order_by("-finished_at")
     # The database looks up the first, second ... run of each policy, whose runs may be a million, by their index.
     wanted = (Q(pk__in=policies.values(found=Subquery(ended.values("pk")[n : n + 1]))) for n in range(of_each))

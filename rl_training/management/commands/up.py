@@ -39,7 +39,7 @@ READY_WITHIN_SECONDS = 120.0
 # A Redis that REDIS_URL names runs already, or is being started by another program at the same time.
 REDIS_WITHIN_SECONDS = 5.0
 POLL_SECONDS = 0.2
-# The file of Flower's login in STATE_DIR, where FLOWER_BASIC_AUTH names none.
+# The file in STATE_DIR that holds Flower's login if FLOWER_BASIC_AUTH is empty.
 FLOWER_LOGIN = "flower_login"
 UNCHANGED = "unchanged since the first start"
 KEEP = "These secrets are shown at the first start only: keep them now."
@@ -48,7 +48,7 @@ Address = tuple[str, int]
 
 
 class Stopped(Exception):
-    """The user or the operating system stops the command by a signal."""
+    """The user or the operating system stopped the command with a signal."""
 
 
 class Command(BaseCommand):
@@ -64,7 +64,9 @@ class Command(BaseCommand):
             help="use free ports, wait until a run has finished, print the summary endpoint's JSON as the one line on "
             "stdout, exit 0 if the run succeeded; a state directory that was made for this is removed",
         )
-        parser.add_argument("--timeout", type=float, default=240.0, help="of --once, in seconds (default: 240)")
+        parser.add_argument(
+            "--timeout", type=float, default=240.0, help="time limit of --once in seconds (default: 240)"
+        )
 
     def handle(self, *, once: bool, timeout: float, **_: Any) -> None:
         self.once = once
@@ -146,7 +148,7 @@ class Command(BaseCommand):
         self.supervisor.start(*redis_services)
 
     def _addresses(self) -> tuple[Address, Address]:
-        """Return the addresses for web and Flower. Raises `NotAvailableError` when one of them is in use."""
+        """Return the host and port of web and of Flower. Raises `NotAvailableError` when one is in use."""
         if self.once:
             web_port, flower_port = state_dir.free_ports(2)
             return (LOCAL, web_port), (LOCAL, flower_port)
@@ -257,7 +259,7 @@ def worker_answers() -> bool:
 
 
 def shown_login(login: str, admin: Admin) -> str:
-    """Return a login of Flower, with its password at the first start only."""
+    """Return a login of Flower for display, with its password at the first start only."""
     user, _, password = login.partition(":")
     kept = "FLOWER_BASIC_AUTH" if settings.FLOWER_LOGINS else f"in {settings.STATE_DIR / FLOWER_LOGIN}"
     return f"login: {user}, password: {password if admin.token else kept}"

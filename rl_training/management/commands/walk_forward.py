@@ -25,8 +25,8 @@ FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
 class Command(BaseCommand):
     help = (
         "Walk a policy's recipe forward: retrain it over history, and trade the bars after each training. This is a "
-        "trial unless the recipe is validated already; each trial leaves less for the next one. Exit status: 0 queued "
-        "(with --wait or --local: it has a verdict, whichever), 1 failed, 2 wrong usage, 3 it is under way already."
+        "trial unless the recipe is validated already; each trial leaves a smaller level for the next trial. Exit "
+        "status: 0 queued (with --wait or --local: any verdict), 1 failed, 2 wrong usage, 3 it is running already."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -35,11 +35,17 @@ class Command(BaseCommand):
             "--folds",
             type=whole_number(1, requesting.MOST_FOLDS),
             default=FOLDS,
-            help="retrainings, 8 by default",
+            help="number of retrainings (default: 8)",
         )
-        parser.add_argument("--window", type=whole_number(1, 2**31 - 1), help="train on the last so many bars only")
-        parser.add_argument("--seeds", type=whole_number(*RANGES["seeds"]), help="members of each version")
-        parser.add_argument("--seed", type=whole_number(0, requesting.LAST_SEED), help="instead of a random one")
+        parser.add_argument(
+            "--window",
+            type=whole_number(1, 2**31 - 1),
+            help="train on this number of last bars only (default: on all earlier bars)",
+        )
+        parser.add_argument(
+            "--seeds", type=whole_number(*RANGES["seeds"]), help="members of each version (default: the policy's seeds)"
+        )
+        parser.add_argument("--seed", type=whole_number(0, requesting.LAST_SEED), help="default: random")
         parser.add_argument(
             "--set",
             action="append",
@@ -49,9 +55,9 @@ class Command(BaseCommand):
             help="a setting that differs from the policy's, such as ppo.gamma=0.9; may be given several times",
         )
         where = parser.add_mutually_exclusive_group()
-        where.add_argument("--wait", action="store_true", help="wait until workers have finished it")
-        where.add_argument("--local", action="store_true", help="compute it in this process")
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        where.add_argument("--wait", action="store_true", help="wait until workers have finished the walk-forward")
+        where.add_argument("--local", action="store_true", help="compute the walk-forward in this process")
+        parser.add_argument("--json", action="store_true", help="print the validation as JSON")
 
     def handle(self, *, name: str, wait: bool, local: bool, **options: Any) -> None:
         policy = self._policy(name)
@@ -92,7 +98,7 @@ class Command(BaseCommand):
             raise CommandError(f"--set {error}", returncode=WRONG_USAGE) from None
 
     def _announce(self, policy: PolicyStore, options: Options) -> None:
-        """Say how long it may take. Refused settings are reported by the request."""
+        """Print the estimated time. Refused settings are reported later, by the request."""
         try:
             seconds = reports.estimated_seconds(policy, options)
         except (InvalidConfigError, SettingsRefusedError):
