@@ -14,24 +14,25 @@ from rl_training.core.market.file_access import ENDINGS, TABLES
 from rl_training.core.market_config import MarketConfig
 
 LONGEST_NAME = 100
-# Hidden files are not offered, see `list_files`. One that a question is asked about has the name that it will get too.
+# Forms do not offer hidden files, see `list_files`. While the user must confirm a file, its hidden name has its later
+# name.
 HIDDEN = re.compile(r"\.upload-[0-9a-f]{32}(-(?P<name>[a-z0-9][a-z0-9._-]*))?")
-# An upload whose question nobody has answered for so long is removed.
+# An upload that no user has confirmed for this time is removed.
 ABANDONED_SECONDS = 86_400
 
 
 class UploadError(Exception):
-    """A file that cannot be stored; the message says why."""
+    """The file cannot be stored; the message says why."""
 
 
 class NameTakenError(UploadError):
-    """There is a file of this name, and the user has not confirmed that it is to be replaced."""
+    """A file with this name exists, and the user has not confirmed its replacement."""
 
 
 def safe_name(name: str) -> str:
-    """Return a name of lower-case ASCII letters, digits, dots, dashes and underscores for a file. Raises UploadError.
+    """Return a file name of lower-case ASCII letters, digits, dots, dashes and underscores. Raises UploadError.
 
-    It has no folder, does not begin with a dot, and has the ending of a file that can be read.
+    The name has no folder, does not begin with a dot, and has the ending of a file that can be read.
     """
     plain = unicodedata.normalize("NFKD", name.replace("\\", "/").rpartition("/")[2]).encode("ascii", "ignore").decode()
     plain = re.sub(r"[^a-z0-9._]+", "-", plain.lower())
@@ -53,7 +54,7 @@ def new_upload() -> Path:
 
 
 def wait_for_answer(upload: Path, name: str) -> Path:
-    """Return the uploaded file under a hidden name that has the name that it will get. Raises UploadError."""
+    """Rename the upload so that its hidden name includes `name`, its later name; return it. Raises UploadError."""
     waiting = upload.with_name(f"{upload.name}-{name}")
     try:
         os.rename(upload, waiting)
@@ -63,7 +64,7 @@ def wait_for_answer(upload: Path, name: str) -> Path:
 
 
 def find_upload(hidden: str) -> tuple[Path, str]:
-    """Return the file that a question is asked about, and the name that it will get. Raises UploadError."""
+    """Return an upload that waits for the user's answer, and its later name. Raises UploadError."""
     path = Path(settings.MARKET_DATA_ROOT / hidden)
     found = HIDDEN.fullmatch(hidden)
     if not found or not found["name"] or not path.is_file():
@@ -72,8 +73,8 @@ def find_upload(hidden: str) -> tuple[Path, str]:
 
 
 def check(upload: Path, name: str) -> str:
-    """Return why the uploaded file cannot be used without settings, empty if it can."""
-    # pyarrow takes 40 MB, which only a process that checks a market needs.
+    """Return why the uploaded file cannot be used without settings; empty if it can be used."""
+    # pyarrow takes 40 MB, so only a process that checks a market imports it.
     from rl_training.core.market.files.price_file import load_file
 
     try:
@@ -91,7 +92,7 @@ def store(upload: Path, name: str, *, replace: bool) -> None:
         if replace:
             os.replace(upload, target)
             return
-        # Unlike a rename, a link never replaces a file that another request has stored meanwhile.
+        # A link, unlike a rename, never replaces a file that another request has stored meanwhile.
         os.link(upload, target)
         upload.unlink()
     except FileExistsError:

@@ -20,10 +20,10 @@ else:
 
 
 def set_enabled(policy: PolicyStore, enabled: bool, user: Any = None) -> bool:
-    """Let the schedule start runs of the policy, or not. Return whether this changed anything.
+    """Enable or disable the policy's schedule. Return whether this changed anything.
 
-    Writes no other setting, so that an edit made since `policy` was read stands, and a config that is stored invalid
-    does not matter. `user` is recorded in the history; None: the user of the present request.
+    Writes no other setting, so a later edit than `policy` is kept, and a config that is stored invalid is tolerated.
+    `user` is recorded in the history; None: the user of the present request.
     """
     if policy.enabled == enabled:
         return False
@@ -35,9 +35,9 @@ def set_enabled(policy: PolicyStore, enabled: bool, user: Any = None) -> bool:
 
 
 def changed_section(policy: PolicyStore, section: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a section with the changes made, to be validated.
+    """Return the fields of a section with the changes, not validated yet.
 
-    Stored fields that the section does not have are left out: no edit could name them, and they are of no effect.
+    Stored fields that are unknown to the section are left out: they have no effect, and no edit could name them.
     """
     stored = as_json(getattr(policy, section))
     fields = SECTIONS[section].model_fields
@@ -48,7 +48,7 @@ def changed_section(policy: PolicyStore, section: str, changes: Mapping[str, Any
 def market_problems_after(policy: PolicyStore, changes: Mapping[str, Mapping[str, Any]]) -> list[ConfigProblem]:
     """Return why no run could train after the changes by section, with paths such as `market.path`.
 
-    The policy has its sections of before. Refused settings count as defaults, so that all problems are found at once.
+    `policy` holds the sections before the changes. Refused settings count as defaults, so that all problems are found.
     """
     stored = {section: getattr(policy, section) for section in SECTIONS}
     saved = stored if policy.pk is not None else dict.fromkeys(SECTIONS)
@@ -93,7 +93,7 @@ class PolicyForm(PolicyModelForm):
             if updated_at.isoformat() != seen:
                 raise ValidationError(
                     f"This policy was changed at {updated_at:%Y-%m-%d %H:%M:%S} UTC, after this form was opened. "
-                    "Nothing was saved; open the form again to edit what is set now."
+                    "Nothing was saved; open the form again to edit the present settings."
                 )
         if "market" in self.fields:
             self._check_market()

@@ -50,7 +50,7 @@ OPERATOR_PERMISSIONS = VIEWER_PERMISSIONS | {
 
 
 def grant(apps: Any) -> None:
-    """Create the groups, and add to each the permissions that it lacks. `apps` may be the registry of a migration.
+    """Create the groups and add the missing permissions to each group. `apps` may be the registry of a migration.
 
     Creates the permissions first, because Django creates them only after the last migration. Skips the permissions of
     apps that are not installed yet.

@@ -16,7 +16,8 @@ from rl_training.roles import DEPLOY
 
 TRAINING_FIELDS = ("enabled", *RANGES, *CHOICES)
 CHANGEABLE = (*TRAINING_FIELDS, *SECTIONS)
-# They decide what is live, what a verdict demands, and when guards act: changing them needs the permission to deploy.
+# Settings that decide what is live, what a verdict requires, and when guards act. Changing them needs the permission to
+# deploy.
 RESERVED = ("promotion", "must_beat", "fallback", "demotion_bars", "drawdown_limit")
 
 
@@ -29,14 +30,14 @@ class SettingsRefusedError(Exception):
 
 
 def settings_of(policy: PolicyStore) -> dict[str, Any]:
-    """Return the settings, without the name, as JSON values; a config that is stored invalid as it is stored."""
+    """Return the policy's settings, without its name, as JSON values. An invalid config is returned as it is stored."""
     return {name: as_json(getattr(policy, name)) for name in CHANGEABLE}
 
 
 def apply(policy: PolicyStore, changes: Mapping[str, Any], user: Any) -> None:
     """Validate and save the changes. Writes nothing if no value changes. Raises `SettingsRefusedError`.
 
-    A policy with a config that is stored invalid can be enabled and disabled; any other change has to repair it too.
+    A policy with an invalid stored config can be enabled and disabled; any other change has to repair the config too.
     """
     if changes.keys() == {"enabled"} and type(changes["enabled"]) is bool:
         set_enabled(policy, changes["enabled"], user)
@@ -49,10 +50,10 @@ def apply(policy: PolicyStore, changes: Mapping[str, Any], user: Any) -> None:
 
 
 def create(name: Any, changes: Mapping[str, Any], like: PolicyStore | None = None, user: Any = None) -> PolicyStore:
-    """Validate and save a new policy, with the settings of `like` or else defaults where `changes` names none.
+    """Validate and save a new policy with the settings in `changes`; the others come from `like` or are defaults.
 
-    A copy is disabled unless the changes enable it, so that its settings can be edited before it trains. It has the
-    defaults of RESERVED where `user` may not choose others. Raises `SettingsRefusedError`.
+    A copy is disabled unless the changes enable it, so that users can edit its settings before it trains. A copy has
+    default values of RESERVED if `user` may not change them. Raises `SettingsRefusedError`.
     """
     policy = PolicyStore(name=name)
     if like is not None:
@@ -70,12 +71,12 @@ def create(name: Any, changes: Mapping[str, Any], like: PolicyStore | None = Non
 
 
 def may_change_reserved(user: Any) -> bool:
-    """Return whether the user may change the settings of RESERVED. None: a command, which may."""
+    """Return whether the user may change the settings of RESERVED. A command, for which `user` is None, may."""
     return user is None or bool(user.has_perm(DEPLOY))
 
 
 def keep_reserved(policy: PolicyStore, user: Any) -> None:
-    """Set RESERVED to the stored values, or for a new policy to the defaults, unless the user may change them."""
+    """Unless the user may change RESERVED, reset these settings to stored values, or in a new policy to defaults."""
     if not may_change_reserved(user):
         stored = PolicyStore.objects.filter(pk=policy.pk).values(*RESERVED).first()
         for name, value in (stored or _reserved_of(PolicyStore())).items():
@@ -103,7 +104,7 @@ def save_new(policy: PolicyStore) -> None:
 
 
 def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
-    """Set the changed settings on the policy without saving it, and return whether one differs from before.
+    """Set the changed settings on the policy without saving it, and return whether any setting differs from before.
 
     Validates the policy as a whole. Raises `SettingsRefusedError` with all refused settings.
     """
@@ -113,7 +114,7 @@ def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
         if name in TRAINING_FIELDS:
             changed |= _set_scalar(policy, name, value, wrong)
         elif name not in SECTIONS:
-            wrong[name] = f"There is no such setting; there are {', '.join(CHANGEABLE)}."
+            wrong[name] = f"There is no such setting; the settings are {', '.join(CHANGEABLE)}."
         elif not isinstance(value, dict):
             wrong[name] = "Must be an object with the settings to change."
     sections = {name: value for name, value in changes.items() if name in SECTIONS and isinstance(value, dict)}
@@ -131,7 +132,7 @@ def assign(policy: PolicyStore, changes: Mapping[str, Any]) -> bool:
 
 
 def _set_section(policy: PolicyStore, name: str, change: Mapping[str, Any] | None, wrong: dict[str, str]) -> bool:
-    """Return whether the section changed. Adds to `wrong` what is invalid after the change, if there is one."""
+    """Set the section and return whether it changed. Adds the problems of the section to `wrong`."""
     stored = getattr(policy, name)
     if change is None:
         if isinstance(stored, InvalidConfig):
@@ -146,7 +147,7 @@ def _set_section(policy: PolicyStore, name: str, change: Mapping[str, Any] | Non
 
 
 def _set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str]) -> bool:
-    """Set a setting and return whether its value changed. A refused value adds a message to `wrong` instead."""
+    """Set a setting and return whether its value changed. For a refused value, adds a message to `wrong` instead."""
     problem = scalar_problem(name, value)
     if problem:
         wrong[name] = problem
@@ -157,7 +158,7 @@ def _set_scalar(policy: PolicyStore, name: str, value: Any, wrong: dict[str, str
 
 
 def scalar_problem(name: str, value: Any) -> str:
-    """Return what would be right if a setting of TRAINING_FIELDS refuses the JSON value, else nothing."""
+    """Return which values are valid if a setting of TRAINING_FIELDS refuses the JSON value, else an empty text."""
     if name in CHOICES:
         words = CHOICES[name].values
         return "" if isinstance(value, str) and value in words else f"Must be one of {', '.join(words)}."

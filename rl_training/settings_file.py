@@ -13,12 +13,12 @@ from rl_training.models import PolicyStore
 from rl_training.settings_change import SettingsRefusedError, assign, save_new, settings_of
 from rl_training.strict_json import parse_object
 
-# The settings of some thousand policies.
+# A file of this length holds the settings of some thousand policies.
 MAX_FILE_CHARACTERS = 10_000_000
 
 
 class Imported(NamedTuple):
-    """The changes of an import, one a line, and the changed policies with their new settings, saved or not."""
+    """The changes of an import as lines of text, and the changed policies with their new settings, saved or not."""
 
     changes: list[str]
     policies: list[PolicyStore]
@@ -31,11 +31,11 @@ def export_settings(policies: Iterable[PolicyStore], *, as_yaml: bool = False) -
 
 
 def import_settings(wanted: Mapping[str, Any], *, dry_run: bool = False) -> Imported:
-    """Change and create policies, by name with their settings as read() returns them, and return the changes.
+    """Change and create policies from the settings that read() returns; return the changes.
 
-    Changes all or none. Settings and policies that are not named stay as they are; a new policy has defaults for them.
-    With `dry_run`, validates the settings and changes nothing. Raises `SettingsRefusedError` with every refused
-    setting, named such as `rl_v3.ppo.gamma`.
+    Changes all policies or none. Settings and policies that `wanted` does not name stay as they are; a new policy has
+    defaults for such settings. With `dry_run`, validates the settings and changes nothing. Raises
+    `SettingsRefusedError` with every refused setting, under a key such as `rl_v3.ppo.gamma`.
     """
     wrong: dict[str, str] = {}
     imported = Imported([], [])
@@ -66,9 +66,9 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def read(text: str) -> dict[str, Any]:
-    """Return the settings of a file's text, by the policy's name. Raises `SettingsRefusedError`.
+    """Return the settings in a file's text, by the policy's name. Raises `SettingsRefusedError`.
 
-    A text that begins with `{` or is empty is read as JSON, any other as YAML.
+    A text that begins with `{` or is empty is read as JSON, any other text as YAML.
     """
     try:
         document = _document(text)

@@ -1,4 +1,4 @@
-"""JSON objects that users and programs send: parsed more strictly than Python's parser does."""
+"""JSON objects that users and programs send, parsed more strictly than by Python's parser."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Settings as YAML: the values of JSON in YAML's block form, read without what YAML adds to them."""
+"""Settings as YAML: the values of JSON in YAML's block form, without YAML's other types, aliases and tags."""
 
 import re
 from typing import Any
@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 
 # The parser is slow: a text of this length, with the settings of some hundred policies, takes some seconds.
 MAX_CHARACTERS = 1_000_000
-# The plain values of JSON. Anything else without quotes is text, also what YAML 1.1 takes for a boolean or a date.
+# The plain values of JSON. Any other value without quotes is text, even if YAML 1.1 reads it as a boolean or a date.
 PLAIN_VALUES = {
     "null": ("(?:null|)", ["n", ""]),
     "bool": ("(?:true|false)", ["t", "f"]),

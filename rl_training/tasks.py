@@ -58,7 +58,7 @@ def validate(step_id: str) -> None:
 
 @worker_process_init.connect
 def prepare_process(**_: Any) -> None:
-    """Prepare a process of the pool for its first run: it ends with its worker, and its compiled code is loaded."""
+    """Prepare a process of the pool for its first run: bind its life to the worker's, and load its compiled code."""
     set_pdeathsig("SIGKILL")
     log.info("Preparing to train: the first time on a machine, this compiles for about a minute")
     began_at = time.monotonic()

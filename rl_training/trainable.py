@@ -15,7 +15,7 @@ from rl_training.models.config_column import as_json
 
 # The setting that names the bars of a source.
 NAMES_BARS = {"file": "path", "exchange": "bars", "planted": "bars"}
-# What decides, beside the bars themselves, whether there are enough of them.
+# The settings of an environment that decide how many bars a run needs.
 NEEDS = ("episode_length", "features")
 
 
@@ -24,9 +24,9 @@ def market_problems(
 ) -> list[ConfigProblem]:
     """Return why no run could train on the market, with paths such as `market.path`.
 
-    The bars are read once for as long as file and settings stay the same, and an exchange is not asked. What the
-    policy has already is not examined again, so that a policy whose file has gone since can be edited. A section that
-    is no valid config is not examined.
+    The bars are read once while the file and the settings stay the same; an exchange is never queried. Saved settings
+    are not checked again, so that a policy whose file is gone can still be edited. Sections that are invalid configs
+    are not checked.
     """
     if not isinstance(market, MarketConfig):
         return []
@@ -46,7 +46,7 @@ def market_problems(
 
 
 def number_of_bars(market: MarketConfig) -> int:
-    """Return how many bars a run would have, of an exchange without asking it. Raises MarketDataError."""
+    """Return how many bars a run would have, without querying an exchange. Raises MarketDataError."""
     if market.source == "exchange":
         return market.bars
     found = checked(market)
@@ -56,9 +56,9 @@ def number_of_bars(market: MarketConfig) -> int:
 
 
 def device_warning(ppo: Any) -> str:
-    """Return that the setting `device` needs what this machine has not, else nothing.
+    """Return a warning if the setting `device` needs a GPU that this machine lacks, else an empty text.
 
-    This is no problem of the setting: another machine may have the GPU, and the worker.
+    The setting is still valid, because the workers may run on other machines.
     """
     if not isinstance(ppo, PPOConfig) or ppo.device != "cuda" or has_gpu():
         return ""
@@ -69,12 +69,12 @@ def device_warning(ppo: Any) -> str:
 
 
 def has_gpu(devices: Path = Path("/dev")) -> bool:
-    """Return whether the machine has a GPU of NVIDIA, without loading torch. `dxg` is that of Windows' Linux."""
+    """Return whether the machine has an NVIDIA GPU, without loading torch. `dxg` is the GPU in Windows' WSL."""
     return any(devices.glob("nvidia[0-9]*")) or (devices / "dxg").exists()
 
 
 def _same(config: Any, saved: Any, names: tuple[str, ...]) -> bool:
-    """Return whether the settings have the values that are saved, which need not be a valid config."""
+    """Return whether these settings equal the saved ones. The saved config may be invalid."""
     wanted, stored = as_json(config), as_json(saved)
     return (
         isinstance(wanted, dict)
@@ -84,7 +84,7 @@ def _same(config: Any, saved: Any, names: tuple[str, ...]) -> bool:
 
 
 def _unreadable(market: MarketConfig, columns: tuple[str, ...]) -> ConfigProblem | None:
-    """Return why the bars cannot be read, except for the further columns, which are read at once with them."""
+    """Return why the bars cannot be read. Problems of further columns, which are read at the same time, do not count."""
     if market.source == "exchange":
         if unknown := unknown_exchange(market.exchange):
             return ConfigProblem("exchange", unknown)
@@ -98,17 +98,17 @@ def _unreadable(market: MarketConfig, columns: tuple[str, ...]) -> ConfigProblem
     if not found.usable:
         return ConfigProblem(found.setting or NAMES_BARS.get(market.source, "source"), str(found.facts["problem"]))
     if market.source == "file" and market.symbol and market.format != PLAIN.name and not found.instruments:
-        # The name of the market would have the symbol, as if the file were known to be of it.
+        # The market's name would include the symbol, although the file does not say that its bars are of this symbol.
         return ConfigProblem("symbol", f"{market.path} names no instrument, so leave symbol empty; got {market.symbol}")
     return None
 
 
 def insufficient(market: MarketConfig, environment: EnvironmentConfig, changed: str = "market") -> list[ConfigProblem]:
-    """Return that the bars are too few, as a problem of the setting that was changed, or lack what a feature needs.
+    """Return problems of too few bars, under the changed setting, and of features that need more columns or volumes.
 
-    Of bars that cannot be read, nothing is said.
+    Returns no problem of bars that cannot be read.
     """
-    # Modules that need numpy, which only a process that checks a market needs.
+    # These modules import numpy, which only a process that checks a market needs.
     from rl_training.core.run.enough import too_few_bars
     from rl_training.core.trading.features import needs_volume
 

@@ -8,7 +8,7 @@ from django.db import transaction
 def after_commit(do: Callable[[], object]) -> None:
     """Call `do` once the current transaction is committed, or at once outside of a transaction.
 
-    An error in `do` is logged and goes no further, because the change itself is stored. `do` is a function with a
-    name, not a `functools.partial`: Django names it in that log line.
+    An error in `do` is logged and not raised, because the change itself is stored. `do` must be a function with a name,
+    not a `functools.partial`, because Django names the function in that log line.
     """
     transaction.on_commit(do, robust=True)

@@ -1,8 +1,8 @@
 """Heartbeats of processes: when each beat, worker and alerts process last completed a round of its loop.
 
 Beat writes a heartbeat at each tick, a worker from the loop of its parent process, and the processes `alerts` and
-`decide` with each round of theirs. So a worker whose processes are all busy training has heartbeats too. Redis keeps
-them, dated by its own clock, because a worker's parent process depends on Redis anyway, while it does not need the
+`decide` with each of their rounds. So a worker whose processes are all busy training has heartbeats too. Redis keeps
+the heartbeats, with times of its own clock, because a worker's parent process depends on Redis anyway but not on the
 database. A Redis that was emptied has the heartbeats again within seconds.
 """
 
@@ -55,7 +55,7 @@ return cjson.encode(ages)
 
 
 def client() -> redis.Redis:
-    """Return a Redis client that gives up sooner than other clients: a late heartbeat is of no use."""
+    """Return a Redis client with a shorter timeout than other clients, because a late heartbeat is useless."""
     return redis_client(TIMEOUT_SECONDS)
 
 
@@ -86,7 +86,7 @@ def record_worker(**_: Any) -> None:
 
 
 def ages(kind: Kind) -> dict[str, float]:
-    """Return the seconds since the last heartbeat of each process, as far as it is less than an hour old, by name.
+    """Return the age in seconds of the last heartbeat of each process, by the process's name, up to an hour.
 
     Raises `redis.RedisError`.
     """
@@ -99,7 +99,7 @@ def _ages(key: str) -> dict[str, float]:
 
 
 def record_preparing(preparing: bool) -> None:
-    """Write whether this worker is preparing and can train nothing yet; an error of Redis is logged and ignored."""
+    """Write whether this worker is preparing and cannot train yet; an error of Redis is logged and ignored."""
     try:
         if preparing:
             _record(PREPARING_KEY)

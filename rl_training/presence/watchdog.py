@@ -1,4 +1,4 @@
-"""The watchdog of `up`: it restarts a service that hangs. The supervisor only notices a process that has ended."""
+"""The watchdog of `up`, which restarts a service that hangs. The supervisor only notices processes that have ended."""
 
 import time
 from typing import get_args
@@ -26,7 +26,7 @@ class Watchdog:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._next_check = 0.0
-        # By service: its process, and the time from which its silence counts.
+        # The process of each service, and the time from which its silence counts, by the service's name.
         self._silent_since: dict[Kind, tuple[int, float]] = {}
 
     def check(self) -> None:

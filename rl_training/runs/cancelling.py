@@ -10,7 +10,7 @@ from rl_training.models import TrainingRun
 
 
 def how_it_ends(run: TrainingRun) -> str:
-    """Return the rest of a sentence that begins with the run: how it ends after `lifecycle.cancel()`."""
+    """Return how the run ends after `lifecycle.cancel()`, as the rest of a sentence whose subject is the run."""
     if run.status == TrainingRun.Status.CANCELLED:
         return "is cancelled"
     found: Any = TrainingRun.objects.with_heartbeat_age().only("pk").get(pk=run.pk)

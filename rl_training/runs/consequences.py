@@ -1,7 +1,7 @@
 """The consequences of a change of a run's status: totals, counters, events, logs, task messages, removed files.
 
-`lifecycle.py` calls these functions in the transaction of the change. Rows and events are written in that transaction.
-Everything outside of the database waits for the commit.
+`lifecycle.py` calls these functions in the transaction of the change, which also writes the rows and events. Everything
+outside of the database waits for the commit.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ Status = TrainingRun.Status
 class Ending:
     """The end of a run.
 
-    results   the run's columns that only training knows, such as `avg_reward`; else those so far
+    results   the run's columns that training computes, such as `avg_reward`; if it failed, their last values
     version   the version that a successful run made
     """
 
@@ -84,7 +84,7 @@ def run_ended(run: TrainingRun, ending: Ending) -> None:
 
 def _completed(run: TrainingRun, ending: Ending) -> dict[str, Any]:
     succeeded, version = ending.status == Status.SUCCEEDED, ending.version
-    # A failed or cancelled run announces no rewards, though its row has those of the finished episodes.
+    # The event of a failed or cancelled run has no rewards, although the run's row has those of the finished episodes.
     rewards = ending.results if succeeded else {}
     payload = {
         "run_id": run.run_id,

@@ -1,4 +1,4 @@
-"""Idempotency keys: a request that a program repeats with the same key starts one run."""
+"""Idempotency keys: a request that a program repeats with the same key starts only one run."""
 
 import hashlib
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from rl_training.runs.lifecycle import AlreadyActiveError
 MAX_LENGTH = 255
 # Longer than any client retries.
 KEPT_FOR = timedelta(hours=24)
-# More than one, so that the table does not grow; few enough that the request is not slower.
+# Each request deletes more than one key, so that the table does not grow, but few, so that the request stays fast.
 DELETED_AT_ONCE = 100
 
 
@@ -22,7 +22,7 @@ class KeyReusedError(Exception):
 
 
 def once(user_pk: int, key: str | None, request: str, enqueue: Callable[[], TrainingRun]) -> tuple[TrainingRun, bool]:
-    """Return the run that `enqueue` starts and False, or the run of an earlier call with the same arguments and True.
+    """Return the run that `enqueue` starts, and False; or the run of an earlier call with the same arguments, and True.
 
     `request` is the request's content as text; without a key, `enqueue` is always called. Run and key are written in
     one transaction: a request that starts no run stores no key. Raises `KeyReusedError` when the user sent the key with

@@ -32,7 +32,7 @@ from rl_training.runs.consequences import Ending
 log = structlog.get_logger(__name__)
 
 CANCELLED = "cancelled"
-# The start rule of a run whose initial version a user chose: it is of no policy's recipe.
+# The start rule of a run whose initial version a user chose. No policy's recipe has this rule.
 OTHER_VERSION = "version"
 
 Status = TrainingRun.Status
@@ -49,7 +49,7 @@ class AlreadyActiveError(Exception):
 
 
 class WeightsRemovedError(Exception):
-    """A run cannot start from the version: its weights were removed."""
+    """A run cannot start from the version, because the version's weights were removed."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def enqueue(
     with transaction.atomic():
         insert([run])
         if initial_version is None and not from_scratch:
-            # The version is read after the insert: a run that was active until then may have made one.
+            # The version is read after the insert, because a run that was active until then may have made a new
+            # version.
             run.initial_version_id = PolicyStore.objects.filter(pk=policy.pk).initial_versions()[policy.pk]
             TrainingRun.objects.filter(pk=run.pk).update(initial_version=run.initial_version_id)
         if initial_version is not None:
@@ -95,7 +96,7 @@ def enqueue(
 
 
 def _check_weights(policy: PolicyStore, version: PolicyVersion) -> None:
-    """Raise `WeightsRemovedError` if the weights were removed. Retention, which locks the row too, sees the new run."""
+    """Raise `WeightsRemovedError` if the weights were removed. Retention locks the row too and then sees the run."""
     PolicyStore.objects.select_for_update(no_key=True).get(pk=policy.pk)
     if not PolicyVersion.objects.with_weights().filter(pk=version.pk).exists():
         raise WeightsRemovedError(f"The weights of version {version.number} of {policy.name} were removed.")
@@ -139,7 +140,7 @@ def insert(runs: Sequence[TrainingRun]) -> None:
 
 
 def claim(run_id: str) -> TrainingRun | None:
-    """queued -> running, as a new attempt of the caller's. Returns None when the run is not queued (any more)."""
+    """Claim a run: queued -> running, as a new attempt of the caller. Returns None when the run is not queued."""
     now = timezone.now()
     with transaction.atomic():
         claimed = TrainingRun.objects.filter(run_id=run_id, status=Status.QUEUED).update(
@@ -148,7 +149,7 @@ def claim(run_id: str) -> TrainingRun | None:
         if not claimed:
             return None
         related = TrainingRun.objects.select_related("policy", "initial_version")
-        # The run has its own snapshot of the config: a policy that was edited into an invalid state must not stop it.
+        # The run has its own snapshot of the config, so a policy with invalid settings must not stop the run.
         run = related.get(run_id=run_id)
         first_time = run.started_at is None
         if first_time:
@@ -164,10 +165,10 @@ def heartbeat(run: TrainingRun, **progress: Any) -> bool:
 
 
 def fail_overdue(run: TrainingRun, seconds: float, results: Callable[[], Results] = lambda: None) -> bool:
-    """running -> failed when the current attempt, `seconds` long, exceeds the policy's `run_limit_minutes`.
+    """Fail a run (running -> failed) whose current attempt, `seconds` long, exceeds the policy's `run_limit_minutes`.
 
     The time between attempts does not count: a run that waited for a day during an outage has not trained for a day.
-    `results` returns what fail() takes.
+    `results` returns the `results` of fail().
     """
     limit = run.policy.run_limit_minutes
     if seconds <= 60 * limit:
@@ -183,9 +184,9 @@ def cancel_requested(run: TrainingRun) -> bool:
 def succeed(
     run: TrainingRun, outcome: Outcome, on_version: Callable[[PolicyVersion], object] = lambda version: None
 ) -> PolicyVersion | None:
-    """running -> succeeded, with the policy version that the run made.
+    """End a run: running -> succeeded, with the policy version that the run made.
 
-    `on_version` is called with it in the same transaction, for what follows from a new version.
+    `on_version` is called with the new version in the same transaction, for example to promote it.
     Returns None, and stores no version, when another attempt owns the run, or when a user requested its cancellation:
     then the run ends as cancelled.
     """
@@ -198,14 +199,14 @@ def succeed(
 
 
 def fail(run: TrainingRun, error: str, traceback: str = "", results: Results = None) -> bool:
-    """running -> failed, or cancelled when a user requested that; return False when another attempt owns the run."""
+    """End a run: running -> failed, or cancelled if a user requested so; return False when another attempt owns it."""
     with transaction.atomic():
         ending = _end(run, Status.FAILED, error=storable(error), traceback=storable(traceback), results=results)
     return _set_columns(run, ending)
 
 
 def end_cancelled(run: TrainingRun, results: Results = None) -> bool:
-    """running or queued -> cancelled; return False when the run has another status or attempt by now."""
+    """End a run: running or queued -> cancelled; return False when the run has another status or attempt by now."""
     with transaction.atomic():
         ending = _end(run, Status.CANCELLED, error=CANCELLED, results=results)
     return _set_columns(run, ending)
@@ -256,12 +257,12 @@ def _set_columns(run: TrainingRun, ending: Ending | None) -> bool:
 
 
 def release(run: TrainingRun) -> bool:
-    """running -> queued, by the owner, on a graceful stop; return False when another attempt owns the run."""
+    """Release a run on a graceful stop: running -> queued; return False when another attempt owns the run."""
     return requeue(run, "stopped while running")
 
 
 def requeue(run: TrainingRun, reason: str, *, workers_lost: int | None = None) -> bool:
-    """running -> queued, or cancelled when a user requested that; return False when another attempt owns the run."""
+    """Requeue a run: running -> queued, or cancelled if a user requested so; return False if another owns it."""
     if cancel_requested(run):
         return end_cancelled(run)
     columns: dict[str, Any] = {

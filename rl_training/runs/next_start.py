@@ -15,7 +15,7 @@ from rl_training.models import Deployment, InvalidConfigError, PolicyStore, Poli
 
 @dataclass(frozen=True)
 class NextStart:
-    """The version whose weights the next run finds, and the reasons for which it cannot use them.
+    """The version from which the next run would start, and the reasons why the run cannot use its weights.
 
     `old_market` and `new_market` are set when the policy's market differs from the market of the version's run.
     """
@@ -31,7 +31,7 @@ class NextStart:
 
     @property
     def is_unusual(self) -> bool:
-        """Whether the next run does not just continue, so that whoever changes settings is told."""
+        """Whether the next run does not just continue; users who change settings then get a message."""
         return self.from_scratch or bool(self.new_market)
 
     def __str__(self) -> str:
@@ -41,21 +41,21 @@ class NextStart:
         if self.new_market:
             return (
                 f"The next run continues from version {self.version}, which was trained on {self.old_market}, on "
-                f"{self.new_market}. It starts from scratch if that version was trained on bars as late as the first "
-                "bar that it is evaluated on."
+                f"{self.new_market}. The run starts from scratch if that version was trained on bars as late as the "
+                "run's first held-out bar."
             )
         return f"The next run continues from version {self.version}."
 
 
 def default_start(policy: PolicyStore) -> PolicyVersion | None:
-    """Return the version that the `start_from` of `policy`, saved or not, names; None for scratch."""
+    """Return the version that the `start_from` of `policy`, saved or not, stands for; None for scratch."""
     return default_starts([policy]).get(policy.pk)
 
 
 def default_starts(policies: Collection[PolicyStore]) -> dict[int, PolicyVersion]:
-    """Return the version that the `start_from` of each policy, saved or not, names, by the policy's id, in a query.
+    """Return the version that each policy's `start_from`, saved or not, stands for, by the policy's id, in one query.
 
-    A policy that starts from scratch has none.
+    Policies that start from scratch are left out.
     """
     newest, live = (
         [policy.pk for policy in policies if policy.start_from == start] for start in (StartFrom.NEWEST, StartFrom.LIVE)
@@ -81,7 +81,7 @@ def next_start(policy: PolicyStore) -> NextStart | None:
 
 
 def next_starts(policies: Collection[PolicyStore]) -> list[NextStart | None]:
-    """Return the same of several policies, in their order, in a query."""
+    """Return the next start of each of several policies, in their order, in one query."""
     versions = default_starts(policies)
     return [_next_start(policy, versions.get(policy.pk)) for policy in policies]
 
@@ -104,6 +104,6 @@ def _next_start(policy: PolicyStore, version: PolicyVersion | None) -> NextStart
 
 
 def _bars(market_summary: Any) -> int:
-    """Return how many bars a run read, or, when unknown, a number so large that any lower train_fraction drops bars."""
+    """Return how many bars a run read; if unknown, a number so large that any lower train_fraction drops bars."""
     bars = market_summary.get("bars") if isinstance(market_summary, dict) else None
     return bars if isinstance(bars, int) else 10**9

@@ -1,4 +1,4 @@
-"""Reaping: a run whose worker is lost is queued again, or fails once too many workers are lost."""
+"""Reaping: a run whose worker is lost is queued again, or fails after MAX_LOST_WORKERS lost workers."""
 
 import time
 from datetime import timedelta

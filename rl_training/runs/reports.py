@@ -25,7 +25,7 @@ def describe_run(run: TrainingRun) -> dict[str, Any]:
 
 
 def describe_start(run: TrainingRun) -> str:
-    """Return what training started from, or what it is to start from, and the reason where that is another version."""
+    """Return what training started from or will start from, with a note if that is not the initial version."""
     version = run.started_from
     if run.start_note is None:
         verb, version = ("Was to start" if run.finished_at else "Will start"), run.initial_version

@@ -1,4 +1,4 @@
-"""Messages to the workers: hints that a run waits. The database is the truth; beat resends a message that is lost."""
+"""Messages to the workers: hints that a run waits. The database is the truth; beat sends lost messages again."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,13 @@ log = structlog.get_logger(__name__)
 
 TASK = "rl_training.tasks.train_policy"
 
-# The broker's failures within `until_one_fails`, None outside of it.
+# The broker's failures within the context `until_one_fails`; None outside of that context.
 _failures: ContextVar[list[Exception] | None] = ContextVar("failures", default=None)
 
 
 @contextmanager
 def until_one_fails() -> Iterator[None]:
-    """Send no more messages in this context once one failed: with a broker that stalls, each one takes seconds."""
+    """Send no more messages in this context once one failed, because a stalled broker delays each by seconds."""
     token = _failures.set([])
     try:
         yield
@@ -36,7 +36,7 @@ def until_one_fails() -> Iterator[None]:
 
 
 def send(runs: Sequence[TrainingRun]) -> int:
-    """Notify a worker that the runs wait; return the number of sent messages. Beat sends the others later."""
+    """Notify workers that the runs wait; return the number of sent messages. Beat sends the other messages later."""
     sent = 0
     failures = _failures.get()
     if failures or not runs:
@@ -44,7 +44,7 @@ def send(runs: Sequence[TrainingRun]) -> int:
     fault_points.reach("before_send")
     try:
         for run in runs:
-            # The task has the run's id, by which the admin finds it in Flower.
+            # The task's id is the run's id, so that the admin can link to the task in Flower.
             current_app.send_task(
                 TASK, kwargs={"run_id": run.run_id}, task_id=run.run_id, queue=settings.TRAINING_QUEUE
             )
@@ -60,7 +60,7 @@ def send(runs: Sequence[TrainingRun]) -> int:
 
 
 def resend_undelivered(now: datetime) -> int:
-    """Send the messages of queued runs again that are lost; return their number.
+    """Send lost messages of queued runs again; return their number.
 
     A message that still waits in the queue is not lost: the workers are busy.
     """

@@ -33,7 +33,7 @@ class RunOptionsForm(forms.Form):
         episodes = {policy.episodes_per_run for policy in self.policies}
         default = f"{episodes.pop():,}, as the policy says" if len(episodes) == 1 else "as each policy says"
         self.fields["episodes"].help_text = f"Empty: {default}."
-        self.fields["seed"].help_text = "Empty: a random one. Same seed, bars and start: the same weights."
+        self.fields["seed"].help_text = "Empty: a random seed. The same seed, bars and start make the same weights."
         self.fields["initial_version"].help_text = f"Empty: {self._default_start()}."
 
     def _default_start(self) -> str:

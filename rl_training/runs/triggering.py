@@ -1,4 +1,4 @@
-"""Triggering: a user queues a run of a policy, in the admin, on a page, by the API or by a command."""
+"""Triggering: a user queues a run of a policy, in the admin, on a page, with the API or with a command."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ LAST_VERSION = 2**31 - 1
 class RunOptions:
     """The options that a user chose for one run; the policy's settings decide the rest.
 
-    initial_version   number of the version to start from; by default what the policy's `start_from` names
+    initial_version   number of the version to start from; by default the policy's `start_from` decides
     from_scratch      start from no version
     """
 
@@ -29,11 +29,11 @@ AS_CONFIGURED = RunOptions()
 
 
 class UnknownVersionError(Exception):
-    """The policy has no version of the requested number."""
+    """The policy has no version with the requested number."""
 
 
 class WeightsRemovedError(UnknownVersionError):
-    """The weights of the version of the requested number were removed."""
+    """The weights of the version with the requested number were removed."""
 
 
 def trigger_run(
@@ -65,7 +65,7 @@ def trigger_run(
 
 
 def find_version(policy: PolicyStore, number: int | None) -> PolicyVersion | None:
-    """Return the policy's version of this number, or None for None.
+    """Return the policy's version with this number, or None if the number is None.
 
     Raises `UnknownVersionError`, which may be a `WeightsRemovedError`.
     """

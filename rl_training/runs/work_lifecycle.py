@@ -4,8 +4,8 @@
        ^         |
        +---------+  released (graceful stop), or reaped (worker lost)
 
-Every transition is one conditional UPDATE, as those of a run in `lifecycle.py`. A worker's writes carry the attempt
-that it claimed, so a worker that lost its work changes nothing.
+Every transition is one conditional UPDATE, like the transitions of a run in `lifecycle.py`. A worker's writes carry the
+attempt that the worker claimed, so a worker that lost its work changes nothing.
 """
 
 import time
@@ -45,7 +45,7 @@ def _held(work: Work) -> QueuedWorkQuerySet[Work]:
 
 
 def claim(kind: type[Work], task_id: str) -> Work | None:
-    """queued -> running, as a new attempt of the caller's. Returns None when it is not queued (any more)."""
+    """Claim work: queued -> running, as a new attempt of the caller. Returns None when the work is not queued."""
     named = _rows(kind).filter(**{kind.ID: task_id})
     with transaction.atomic():
         if not named.filter(status=Status.QUEUED).update(
@@ -65,23 +65,23 @@ def heartbeat(work: QueuedWork, **progress: Any) -> bool:
 
 
 def succeed(work: QueuedWork, **columns: Any) -> bool:
-    """running -> succeeded, with the result's columns; return False when another attempt owns it."""
+    """End work: running -> succeeded, with the result's columns; return False when another attempt owns the work."""
     return end(work, Status.SUCCEEDED, **columns)
 
 
 def fail(work: QueuedWork, error: str) -> bool:
-    """running -> failed; return False when another attempt owns it."""
+    """End work: running -> failed; return False when another attempt owns the work."""
     return end(work, Status.FAILED, error=storable(error))
 
 
 def cancel(work: QueuedWork) -> bool:
-    """queued or running -> cancelled at once; return False when it has ended. A worker notices within a heartbeat."""
+    """Cancel work at once; return False when it has ended. The worker notices at its next heartbeat."""
     active = _rows(type(work)).active().filter(pk=work.pk)
     return bool(active.update(status=Status.CANCELLED, finished_at=timezone.now()))
 
 
 def end(work: QueuedWork, status: QueuedWork.Status, **columns: Any) -> bool:
-    """Write an end; return False when another attempt owns the work."""
+    """End the work with this status; return False when another attempt owns the work."""
     ended = _held(work).update(status=status, finished_at=timezone.now(), **columns)
     if ended:
         why = {"error": columns["error"]} if "error" in columns else {}
@@ -90,7 +90,7 @@ def end(work: QueuedWork, status: QueuedWork.Status, **columns: Any) -> bool:
 
 
 def release(work: QueuedWork, *, workers_lost: int | None = None) -> bool:
-    """running -> queued; return False when another attempt owns the work."""
+    """Release work: running -> queued; return False when another attempt owns the work."""
     columns: dict[str, Any] = {"status": Status.QUEUED, "heartbeat_at": None, "queued_at": timezone.now()}
     if workers_lost is not None:
         columns["workers_lost"] = workers_lost
@@ -103,9 +103,9 @@ def reap(
     fail: Callable[[Work, str], object],
     lock: Callable[[Work], object] = lambda work: None,
 ) -> None:
-    """Release work with a lost worker with `release(work, lost workers)`, or end it with `fail(work, error)`.
+    """Call `release(work, lost workers)` for work whose worker is lost, or `fail(work, error)` after too many of them.
 
-    `lock` locks what `fail` changes besides, before the work itself is locked.
+    `lock` locks other rows that `fail` changes, before the work itself is locked.
     """
     began = time.monotonic()
     lost = list(_rows(kind).lost(lost_after()))
@@ -127,12 +127,12 @@ def reap(
 
 
 def notify(works: Sequence[QueuedWork]) -> None:
-    """Notify a worker of each after the commit."""
+    """Notify a worker of each piece of work after the commit."""
     after_commit(lambda: send(works))
 
 
 def send(works: Sequence[QueuedWork]) -> None:
-    """Notify a worker of each; beat sends again what the broker does not take."""
+    """Notify a worker of each piece of work. Beat sends messages that the broker refuses again."""
     for work in works:
         try:
             current_app.send_task(
@@ -145,7 +145,7 @@ def send(works: Sequence[QueuedWork]) -> None:
 
 
 def resend_undelivered(works: QueuedWorkQuerySet[Any], now: datetime) -> None:
-    """Send the messages of the queued work among `works` again that are lost."""
+    """Send lost messages of the queued work among `works` again."""
     undelivered = list(works.undelivered(now, timedelta(seconds=settings.MESSAGE_RESEND_AFTER_SECONDS)))
     if undelivered:
         waiting = waiting_ids()

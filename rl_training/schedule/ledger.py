@@ -1,4 +1,4 @@
-"""The slot ledger as users read it, with the slots since its last row, which have come and are undecided."""
+"""The slot ledger for users, with the slots after its last row that have come and are not decided yet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,8 +30,8 @@ DISABLED, ACTIVE_RUN, DUE = "disabled", "active_run", "due"
 class Passing:
     """Slots from a policy's next slot until now. They are computed: nothing is written while a policy is disabled.
 
-    because  `disabled`: they are skipped, `active_run`: they wait for its end, or `due`: beat has not come to them
-    since    when the policy was disabled; None if it is enabled, or if its history does not say
+    because  `disabled`: the slots are skipped; `active_run`: they wait for the end of a run; `due`: beat comes next
+    since    when the policy was disabled; None if it is enabled, or if the time is unknown
     """
 
     first_slot: datetime
@@ -73,7 +73,7 @@ def describe_range(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def words_for(row: Mapping[str, Any]) -> str:
-    """Return what became of a range of COLUMNS, in words."""
+    """Return the outcome of a row of COLUMNS in words."""
     if row["outcome"] == "ran":
         return f"run {row['run__run_id']} {row['run__status']}, queued {row['lateness_seconds']:,.1f} s late"
     reason = row["reason"].replace("_", " ") + (f": {row['detail']}" if row["detail"] else "")

@@ -1,4 +1,4 @@
-"""Which due slots are skipped because too few bars are new since the policy's last successful run."""
+"""Finds due slots that are skipped because too few bars are new since the policy's last successful run."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,10 +18,10 @@ log = structlog.get_logger(__name__)
 
 
 def find_too_few(policies: Sequence[PolicyStore], now: datetime) -> dict[int, Skipped]:
-    """Return the reason, by the policy's id, for each due slot that is skipped for want of new bars.
+    """Return the reason, by the policy's id, for each due slot that is skipped for lack of new bars.
 
-    A policy without a successful run, with another market than that of its last successful run, or whose new bars
-    cannot be counted is not among them: its slot runs. No query is made unless a policy has a `min_new_bars`.
+    The slot of a policy is not skipped if the policy has no successful run, if its market has changed since, or if its
+    new bars cannot be counted. No query is made unless a policy has a `min_new_bars`.
     """
     limited = {policy.pk: policy for policy in policies if policy.min_new_bars}
     found = {}

@@ -25,11 +25,11 @@ from rl_training.versions import comparisons, housekeeping
 
 log = structlog.get_logger(__name__)
 
-# An edit is stamped before its transaction commits, by a clock that may differ a little.
+# An edit gets its timestamp before its transaction commits, from a clock that may differ a little.
 EDITS_SEEN_WITHIN = timedelta(seconds=10)
-# Enough policies to share the costs of a transaction, few enough that its end comes soon.
+# Enough policies to share the costs of a transaction, few enough that the transaction ends soon.
 ENQUEUED_TOGETHER = 100
-# A clock that goes back by more was set; by less, it was corrected.
+# A clock that goes back by more than this was set back; smaller steps are corrections.
 CLOCK_SET_BACK = timedelta(minutes=1)
 
 
@@ -39,11 +39,11 @@ def owners_return_within() -> float:
 
 
 class PolicyStoreScheduler(Scheduler):
-    """Enqueues runs of due policies, announces due bars, and completes what other processes left unfinished.
+    """Enqueues runs of due policies, announces due bars, and completes work that other processes left unfinished.
 
-    A tick makes two indexed queries when no policy is due or edited and no bar is due. Any number of beats may run:
-    each claims a slot while it holds the lock of the policy's row. A database error is logged and ends the tick; the
-    next one tries again.
+    A tick makes two indexed queries when no policy is due or edited and no bar is due. Any number of beats may run: a
+    beat holds the lock of a policy's row while it claims the policy's slot. A database error is logged and ends the
+    tick; the next tick tries again.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class PolicyStoreScheduler(Scheduler):
         """Do nothing: every tick reads the rows."""
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Enqueue and announce what is due, do the housekeeping now and then, and return the seconds to wait."""
+        """Enqueue due runs, announce due bars, do due housekeeping, and return the seconds until the next tick."""
         started = time.monotonic()
         redis_answers = True
         try:
@@ -79,7 +79,7 @@ class PolicyStoreScheduler(Scheduler):
             redis_answers = False
             log.error("Redis error, trying again", error=str(error))
         self._note_pause()
-        # A Redis that does not answer has cost this tick seconds already, and slots come due.
+        # If Redis does not answer, a heartbeat would cost more seconds, in which slots may become due.
         if redis_answers:
             heartbeats.record("beat")
         return max(0.0, settings.BEAT_TICK_SECONDS - (time.monotonic() - started))
@@ -122,7 +122,7 @@ class PolicyStoreScheduler(Scheduler):
         rows.maintain(now)
 
     def _note_pause(self) -> None:
-        """Delay reaping after a long pause: while the database or this machine was away, no owner wrote a heartbeat."""
+        """Delay reaping after a long pause: while the database or this machine was down, no owner wrote a heartbeat."""
         now = timezone.now()
         if abs(now - self._last_round) > timedelta(seconds=owners_return_within()):
             self._database_back_at = time.monotonic()

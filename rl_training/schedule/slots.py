@@ -42,9 +42,10 @@ def enqueue_due(policies: Sequence[PolicyStore], now: datetime) -> list[Training
 
 
 def skip_due(policies: Sequence[PolicyStore], now: datetime, skipped: Mapping[int, Skipped]) -> None:
-    """Move the due slots of these policies to their next slots without a run, for the reasons by the policies' ids.
+    """Skip the due slots of these policies: move to the next slots without a run. `skipped` has the reasons by id.
 
-    Skips slots that another beat process has already claimed. `schedule_error` becomes the detail of invalid settings.
+    Slots that another beat process has already claimed are ignored. `schedule_error` becomes the reason's detail,
+    except for too few new bars.
     """
     with transaction.atomic():
         claimed = _claim(policies)
@@ -55,7 +56,7 @@ def skip_due(policies: Sequence[PolicyStore], now: datetime, skipped: Mapping[in
 
 
 def _claim(policies: Sequence[PolicyStore]) -> list[PolicyStore]:
-    """Return these policies as they are stored and hold the locks of their rows, without those whose slot has moved."""
+    """Lock the rows of these policies and return them as they are stored, except those whose slot has moved."""
     slots = {policy.pk: policy.next_run_at for policy in policies}
     held = PolicyStore.objects.held(slots).filter(enabled=True)
     return [policy for policy in held if policy.next_run_at == slots[policy.pk]]
@@ -68,7 +69,7 @@ def _following(policy: PolicyStore, now: datetime) -> datetime:
 def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
     """Return the next `count` slots as beat would compute them if the policy were saved as it is.
 
-    A slot that is due already comes first.
+    A slot that is already due is the first.
     """
     slots = [brought_forward(policy, now)]
     while len(slots) < count:
@@ -77,13 +78,14 @@ def upcoming(policy: PolicyStore, now: datetime, count: int) -> list[datetime]:
 
 
 def brought_forward(policy: PolicyStore, now: datetime) -> datetime:
-    """Return the policy's next slot, at most an interval away: a shortened interval counts from the last slot.
+    """Return the policy's next slot, at most one interval from now. A shortened interval counts from the last slot.
 
-    After the clock was set back the next slot is now, because slots in the old rhythm may have had their runs.
+    After the clock was set back, the next slot is now, because the coming slots of the old rhythm may have runs
+    already.
     """
     if policy.next_run_at <= now + policy.interval:
         return policy.next_run_at
-    # The ledger lacks the slots before it was introduced.
+    # The runs count too, because the ledger lacks slots of releases without a ledger.
     last = policy.runs.aggregate(last=Max("scheduled_for"))["last"]
     accounted = policy.slots.aggregate(last=Max("last_slot"))["last"]
     last = max(filter(None, (last, accounted)), default=None)
