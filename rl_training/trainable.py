@@ -84,7 +84,7 @@ def _same(config: Any, saved: Any, names: tuple[str, ...]) -> bool:
 
 
 def _unreadable(market: MarketConfig, columns: tuple[str, ...]) -> ConfigProblem | None:
-    """Return why the bars cannot be read. Problems of further columns, which are read at the same time, do not count."""
+    """Return why the bars cannot be read. Problems of further columns, which are read with the bars, do not count."""
     if market.source == "exchange":
         if unknown := unknown_exchange(market.exchange):
             return ConfigProblem("exchange", unknown)

@@ -5,15 +5,15 @@ from typing import Any
 from django.db import models
 from django.db.models import Subquery
 
-# A summary of a policy.
+# The columns of a policy's summary.
 POLICY_SUMMARY_COLUMNS = ("name", "enabled", "interval_minutes", "episodes_per_run", "total_runs", "succeeded_runs")
-# What `PolicyStoreQuerySet.with_outcome()` and `with_last_run()` add to a policy.
+# The columns that `PolicyStoreQuerySet.with_outcome()` and `with_last_run()` add to a policy.
 OUTCOME_COLUMNS = ("last_status", "last_finished_at", "last_error", "active_status")
 
 RUN_METRICS = ("avg_reward", "final_reward", "avg_policy_loss", "avg_value_loss")
-# A summary of a finished run.
+# The columns of a finished run's summary.
 SUMMARY_COLUMNS = ("run_id", "status", "episodes", "finished_at", "duration_seconds", *RUN_METRICS, "error")
-# A run in a list of the API. Double underscores follow a relation.
+# The columns of a run in a list of the API. Double underscores follow a relation.
 LISTED_COLUMNS = (
     "pk",
     "run_id",
@@ -39,7 +39,7 @@ LISTED_COLUMNS = (
     *RUN_METRICS,
     "error",
 )
-# A run as the commands print it, in this order.
+# The columns of a run that commands print, in this order.
 REPORT_COLUMNS = (
     "run_id",
     "status",
@@ -57,11 +57,11 @@ REPORT_COLUMNS = (
     "episode_rewards",
     "error",
 )
-# What training itself finds out about a run.
+# The columns of a run that training computes.
 RESULT_COLUMNS = (*RUN_METRICS, "environment_steps", "episode_rewards", "curve", "market_summary")
-# A run in the charts of its policy.
+# The columns of a run that the charts of its policy show.
 CHART_COLUMNS = ("pk", "status", "finished_at", "duration_seconds", "avg_reward", "episodes_done", "environment_steps")
-# These may hold much data for one run: a list of runs leaves them in the database.
+# Columns that may hold much data for one run. A list of runs does not load them.
 LARGE_RUN_COLUMNS = ("config", "market_summary", "computing_environment", "episode_rewards", "curve", "traceback")
 
 
@@ -71,7 +71,7 @@ def large_run_columns(relation: str) -> list[str]:
 
 
 class Concatenated(Subquery):
-    """The column `text` of the rows of a query as one text, in the query's order; null when there is no row.
+    """Joins the column `text` of a query's rows to one text, in the query's order; null when there is no row.
 
     Neither database promises that an aggregate over an ordered subquery keeps the order, but both do.
     """

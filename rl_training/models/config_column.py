@@ -1,7 +1,7 @@
 """Columns that hold a config of `core` as JSON and can be read whatever they hold.
 
-A release may refuse a config that an older one stored, and anyone with access to the database can store anything.
-Such a value is loaded as an `InvalidConfig`: what is stored and what is wrong with it. Saving it writes the same JSON.
+A release may refuse a config that an older release stored, and users with access to the database can store any value.
+Such a value is loaded as an `InvalidConfig` with the stored value and its problems. Saving it writes the same JSON.
 """
 
 import json
@@ -32,7 +32,7 @@ class InvalidConfig:
 
 
 class InvalidConfigError(Exception):
-    """A config that is stored invalid is needed. The message names each problem."""
+    """The stored config is invalid but needed. The message names each problem."""
 
     def __init__(self, problems: Iterable[ConfigProblem]) -> None:
         self.problems = tuple(problems)
@@ -64,7 +64,7 @@ def load(model: type[Config], text: str) -> Config | InvalidConfig:
 
 
 def _parse(text: str) -> Any:
-    """Return the value of the JSON; the text itself where Python cannot hold the value and write it again."""
+    """Return the value of the JSON text; the text itself if Python cannot represent the value and write it again."""
     try:
         value = json.loads(text)
         json.dumps(value, allow_nan=False)
@@ -130,5 +130,5 @@ class ConfigColumn(PydanticSchemaField[Any]):
 
 
 def config_column(model: type[Config]) -> Any:
-    """Return a column of configs of `model` with the model's defaults. The attribute's type has to be declared."""
+    """Return a column of configs of `model` with the model's defaults. Callers must declare the attribute's type."""
     return ConfigColumn(schema=model, default=model)

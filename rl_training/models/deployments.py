@@ -1,4 +1,4 @@
-"""Deployments: what is live, since when, by whom and why. The newest deployment of a policy says what is live."""
+"""Deployments: what is live, since when, by whom and why. The newest deployment of a policy is in force."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rl_training.models.versions import PolicyVersion
 
 class DeploymentQuerySet(PermanentQuerySet["Deployment"]):
     def live_at(self, time: datetime) -> DeploymentQuerySet:
-        """Select the deployments that were made at `time` or before, the one that was in force first."""
+        """Select the deployments that were made at `time` or before. The first one was in force at `time`."""
         return self.filter(at__lte=time).order_by("-at")
 
 
 class Deployment(PermanentRow):
-    """One change of what is live in a policy. Only `versions/` writes it; nothing changes or removes it."""
+    """One change of what is live in a policy. Only `versions/` writes these rows; they are never changed or removed."""
 
     class Action(models.TextChoices):
         PROMOTE = "promote"  # the version is live; a later automatic promotion may replace it

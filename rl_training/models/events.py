@@ -15,7 +15,8 @@ from rl_training.models.deployments import Deployment
 from rl_training.models.runs import TrainingRun
 from rl_training.models.work.validations import Validation
 
-# The clocks of two machines differ by less. A time further in the future was written before a clock was set back.
+# The clocks of two machines differ by less than this. A time further in the future was written before a clock was set
+# back.
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
 
 

@@ -1,4 +1,4 @@
-"""Keys under which clients of the API trigger runs."""
+"""Idempotency keys with which clients of the API trigger runs."""
 
 from django.conf import settings
 from django.db import models
@@ -8,7 +8,7 @@ from rl_training.models.runs import TrainingRun
 
 
 class IdempotencyKey(models.Model):
-    """The key of a request that triggered a run: a repeated request with the key is answered with the same run."""
+    """The key of a request that triggered a run. A repeated request with the key returns the same run."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""Rows that are a record: they are inserted, and nothing changes or removes them."""
+"""Permanent rows: they are inserted, and nothing changes or removes them."""
 
 from typing import Any, NoReturn, TypeVar
 
@@ -8,7 +8,7 @@ Row = TypeVar("Row", bound="PermanentRow")
 
 
 class PermanentRowError(Exception):
-    """A row of a record is to be changed or removed. A further row corrects an earlier one."""
+    """A permanent row cannot be changed or removed. Corrections are further rows."""
 
 
 class PermanentQuerySet(models.QuerySet[Row]):
@@ -26,7 +26,7 @@ class PermanentRow(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Insert the row. Raises `PermanentRowError` for one that is stored already."""
+        """Insert the row. Raises `PermanentRowError` for a row that is stored already."""
         if not self._state.adding:
             raise PermanentRowError(f"{self._meta.verbose_name_plural} are never changed")
         super().save(*args, **kwargs)

@@ -82,7 +82,7 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
         return self._with_newest(self._runs().finished())
 
     def with_last_run(self) -> PolicyStoreQuerySet:
-        """Add the same as with_outcome(), but of the newest run that has ended, which may have been cancelled."""
+        """Add the columns of with_outcome(), but of the newest ended run, which may be a cancelled run."""
         return self._with_newest(self._runs().filter(finished_at__isnull=False))
 
     def _with_newest(self, runs: Any) -> PolicyStoreQuerySet:
@@ -95,7 +95,7 @@ class PolicyStoreQuerySet(models.QuerySet["PolicyStore"]):
         )
 
     def with_record(self, runs: int) -> PolicyStoreQuerySet:
-        """Add `record`, one letter for each of the last `runs` finished runs, and `newest_run`, the newest one's id.
+        """Add `record`, one letter for each of the last `runs` finished runs, and `newest_run`, the id of the newest.
 
         The letters are `s` (succeeded) and `f` (failed), newest first.
         """
@@ -280,9 +280,9 @@ class PolicyStore(models.Model):
         )
 
     def save_settings(self, *names: str) -> None:
-        """Write the settings, or these, and no bookkeeping: the scheduler or a worker may have changed that meanwhile.
+        """Write all settings or the named ones, but no bookkeeping, which the scheduler or a worker may have changed.
 
-        A policy that this enables and whose slot has passed while it was disabled is due now.
+        If this enables a policy whose slot passed while the policy was disabled, the policy is due now.
         """
         written = names or self.SETTINGS
         with transaction.atomic():

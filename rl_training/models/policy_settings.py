@@ -1,4 +1,4 @@
-"""The scalar settings of a policy: their ranges and words, and how forms and the database hold them to these."""
+"""The scalar settings of a policy: their ranges and choices, and the validators and constraints that enforce these."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -12,7 +12,7 @@ MAX_SEEDS = 32
 MAX_NEW_BARS = 10_000_000
 MAX_REVALIDATE_DAYS = 3_650
 MAX_DEMOTION_BARS = 1_000_000_000
-# The settings that are whole numbers, with the least and the largest value of each.
+# The settings that are whole numbers, with the smallest and the largest value of each.
 RANGES = {
     "interval_minutes": (1, MAX_INTERVAL_MINUTES),
     "episodes_per_run": (1, MAX_EPISODES),
@@ -27,7 +27,7 @@ RANGES = {
 
 
 class StartFrom(models.TextChoices):
-    """What each run of a policy starts from."""
+    """The weights that each run of a policy starts from."""
 
     SCRATCH = "scratch", "scratch: random weights"
     LIVE = "live", "live: the weights of the live version"
@@ -35,7 +35,7 @@ class StartFrom(models.TextChoices):
 
 
 class Promotion(models.TextChoices):
-    """What makes a new version of a policy live."""
+    """The rule that makes a new version of a policy live."""
 
     VALIDATED = "validated", "validated: the gate, if the recipe is validated and the version passes the guards"
     MANUAL = "manual", "manual: a person"
@@ -43,7 +43,7 @@ class Promotion(models.TextChoices):
 
 
 class MustBeat(models.TextChoices):
-    """Which references the account of a walk-forward has to beat."""
+    """The references that the account of a walk-forward has to beat."""
 
     FLAT = "flat", "flat: a flat account"
     BUY_AND_HOLD = "buy_and_hold", "buy_and_hold: a flat account, and buy and hold"
@@ -51,14 +51,14 @@ class MustBeat(models.TextChoices):
 
 
 class Fallback(models.TextChoices):
-    """What follows when a guard ends what is live."""
+    """The consequence when a guard ends what is live."""
 
     FLAT = "flat", "flat: nothing is live"
     PREVIOUS = "previous", "previous: the version that was live before, or nothing"
     NONE = "none", "none: no guard acts"
 
 
-# The settings that are one of a few words.
+# The settings whose values are choices.
 CHOICES: dict[str, type[models.TextChoices]] = {
     "start_from": StartFrom,
     "promotion": Promotion,
@@ -74,7 +74,7 @@ def range_validators(field: str) -> list[MinValueValidator | MaxValueValidator]:
 
 
 def range_constraint(field: str) -> models.CheckConstraint:
-    """Return the constraint by which the database refuses a `field` of a policy outside its range."""
+    """Return the database constraint that refuses a `field` of a policy outside its range."""
     minimum, maximum = RANGES[field]
     return models.CheckConstraint(
         condition=Q(**{f"{field}__gte": minimum, f"{field}__lte": maximum}),
@@ -84,7 +84,7 @@ def range_constraint(field: str) -> models.CheckConstraint:
 
 
 def choice_constraint(field: str) -> models.CheckConstraint:
-    """Return the constraint by which the database refuses other words in a `field` of a policy than its choices."""
+    """Return the database constraint that refuses a `field` of a policy with a value that is not one of its choices."""
     words = CHOICES[field].values
     return models.CheckConstraint(
         condition=Q(**{f"{field}__in": words}),

@@ -1,4 +1,4 @@
-"""Proposals: changes of what is live that wait for a user who may decide them."""
+"""Proposals: changes of what is live that wait for the decision of a permitted user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rl_training.models.versions import PolicyVersion
 
 class ProposalQuerySet(models.QuerySet["Proposal"]):
     def waiting(self) -> ProposalQuerySet:
-        """Select the proposals that nobody has decided yet."""
+        """Select the proposals that no user has decided yet."""
         return self.filter(status="waiting")
 
     def shown(self) -> ProposalQuerySet:

@@ -44,7 +44,7 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return runs.order_by(F("started_at").asc(nulls_last=True), "pk")
 
     def last_active(self, policies: Collection[int]) -> dict[int, tuple[datetime, datetime]]:
-        """Return from when until when the run of each policy that ended last was active, by the policy's id."""
+        """Return the times from which and until which each policy's last ended run was active, by the policy's id."""
         ended = self.filter(policy=OuterRef("pk"), finished_at__isnull=False).order_by("-finished_at")
         newest = PolicyStore.objects.filter(pk__in=policies).values(run=Subquery(ended.values("pk")[:1]))
         runs = self.filter(pk__in=newest).only("policy_id", "queued_at", "started_at", "finished_at")
@@ -53,7 +53,7 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return {run.policy_id: (began[run.policy_id], run.finished_at) for run in runs if run.finished_at}
 
     def last_succeeded(self, policies: Collection[int]) -> TrainingRunQuerySet:
-        """Select the successful run of each policy that ended last, with what it says about its market."""
+        """Select each policy's last successful run, with the columns about its market."""
         ended = self.filter(policy=OuterRef("pk"), status="succeeded", finished_at__isnull=False)
         newest = Subquery(ended.order_by("-finished_at").values("pk")[:1])
         runs = self.filter(pk__in=PolicyStore.objects.filter(pk__in=policies).values(run=newest))
@@ -69,19 +69,19 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def held_by(self, run: TrainingRun) -> TrainingRunQuerySet:
         """Select `run` while it is active and has the status and attempt that it was read with.
 
-        For a worker: while the attempt that it claimed still owns the run.
+        A worker thereby selects its run only while the worker's attempt owns the run.
         """
         return self.active().filter(pk=run.pk, status=run.status, attempt=run.attempt)
 
     def lost(self, timeout: timedelta) -> TrainingRunQuerySet:
         """Select the running runs without a heartbeat for `timeout`.
 
-        The database's clock is the measure: it wrote the heartbeats.
+        The time is the database's, because its clock wrote the heartbeats.
         """
         return self.filter(status="running", heartbeat_at__lt=Now() - timeout)
 
     def with_future_heartbeat(self) -> TrainingRunQuerySet:
-        """Select the running runs whose last heartbeat is later than now: the database's clock was set back since."""
+        """Select the running runs with a last heartbeat in the future: the database's clock was set back since."""
         return self.filter(status="running", heartbeat_at__gt=Now())
 
     def with_heartbeat_age(self) -> TrainingRunQuerySet:
@@ -90,9 +90,9 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return self.annotate(heartbeat_age=age)
 
     def undelivered(self, now: datetime, timeout: timedelta) -> TrainingRunQuerySet:
-        """Select the queued runs whose task message was last sent more than `timeout` ago: it may be lost.
+        """Select the queued runs whose task message was last sent more than `timeout` ago: the message may be lost.
 
-        A time of sending more than `timeout` in the future counts too: the clock was set back since.
+        Messages sent more than `timeout` in the future count too: the clock was set back since.
         """
         sent = Coalesce("sent_at", "queued_at")
         return self.filter(status="queued").alias(sent=sent).exclude(sent__range=(now - timeout, now + timeout))
@@ -100,8 +100,8 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def with_lost_artifacts(self, after: tuple[datetime, int], before: datetime) -> TrainingRunQuerySet:
         """Select the runs whose attempts may have left an artifact that no version refers to, oldest end first.
 
-        `after` is the `finished_at` and the `pk` of a run that ended earlier, `before` the time until which runs ended.
-        A run that made its version in its first attempt has left none.
+        `after` is the `finished_at` and the `pk` of a run that ended earlier; the selected runs ended before `before`.
+        A run that made its version in its first attempt has left no such artifact.
         """
         finished_at, pk = after
         ended = self.filter(finished_at__gte=finished_at, finished_at__lt=before, attempt__gte=1)
@@ -140,7 +140,7 @@ class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
         return listed.defer(*LARGE_RUN_COLUMNS)
 
     def with_origin(self) -> TrainingRunQuerySet:
-        """Add `triggered_by_name`, the name of the user who triggered the run, and `version_number`, which it made."""
+        """Add `triggered_by_name`, the user who triggered the run, and `version_number`, the version that it made."""
         return self.annotate(triggered_by_name=F("triggered_by__username"), version_number=F("version__number"))
 
     def of_policy(self, policy: str) -> TrainingRunQuerySet:

@@ -1,4 +1,4 @@
-"""The slot ledger: what became of each slot of a policy, in ranges of slots with the same outcome."""
+"""The slot ledger: the outcome of each slot of a policy, in ranges of slots with the same outcome."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ class SlotRangeQuerySet(models.QuerySet["SlotRange"]):
 class SlotRange(models.Model):
     """Successive slots of a policy with the same outcome. Only `move_next_slots` writes it.
 
-    The ranges of a policy, in the order of their ids, account for each of its slots once: each begins at the
-    `next_slot` of the one before, and the last one's is the policy's `next_run_at`. With an old run, retention removes
-    its ranges and the older ones of skipped slots.
+    The ranges of a policy, in the order of their ids, account for each of its slots once: each range begins at the
+    `next_slot` of the range before, and the `next_slot` of the last range is the policy's `next_run_at`. When retention
+    removes an old run, it also removes the run's ranges and older ranges of skipped slots.
     """
 
     policy = models.ForeignKey("PolicyStore", on_delete=models.CASCADE, related_name="slots", db_index=False)
@@ -155,10 +155,10 @@ class Ran:
 
 @dataclass(frozen=True)
 class Move:
-    """A move of a policy's next slot to `to`, and what became of the slots from the old next slot to the new one.
+    """A move of a policy's next slot to `to`, and the outcome of the slots from the old next slot to the new one.
 
     policy   as stored; the caller holds the lock of its row
-    outcome  None only where no slot is passed
+    outcome  None only if the move passes no slot
     """
 
     policy: PolicyStore
@@ -205,9 +205,9 @@ class Move:
 
 
 def move_next_slots(moves: Sequence[Move]) -> None:
-    """Store the next slots of policies with their `schedule_error`, and account for the slots that this passes.
+    """Store the next slots of policies with their `schedule_error`, and add the passed slots to the ledger.
 
-    Nothing else changes a `next_run_at`. The caller holds the locks of the policies' rows and has read them since.
+    No other code changes a `next_run_at`. The caller has locked the policies' rows and read them after that.
     """
     unread = [move.policy for move in moves if not isinstance(move.outcome, Ran)]
     newest = SlotRange.objects.newest_of(unread) if unread else {}
@@ -231,9 +231,9 @@ def move_next_slots(moves: Sequence[Move]) -> None:
 
 
 def _first_unaccounted(policy: PolicyStore, newest: SlotRange | None) -> datetime:
-    """Return the policy's next slot, or the slot after it if the ledger has that already.
+    """Return the policy's next slot, or the slot after it if the ledger has the next slot already.
 
-    This is possible only after the clock was set back.
+    The ledger has the next slot only after the clock was set back.
     """
     first: datetime = policy.next_run_at
     interval: timedelta = policy.interval

@@ -1,4 +1,4 @@
-"""Running totals of the ended runs, because a monitor that asks every few seconds must not count all runs.
+"""Running totals of the ended runs, because requests of monitors every few seconds must not count all runs.
 
 Each ended run is counted in one bucket of its duration and, if it has a reward, in one bucket of its reward. The
 transaction that ends the run counts it, so the totals match the runs at any time.
@@ -19,7 +19,7 @@ class Measure(models.TextChoices):
     REWARD = "reward"
 
 
-# Upper bounds of the buckets. A changed list applies to runs that end from then on; `count_anew` sorts all runs again.
+# Upper bounds of the buckets. A changed list applies to later runs; `count_anew` counts all runs again.
 BOUNDS: dict[str, tuple[float, ...]] = {
     Measure.DURATION: (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400),
     Measure.REWARD: (-1, -0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1),

@@ -1,4 +1,4 @@
-"""The results of a version as columns: copies of what its large evaluation holds, so that lists need not read that.
+"""The results of a version as columns: copies of values in its large evaluation, so that lists need not read it.
 
 Other releases stored other evaluations, so a missing or unreadable value becomes None.
 """

@@ -14,7 +14,7 @@ from rl_training.models.runs import TrainingRun
 from rl_training.models.storage.packed_json import PackedJSONField
 from rl_training.models.version_results import MARKET_LENGTH, market_label, results_of
 
-# A column by which lists of versions are ordered.
+# The columns by which lists of versions can be ordered.
 SORTABLE = (
     "created_at",
     "held_out_bars",
@@ -32,9 +32,9 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         return self.filter(policy=policy)
 
     def in_order(self, column: str, *, descending: bool) -> PolicyVersionQuerySet:
-        """Return the versions in the order of a column, those without a value last, the newer one of equal ones first.
+        """Return the versions in the order of a column: versions without a value last, newer versions first if equal.
 
-        `live` orders by the time at which a version went live last.
+        `live` orders by the last time at which a version went live.
         """
         name, versions = column, self
         if column == "live":
@@ -47,7 +47,7 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         return versions.order_by(order, *([] if column == "number" else ["-number"]))
 
     def listed(self) -> PolicyVersionQuerySet:
-        """Select the versions for a list, without what is large.
+        """Select the versions for a list, without large columns.
 
         Adds `reward`, the mean reward on training bars of the run that made the version.
         """
@@ -66,11 +66,11 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
         return self.filter(weights_removed_at__isnull=False).exclude(artifact="")
 
     def kept_for_good(self) -> PolicyVersionQuerySet:
-        """Select the versions whose weights and bars are never removed: those that are or were live or compared.
+        """Select the versions whose weights and bars are never removed: they are or were live, or were compared.
 
-        Those that a challenger decides by count too: its account is replayed.
+        Versions with which a challenger decided are kept too, because its account is replayed.
 
-        Whatever else keeps a version for good is a condition of this query.
+        Every further reason to keep a version for good must be a condition of this query.
         """
         deployments, compared = (
             apps.get_model("rl_training", name)._default_manager.filter(version=OuterRef("pk"))
@@ -82,7 +82,8 @@ class PolicyVersionQuerySet(models.QuerySet["PolicyVersion"]):
 class PolicyVersion(models.Model):
     """One set of trained weights of a policy, numbered 1, 2, 3 ... within the policy.
 
-    The results are copies of values in `evaluation`, set when the version is stored; none where it holds no value.
+    The results are copies of values in `evaluation`, set when the version is stored; None if `evaluation` lacks a
+    value.
     """
 
     # The unique constraint below has the index of the policy.
@@ -149,7 +150,7 @@ class PolicyVersion(models.Model):
         return f"{self.policy} version {self.number}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Store the version. A new one gets its market from its run and its results from its evaluation."""
+        """Store the version. A new version gets its market from its run and its results from its evaluation."""
         if self._state.adding:
             self.market = market_label(self.run.config)
             for column, value in results_of(self.evaluation).items():

@@ -1,4 +1,4 @@
-"""Beat's housekeeping of rows, once a minute, and the reading of the used storage, once an hour, by one of several."""
+"""Beat's housekeeping of rows, once a minute, and of storage readings, once an hour. One of several beats does it."""
 
 from datetime import datetime
 
@@ -20,7 +20,7 @@ READ_STORAGE = "rl_training.alerts.tasks.read_storage"
 
 
 def maintain(now: datetime) -> None:
-    """Remove rows and details that the rules of retention no longer keep. Each call has a bound on its work.
+    """Remove rows and details that the rules of retention no longer keep. The work of each call is bounded.
 
     Raises `redis.RedisError` when Redis cannot be reached.
     """

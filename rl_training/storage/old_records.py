@@ -1,4 +1,4 @@
-"""Removal of records that would grow for ever: the history of settings, ended web sessions, resolved alerts."""
+"""Removal of records that would grow forever: the history of settings, ended web sessions, resolved alerts."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,10 +18,10 @@ BATCH = 1000
 
 
 def remove(now: datetime) -> dict[str, int]:
-    """Remove the records that retention no longer keeps, BATCH of each kind at most; return their numbers.
+    """Remove the records that retention no longer keeps, at most BATCH of each kind; return their numbers.
 
-    Kept are the newest `settings.SETTINGS_HISTORY_KEPT` changes of each policy, sessions until they end, and alerts for
-    `settings.ALERT_RETENTION_DAYS` after they were resolved.
+    Retention keeps the newest `settings.SETTINGS_HISTORY_KEPT` changes of each policy, sessions until they end, and
+    alerts for `settings.ALERT_RETENTION_DAYS` after they were resolved.
     """
     kinds = {"changes of settings": _old_changes(), "sessions": _ended_sessions(now), "alerts": _old_alerts(now)}
     removed = {kind: _remove(rows) for kind, rows in kinds.items()}

@@ -9,16 +9,16 @@ import numpy as np
 from rl_training.models.storage.readings import DAILY_FOR, HOURLY_FOR, StorageReading
 from rl_training.storage import usage
 
-# The forecast follows the readings of so many days: a weekly rhythm counts once. With less than a day of readings,
-# what a start writes would look like growth.
+# The forecast uses the readings of FORECAST_DAYS, so that a weekly rhythm counts once. With less than a day of
+# readings, the first writes of a new system would look like growth.
 FORECAST_DAYS, SHORTEST = 7, timedelta(days=1)
-# A later date says nothing about the disk.
+# A forecast of a later date is not reliable.
 LATEST = timedelta(days=3650)
 
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk, by the setting that names a folder on it. `full_at` is None where it does not fill up, or is unknown."""
+    """A disk, named by the setting of a folder on it. `full_at` is None if the disk does not fill up, or if unknown."""
 
     name: str
     total: int
@@ -31,7 +31,7 @@ class Disk:
 
 
 def take(now: datetime) -> StorageReading:
-    """Store a reading, and remove those that the daily ones stand for."""
+    """Store a reading, and remove old readings except the first of each day."""
     reading = StorageReading.objects.create(at=now, usage=usage.parts(), disks=usage.disks())
     old = StorageReading.objects.filter(at__lt=now - HOURLY_FOR).order_by("at").values_list("pk", "at")
     first_of_days = {at.date(): pk for pk, at in reversed(old)}
@@ -41,13 +41,13 @@ def take(now: datetime) -> StorageReading:
 
 
 def disks_now(now: datetime) -> list[Disk]:
-    """Return the disks of this machine with their free bytes now, and when each will be full."""
+    """Return the disks of this machine with their free bytes now, and the time at which each will be full."""
     readings = [*StorageReading.objects.since(now - timedelta(days=FORECAST_DAYS)).values_list("at", "disks")]
     return [_forecast(name, found, readings, now) for name, found in usage.disks().items()]
 
 
 def disks_read(reading: StorageReading) -> list[Disk]:
-    """Return the disks of a reading, which another machine may have taken, and when each will be full."""
+    """Return the disks of a reading, perhaps of another machine, and the time at which each will be full."""
     since = StorageReading.objects.since(reading.at - timedelta(days=FORECAST_DAYS))
     readings = [*since.values_list("at", "disks")]
     return [_forecast(name, found, readings, reading.at) for name, found in reading.disks.items()]
@@ -61,7 +61,7 @@ def _forecast(
 
 
 def full_at(readings: Sequence[tuple[datetime, int]]) -> datetime | None:
-    """Return when no byte will be free, by the line through the free bytes at these times; None if they do not fall."""
+    """Return when the disk will be full by a line fitted to its free bytes at these times; None if they do not fall."""
     last = readings[-1][0]
     if last - readings[0][0] < SHORTEST:
         return None

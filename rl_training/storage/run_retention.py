@@ -1,11 +1,11 @@
 """Removal of the details of old runs, and of the rows of much older ones.
 
-Counters and totals are rows of their own, so they stay: the summary still counts every run. A row that another row
-needs is kept, with its run and its version. A version that was continued by a later one is no such row: the later
-version notes where it came from.
+Counters and totals are rows of their own, so they stay: the summary still counts every run. A run and its version stay
+while another row needs the version. A later version that continued from the version does not need it: a note in the
+later run says where it came from.
 
-A walk through the old runs of each policy continues where the last call ended, so each call reads few rows. Redis holds
-its place; without that, it begins anew.
+Each call continues where the last call ended, so it reads few rows. Redis holds the position; without the position, the
+walk through the runs begins anew.
 """
 
 from collections.abc import Callable
@@ -27,23 +27,24 @@ from rl_training.versions.deployments import lock
 
 log = structlog.get_logger(__name__)
 
-# The last policy that a call looked at, and for each policy the place of its walks.
+# The last policy that a call checked, and for each policy the positions in its runs.
 POLICY_CHECKED, RUNS_CHECKED = "quantum_trader:runs_policy", "quantum_trader:runs_checked"
-# Policies that one call looks at, and runs of each.
+# The number of policies that one call checks, and of runs of each policy.
 POLICIES, BATCH = 20, 500
 BEGINNING = "1970-01-01T00:00:00+00:00"
-# No entry of a stream is older.
+# A time before all entries of the streams.
 NEVER = datetime.fromisoformat(BEGINNING)
 NO_DETAILS: dict[str, Any] = {"curve": None, "episode_rewards": [], "computing_environment": None, "traceback": ""}
-# Relations to a version that do not keep it: the rows note it in words instead.
+# Relations to a version that do not keep the version: a note in words replaces them.
 NOTED = {("PolicyVersion", "parent"), ("TrainingRun", "initial_version"), ("TrainingRun", "started_from")}
 
 
 def remove_old() -> tuple[int, int]:
-    """Remove rows and details of old runs, and return the numbers of these runs.
+    """Remove rows and details of old runs, and return the number of runs without rows and without details.
 
     The newest `settings.RUNS_KEPT` runs of each policy keep their rows, and the newest `settings.RUN_DETAILS_KEPT`
-    their details. So do runs that have not ended, and those whose version has its weights or is needed by another row.
+    their details. Runs that have not ended keep both, and runs whose version has its weights or is needed by another
+    row.
     """
     first = int(cast(str, redis_client().get(POLICY_CHECKED) or "0"))
     policies = list(PolicyStore.objects.filter(pk__gt=first).order_by("pk")[:POLICIES])
@@ -56,7 +57,7 @@ def remove_old() -> tuple[int, int]:
 
 
 def _walk(policy: PolicyStore, kind: str, kept: int, remove: Callable[[PolicyStore, list[int]], int]) -> int:
-    """Call `remove` with the next runs that are older than the newest `kept` ones; return what it returns."""
+    """Call `remove` with the next runs that are older than the newest `kept` runs; return its result."""
     newest = policy.runs.order_by("-queued_at").values_list("queued_at", flat=True)
     border = newest[kept - 1 : kept].first()
     if border is None:
@@ -75,20 +76,20 @@ def _walk(policy: PolicyStore, kind: str, kept: int, remove: Callable[[PolicySto
 
 
 def _unneeded(runs: list[int]) -> Any:
-    """Select those of the runs with these ids that have ended, with versions without weights that no row needs."""
+    """Select those of the runs with these ids that have ended and whose version, if any, has no weights and no use."""
     versions = PolicyVersion.objects.filter(run=OuterRef("pk"))
     kept = versions.filter(~Q(artifact="") | Q(weights_removed_at=None) | _is_needed())
     return TrainingRun.objects.filter(pk__in=runs, finished_at__isnull=False).filter(~Exists(kept))
 
 
 def _removable(runs: list[int]) -> Any:
-    """Select those of the runs with these ids whose rows nothing needs."""
+    """Select those of the runs with these ids whose rows can be removed."""
     waiting = TrainingEvent.objects.filter(run=OuterRef("pk"), published_at=None)
     return _unneeded(runs).filter(~Exists(waiting))
 
 
 def _is_needed() -> Q:
-    """Return the condition that a row refers to a version, other than by the relations of NOTED."""
+    """Return the condition that a row refers to a version by a relation that is not in NOTED."""
     needed = Q()
     for relation in PolicyVersion._meta.get_fields(include_hidden=True):
         if isinstance(relation, ForeignObjectRel) and not relation.many_to_many:
@@ -111,10 +112,10 @@ def _remove_details(policy: PolicyStore, runs: list[int]) -> int:
 
 
 def _remove_rows(policy: PolicyStore, runs: list[int]) -> int:
-    """Remove the rows of runs with all that belongs to them. Deployments wait for the lock of the policy's row.
+    """Remove the rows of runs and the rows that belong to them. The policy's lock keeps deployments waiting.
 
-    The entries of their events are removed from the streams first, so that an interrupted removal is repeated. A run
-    with an event that is not published yet stays.
+    The stream entries of the runs' events are removed first, so that an interrupted removal is repeated. A run with an
+    event that is not published yet stays.
     """
     relay.remove(TrainingEvent.objects.filter(run__in=_removable(runs)), before=NEVER)
     with transaction.atomic():
@@ -137,7 +138,7 @@ def _remove_rows(policy: PolicyStore, runs: list[int]) -> int:
 
 
 def _note(version: int, number: int) -> None:
-    """Replace the references to a version by a note in the runs that started from it, or were to."""
+    """Replace the references to a version by a note in the runs that started or would have started from it."""
     started = TrainingRun.objects.filter(started_from=version)
     note = Value(f"Started from version {number}, whose row was removed since. ", TextField())
     written = Coalesce("start_note", Value("", TextField()))
@@ -150,5 +151,5 @@ def _note(version: int, number: int) -> None:
 
 
 def delete(rows: Any) -> None:
-    """Delete rows in one statement, without first reading what refers to them: the caller has taken care of that."""
+    """Delete rows in one statement. The caller has already handled all rows that refer to them."""
     rows._raw_delete(rows.db)

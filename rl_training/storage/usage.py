@@ -11,12 +11,12 @@ from django.db import connection
 
 from rl_training.files.bars import FOLDER as BARS
 
-# The settings that name folders. Those on the same disk count as one, by the first of these names.
+# The settings that name folders. Folders on the same disk count as one disk, named by the first of these settings.
 FOLDERS = ("STATE_DIR", "ARTIFACT_ROOT", "CHECKPOINT_ROOT", "MARKET_DATA_ROOT")
 
 
 def parts() -> dict[str, int]:
-    """Return the bytes of each part; a part that cannot be read, or that is kept elsewhere, is left out."""
+    """Return the bytes of each part; a part that cannot be read, or that is stored elsewhere, is left out."""
     artifacts, state = Path(settings.ARTIFACT_ROOT), Path(settings.STATE_DIR)
     readers: dict[str, Callable[[], int]] = {
         "database": database_bytes,
@@ -25,7 +25,7 @@ def parts() -> dict[str, int]:
         "checkpoints": lambda: folder_bytes(Path(settings.CHECKPOINT_ROOT)),
         "market": lambda: folder_bytes(Path(settings.MARKET_DATA_ROOT)),
     }
-    # A Redis of its own, and containers, keep theirs elsewhere.
+    # A separate Redis server, and containers, keep their data and logs elsewhere.
     for name in ("redis", "logs"):
         if (state / name).is_dir():
             readers[name] = partial(folder_bytes, state / name)
@@ -39,7 +39,7 @@ def parts() -> dict[str, int]:
 
 
 def database_bytes() -> int:
-    """Return the size of the database: of a server's without the logs of its transactions."""
+    """Return the size of the database; of PostgreSQL's, without its transaction logs."""
     sqlite = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
     server = "SELECT pg_database_size(current_database())"
     with connection.cursor() as cursor:
@@ -48,7 +48,7 @@ def database_bytes() -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the bytes that the files below a folder take on their disk; 0 where there is no folder."""
+    """Return the bytes that the files below a folder take on their disk; 0 if the folder does not exist."""
     return sum(_file_bytes(folder))
 
 
@@ -61,7 +61,7 @@ def _file_bytes(folder: Path | str) -> Iterator[int]:
         if entry.is_dir(follow_symlinks=False):
             yield from _file_bytes(entry.path)
             continue
-        # Retention, or a worker that renames a file, may remove it meanwhile.
+        # Retention may remove a file meanwhile, or a worker may rename it.
         try:
             yield 512 * entry.stat(follow_symlinks=False).st_blocks
         except FileNotFoundError:

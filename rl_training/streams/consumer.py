@@ -1,7 +1,8 @@
 """Reading the streams as one consumer of a group: one consumer of the group handles each entry, at least once.
 
-Redis keeps an entry pending for the consumer that received it until that consumer acknowledges it. The pending entries
-of a dead consumer are claimed by the others after a while, or read again by a consumer that starts under its name.
+Redis keeps an entry pending for the consumer that received it until this consumer acknowledges it. Other consumers
+claim the pending entries of a dead consumer after a while, or a consumer that starts under the same name reads them
+again.
 """
 
 import time
@@ -14,17 +15,17 @@ import redis
 from quantum_trader.redis_clients import redis_client
 from rl_training.streams.entries import Entry
 
-# Shorter than the client's socket timeout, which would end the wait as an error. A consumer stops within this time.
+# Shorter than the client's socket timeout, which would end the wait with an error. A consumer stops within this time.
 BLOCK_MILLISECONDS = 1000
 ENTRIES = 100
-# More than a group has pending in one stream.
+# More entries than a group has pending in one stream.
 CLAIMED_ENTRIES = 1000
 CLAIM_EVERY_SECONDS = 5.0
 
 
 @dataclass
 class Consumer:
-    """The consumer `name` of `group`. Redis knows consumers only by their names: each running one needs its own.
+    """The consumer `name` of `group`. Redis knows consumers only by name, so each running consumer needs its own name.
 
     `claim_after`: seconds after which a pending entry counts as left by a dead consumer.
     """
@@ -38,8 +39,8 @@ class Consumer:
     def read(self, streams: Iterable[str]) -> Iterator[tuple[str, str, dict[str, str]]]:
         """Yield stream, id and fields of the next entries, oldest first; end after a second without new entries.
 
-        A group that Redis does not know is created, from the start of the stream. Raises `redis.RedisError`; the
-        entries received so far are delivered again then.
+        An unknown group is created at the start of the stream. Raises `redis.RedisError`; the entries received so far
+        are then delivered again.
         """
         names = list(streams)
         if not names:
@@ -61,7 +62,7 @@ class Consumer:
                 self.acknowledge(stream, entry_id)
 
     def acknowledge(self, stream: str, entry_id: str) -> None:
-        """Acknowledge a handled entry, which is then not pending any more. Raises `redis.RedisError`."""
+        """Acknowledge a handled entry, so that it is no longer pending. Raises `redis.RedisError`."""
         redis_client().xack(stream, self.group, entry_id)
 
     def _join(self, streams: list[str]) -> None:

@@ -7,7 +7,7 @@ CHANGED = "deployment.changed"
 DECIDED = "decision.made"
 COMPARED = "comparison.ended"
 VALIDATION_STARTED, VALIDATION_COMPLETED = "validation.started", "validation.completed"
-# The kinds of the outbox, which consumers read. Progress is published besides, at best effort.
+# The kinds of events of the outbox, which consumers read. Progress is also published, at best effort.
 EVENT_KINDS = (STARTED, COMPLETED, CHANGED, VALIDATION_STARTED, VALIDATION_COMPLETED, DECIDED, COMPARED)
 
 

@@ -14,7 +14,7 @@ from rl_training.transactions import after_commit
 def write(run: TrainingRun, kind: str, payload: dict[str, Any]) -> TrainingEvent:
     """Add the event `<policy>.training.<kind>` to the current transaction and relay it to Redis after the commit.
 
-    Where Redis is away then, beat relays the event later.
+    If Redis is down then, beat relays the event later.
     """
     return _write(names.stream(run.policy.name, f"training.{kind}"), payload, run=run)
 

@@ -2,8 +2,8 @@
 
 Each event is added to its stream at least once, and never while the stream still holds it, however late and however
 often the event is relayed. A hash beside each stream maps event ids to entry ids. The script that adds an event looks
-the entry up in the stream itself, and rebuilds the hash from the stream where the hash is missing. Nothing in this
-scheme expires, so a stream that lost entries, or all of them, takes them again (see `retention.py`).
+up the entry in the stream itself, and rebuilds a missing hash from the stream. Neither hash nor entries expire, so
+entries that a stream lost can be added again at any time (see `retention.py`).
 """
 
 import json
@@ -82,9 +82,8 @@ def relay_all(events: Sequence[TrainingEvent]) -> None:
 def relay_unpublished(before: datetime, after: int = 0, limit: int = 1000) -> int:
     """Relay up to `limit` events that were written before `before` and are not published, oldest first.
 
-    Only events whose primary keys are above `after` are read. Returns the key to continue after, or 0, to start from
-    the first, when no event is left or Redis is away. With it, events that Redis refuses each time never keep later
-    events waiting.
+    Only events whose primary keys are above `after` are read. Returns the key for the next call, or 0 when no event is
+    left or Redis is down. So events that Redis always refuses do not keep later events waiting.
     """
     for _ in range(0, limit, BATCH):
         unpublished = (
@@ -113,7 +112,7 @@ def _relay(events: Sequence[TrainingEvent]) -> list[TrainingEvent] | None:
 
 
 def add(events: Iterable[TrainingEvent]) -> list[TrainingEvent]:
-    """Add each event to its stream unless the stream holds it; return the events that are there now, in order.
+    """Add each event to its stream unless the stream holds it; return the events on their streams, in order.
 
     An event that Redis refuses, for example because its stream's key holds another type, does not stop the others.
     Raises `redis.RedisError` when Redis cannot be reached; some events may have been added by then.
@@ -150,7 +149,7 @@ def entries_key(stream: str) -> str:
 
 
 def context(event: TrainingEvent) -> dict[str, Any]:
-    """Return what a log line says about the event's subject."""
+    """Return the fields of a log line that name the event's subject."""
     if event.validation:
         return {"validation_id": event.validation.validation_id}
     if event.run:

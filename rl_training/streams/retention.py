@@ -1,11 +1,11 @@
-"""The streams hold the events that the table holds: lost entries are replayed, old events are removed from both.
+"""Keeps streams and table equal: lost entries are replayed from the table, and old events are removed from both.
 
 A small hash in Redis, the cursor, holds the Redis server that beat saw last (its `run_id` changes at each start) and
 the time. It shows how much a restarted Redis may have lost:
 
 - Without a cursor, Redis came back empty. All events are replayed.
-- With the cursor of another server, Redis came back with what it had saved. Everything that was written before that
-  cursor is there, so the events that were published since the cursor's time are replayed.
+- With the cursor of another server, Redis came back with its saved data. Entries that were written before that cursor
+  are there, so the events that were published since the cursor's time are replayed.
 
 The script of `relay.py` skips the events that are still there. The cursor holds the position of a replay too: a replay
 continues after a restart of beat, and starts again with a Redis that loses entries once more.
@@ -33,9 +33,9 @@ PURGED = "quantum_trader:purged"
 # The end and the key of the last run whose artifacts were checked. Without it, all ended runs are checked again.
 ARTIFACTS_CHECKED = "quantum_trader:artifacts_checked"
 PURGE_EVERY_SECONDS = 60
-# The machines that write `published_at` may have clocks that differ by so much.
+# The clocks of the machines that write `published_at` may differ by this much.
 CLOCK_DIFFERENCE = timedelta(minutes=10)
-# The share of each housekeeping that a replay takes: no slot is later by more while events are replayed.
+# The longest time of a replay in each housekeeping: while events are replayed, slots are delayed by at most this.
 REPLAY_SECONDS = 1.0
 PURGE_BATCH = 1000
 # An attempt that lost its run to another worker may still store an artifact for a while.
@@ -61,8 +61,7 @@ return 1
 def maintain(now: datetime) -> None:
     """Detect lost entries, replay them, and purge events and files once a minute.
 
-    Does nothing while another beat does so.
-    Raises `redis.RedisError` when Redis cannot be reached.
+    Does nothing while another beat holds the lock. Raises `redis.RedisError` when Redis cannot be reached.
     """
     if not acquire(LOCK, settings.STREAM_LOCK_SECONDS):
         return
@@ -102,8 +101,8 @@ def detect_loss(now: datetime) -> None:
 def _first_lost(cursor: dict[str, str], now: datetime) -> int | None:
     """Return the key of the oldest event that may be missing, or None when there is no event.
 
-    Unpublished events count, because they may be on their way. A cursor from the future was written before the clock
-    was set back: then every event may be missing.
+    Unpublished events count, because another process may be publishing them. A cursor from the future was written
+    before the clock was set back: then every event may be missing.
     """
     published = TrainingEvent.objects.all()
     seen = datetime.fromtimestamp(float(cursor["seen"]), UTC) if cursor else None
@@ -115,7 +114,7 @@ def _first_lost(cursor: dict[str, str], now: datetime) -> int | None:
 
 
 def replay(seconds: float = REPLAY_SECONDS) -> int:
-    """Continue a replay, oldest event first, for about `seconds` and for one batch at least.
+    """Continue a replay, oldest event first, for about `seconds`, but for at least one batch.
 
     Returns the number of events that were added or found on their streams.
     """

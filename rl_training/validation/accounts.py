@@ -1,6 +1,6 @@
 """The returns of all accounts of a walk-forward, as a file in the artifact storage.
 
-From them each test can be computed again, and the guards' limits follow from them.
+Each test can be computed again from these returns, and the guards' limits follow from them.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ class Accounts:
 
 
 def as_bytes(accounts: Accounts) -> bytes:
-    """Return the content of the file: the same accounts have the same."""
+    """Return the content of the file. Equal accounts have equal content."""
     tensors = {"timestamps": accounts.timestamps.astype("<i8"), "changes": np.ascontiguousarray(accounts.changes)}
     return save(tensors, metadata={"names": json.dumps(accounts.names)})
 
@@ -76,7 +76,7 @@ def store(folder: Path, name: str, accounts: Accounts) -> tuple[str, str]:
 
 
 def read(validation: Validation) -> Accounts:
-    """Return the accounts of a validation. Raises `AccountsUnreadableError`, and `OSError` for the storage."""
+    """Return the accounts of a validation. Raises `AccountsUnreadableError`, and `OSError` of the storage."""
     try:
         data = artifacts.read(validation.accounts, FILE)
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Whether the bars that a recipe was validated on are still those of its market."""
+"""Compares the bars that a recipe was validated on with the present bars of its market."""
 
 import numpy as np
 
@@ -8,16 +8,15 @@ from rl_training.models import Validation
 
 # A correction of a few bars ends no validation, nor does an adjustment of all prices by one factor.
 MOST_CHANGED = 0.01
-# A log return that differs by less is rounded otherwise.
+# Smaller differences of a log return come from rounding.
 TOLERANCE = 1e-6
 
 
 def changed_bars(validation: Validation, market: MarketData) -> str:
-    """Return how the validation's bars differ from those of `market`, in words; empty: they do not, or are not stored.
+    """Return how the validation's bars differ from `market`, in words; empty if they do not or are not stored.
 
-    Compared are the close's log returns at the bars that the two have in common, from the market's first bar until the
-    validation's last one, and the further columns that the recipe observes. Raises `OSError` when the storage does not
-    answer.
+    Compares the log returns of the close at the bars that both have, from the market's first bar to the validation's
+    last bar, and the further columns that the recipe observes. Raises `OSError` when the storage does not answer.
     """
     try:
         validated = bars.fetch(validation.bars_digest)

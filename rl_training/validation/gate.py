@@ -21,27 +21,27 @@ from rl_training.versions import automatic, deployments
 
 log = structlog.get_logger(__name__)
 
-# Precedes what the guards say of a version that was trained on all bars.
+# The beginning of a guard's reason for a version that was trained on all bars.
 LAST_FOLD = "it has no held-out bars, and of the last fold of the newest walk-forward the "
 
 
 class State(StrEnum):
-    """What is known of a recipe."""
+    """The state of a recipe by its trials."""
 
     NOT_TRIED = "not tried"
     VALIDATED = "validated"
     REFUSED = "refused"
     INCONCLUSIVE = "inconclusive"
-    ENDED = "ended"  # it was validated, and monitoring ended that
+    ENDED = "ended"  # monitoring ended its validation
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of the present recipe of a policy.
+    """The state of the present recipe of a policy.
 
-    validation  the validation in force, else the newest trial that ended with a verdict; None: there is none
-    active      the walk-forward that is under way; None: there is none
-    expired     whether an earlier recipe of the policy is validated, and the present one is not: the recipe changed
+    validation  the validation in force, else the newest trial that ended with a verdict, else None
+    active      the walk-forward that is queued or running, or None
+    expired     a validation in force of an earlier recipe, if the present recipe was not tried, or None
     """
 
     state: State
@@ -59,7 +59,7 @@ def recipe_of(policy: PolicyStore) -> str:
 
 
 def standings(policies: list[PolicyStore]) -> dict[int, Standing]:
-    """Return what is known of the recipe of each policy, by the policy's id, in three queries."""
+    """Return the state of the recipe of each policy, by the policy's id, in three queries."""
     recipes = {policy.pk: recipe_of(policy) for policy in policies}
     small = Validation.objects.select_related("trial").defer("result", "config").order_by("requested_at", "pk")
     wanted = set(recipes.values()) - {""}
@@ -76,17 +76,17 @@ def standings(policies: list[PolicyStore]) -> dict[int, Standing]:
 
 
 def standing_of(policy: PolicyStore) -> Standing:
-    """Return what is known of the policy's recipe."""
+    """Return the state of the policy's recipe."""
     return standings([policy])[policy.pk]
 
 
 def _standing(
     policy: PolicyStore, tried: list[Validation], active: Validation | None, expired: Validation | None
 ) -> Standing:
-    """Return the standing by the trials that ended with a verdict, the newest one last."""
+    """Return the standing that follows from `tried`, the trials with a verdict, the newest last."""
     if not tried:
         return Standing(State.NOT_TRIED, None, active, expired)
-    # A validation that is in force for the policy counts, whatever a trial with another must_beat said later.
+    # A validation that is in force for the policy counts even if a later trial with another must_beat failed.
     strong = [one for one in tried if one.verdict == "validated" and not one.ended_at and _beats_enough(one, policy)]
     judged = (strong or tried)[-1]
     state = State(judged.verdict)
@@ -98,7 +98,7 @@ def _standing(
 
 
 def _beats_enough(validation: Validation, policy: PolicyStore) -> bool:
-    """Return whether the validation had to beat every reference that the policy asks for now."""
+    """Return whether the validation had to beat every reference that the policy requires now."""
     return set(REFERENCES[policy.must_beat]) <= set(validation.must_beat)  # type: ignore[index]
 
 
@@ -108,15 +108,18 @@ def in_force(recipe: str, policy: PolicyStore) -> Validation | None:
 
 
 def expiring(before: str, planned: PolicyStore) -> Validation | None:
-    """Return the validation in force of the recipe `before` that does not hold for the planned settings.
+    """Return the validation in force of the recipe `before` that expires with the planned settings.
 
-    None: there is none, or the planned recipe is validated.
+    Returns None if `before` has no validation in force, or if the planned recipe is validated.
     """
     return expirings({planned.pk: before}, [planned]).get(planned.pk)
 
 
 def expirings(before: Mapping[int, str], planned: Collection[PolicyStore]) -> dict[int, Validation]:
-    """Return the same of several policies, by their ids, in a query at most; `before` has their recipes by id."""
+    """Return the validation that expires for each of several policies, by the policy's id, in at most one query.
+
+    `before` maps the policy's id to its recipe.
+    """
     after = {policy.pk: recipe_of(policy) for policy in planned}
     changed = [policy for policy in planned if before[policy.pk] and after[policy.pk] not in ("", before[policy.pk])]
     if not changed:
@@ -137,26 +140,26 @@ def expirings(before: Mapping[int, str], planned: Collection[PolicyStore]) -> di
 
 
 def expiry(validation: Validation) -> str:
-    """Return what it means that a change of the recipe leaves the validation behind."""
+    """Return a sentence about the consequences if a change of the recipe makes the validation expire."""
     return (
-        f"Validation {validation} expires: it holds for the present recipe alone. No new version goes live by itself "
+        f"Validation {validation} expires: it is for the present recipe only. No new version goes live by itself "
         "until the new recipe is validated, which is a trial."
     )
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the guards found about a new version, of the validation that they refer to; None: there was none."""
+    """The guards' reasons against a new version, and the validation that they refer to, or None."""
 
     validation: Validation | None
     reasons: tuple[str, ...] = ()
 
 
 def examine(run: TrainingRun, evaluation: Mapping[str, Any], market: MarketData) -> Findings:
-    """Return what the guards find about the version with this evaluation that the run made of the market's bars.
+    """Return the guards' findings about the version with this evaluation that the run made from the market's bars.
 
-    It takes a tenth of a second, so it is done before the transaction that stores the version. Raises `OSError` when
-    the storage does not answer.
+    The check takes a tenth of a second, so it is done before the transaction that stores the version. Raises `OSError`
+    when the storage does not answer.
     """
     if run.policy.promotion != Promotion.VALIDATED or (validation := in_force(run.recipe, run.policy)) is None:
         return Findings(None)
@@ -165,10 +168,10 @@ def examine(run: TrainingRun, evaluation: Mapping[str, Any], market: MarketData)
 
 
 def broken(validation: Validation, evaluation: Mapping[str, Any]) -> list[str]:
-    """Return why a version with this evaluation is held back, in sentences without a full stop; none if it is not.
+    """Return the reasons why a version with this evaluation is held back, in sentences without a full stop.
 
-    A version that was trained on all bars has no evaluation. Then the last fold of the newest walk-forward of its
-    recipe stands for it: what retraining made last, on bars that it had not seen.
+    A version that was trained on all bars has no evaluation. Then the guards check the last fold of the newest
+    walk-forward of its recipe: the last result of retraining on unseen bars.
     """
     from rl_training.core.run.walk_forward.guards import Conduct, broken_guards, limits_for  # compiled code
 
@@ -192,7 +195,7 @@ def broken(validation: Validation, evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def conduct_of(results: Mapping[str, Any], bars: int) -> dict[str, Any]:
-    """Return the arguments of Conduct for results over so many bars, as Performance has them."""
+    """Return the arguments of Conduct for results over `bars` bars, named as in Performance."""
     final = 1 + float(results["total_return"])
     return {
         "bars": bars,
@@ -203,7 +206,7 @@ def conduct_of(results: Mapping[str, Any], bars: int) -> dict[str, Any]:
 
 
 def conducts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the arguments of Conduct of the walk-forward's account in each fold of a stored result."""
+    """Return the arguments of Conduct for the walk-forward's account in each fold of a stored result."""
     return [
         conduct_of(fold["performance"], fold["fold"]["end"] - fold["fold"]["begin"])
         | {"mean_log_return": fold["log_returns"][WALK_FORWARD] / (fold["fold"]["end"] - fold["fold"]["begin"])}
@@ -212,7 +215,7 @@ def conducts(result: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def decide(version: PolicyVersion, findings: Findings) -> None:
-    """Make a new version live, propose it, or hold it back, by the rule of its policy's `promotion`.
+    """Make a new version live, propose it, or hold it back, as its policy's `promotion` requires.
 
     A worker calls this in the transaction that stores the version.
     """
@@ -243,7 +246,7 @@ def _reason(version: PolicyVersion, validation: Validation) -> str:
 
 
 def _why_not(version: PolicyVersion) -> str:
-    """Return why a version of a recipe that is not validated is held back; empty where the recipe was never tried."""
+    """Return why a version whose recipe is not validated is held back; empty if no trial concerns the policy."""
     tried = Validation.objects.of_recipe(version.run.recipe).judged().first()
     if tried is None:
         other = Validation.objects.in_force().filter(policy=version.policy).exclude(recipe=version.run.recipe).first()
@@ -262,7 +265,7 @@ def hold_back(version: PolicyVersion, reason: str) -> None:
 
 
 def newest_version(validation: Validation) -> PolicyVersion | None:
-    """Return the newest version of the validation's policy if its recipe is the validation's."""
+    """Return the newest version of the validation's policy if the version has the validation's recipe, else None."""
     newest = validation.policy.versions.select_related("run", "policy").order_by("-number").first()
     fits = newest is not None and newest.run.recipe == validation.recipe and newest.weights_removed_at is None
     return newest if fits else None

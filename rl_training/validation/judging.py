@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judged:
-    """What follows from the accounts of a walk-forward.
+    """The result of judging the accounts of a walk-forward.
 
-    columns  of the validation
-    ends     why the validation that this one monitors ends; empty: it does not
+    columns  columns of the validation
+    ends     why the monitored validation ends; empty if it does not end
     """
 
     columns: dict[str, Any]
@@ -35,7 +35,7 @@ def judge_accounts(
 ) -> Judged:
     """Return the columns of the result of `stitched`, whose accounts are `found`.
 
-    They depend on the accounts, the trial and the recipes tried before alone.
+    The result depends only on the accounts, the trial and the recipes that were tried before.
     """
     from rl_training.core.run.walk_forward.report import report_on  # torch: web and beat import this module
 
@@ -63,12 +63,12 @@ def judge_accounts(
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:
-    """Return the verdict as it is stored."""
+    """Return the verdict in its stored form."""
     return asdict(verdict) | {"outcome": str(verdict.outcome), "sentence": verdict.sentence}
 
 
 def monitor(monitored: Validation, market: MarketData, found: Accounts) -> dict[str, Any]:
-    """Return what the account did on the bars since those of the monitored validation; `ends` says why that ends it."""
+    """Return the test of the account on the bars after the monitored validation; `ends`: why that validation ends."""
     from rl_training.core.evaluation.mean_test import FEWEST_BARS, mean_test  # compiled code
 
     last = np.datetime64(monitored.bars_last.replace(tzinfo=None), "s") if monitored.bars_last else None
@@ -94,7 +94,7 @@ def end_monitored(validation: Validation, reason: str) -> None:
 
 
 def overfitting(validation: Validation, found: Accounts) -> dict[str, Any] | None:
-    """Return the probability of backtest overfitting over the recipes tried on the market; None: too few of them.
+    """Return the probability of backtest overfitting over the market's tried recipes, or None for too few recipes.
 
     The recipes are compared on the bars that all their newest walk-forwards trade. A recipe whose accounts cannot be
     read is left out.
@@ -118,7 +118,7 @@ def overfitting(validation: Validation, found: Accounts) -> dict[str, Any] | Non
 
 
 def recompute(validation: Validation) -> dict[str, Any]:
-    """Return the verdict of a trial as `as_json` has it, computed again from its accounts and its trial.
+    """Compute the verdict of a trial again from its accounts and its trial; return it in the form of `as_json`.
 
     Raises `AccountsUnreadableError`.
     """

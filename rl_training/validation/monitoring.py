@@ -1,4 +1,4 @@
-"""Monitoring: a validated recipe is walked forward again from time to time, which can only end its validation."""
+"""Monitoring: a validated recipe is walked forward again at intervals, which can only end its validation."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ EVERY_SECONDS = 60
 
 
 def maintain(now: datetime) -> None:
-    """Request what is due, once in EVERY_SECONDS. Raises `redis.RedisError`."""
+    """Request due walk-forwards, once in EVERY_SECONDS. Raises `redis.RedisError`."""
     if retention.acquire(LOCK, EVERY_SECONDS):
         request_due(now)
 
@@ -27,8 +27,8 @@ def maintain(now: datetime) -> None:
 def request_due(now: datetime) -> int:
     """Request a walk-forward of each validated recipe that an enabled policy uses and that is due; return their number.
 
-    A recipe is due `revalidate_days` after its last walk-forward, or when the bars of the policy's last successful run
-    are a fifth more than those of that walk-forward. One that failed is tried again after a day.
+    A recipe is due `revalidate_days` after its last walk-forward, or when the policy's last successful run had a fifth
+    more bars than that walk-forward. A failed walk-forward is repeated after a day.
     """
     recipes = set(Validation.objects.in_force().order_by().values_list("recipe", flat=True))
     requested = 0

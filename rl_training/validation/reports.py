@@ -16,9 +16,9 @@ Kind, Status = ValidationStep.Kind, Validation.Status
 
 
 def estimated_seconds(policy: PolicyStore, options: Options = AS_CONFIGURED) -> float | None:
-    """Return how long one training process would take for a walk-forward, by the policy's last successful run.
+    """Return the seconds that one training process needs for a walk-forward, from the policy's last successful run.
 
-    None before the first one. Raises `InvalidConfigError` and `SettingsRefusedError`.
+    Returns None before the first successful run. Raises `InvalidConfigError` and `SettingsRefusedError`.
     """
     config = recipe_of(policy, options).config
     runs = policy.runs.filter(status="succeeded", duration_seconds__gt=0, environment_steps__gt=0)
@@ -29,7 +29,7 @@ def estimated_seconds(policy: PolicyStore, options: Options = AS_CONFIGURED) -> 
 
 
 def budget(market: str, alpha: float) -> dict[str, Any]:
-    """Return the trials so far on the market with this key, and what the next one may spend."""
+    """Return the trials so far on the market with this key, and the level that the next trial may spend."""
     number = trials.number_of_trials(market)
     spent = trials.spent(market)
     return {
@@ -42,7 +42,7 @@ def budget(market: str, alpha: float) -> dict[str, Any]:
 
 
 def answer(validation: Validation) -> str:
-    """Return what the validation says, as one sentence with its numbers."""
+    """Return the validation's state or verdict as a sentence with its numbers."""
     judgement = validation.judgement or {}
     match validation.status:
         case Status.QUEUED:
@@ -77,7 +77,7 @@ def folds_done(validation: Validation) -> int:
 
 
 def describe(validation: Validation, steps: Sequence[ValidationStep] = ()) -> dict[str, Any]:
-    """Return the validation as a JSON object, with its folds: trained, under way, and what the account did on them."""
+    """Return the validation as a JSON object, with the progress of its folds and the account's results on them."""
     trial, result = validation.trial, validation.result or {}
     return {
         "validation_id": validation.validation_id,
@@ -133,13 +133,13 @@ def describe_fold(step: ValidationStep, result: dict[str, Any]) -> dict[str, Any
 
 
 def spread_over_seeds(validation: Validation) -> list[tuple[str, dict[str, Any]]]:
-    """Return the results of the members' own accounts, by their name; none for recipes of one member."""
+    """Return the results of the members' own accounts, by the accounts' names; empty for recipes of one member."""
     performances = (validation.result or {}).get("performances", {})
     return [(name, found) for name, found in performances.items() if name.startswith("member_")]
 
 
 def config_of(validation: Validation) -> TrainingConfig:
-    """Return the recipe's config. Raises pydantic's `ValidationError` for one that the present models refuse."""
+    """Return the recipe's config. Raises pydantic's `ValidationError` if the present models refuse the config."""
     return TrainingConfig.model_validate(validation.config)
 
 

@@ -46,10 +46,10 @@ class OptionsError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """What a user chose for one validation; the policy's settings decide the rest.
+    """A user's options for one validation; the policy's settings decide the rest.
 
-    window   the last bars that each fold trains on; None: all before it
-    changes  settings that differ from the policy's, as `settings_change.assign` takes them: another recipe is tried
+    window   number of last bars that each fold trains on; None: all bars before the fold
+    changes  changed settings in the form of `settings_change.assign`, to try a recipe other than the policy's
     """
 
     folds: int = FOLDS
@@ -60,9 +60,9 @@ class Options:
     def check(self) -> None:
         """Raise `OptionsError` if an option is out of range."""
         if not 1 <= self.folds <= MOST_FOLDS:
-            raise OptionsError(f"folds: {self.folds}; it is a number from 1 to {MOST_FOLDS}.")
+            raise OptionsError(f"folds: {self.folds}; it must be a number from 1 to {MOST_FOLDS}.")
         if self.window is not None and not 1 <= self.window < 2**31:
-            raise OptionsError(f"window: {self.window}; it is a number of bars, at least 1.", "window")
+            raise OptionsError(f"window: {self.window}; it must be a number of bars, at least 1.", "window")
 
 
 AS_CONFIGURED = Options()
@@ -100,8 +100,8 @@ def request(
 ) -> Validation:
     """Queue a walk-forward of the policy's recipe, and notify a worker after the commit.
 
-    It is a trial unless the recipe is validated: then it monitors that validation. Raises `AlreadyValidatingError`,
-    `OptionsError`, `InvalidConfigError` and `SettingsRefusedError`.
+    The walk-forward is a trial unless the recipe is validated; then it monitors the validation in force. Raises
+    `AlreadyValidatingError`, `OptionsError`, `InvalidConfigError` and `SettingsRefusedError`.
     """
     options.check()
     recipe = recipe_of(policy, options)
@@ -165,9 +165,9 @@ def _create(policy: PolicyStore, recipe: Recipe, folds: int, user: Any) -> Valid
 
 
 def monitored_by(recipe: Recipe) -> Validation | None:
-    """Return the validation that a walk-forward of the recipe monitors; None: it is a trial.
+    """Return the validation that a walk-forward of the recipe would monitor, or None if it would be a trial.
 
-    A validation that had to beat less than the policy asks for now does not count, so another trial may replace it.
+    A validation that had to beat less than the policy requires now does not count, so another trial may replace it.
     """
     return in_force(recipe.digest, recipe.must_beat)
 
@@ -183,9 +183,9 @@ def _active(recipe: str) -> Validation | None:
 
 
 def changes_of(texts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings by path, such as `ppo.gamma` and `seeds`, as `settings_change.assign` takes them.
+    """Return settings by path, such as `ppo.gamma` and `seeds`, in the form that `settings_change.assign` accepts.
 
-    `training.` may precede the settings that are in no section. Raises `SettingsRefusedError` for an unknown path.
+    `training.` may precede settings outside of the sections. Raises `SettingsRefusedError` for an unknown path.
     """
     found: dict[str, Any] = {}
     for path, value in texts.items():

@@ -38,9 +38,9 @@ FILES = 100
 
 
 def claim(step_id: str) -> ValidationStep | None:
-    """queued -> running, as a new attempt of the caller's; the first one starts the validation.
+    """Claim a step: queued -> running, as a new attempt of the caller. The first claim starts the validation.
 
-    Returns None when the step is not queued (any more).
+    Returns None when the step is not queued.
     """
     found = ValidationStep.objects.filter(step_id=step_id).first()
     if found is None:
@@ -82,9 +82,9 @@ def _write(validation: Validation, **columns: Any) -> None:
 def prepared(
     step: ValidationStep, market: MarketData, folds: Sequence[Fold], iterations: int, one_by_one: bool
 ) -> bool:
-    """End `prepare`: queue the folds, all, or the first one where each needs the one before.
+    """End `prepare` and queue all folds, or only the first fold if each fold needs the fold before it.
 
-    iterations  that the training of a fold makes
+    iterations  number of iterations in the training of a fold
 
     Returns False when another attempt owns the step.
     """
@@ -124,7 +124,7 @@ def _time(market: MarketData, bar: int) -> datetime:
 
 
 def fold_trained(step: ValidationStep, market: MarketData, following: Fold | None, columns: Mapping[str, Any]) -> bool:
-    """End the training of a fold with its columns: queue the `following` fold, or `judge` once all are trained.
+    """End the training of a fold with its columns. Queue the `following` fold, or `judge` after the last fold.
 
     Returns False when another attempt owns the step.
     """
@@ -143,9 +143,9 @@ def fold_trained(step: ValidationStep, market: MarketData, following: Fold | Non
 
 
 def judged(step: ValidationStep, columns: Mapping[str, Any], then: Callable[[Validation], object]) -> bool:
-    """End `judge` and the validation, with the columns of its result. Returns False when another attempt owns it.
+    """End `judge` and the validation, with the columns of its result. Returns False when another attempt owns the step.
 
-    `then` is called with the validation in the same transaction, for what follows from its result.
+    `then` is called with the validation in the same transaction, for example to promote a version.
     """
     with transaction.atomic():
         validation = _locked(step)
@@ -158,7 +158,7 @@ def judged(step: ValidationStep, columns: Mapping[str, Any], then: Callable[[Val
 
 
 def fail(step: ValidationStep, error: str) -> bool:
-    """running -> failed, and the validation with it. Returns False when another attempt owns the step."""
+    """Fail a step (running -> failed) and its validation. Returns False when another attempt owns the step."""
     with transaction.atomic():
         validation = _locked(step)
         if not work_lifecycle.fail(step, error):
@@ -169,7 +169,7 @@ def fail(step: ValidationStep, error: str) -> bool:
 
 
 def release(step: ValidationStep, workers_lost: int | None = None) -> bool:
-    """running -> queued; return False when another attempt owns the step."""
+    """Release a step: running -> queued; return False when another attempt owns the step."""
     with transaction.atomic():
         released = work_lifecycle.release(step, workers_lost=workers_lost)
         if released:
@@ -178,7 +178,7 @@ def release(step: ValidationStep, workers_lost: int | None = None) -> bool:
 
 
 def cancel(validation: Validation) -> bool:
-    """queued or running -> cancelled at once; return False when it has ended. Workers notice within a heartbeat."""
+    """Cancel a validation at once; return False when it has ended. Workers notice at their next heartbeat."""
     with transaction.atomic():
         found = _lock(validation.pk)
         if found.status not in Validation.ACTIVE:
@@ -206,7 +206,7 @@ def notify() -> None:
 def send_waiting() -> None:
     """Notify the workers of waiting steps, the earliest validation's first, up to VALIDATION_STEPS_AT_ONCE in all.
 
-    The message of a run that becomes due therefore waits behind few steps. The end of each step sends the next one.
+    The message of a run that becomes due therefore waits behind few steps. The end of each step sends the next step.
     """
     free = settings.VALIDATION_STEPS_AT_ONCE - ValidationStep.objects.sent().count()
     if free > 0:

@@ -1,4 +1,4 @@
-"""The ledger of trials: what each may spend, and how much is left."""
+"""The ledger of trials: numbers the trials of a market and sets the level that each trial may spend."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def begin(config: MarketConfig, kind: Trial.Kind, *, recipe: str, policy: str) -
 
 
 def ledger_key(config: MarketConfig) -> str:
-    """Return the key of the market in the ledger. A file is named by its own path: links to it are the same market."""
+    """Return the key of the market in the ledger. Links to a file have the key of the file itself."""
     if config.source != "file":
         return config.ledger_key()
     root = Path(settings.MARKET_DATA_ROOT).resolve()
@@ -52,7 +52,7 @@ def number_of_trials(market: str) -> int:
 
 
 def spent(market: str) -> float:
-    """Return what the trials on the market with this key may spend together, a part of PROMOTION_ALPHA."""
+    """Return the sum of the levels of the trials on the market with this key, a part of PROMOTION_ALPHA."""
     total: float | None = Trial.objects.filter(market__key=market).aggregate(total=Sum("level"))["total"]
     return total or 0.0
 

@@ -1,4 +1,4 @@
-"""Automatic promotion: a new version goes live by the rule of its policy's `promotion`."""
+"""Automatic promotion: a new version goes live as its policy's `promotion` requires."""
 
 import structlog
 from django.db import transaction
@@ -33,9 +33,9 @@ def promote(
 ) -> bool:
     """Make the version live, or propose it, and return True.
 
-    Returns False where that changes nothing, and where a deployment of the locked policy is pinned.
+    Returns False if that would change nothing, or if a deployment of the locked policy is pinned.
 
-    The user who triggered the version's run, or who began the comparison, may not approve the proposal that follows.
+    The user who triggered the version's run, or who began the comparison, may not approve the resulting proposal.
     """
     current = deployments.newest(policy)
     if current is not None and current.pinned:

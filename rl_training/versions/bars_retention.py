@@ -16,11 +16,12 @@ from rl_training.models import PolicyVersion, TrainingRun, Validation
 
 log = structlog.get_logger(__name__)
 
-# The last digest that was checked. Without it, the check begins anew.
+# The key of the last digest that was checked. Without it, the check begins with the first digest.
 CHECKED = "quantum_trader:bars_checked"
-# Digests that one call checks: more than 100 policies with growing markets store in the minute between two calls.
+# The number of digests that one call checks: more than 100 policies with growing markets store between two calls.
 BATCH = 500
-# A run whose heartbeat fails when it stores its bars refers to them with one of its next heartbeats.
+# Newer bars are kept: a run whose heartbeat failed when it stored its bars refers to them with one of its next
+# heartbeats.
 KEPT_FOR = timedelta(hours=1)
 
 
@@ -56,8 +57,8 @@ def _remove_unneeded(now: datetime) -> int:
 def is_needed(digest: str, now: datetime) -> bool:
     """Return whether a run or a validation needs bars of this digest.
 
-    Needed are those of runs and validations that are active or recent, of validations that are in force, and of runs
-    whose version is kept for good. A recent run is also among the newest `settings.BARS_KEPT` of its policy.
+    Bars are needed by runs and validations that are active or recent, by validations that are in force, and by runs
+    whose version is kept for good. A recent run must also be among the newest `settings.BARS_KEPT` runs of its policy.
     """
     cutoff = now - timedelta(days=settings.BARS_RETENTION_DAYS)
     runs = TrainingRun.objects.filter(bars_digest=digest)
@@ -70,10 +71,11 @@ def is_needed(digest: str, now: datetime) -> bool:
 
 
 def _is_of_new_run(runs: QuerySet[TrainingRun]) -> bool:
-    """Return whether one of the runs is among the newest `settings.BARS_KEPT` ended ones of its policy."""
+    """Return whether one of the runs is among the newest `settings.BARS_KEPT` ended runs of its policy."""
     newest = runs.order_by("-finished_at").values_list("policy", "finished_at")
     seen: set[int] = set()
-    # The newest run decides for nearly all bars: either they grow, and few runs share them, or they are in use.
+    # For nearly all bars, the first query decides: few runs share the bars of growing markets, and other bars are in
+    # use.
     while (found := newest.exclude(policy__in=seen).first()) is not None:
         policy, finished_at = found
         later = TrainingRun.objects.filter(policy=policy, finished_at__gt=finished_at).order_by("-finished_at")

@@ -1,4 +1,4 @@
-"""Changes of what is live: who wants what and why, and what that means for the policy as it is now."""
+"""Changes of what is live: author, wanted change and reason, and the checks against the policy's present state."""
 
 import getpass
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from rl_training.models import ArmComparison, Comparison, Deployment, PolicyStor
 Action, Actor = Deployment.Action, Deployment.Actor
 
 MAX_REASON = 2_000
-# After these, automatic promotions leave what is live as it is: nothing undoes by itself what somebody decided.
+# After these actions, automatic promotions change nothing: they must not undo a decision of a user.
 PINNING = {Action.PIN, Action.ROLL_BACK, Action.GO_FLAT}
 
 
 class ChangeRefusedError(Exception):
-    """What is live cannot be changed like this; the message says why. Nothing was changed."""
+    """The change of what is live is refused; the message says why. Nothing was changed."""
 
 
 class ReasonError(ChangeRefusedError):
@@ -23,7 +23,7 @@ class ReasonError(ChangeRefusedError):
 
 
 class NothingChangesError(ChangeRefusedError):
-    """The change would leave everything as it is."""
+    """The change would have no effect."""
 
 
 class NotDeployableError(ChangeRefusedError):
@@ -40,7 +40,7 @@ class LiveChangedError(ChangeRefusedError):
 
 @dataclass(frozen=True)
 class Author:
-    """Who changes what is live: a user, the command, or a rule. Only users have a `user`, and rules have no name."""
+    """The author of a change: a user, a command, or a rule. Only users have a `user`, and rules have no name."""
 
     actor: Deployment.Actor
     name: str = ""
@@ -52,7 +52,7 @@ class Author:
 
 
 def command_author() -> Author:
-    """Return the author of a command: the account that runs it, where the system knows its name."""
+    """Return the author of a command: the operating system's account that runs it, if its name is known."""
     try:
         return Author(Actor.COMMAND, getpass.getuser()[:150])
     except (OSError, KeyError):
@@ -63,12 +63,12 @@ def command_author() -> Author:
 class Change:
     """A wanted change of what is live.
 
-    version     promote: the version; pin: the version, by default the live one; roll back: a version that was live once
-    to          roll back: the deployment whose target is wanted; by default the last one with another target
-    seen        the newest deployment that the author knows; 0: there was none; None: the author does not mind
-    comparison  the evidence for it, or
-    validation, or
-    arm_comparison: on new bars
+    version         promote: the version; pin: the version, by default the live one; roll back: a version that was live
+    to              roll back: the deployment whose target is wanted; by default the last one with another target
+    seen            id of the newest deployment that the author knows; 0: there was none; None: do not check
+    comparison      the comparison that is the evidence for the change, or None
+    validation      the validation that is the evidence, or None
+    arm_comparison  the comparison on new bars that is the evidence, or None
     """
 
     action: Deployment.Action
@@ -81,7 +81,7 @@ class Change:
     arm_comparison: ArmComparison | None = None
 
     def checked_reason(self) -> str:
-        """Return the reason as it is stored. Raises `ReasonError`."""
+        """Return the reason in its stored form. Raises `ReasonError`."""
         reason = storable(self.reason).strip()
         if not reason:
             raise ReasonError("A reason is required: it is kept with the change for good.")
@@ -107,7 +107,7 @@ def check_deployable(policy: PolicyStore, version: PolicyVersion) -> None:
 
 
 def check_evidence(change: Change, version: PolicyVersion | None) -> None:
-    """Raise `EvidenceError` if the change names a comparison without a result, or one of other versions."""
+    """Raise `EvidenceError` if the change names a comparison without a result, or a comparison of other versions."""
     comparison = change.comparison
     if comparison is None:
         return
@@ -118,7 +118,7 @@ def check_evidence(change: Change, version: PolicyVersion | None) -> None:
 
 
 def target(policy: PolicyStore, change: Change, current: Deployment | None) -> PolicyVersion | None:
-    """Return the version that is live after the change; None: nothing is live. `current` is the newest deployment.
+    """Return the version that is live after the change, or None for flat. `current` is the newest deployment.
 
     Raises `ChangeRefusedError`.
     """
@@ -167,7 +167,7 @@ def _earlier(policy: PolicyStore, change: Change, live: PolicyVersion | None) ->
 
 
 def rollback_target(policy: PolicyStore, live: PolicyVersion | None) -> Deployment | None:
-    """Return the last deployment whose target is not `live`: what a rollback goes back to by default."""
+    """Return the last deployment whose target is not `live`: the default target of a rollback."""
     deployments = policy.deployments.select_related("version").defer("version__evaluation").order_by("-at")
     other = deployments.filter(version__isnull=False) if live is None else deployments.exclude(version=live)
     return other.first()

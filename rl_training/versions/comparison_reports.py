@@ -1,4 +1,4 @@
-"""What a comparison found, in words and numbers."""
+"""The result of a comparison, in words and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ BASIS_POINTS = 1e4
 
 @dataclass(frozen=True)
 class Pair:
-    """Two accounts, the one that earned more first. Numbers are log-equity changes in basis points per bar.
+    """Two accounts, `better` and `worse` by their earnings. Numbers are log-equity changes in basis points per bar.
 
-    of_versions  whether both are versions; else the comparison is with a reference
+    of_versions  whether both accounts are of versions; else `worse` or `better` is a reference
     """
 
     better: str
@@ -31,7 +31,7 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """Return whether the difference can be told from chance."""
+        """Whether the difference can be distinguished from chance, in words."""
         return "distinguishable" if self.distinguishable else "not distinguishable"
 
     @property
@@ -50,13 +50,13 @@ def pairs_of(result: Any) -> list[Pair]:
         names = (account["name"], other["name"])
         if mean < 0:
             names, mean, low, high = names[::-1], -mean, -high, -low
-        # Zero without a sign.
+        # Adding 0.0 removes the sign of a negative zero.
         found.append(Pair(*names, mean + 0.0, low + 0.0, high + 0.0, not other["reference"]))
     return found
 
 
 def best_pair(pairs: Sequence[Pair]) -> Pair | None:
-    """Return the pair of the version that earned most and the one that came second; None without versions."""
+    """Return the pair of the version that earned most and the second best version; None without versions."""
     of_versions = [pair for pair in pairs if pair.of_versions]
     losers = {pair.worse for pair in of_versions if pair.mean > 0}
     won = [pair for pair in of_versions if pair.better not in losers] or of_versions
@@ -66,7 +66,7 @@ def best_pair(pairs: Sequence[Pair]) -> Pair | None:
 def answer(comparison: Comparison) -> str:
     """Return whether the best version is better than the second, with the numbers, as a sentence.
 
-    For a comparison without a result, what became of it.
+    For a comparison without a result, the sentence is about its status.
     """
     match comparison.status:
         case Comparison.Status.FAILED:

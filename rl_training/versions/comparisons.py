@@ -1,4 +1,4 @@
-"""Comparisons of versions: requesting and finding them, and what beat does for them."""
+"""Comparisons of versions: requesting and finding them, and beat's housekeeping of them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.models import ComparedVersion, Comparison, PolicyVersion
 from rl_training.runs import work_lifecycle
 
-# Each account is a line of one chart, and more are not told apart.
+# Each account is a line of one chart, and more lines cannot be distinguished.
 FEWEST_VERSIONS, MOST_VERSIONS = 2, 8
 SELECT = f"Select {FEWEST_VERSIONS} to {MOST_VERSIONS} different versions."
 
@@ -23,15 +23,15 @@ class CannotCompareError(Exception):
 
 
 def request(versions: Sequence[PolicyVersion], *, user: Any = None, send_message: bool = True) -> Comparison:
-    """Queue a comparison of these versions, in this order, and notify a worker; return an active one of the same.
+    """Queue a comparison of these versions, in this order, and notify a worker; or return an active one of the same.
 
-    The first version is the one whose costs all others are given. Raises `CannotCompareError`.
+    All versions trade at the costs of the first version. Raises `CannotCompareError`.
     """
     ids = [version.pk for version in versions]
     if len(set(ids)) != len(ids):
         raise CannotCompareError(SELECT)
     with transaction.atomic():
-        # Locked, so that the weights of a version are not removed while it becomes a compared one.
+        # The rows are locked, so that no version loses its weights before the comparison refers to it.
         locked = PolicyVersion.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
         check(list(locked.select_related("policy", "run").defer("evaluation")))
         market = common_market(versions)
@@ -48,7 +48,7 @@ def request(versions: Sequence[PolicyVersion], *, user: Any = None, send_message
 
 
 def check(versions: Sequence[PolicyVersion]) -> None:
-    """Raise `CannotCompareError` unless these versions can be compared, as far as it is known before."""
+    """Raise `CannotCompareError` if it is known without computing that these versions cannot be compared."""
     if not FEWEST_VERSIONS <= len(versions) <= MOST_VERSIONS:
         raise CannotCompareError(SELECT)
     for version in versions:
@@ -58,9 +58,9 @@ def check(versions: Sequence[PolicyVersion]) -> None:
 
 
 def common_market(versions: Sequence[PolicyVersion]) -> MarketConfig:
-    """Return the market that all versions were trained on; of an exchange's bars, with the most that any run read.
+    """Return the market that all versions were trained on; for an exchange, with the largest number of bars of any run.
 
-    Raises `CannotCompareError` that names a version whose market is another or is stored unreadable.
+    Raises `CannotCompareError` that names a version whose market differs or is stored unreadable.
     """
     configs = []
     for version in versions:
@@ -72,7 +72,7 @@ def common_market(versions: Sequence[PolicyVersion]) -> MarketConfig:
             first, other = (configs[0].label, configs[-1].label)
             also = "" if first != other else ", with other settings"
             raise CannotCompareError(
-                f"They are of different markets: {versions[0]} of {first}, {version} of {other}{also}."
+                f"The versions have different markets: {versions[0]} has {first}, {version} has {other}{also}."
             )
     return max(configs, key=lambda config: config.bars)
 
@@ -83,13 +83,13 @@ def find(comparison_id: str) -> Comparison | None:
 
 
 def newest_of(versions: Sequence[int]) -> Comparison | None:
-    """Return the newest comparison of the versions with these ids, in this order, that has a result or will."""
+    """Return the newest comparison of the versions with these ids, in this order, that has or may get a result."""
     found = Comparison.objects.of_versions(versions).exclude(status__in=[Status.FAILED, Status.CANCELLED])
     return found.defer("result").first()
 
 
 def release(comparison: Comparison, workers_lost: int | None = None) -> bool:
-    """running -> queued; return False when another attempt owns the comparison."""
+    """Release a comparison: running -> queued; return False when another attempt owns the comparison."""
     with transaction.atomic():
         released = work_lifecycle.release(comparison, workers_lost=workers_lost)
         if released:

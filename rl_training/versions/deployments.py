@@ -31,7 +31,7 @@ from rl_training.versions.changes import (
 
 log = structlog.get_logger(__name__)
 
-# These may not decide alone where PROMOTION_NEEDS_TWO is set. A guard acts at once, and only protects.
+# With PROMOTION_NEEDS_TWO, these actors may not decide alone. A guard may, because it only protects.
 SUPERVISED = {Actor.USER, Actor.COMMAND, Actor.GATE}
 
 
@@ -46,8 +46,8 @@ def needs_second_user(author: Author) -> bool:
 def deploy(policy: PolicyStore, change: Change, author: Author, *, approval: Proposal | None = None) -> Deployment:
     """Change what is live, and return the new deployment.
 
-    `approval` is a proposal of exactly this change that a user approves in the current transaction; `change` is read
-    from it then. Raises `ChangeRefusedError`.
+    `approval` is the proposal from which `change` was read, if a user approves it in the current transaction. Raises
+    `ChangeRefusedError`.
     """
     if approval is None and needs_second_user(author):
         raise SecondUserNeededError("A second user has to approve this: propose it.")
@@ -106,7 +106,7 @@ def newest(policy: PolicyStore) -> Deployment | None:
 def clock(policy: PolicyStore, current: Deployment | None) -> datetime:
     """Return the database's time, or the next microsecond after `current` if that is later.
 
-    The database's clock may have been set back, and SQLite's has milliseconds only.
+    The database's clock may have been set back, and the clock of SQLite has a resolution of milliseconds.
     """
     now: datetime = PolicyStore.objects.annotate(now=Now()).values_list("now", flat=True).get(pk=policy.pk)
     return max(now, current.at + timedelta(microseconds=1)) if current else now

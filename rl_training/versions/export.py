@@ -24,9 +24,9 @@ class Exported:
 
 
 def export(policy: PolicyStore, number: int | None, folder: Path) -> Exported:
-    """Write the version of this number, by default the live one, else the newest, into a new or empty folder.
+    """Write the version with this number, by default the live or else the newest version, into a new or empty folder.
 
-    The folder is complete or as it was. Raises `ExportError`, and `OSError` when the storage or the folder fails.
+    After an error the folder is unchanged. Raises `ExportError`, and `OSError` when the storage or the folder fails.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} exists and is no empty folder; name a new one")
@@ -37,7 +37,7 @@ def export(policy: PolicyStore, number: int | None, folder: Path) -> Exported:
 
 
 def find_version(policy: PolicyStore, number: int | None) -> tuple[PolicyVersion, str]:
-    """Return the version to export, and why this one. Raises `ExportError`."""
+    """Return the version to export, and why it was chosen. Raises `ExportError`."""
     versions = policy.versions.select_related("run")
     if number is not None:
         chosen = versions.filter(number=number).first()

@@ -1,4 +1,4 @@
-"""Beat's housekeeping of stored files and failed logins, once a minute, by one beat of several."""
+"""Beat's housekeeping of stored files and failed logins, once a minute. Only one of several beats does it."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ EVERY_SECONDS = 60
 def maintain(now: datetime) -> None:
     """Remove files that the rules of retention no longer keep, and old failed logins.
 
-    Each call has a bound on its work.
+    The work of each call is bounded.
 
     Raises `redis.RedisError` when Redis cannot be reached.
     """

@@ -1,4 +1,4 @@
-"""What is live, and what was live at a time."""
+"""Queries and texts about what is live, or was live at a time."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from rl_training.models import Deployment, PolicyStore
 from rl_training.models.deployments import DeploymentQuerySet
 
-# Where a deployment has no actor's name.
+# The names of actors of deployments without an actor's name.
 NAMES = {
     Deployment.Actor.USER: "a user",
     Deployment.Actor.COMMAND: "a command",
@@ -27,12 +27,12 @@ VERBS = {
 }
 
 
-# Since when the target of a deployment is live without a break.
+# The time since which the target of a deployment has been live without a break.
 SINCE = Coalesce("began__at", "at")
 
 
 def shown() -> DeploymentQuerySet:
-    """Select deployments with what pages and programs show of them, but without the versions' evaluations."""
+    """Select deployments with the related rows that pages and programs show, but without large columns."""
     related = Deployment.objects.select_related("policy", "version", "began", "previous__version", "comparison")
     related = related.select_related("validation", "arm_comparison")
     large = ("version__evaluation", "previous__version__evaluation", "comparison__result")
@@ -40,9 +40,9 @@ def shown() -> DeploymentQuerySet:
 
 
 def live_at(policy: int, time: datetime) -> Deployment | None:
-    """Return the deployment that was in force in the policy with this id at `time`; None: before the first one.
+    """Return the deployment that was in force in the policy with this id at `time`; None before the first deployment.
 
-    One query, which reads one row of the index of `deployment_one_at_a_time`.
+    The query reads one row of the index of `deployment_one_at_a_time`.
     """
     return shown().filter(policy=policy).live_at(time).first()
 
@@ -64,7 +64,7 @@ def live_of(policies: Collection[int] | None = None) -> dict[int, Deployment]:
 
 
 def describe(deployment: Deployment | None) -> dict[str, Any]:
-    """Return what is live by the deployment in force, for programs: since when, by whom and why; None: nothing is."""
+    """Return for programs what is live by this deployment, since when, by whom and why. None: nothing was ever live."""
     origin, version = (deployment.origin, deployment.version) if deployment else (None, None)
     return {
         "version": version.number if version else None,
@@ -93,7 +93,7 @@ def sentence(deployment: Deployment | None) -> str:
 
 def decided(deployment: Deployment) -> str:
     """Return what was done and by whom, as in `promoted by anna, approved by ben`."""
-    # With `promotion` at newest, the gate asks for no evidence.
+    # If `promotion` is newest, the gate requires no evidence.
     if deployment.actor == Deployment.Actor.GATE and not (deployment.validation_id or deployment.arm_comparison_id):
         return f"{VERBS[Deployment.Action(deployment.action)]} without a verdict"
     approved = f", approved by {deployment.approved_by}" if deployment.approved_by else ""
@@ -103,7 +103,7 @@ def decided(deployment: Deployment) -> str:
 
 
 def actor(kind: str, name: str) -> str:
-    """Return who or what made a deployment or a proposal, as in `anna`, `a command (root)`, `the gate`."""
+    """Return the name of a deployment's or proposal's author, such as `anna`, `a command (root)` or `the gate`."""
     if not name:
         return NAMES[Deployment.Actor(kind)]
     return name if kind == Deployment.Actor.USER else f"{NAMES[Deployment.Actor(kind)]} ({name})"

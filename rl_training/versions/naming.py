@@ -8,17 +8,17 @@ from rl_training.models import PolicyVersion
 from rl_training.models.columns import large_run_columns
 from rl_training.runs.triggering import LAST_VERSION
 
-# Of a run, only the config is needed.
+# The large columns of a run except its config. They are not needed.
 LARGE = [name for name in large_run_columns("run") if name != "run__config"]
 FORM = "POLICY:NUMBER, such as rl_v3:12"
 
 
 class UnknownVersionError(Exception):
-    """A text names no version; the message says which and what would be right."""
+    """The text does not name a version; the message has the text and the right form."""
 
 
 def parse(text: str) -> tuple[str, int]:
-    """Return policy and number of a version's name. Raises `UnknownVersionError`. A policy's name may hold a colon."""
+    """Return policy and number of a version's name. A policy's name may have a colon. Raises `UnknownVersionError`."""
     policy, _, number = text.strip().rpartition(":")
     if not policy or not (number.isascii() and number.isdigit() and len(number) <= 10):
         raise UnknownVersionError(f"{text[:80]!r} names no version; write {FORM}.")
@@ -26,9 +26,9 @@ def parse(text: str) -> tuple[str, int]:
 
 
 def find_versions(names: Sequence[tuple[str, int]]) -> list[PolicyVersion]:
-    """Return the versions of these policies and numbers in this order with their runs, without what is large.
+    """Return the versions of these policies and numbers in this order with their runs, without large columns.
 
-    Raises `UnknownVersionError` that names the first one that does not exist.
+    Raises `UnknownVersionError` that names the first version that does not exist.
     """
     wanted = Q()
     for policy, number in names:

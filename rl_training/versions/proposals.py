@@ -1,7 +1,7 @@
-"""Proposals: changes of what is live that wait for a user who may decide them.
+"""Proposals: changes of what is live that wait for the decision of a permitted user.
 
-Users without the permission to deploy propose. With PROMOTION_NEEDS_TWO every change by a user, a command or the gate
-is proposed, and a user other than the one who proposed it approves it.
+Users without the permission to deploy can only propose changes. With PROMOTION_NEEDS_TWO, every change by a user, a
+command or the gate becomes a proposal, and a user other than its proposer has to approve it.
 """
 
 from typing import Any
@@ -38,18 +38,18 @@ WORDS = {
 
 
 class NotPermittedError(Exception):
-    """The user may not do this; the message says which permission or which other user it takes."""
+    """The user may not do this; the message names the required permission or the other user."""
 
 
 class AlreadyDecidedError(ChangeRefusedError):
-    """The proposal is decided, withdrawn or superseded."""
+    """The proposal does not wait any more: it was decided, withdrawn or superseded."""
 
 
 class AlreadyProposedError(ChangeRefusedError):
     """The same change is proposed already: `proposal`."""
 
     def __init__(self, proposal: Proposal) -> None:
-        super().__init__(f"Proposal {proposal.pk} asks for the same and waits for a decision.")
+        super().__init__(f"Proposal {proposal.pk} is for the same change and waits for a decision.")
         self.proposal = proposal
 
 
@@ -59,7 +59,7 @@ def is_proposed(user: Any) -> bool:
 
 
 def request(policy: PolicyStore, change: Change, author: Author) -> Deployment | Proposal:
-    """Change what is live, or propose it where the author may not decide alone.
+    """Change what is live, or propose the change if the author may not decide alone.
 
     Raises `NotPermittedError` and `ChangeRefusedError`.
     """
@@ -71,7 +71,7 @@ def request(policy: PolicyStore, change: Change, author: Author) -> Deployment |
 
 
 def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
-    """Store a proposal of the change. A newer one by the gate replaces the gate's earlier ones.
+    """Store a proposal of the change. A new proposal of the gate replaces the gate's earlier proposals.
 
     Raises `NotPermittedError` and `ChangeRefusedError`.
     """
@@ -110,11 +110,11 @@ def propose(policy: PolicyStore, change: Change, author: Author) -> Proposal:
 
 
 def approve(proposal: Proposal, user: Any) -> Deployment | Proposal:
-    """Approve the proposal and return the deployment that follows.
+    """Approve the proposal and return the resulting deployment.
 
-    No user stands behind a command, nor behind the gate where `promotion` is `newest` and the schedule made the run.
-    With PROMOTION_NEEDS_TWO, the first user who approves such a proposal becomes its proposer, and the proposal is
-    returned, waiting for a second user. Raises `NotPermittedError` and
+    A proposal of a command has no user as its proposer, nor has a proposal of the gate if `promotion` is `newest` and
+    the schedule made the run. With PROMOTION_NEEDS_TWO, the first user who approves such a proposal becomes its
+    proposer, and the proposal is returned and waits for a second user. Raises `NotPermittedError` and
     `ChangeRefusedError`.
     """
     _check_permission(user)
@@ -122,9 +122,9 @@ def approve(proposal: Proposal, user: Any) -> Deployment | Proposal:
         found = _locked(proposal)
         if settings.PROMOTION_NEEDS_TWO:
             if found.proposer_id == user.pk:
-                raise NotPermittedError("You stand behind this proposal: another user has to approve it.")
+                raise NotPermittedError("You are the proposer of this proposal: another user has to approve it.")
             if found.validation is not None and found.validation.requested_by_id == user.pk:
-                raise NotPermittedError("You requested the validation that is its evidence: another user approves it.")
+                raise NotPermittedError("You requested this proposal's validation: another user has to approve it.")
             if found.proposer_id is None and found.validation is None and found.actor in (Actor.COMMAND, Actor.GATE):
                 return _support(found, user)
         seen = found.previous_id or 0
@@ -166,9 +166,9 @@ def _check_permission(user: Any) -> None:
 
 
 def _locked(proposal: Proposal) -> Proposal:
-    """Return the waiting proposal as it is stored, and lock its policy. Raises `AlreadyDecidedError`.
+    """Lock the proposal's policy and return the waiting proposal as it is stored. Raises `AlreadyDecidedError`.
 
-    Proposals change under the lock of their policy only, so that a proposal is decided once.
+    Proposals change only under the lock of their policy, so that a proposal is decided once.
     """
     deployments.lock(proposal.policy)
     found = Proposal.objects.select_related(
@@ -182,7 +182,7 @@ def _locked(proposal: Proposal) -> Proposal:
 
 
 def _support(proposal: Proposal, user: Any) -> Proposal:
-    """Let the user stand behind the proposal of a command."""
+    """Make the user the proposer of a proposal that has none."""
     proposal.proposer, proposal.supported_by = user, user.get_username()
     proposal.save()
     log.info("Proposal supported", policy=proposal.policy.name, proposal=proposal.pk, user=user.get_username())
@@ -200,6 +200,6 @@ def _end(proposal: Proposal, user: Any, status: Proposal.Status) -> Proposal:
 
 
 def in_words(proposal: Proposal) -> str:
-    """Return what is proposed, as in `promote version 12`."""
+    """Return the proposed change in words, such as `promote version 12`."""
     target = f"version {proposal.version.number}" if proposal.version else "flat"
     return WORDS[Action(proposal.action)].format(target)

@@ -1,4 +1,4 @@
-"""Replay: training a finished run again from what it stored, without writing a row, and comparing the results."""
+"""Replay: trains a finished run again from its stored data, without writing a row, and compares the results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What differs between a run and its replay, in the order in which a difference is named as the first."""
+    """The kinds of differences between a run and its replay. Differences are reported in the order of these kinds."""
 
     BARS = "bars"
     INITIAL_WEIGHTS = "initial weights"
@@ -48,12 +48,12 @@ class Difference:
 class Replay:
     """The result of a replay.
 
-    sha256              digest of the weights that the run made; `replayed_sha256`: that the replay made, None if it
-                        could not train
+    sha256              digest of the run's weights
+    replayed_sha256     digest of the replay's weights; None if the replay could not train
     differing_metrics   the metrics of the evaluation that differ
-    differences         what differs from the run, the first difference first; where the results are equal, the
-                        differences that had no effect
-    notes               differences of what the replay did not use
+    differences         differences between run and replay, in the order of `Kind`; if the results are equal, they had
+                        no effect
+    notes               differences in data that the replay did not use
     """
 
     version: int
@@ -82,7 +82,7 @@ class _CannotTrainError(Exception):
 def replay(run: TrainingRun) -> Replay:
     """Train the run again and compare the weights and the evaluation with those of its version.
 
-    The bars are the stored ones, or those of the source if it still gives the same. No row and no file is written.
+    The bars come from the storage, or from the source if it still returns the same bars. No row and no file is written.
     Raises `NoVersionError`, and `OSError` when the storage does not answer.
     """
     version = PolicyVersion.objects.filter(run=run).first()
@@ -121,14 +121,14 @@ def _train_again(run: TrainingRun, version: PolicyVersion, notes: list[Differenc
 
 
 def as_stored(evaluation: Mapping[str, Any], stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an evaluation with as many points in its curves as the stored one of the same run has."""
+    """Return an evaluation with as many points in its curves as the run's stored evaluation has."""
     points = len(stored.get(TIMES, ()))
     forms = [evaluation, thinned(evaluation), without_curves(evaluation)]
     return next((form for form in forms if len(form.get(TIMES, ())) == points), evaluation)
 
 
 def environment_differences(stored: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[Difference]:
-    """Return the differences between the computing environment of a run, or None, and the present one, in order."""
+    """Return the differences between a run's stored computing environment, if any, and the present one, in order."""
     if stored is None:
         return [Difference(Kind.UNKNOWN, "the run is of a release that did not store versions and kernels")]
     found = []
@@ -149,7 +149,7 @@ _KINDS = {"code": Kind.CODE, "libraries": Kind.LIBRARIES, "threads": Kind.THREAD
 
 
 def _bars_of(run: TrainingRun, config: TrainingConfig, notes: list[Difference]) -> "MarketData":
-    """Return the bars of the run from the storage, or from the source if it still gives the same."""
+    """Return the bars of the run from the storage, or from the source if it still returns the same bars."""
     summary = run.market_summary if isinstance(run.market_summary, dict) else {}
     digest = run.bars_digest or str(summary.get("digest", ""))
     stored, source = None, None

@@ -1,9 +1,8 @@
 """Removal of the weights of old versions. Their rows stay.
 
 The decision is a transaction that locks the policy's row, as a deployment does, and the versions' rows, as a comparison
-does: a promotion or comparison that comes first keeps the version, and one that comes later is refused. The files are
-removed after the commit. A version whose files may still be there has a name in `artifact`, so a process that is killed
-in between leaves this for the next call.
+does: an earlier promotion or comparison keeps the version, and a later one is refused. The files are removed after the
+commit. `artifact` is set while the files may still exist, so after a killed process the next call removes the files.
 """
 
 from collections.abc import Iterable
@@ -23,11 +22,11 @@ from rl_training.versions.deployments import lock
 
 log = structlog.get_logger(__name__)
 
-# The last policy whose versions were checked. Without it, the check begins anew.
+# The key of the last policy whose versions were checked. Without it, the check begins with the first policy.
 CHECKED = "quantum_trader:weights_checked"
-# Policies that one call checks, and versions of each that lose their weights in it.
+# The number of policies that one call checks, and of versions of each policy that lose their weights in the call.
 POLICIES, VERSIONS = 20, 100
-# Versions whose files one call removes.
+# The number of versions whose files one call removes.
 FILES = 200
 
 
@@ -62,8 +61,9 @@ def _remove_of(policy: PolicyStore, now: datetime) -> int:
 def removable(policy: PolicyStore, now: datetime) -> list[int]:
     """Return the ids of the policy's oldest versions whose weights no rule keeps, VERSIONS at most.
 
-    Kept are the newest `settings.VERSIONS_KEPT`, the last one of each day (UTC) for `VERSIONS_KEPT_DAILY_DAYS` days
-    beside those, versions that are kept for good, that a waiting proposal names, or that an active run may read.
+    The rules keep the newest `settings.VERSIONS_KEPT` versions, the last version of each day (UTC) for
+    `VERSIONS_KEPT_DAILY_DAYS` days, versions that are kept for good, versions that a waiting proposal names, and
+    versions that an active run may read.
     """
     newest = policy.versions.order_by("-number").values_list("number", flat=True).first() or 0
     good = PolicyVersion.objects.kept_for_good().filter(pk=OuterRef("pk"))
@@ -76,7 +76,7 @@ def removable(policy: PolicyStore, now: datetime) -> list[int]:
 
 
 def _needed_by_runs(policy: PolicyStore) -> set[int]:
-    """Return the ids of the versions that an active run starts from, and of their parents, in whose place it may."""
+    """Return the ids of the versions that active runs start from, and of their parents, which are the fallback."""
     starts = (
         TrainingRun.objects.active()
         .filter(policy=policy)
@@ -86,7 +86,7 @@ def _needed_by_runs(policy: PolicyStore) -> set[int]:
 
 
 def _last_of_days(versions: Iterable[tuple[int, datetime]], since: datetime) -> set[int]:
-    """Return the first of each day among versions in descending order that were made at `since` or later."""
+    """Return the id of the last version of each day from `since` on; `versions` are in descending order."""
     last: dict[date, int] = {}
     for pk, made in versions:
         if made >= since:

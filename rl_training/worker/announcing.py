@@ -1,4 +1,4 @@
-"""Announcing the progress of a run on its policy's progress stream."""
+"""Publishes the progress of a run on its policy's progress stream."""
 
 import time
 from typing import Any
@@ -12,7 +12,8 @@ from rl_training.streams import progress
 class Announcer:
     """Publishes progress, and pauses after Redis did not take an entry.
 
-    Training waits while an entry is published, so a Redis that does not answer must not be tried after every episode.
+    Training waits while an entry is published, so training must not try a Redis that does not answer after every
+    episode.
     """
 
     def __init__(self, run: TrainingRun) -> None:

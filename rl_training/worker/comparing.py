@@ -1,4 +1,4 @@
-"""The execution of a claimed comparison: read weights and bars, compare, write how it ended."""
+"""The execution of a claimed comparison: reads weights and bars, compares, and writes the result."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ class WeightsMissingError(Exception):
 
 
 def execute(comparison: Comparison, should_stop: Callable[[], bool]) -> None:
-    """Compute a claimed comparison and write how it ended. An unexpected error is written, then raised again."""
+    """Compute a claimed comparison and write its end. An unexpected error is written, then raised again."""
     from rl_training.core.evaluation.comparison import ComparisonError  # torch: see execution.train()
     from rl_training.core.market.bars import MarketDataError
 
@@ -100,11 +100,11 @@ def _read(version: PolicyVersion) -> "ComparedPolicy":
         saved = artifacts.load(version.artifact)
     except (FileNotFoundError, CheckpointError) as error:
         raise WeightsMissingError(f"The weights of {version} cannot be read: {error}") from error
-    # A policy of an older release has no note of its last training bar; its evaluation began after that bar.
+    # A policy of an older release does not name its last training bar, but its evaluation began after that bar.
     trained_until = saved.trained_until
     if trained_until is None:
         try:
             trained_until = np.datetime64(version.evaluation["timestamps"][0].removesuffix("Z"))
         except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-            raise WeightsMissingError(f"It is not known until when {version} was trained.") from None
+            raise WeightsMissingError(f"The last training bar of {version} is unknown.") from None
     return ComparedPolicy(str(version), saved.policy, saved.environment, saved.statistics, trained_until)

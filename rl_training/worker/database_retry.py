@@ -1,4 +1,4 @@
-"""Calls that are made again and again while the database is away, because the work around them took hours."""
+"""Calls that are repeated while the database is unavailable, because the work before them took hours."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ PAUSE_SECONDS = 1.0
 
 
 def patiently(call: Callable[..., T], *arguments: Any, while_waiting: Callable[[], None]) -> T:
-    """Return `call(*arguments)`, called again after a pause while the database is away.
+    """Return `call(*arguments)`. While the database is unavailable, repeat the call after a pause.
 
     `while_waiting` is called before each pause. Raises the database's error when the calls have failed for
     `settings.RUN_END_RETRY_SECONDS`.
@@ -47,7 +47,7 @@ def write_end(
 ) -> None:
     """Call `write(work, *arguments)`, a transition, until the database takes it; see `patiently`.
 
-    Logs a warning when `write` returns something false because another attempt owns the work.
+    Logs a warning when `write` returns a false value because another attempt owns the work.
     """
     written = patiently(write, work, *arguments, while_waiting=while_waiting)
     if not written and work.status == TrainingRun.Status.RUNNING:

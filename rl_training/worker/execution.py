@@ -1,4 +1,4 @@
-"""The execution of a claimed run: train, store the version, write how the run ended."""
+"""The execution of a claimed run: trains, stores the version, and writes the end of the run."""
 
 import traceback
 from collections.abc import Callable
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
-    """Train a claimed run and write how it ended. An error of the training is written, then raised again."""
+    """Train a claimed run and write its end. An error of the training is written, then raised again."""
     with structlog.contextvars.bound_contextvars(run_id=run.run_id), Owner(run) as owner:
         try:
             _train_to_the_end(run, owner, lambda: should_stop() or owner.stop.is_set())
@@ -40,7 +40,7 @@ def execute(run: TrainingRun, should_stop: Callable[[], bool]) -> None:
             write_end(lifecycle.release, run, while_waiting=owner.note_activity)
             raise
         except KeyboardInterrupt:
-            # Only a run in the foreground is interrupted by a key.
+            # Ctrl-C interrupts only a run in the foreground.
             connection.close()
             owner.write_progress()
             found = ("interrupted", "", owner.progress.results())
@@ -187,6 +187,6 @@ def columns(result: "TrainingResult") -> dict[str, Any]:
 
 
 def explain(error: Exception) -> str:
-    """Return the error's message; other projects' errors are preceded by their type, which helps to place them."""
+    """Return the error's message. For errors of other projects, the error's type comes first."""
     message = str(error)
     return message if type(error).__module__.startswith("rl_training.") else f"{type(error).__name__}: {message}"

@@ -45,7 +45,7 @@ class Owner(threading.Thread):
             try:
                 self._tick(time.monotonic())
             except DatabaseError as error:
-                # Training goes on: unless the run is reaped meanwhile, this process still owns it.
+                # Training goes on, because this process owns the run unless the run is reaped meanwhile.
                 log.warning("Heartbeat failed, trying again", run_id=self.training_run.run_id, error=str(error))
             finally:
                 connection.close()
@@ -68,19 +68,19 @@ class Owner(threading.Thread):
             self._heartbeat_at, self._episodes = now, episodes
 
     def _columns(self, now: float) -> dict[str, Any]:
-        """Return the progress to write. Where episodes are short, most heartbeats leave out the large curve."""
+        """Return the progress to write. With short episodes, most heartbeats leave out the large curve."""
         if now - self._curve_at < settings.OWNER_HEARTBEAT_SECONDS:
             return self.progress.columns()
         self._curve_at = now
         return self.progress.all_columns()
 
     def note_activity(self) -> None:
-        """Start the stall limit again, for other work than iterations, such as reading a page of bars."""
+        """Restart the stall limit. Called by work other than iterations, such as reading a page of bars."""
         self._active_at = time.monotonic()
 
     def write_progress(self) -> None:
         """Write the progress now; a database error is logged and otherwise ignored."""
-        # An open connection would wait for a server that stands still; a new one fails after its time limit.
+        # An open connection would wait for a server that hangs; a new connection fails after its time limit.
         connection.close()
         try:
             lifecycle.heartbeat(self.training_run, **self.progress.all_columns())

@@ -1,8 +1,8 @@
 """The processes of a worker's pool: they report to their parent process, which kills a silent one.
 
-A stopped process, or one that holds the interpreter in a call that does not return, cannot end itself. Its run is
-resumed by another worker after RUN_LOST_AFTER_SECONDS. The parent kills the process after as long, because its place in
-the pool and the locks that it holds would otherwise be lost for good.
+A process that is stopped, or whose interpreter hangs in a call, cannot end itself. Another worker resumes its run after
+RUN_LOST_AFTER_SECONDS. The parent kills the process after the same time, because its place in the pool and the locks
+that it holds would otherwise be lost for good.
 """
 
 import multiprocessing
@@ -24,11 +24,12 @@ log = structlog.get_logger(__name__)
 # Celery sends `heartbeat_sent` every two seconds. After a longer gap the parent process itself was stopped.
 PARENT_STOPPED_SECONDS = 10.0
 MAX_PROCESSES = 1024
-# Shared memory of the worker and its children, because it is made before the pool forks. By a process's index in the
-# pool: its process id, and the time of its last heartbeat.
+# Memory that the worker and its children share, because it is created before the pool forks. It holds the process id
+# and the time of the last heartbeat of each process, by the process's index in the pool.
 _heartbeat_pids = multiprocessing.Array("q", MAX_PROCESSES, lock=False)
 _heartbeat_times = multiprocessing.Array("d", MAX_PROCESSES, lock=False)
-# Whether the worker is shutting down. Without a lock: a child that is killed while it holds one would block all others.
+# Whether the worker is shutting down. It has no lock, because a child that is killed while it holds a lock would block
+# all others.
 _stopping = multiprocessing.RawValue("b", 0)
 _last_check = 0.0
 

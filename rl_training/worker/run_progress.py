@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class RunStart:
     """The start of a training: a version, or None for scratch.
 
-    note   why that is not the run's initial version, or what a user should know about it
+    note   why `version` is not the run's initial version, or another fact for the user
     """
 
     version: PolicyVersion | None
@@ -29,8 +29,8 @@ class RunStart:
 class RunProgress:
     """Columns of the run's row. Training sets them; the owner's thread writes them with each heartbeat.
 
-    A column is None until this attempt knows its value, and is not written until then: the row may hold a value of an
-    earlier attempt.
+    A column is None, and is not written, until this attempt knows its value: the row may hold a value of an earlier
+    attempt.
     """
 
     iterations_done: int | None = None

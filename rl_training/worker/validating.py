@@ -33,7 +33,7 @@ Kind = ValidationStep.Kind
 
 
 def execute(step: ValidationStep, should_stop: Callable[[], bool]) -> None:
-    """Do a claimed step and write how it ended. An unexpected error is written, then raised again."""
+    """Execute a claimed step and write its end. An unexpected error is written, then raised again."""
     from rl_training.core.run.requirements import PolicyMismatchError  # torch: see execution.train()
     from rl_training.core.run.walk_forward.leaks import LeakError
 
@@ -50,7 +50,7 @@ def execute(step: ValidationStep, should_stop: Callable[[], bool]) -> None:
     with structlog.contextvars.bound_contextvars(**context), owner:
         stopping = lambda: should_stop() or owner.stop.is_set()  # noqa: E731
         try:
-            # What a step does again has the same result: a fold goes on from its checkpoint.
+            # Repeating a step has the same result: a fold continues from its checkpoint.
             patiently(work, step, owner, stopping, while_waiting=_checked(owner, stopping))
         except (StoppedError, SystemExit) as stop:
             # Service managers send SIGTERM to all processes of a group, and Celery turns it into SystemExit.
@@ -116,7 +116,7 @@ def _prepare(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool
 
 
 def _check_market(validation: Validation, market: MarketData) -> None:
-    """Raise `MarketDataError` if the same bars have trials under another name, as those of a copied file may."""
+    """Raise `MarketDataError` if the same bars have trials under another name, for example those of a copied file."""
     prices = market.without_own.digest
     tried_on = Validation.objects.filter(Q(bars_digest=prices) | Q(prices_digest=prices))
     same = tried_on.exclude(market_key=validation.market_key).first()
@@ -199,7 +199,7 @@ def _judge(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool])
 
 
 def _examine_newest(validation: Validation, columns: dict[str, Any]) -> tuple[PolicyVersion | None, gate.Findings]:
-    """Return the version that the verdict in these columns may make live, and what the guards find about it."""
+    """Return the version that the verdict in these columns may make live, and the guards' findings about it."""
     newest = gate.newest_version(validation)
     if newest is None or columns.get("verdict") != Validation.Verdict.VALIDATED:
         return newest, gate.Findings(None)

@@ -24,16 +24,17 @@ log = structlog.get_logger(__name__)
 
 
 class VersionsUnreadableError(Exception):
-    """Neither the version that a run is to start from nor any version before it can be read."""
+    """Neither the initial version of a run nor any version before it can be read."""
 
 
 def load_initial_version(
     run: TrainingRun, config: TrainingConfig, market: "MarketData"
 ) -> "tuple[RunStart, SavedPolicy | None]":
-    """Return what the run starts from and its policy: the initial version, its nearest readable parent, or scratch.
+    """Return the start of the run, and the policy of its version: the initial version, a readable parent, or scratch.
 
-    Raises `VersionsUnreadableError` when the run has an initial version and neither it nor a parent is complete.
-    Raises `OSError` when the storage does not answer: a full or unmounted disk must not discard what was learnt.
+    Raises `VersionsUnreadableError` when the run has an initial version and neither this version nor a parent is
+    complete. Raises `OSError` when the storage does not answer: a full or unmounted disk must not lead to a start from
+    scratch.
     """
     from rl_training.core.run import checkpoint, requirements  # torch: see execution.train()
 
@@ -53,14 +54,14 @@ def load_initial_version(
             version = version.parent
     if run.initial_version is not None:
         raise VersionsUnreadableError(
-            f"neither version {run.initial_version.number} of {run.policy.name} nor one that it came from can be read "
-            f"from {settings.ARTIFACT_ROOT}; put it back, or start anew: train_policy {run.policy.name} --from scratch"
+            f"neither version {run.initial_version.number} of {run.policy.name} nor a version before it can be read "
+            f"from {settings.ARTIFACT_ROOT}; restore it, or start anew: train_policy {run.policy.name} --from scratch"
         )
     return RunStart(None), None
 
 
 def _notes(run: TrainingRun, version: PolicyVersion, config: TrainingConfig) -> str:
-    """Return what a user should know about the start from `version`, and log it; empty where nothing is unusual."""
+    """Log and return what is unusual about the start from `version`; empty if nothing is."""
     notes = []
     if run.initial_version is not None and version.pk != run.initial_version.pk:
         notes.append(f"Version {run.initial_version.number} cannot be read.")

@@ -1,4 +1,4 @@
-"""The owner of queued work other than a run: it writes heartbeats, and ends what is stuck or takes too long."""
+"""The owner of queued work other than a run: writes heartbeats, and ends work that is stuck or takes too long."""
 
 import os
 import signal
@@ -21,15 +21,15 @@ log = structlog.get_logger(__name__)
 
 
 class StoppedError(Exception):
-    """The worker stops, or this attempt does not own the work any more."""
+    """The worker stops, or this attempt no longer owns the work."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """Limits of an attempt.
 
-    stall_minutes  without activity, after which the owner kills its own process; the work is then done again
-    most_minutes   after which the work fails
+    stall_minutes  minutes without activity after which the owner kills its own process; the work is then repeated
+    most_minutes   minutes after which the work fails
     """
 
     stall_minutes: int
@@ -41,7 +41,7 @@ class WorkOwner(threading.Thread):
 
     stop      set once the computation has to end: another attempt owns the work, it was cancelled, or it yields
     progress  columns that are written with each heartbeat
-    yields    asked with each heartbeat: whether the process is needed for something else; the work is then released
+    yields    called with each heartbeat; returns whether other work needs the process, and then `stop` is set
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WorkOwner(threading.Thread):
         self._began_at = self._active_at = time.monotonic()
 
     def note_activity(self) -> None:
-        """Start the stall limit again."""
+        """Restart the stall limit."""
         self._active_at = time.monotonic()
 
     def run(self) -> None:
@@ -82,7 +82,7 @@ class WorkOwner(threading.Thread):
                 )
                 self.stop.set()
         except DatabaseError as error:
-            # The work goes on: unless it is reaped meanwhile, this process still owns it.
+            # The work goes on, because this process owns the work unless the work is reaped meanwhile.
             log.warning("Heartbeat failed, trying again", task_id=self._work.task_id, error=str(error))
         finally:
             connection.close()

@@ -186,7 +186,7 @@ def test_edit_of_a_validated_recipe_asks_once(admin, policy):
     response = edit(admin, policy, ppo={"gamma": 0.5})
     assert errors(response) == {
         "expires": [
-            f"Validation {validation} expires: it holds for the present recipe alone. No new version goes live by "
+            f"Validation {validation} expires: it is for the present recipe only. No new version goes live by "
             "itself until the new recipe is validated, which is a trial."
         ]
     }

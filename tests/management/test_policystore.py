@@ -133,7 +133,7 @@ def test_change_that_discards_learned_weights_is_named(policy, tmp_path, capsys)
 def test_ended_validation_is_reported_before_and_after_saving(policy, tmp_path, capsys):
     validation = walked_forward(policy)
     warning = (
-        f"rl_v3: Validation {validation} expires: it holds for the present recipe alone. No new version goes live by "
+        f"rl_v3: Validation {validation} expires: it is for the present recipe only. No new version goes live by "
         "itself until the new recipe is validated, which is a trial.\n"
     )
     (tmp_path / "s.json").write_text('{"policies": {"rl_v3": {"ppo": {"gamma": 0.5}}, "other": {}}}')

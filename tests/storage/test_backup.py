@@ -162,10 +162,10 @@ def crafted(path: Path, *members: tuple[str, bytes], **manifest: object) -> Path
 @pytest.mark.parametrize(
     ("members", "manifest", "message"),
     [
-        ([("artifacts/../../outside", b"")], {}, "which no backup holds"),
-        ([("/outside", b"")], {}, "which no backup holds"),
-        ([("market/./prices.csv", b"")], {}, "which no backup holds"),
-        ([("market//prices.csv", b"")], {}, "which no backup holds"),
+        ([("artifacts/../../outside", b"")], {}, "which cannot be part of a backup"),
+        ([("/outside", b"")], {}, "which cannot be part of a backup"),
+        ([("market/./prices.csv", b"")], {}, "which cannot be part of a backup"),
+        ([("market//prices.csv", b"")], {}, "which cannot be part of a backup"),
         ([("market/prices.csv", b"1"), ("market/prices.csv", b"2")], {}, "market/prices.csv twice"),
         ([("market/prices.csv", b"1")], {"digests": {"market/prices.csv": "0" * 64}}, "does not have the digest"),
         ([], {"digests": {"market/prices.csv": "0" * 64}}, "does not have the digest"),
@@ -192,7 +192,7 @@ def test_member_that_is_no_plain_file_is_refused(kind, tmp_path):
         member = tarfile.TarInfo("market/prices.csv")
         member.type, member.linkname = kind, "/etc/passwd"
         file.addfile(member)
-    with pytest.raises(archive.BackupError, match="which no backup holds"):
+    with pytest.raises(archive.BackupError, match="which cannot be part of a backup"):
         restoring.restore(path)
 
 
@@ -219,7 +219,7 @@ def test_restore_that_fails_leaves_nothing_and_may_be_repeated(stored, tmp_path)
     back_up(path)
     policies = "rows/rl_training.PolicyStore.jsonl"
     for change, message in (
-        (without_policies, "rows that refer to missing ones"),
+        (without_policies, "rows that refer to missing rows"),
         (with_a_short_row, "The rows of rl_training.PolicyStore cannot be stored"),
     ):
         found = restored_elsewhere(changed(path, tmp_path / "changed", policies, change), folder)

@@ -51,7 +51,7 @@ def test_versions_of_different_policies_on_one_market_are_compared(versions):
 def test_versions_of_different_markets_are_refused(versions):
     with pytest.raises(CannotCompareError) as error:
         comparisons.request([versions[0], of_market(source="nasdaq")])
-    expected = "They are of different markets: rl_v3 version 1 of sp500, other_1 version 1 of nasdaq."
+    expected = "The versions have different markets: rl_v3 version 1 has sp500, other_1 version 1 has nasdaq."
     assert str(error.value) == expected
     assert not Comparison.objects.exists()
 

@@ -134,7 +134,7 @@ def test_approval_of_a_proposal_for_another_state_is_refused(versions, admins, c
 
 def test_same_change_is_proposed_once(versions):
     proposal = request(versions[1], Author.of(user_of("operator")))
-    with pytest.raises(AlreadyProposedError, match=f"Proposal {proposal.pk} asks for the same"):
+    with pytest.raises(AlreadyProposedError, match=f"Proposal {proposal.pk} is for the same change"):
         request(versions[1], Author.of(user_of("operator")))
     request(versions[2], Author.of(user_of("operator")))
 

@@ -81,4 +81,4 @@ def test_old_version_counts_as_trained_until_its_evaluation_began(policy):
 
 def test_version_with_unknown_training_bars_fails_the_comparison(policy):
     found = compared(stored_version(policy, 1, noted=False), stored_version(policy, 2))
-    assert found.error == "It is not known until when rl_v3 version 1 was trained."
+    assert found.error == "The last training bar of rl_v3 version 1 is unknown."

@@ -176,7 +176,7 @@ def test_run_without_a_readable_version_fails_with_instructions(finished, small_
         train_policy(run.run_id)
     run.refresh_from_db()
     assert run.error == (
-        f"neither version 1 of rl_v3 nor one that it came from can be read from {settings.ARTIFACT_ROOT}; put it back, "
+        f"neither version 1 of rl_v3 nor a version before it can be read from {settings.ARTIFACT_ROOT}; restore it, "
         "or start anew: train_policy rl_v3 --from scratch"
     )
 

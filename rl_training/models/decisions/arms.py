@@ -1,4 +1,4 @@
-"""Arms: what decides at each bar and has a paper account."""
+"""Arms: live versions, rules and challengers, which decide at each bar and have a paper account."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ArmQuerySet(models.QuerySet["Arm"]):
 
 
 class Arm(models.Model):
-    """What decides at each bar of a market for a policy, with one paper account from its first decision to its last.
+    """An arm decides at each bar of a policy's market, and has one paper account from its first decision to its last.
 
-    Each policy has the arms of STANDARD; users open further ones, the challengers. An arm ends where the policy's
-    market or trading costs change; then those of STANDARD open anew. Only `decisions/` writes it.
+    Each policy has the arms of STANDARD; users open further arms, the challengers. An arm ends when the policy's market
+    or trading costs change; then the arms of STANDARD open anew. Only `decisions/` writes these rows.
     """
 
     class Kind(models.TextChoices):
@@ -116,14 +116,14 @@ class Arm(models.Model):
 
     @property
     def name(self) -> str:
-        """What a request calls the arm: its kind, `newest:POLICY`, or `POLICY:NUMBER` for a pinned version."""
+        """The arm's name in requests: its kind, `newest:POLICY`, or `POLICY:NUMBER` for a pinned version."""
         if self.version:
             return f"{self.version.policy.name}:{self.version.number}"
         return f"newest:{self.recipe_policy.name}" if self.recipe_policy else self.kind
 
     @property
     def title(self) -> str:
-        """The arm in words."""
+        """The name of the arm in words."""
         if self.version:
             own = "" if self.version.policy_id == self.policy_id else f" of {self.version.policy}"
             return f"version {self.version.number}{own}"
@@ -138,5 +138,5 @@ class Arm(models.Model):
 
     @property
     def has_network(self) -> bool:
-        """Whether versions decide, and no rule."""
+        """Whether versions decide rather than a rule."""
         return self.kind in (self.Kind.LIVE, self.Kind.NEWEST, self.Kind.VERSION)

@@ -1,4 +1,4 @@
-"""Comparisons of two arms on new bars: the bets of trust, bar by bar, and their verdicts."""
+"""Comparisons of two arms on new bars: the test by betting, bar by bar, and the verdicts."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class ArmComparisonQuerySet(models.QuerySet["ArmComparison"]):
 
 
 class ArmComparison(models.Model):
-    """A comparison of the arm B with the arm A of one policy, on bars that come. Only `decisions/comparing/` writes it.
+    """A comparison of the arm B with the arm A of one policy on new bars. Only `decisions/comparing/` writes it.
 
-    The columns from `wealth` on are the state after the bar `last_bar_at`; see core/evaluation/betting.py.
+    The columns from `wealth` on hold the state after the bar `last_bar_at`; see core/evaluation/betting.py.
     """
 
     class Status(models.TextChoices):
         RUNNING = "running"
         BETTER = "better"  # B is better than A at the level of the trial
         LOST = "lost"  # B lost more than the largest loss in one bar
-        ENDED = "ended"  # without a verdict: by a user, or with one of the arms
+        ENDED = "ended"  # without a verdict: a user ended the comparison, or an arm ended
 
     comparison_id = models.CharField(max_length=12, unique=True, default=new_run_id, editable=False)
     policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="arm_comparisons")

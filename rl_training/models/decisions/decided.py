@@ -1,4 +1,4 @@
-"""Decisions: what an arm chose at the close of a bar, and its paper account there."""
+"""Decisions: the target position that an arm chose at the close of a bar, and its paper account at this time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DecisionQuerySet(PermanentQuerySet["Decision"]):
 class Decision(PermanentRow):
     """The target position that an arm chose at the close of one bar. Only `decisions/` writes it; it never changes.
 
-    The account is that at the close of the bar. It trades to `target_position` at the open of the next one.
+    The columns of the account hold its state at the close of the bar. It trades to `target_position` at the next open.
     """
 
     decision_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)

@@ -12,12 +12,12 @@ from rl_training.models.version_results import MARKET_LENGTH
 
 class FollowedMarketQuerySet(models.QuerySet["FollowedMarket"]):
     def due(self, now: datetime) -> FollowedMarketQuerySet:
-        """Select the markets of which a new bar is expected, or that are to be asked again after a failure."""
+        """Select the markets whose next bar is expected by now, or whose source is due again after a failed reading."""
         return self.filter(due_at__lte=now)
 
 
 class FollowedMarket(models.Model):
-    """A market that grows. All policies with its settings and its columns share it. Only `decisions/` writes it."""
+    """A market that grows. Policies with the same market settings and columns share it. Only `decisions/` writes it."""
 
     identity = models.CharField(max_length=64, unique=True, help_text="Digest of the settings that decide its bars.")
     config = models.JSONField(help_text="The market settings of the first policy that followed it.")
@@ -55,8 +55,8 @@ class FollowedMarket(models.Model):
 class MarketBar(models.Model):
     """A bar of a followed market as it came.
 
-    Revision 0 came in the order of time, and is decided on. A bar that changed, came late or disappeared gets a further
-    row. The ids of a market's rows follow the order in which they were seen.
+    Bars with revision 0 came in the order of time, and arms decide on them. A bar that changed, came late or
+    disappeared gets a further row. The ids of a market's rows follow the order in which the rows were stored.
     """
 
     market = models.ForeignKey(FollowedMarket, on_delete=models.PROTECT, related_name="bars", db_index=False)
@@ -81,6 +81,6 @@ class MarketBar(models.Model):
         return f"{self.market} {self.opened_at:%Y-%m-%d %H:%M:%S}, revision {self.revision}"
 
     def is_revised(self) -> bool:
-        """Return whether this bar or one before it has changed since this one came."""
+        """Return whether this bar or an earlier bar has changed since this bar came."""
         later = MarketBar.objects.filter(market=self.market_id, pk__gt=self.pk, revision__gt=0)
         return later.filter(opened_at__lte=self.opened_at).exists()

@@ -1,4 +1,4 @@
-"""What the guards have seen of the paper account of a live version."""
+"""The state of the guards that watch the paper account of a live version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
 class Watch(models.Model):
     """The state of the guards of a live arm after the bar `last_bar_at`. Only `decisions/comparing/` writes it.
 
-    It begins anew while nothing is live, when a user or a command changes what is live, and when a guard has acted.
+    The watch begins anew while nothing is live, when a user or a command changes what is live, and after a guard acted.
     """
 
     arm = models.OneToOneField(Arm, on_delete=models.PROTECT, primary_key=True, related_name="watch")
@@ -39,7 +39,7 @@ class Watch(models.Model):
 
     @property
     def limit(self) -> float:
-        """The M at which the live version is demoted: by default the bars of ten years."""
+        """The value of M at which the live version is demoted; by default the number of bars in ten years."""
         return float(self.arm.policy.demotion_bars or TEN_YEARS_SECONDS / max(1, self.arm.market.spacing))
 
     @property

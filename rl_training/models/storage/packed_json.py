@@ -9,7 +9,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 from rl_training.models.storage.packing_words import WORDS
 
-# The first byte of a compressed value. JSON as text begins with another one.
+# The first byte of a compressed value. JSON as text begins with another byte.
 COMPRESSED = b"\x78"
 
 
@@ -50,9 +50,9 @@ class PackedJSONField(models.BinaryField):  # type: ignore[type-arg]  # it has n
 
 
 class PackJSONColumn(migrations.AlterField):
-    """Makes a JSON column one of PackedJSONField. The rows keep their text.
+    """Changes a JSON column to a PackedJSONField. The rows keep their text.
 
-    Back again is possible only before a value was stored compressed.
+    The operation can be reversed only before a value was stored compressed.
     """
 
     def _alter(self, app_label: str, editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any) -> bool:

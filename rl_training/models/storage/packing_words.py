@@ -1,7 +1,7 @@
-"""Texts that packed JSON values have in common: zlib's dictionary, which a value refers to instead of repeating them.
+"""Texts that packed JSON values have in common: zlib's dictionary, which values refer to instead of repeating texts.
 
-A stored value can be read with the dictionary alone that it was packed with, so WORDS never changes.
-The texts are those that training writes. Other texts are packed too, only into more bytes.
+A stored value can be read only with the dictionary that it was packed with, so WORDS never changes. The dictionary has
+the texts that training writes. Other texts are packed into more bytes.
 """
 
 _COMPUTING = (

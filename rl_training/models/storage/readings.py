@@ -20,7 +20,7 @@ class StorageReadingQuerySet(models.QuerySet["StorageReading"]):
 
 
 class StorageReading(models.Model):
-    """What the parts of the system used at a time, and what was free. Only `storage/readings.py` writes it."""
+    """The used storage of the system's parts and the free storage at a time. Only `storage/readings.py` writes it."""
 
     at = models.DateTimeField(unique=True)
     usage = models.JSONField(help_text="Bytes by part; a part that could not be read is missing.")

@@ -65,7 +65,7 @@ class Comparison(QueuedWork):
         )
 
     def compared(self) -> models.QuerySet[PolicyVersion]:
-        """Select the compared versions in their order, without what is large.
+        """Select the compared versions in their order, without large columns.
 
         Adds `config` and `data`, the config of the run that made the version and the summary of its market.
         """

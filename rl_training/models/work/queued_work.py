@@ -1,6 +1,7 @@
-"""Work that waits in a queue and that a worker owns while it does it: the columns and queries of its life.
+"""Queued work, which a worker owns while it executes the work: the columns and queries of the work's life.
 
-`runs/work_lifecycle.py` changes them. A training run has the same life with more in it, see `models/runs.py`.
+`runs/work_lifecycle.py` changes these columns. A training run has a similar life with more columns, see
+`models/runs.py`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class QueuedWorkQuerySet(models.QuerySet[Work]):
         return self.filter(status="running").exclude(heartbeat_at__range=(Now() - timeout, Now() + timeout))
 
     def undelivered(self, now: datetime, timeout: timedelta) -> Self:
-        """Select the queued work whose task message was last sent more than `timeout` ago: it may be lost."""
+        """Select the queued work whose task message was last sent more than `timeout` ago: the message may be lost."""
         sent = Coalesce("sent_at", "queued_at")
         return self.filter(status="queued").alias(sent=sent).exclude(sent__range=(now - timeout, now + timeout))
 
@@ -78,7 +79,7 @@ class QueuedWork(models.Model):
 
 
 def work_constraints(name: str) -> tuple[Any, ...]:
-    """Return the constraint of the status of a subclass; `name` begins its name."""
+    """Return the constraint of the status of a subclass; the constraint's name begins with `name`."""
     return (
         models.CheckConstraint(
             condition=Q(status__in=["queued", "running", "succeeded", "failed", "cancelled"]),
@@ -88,7 +89,7 @@ def work_constraints(name: str) -> tuple[Any, ...]:
 
 
 def active_index(name: str) -> models.Index:
-    """Return the index by which the active work of a subclass is found; `name` begins its name."""
+    """Return the index for the active work of a subclass; the index's name begins with `name`."""
     return models.Index(
         fields=["status", "heartbeat_at"], condition=Q(status__in=["queued", "running"]), name=f"{name}_active"
     )

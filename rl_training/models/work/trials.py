@@ -1,6 +1,6 @@
-"""The ledger of trials: how often recipes were put to a test on each market.
+"""The ledger of trials: how often recipes were tested on each market.
 
-Every further trial makes it more probable that one succeeds by luck, so each may spend less than the one before.
+Every further trial makes a success by luck more probable, so each trial may spend less than the trial before.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class TrialQuerySet(PermanentQuerySet["Trial"]):
 
 
 class Trial(PermanentRow):
-    """One trial. Only `validation/trials.py` writes it, when it begins; nothing changes or removes it.
+    """One trial. Only `validation/trials.py` writes the row, when the trial begins; nothing changes or removes it.
 
-    It counts however it ends.
+    A trial counts however it ends.
     """
 
     class Kind(models.TextChoices):

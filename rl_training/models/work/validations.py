@@ -42,15 +42,15 @@ class ValidationQuerySet(models.QuerySet["Validation"]):
         return self.annotate(trained=Count("steps", Q(steps__kind="fold", steps__status="succeeded")))
 
     def listed(self) -> ValidationQuerySet:
-        """Select the validations for a list, newest first, without what is large."""
+        """Select the validations for a list, newest first, without large columns."""
         return self.select_related("policy", "trial").defer("result", "config").order_by("-requested_at", "-pk")
 
 
 class Validation(models.Model):
     """One walk-forward of a recipe. Only `validation/` writes it.
 
-    A trial, which has a row in the ledger, can validate the recipe. A walk-forward without a trial monitors a validated
-    recipe: it can only end the validation.
+    A walk-forward that is a trial has a row in the ledger and can validate the recipe. Any other walk-forward monitors
+    a validated recipe: it can only end the validation.
     """
 
     class Status(models.TextChoices):
@@ -83,7 +83,7 @@ class Validation(models.Model):
         help_text="The validation that this one monitors; none for a trial.",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
-    # The recipe, as a run has it. It stays readable whatever the present models refuse.
+    # The recipe as a run stores it. It stays readable even if the present models refuse it.
     config = models.JSONField()
     start_from = models.CharField(max_length=10)
     window = models.PositiveIntegerField(
@@ -169,7 +169,7 @@ class ValidationStepQuerySet(QueuedWorkQuerySet["ValidationStep"]):
         return self.active().filter(Q(status="running") | Q(sent_at__isnull=False))
 
     def unsent(self) -> ValidationStepQuerySet:
-        """Select the steps that no worker was notified of."""
+        """Select the steps whose message was not sent to the workers yet."""
         return self.filter(status="queued", sent_at=None)
 
     def with_files_to_remove(self) -> ValidationStepQuerySet:
@@ -178,10 +178,11 @@ class ValidationStepQuerySet(QueuedWorkQuerySet["ValidationStep"]):
 
 
 class ValidationStep(QueuedWork):
-    """A part of a validation that one worker does.
+    """A part of a validation that one worker executes.
 
-    First one reads the bars and plans the folds (`prepare`), then each trains a fold (`fold`), and a last one trades
-    all folds and judges (`judge`). The policies of the folds are files that are removed after the validation has ended.
+    The first step reads the bars and plans the folds (`prepare`), then each step trains a fold (`fold`), and the last
+    step trades all folds and judges (`judge`). The folds' policies are files that are removed after the validation
+    ended.
     """
 
     TASK, ID = "rl_training.tasks.validate", "step_id"

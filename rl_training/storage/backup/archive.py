@@ -32,7 +32,7 @@ class Manifest(BaseModel):
 
 
 class BackupError(Exception):
-    """A backup cannot be made or restored. The message says why, and that nothing was changed."""
+    """A backup cannot be made or restored. The message says why. Nothing was changed."""
 
 
 class Writer:
@@ -64,10 +64,10 @@ class Writer:
 
 @contextmanager
 def writing(path: Path) -> Iterator[Writer]:
-    """Yield a writer of a new file, which appears under its name once it is complete. Only this user may read it."""
+    """Yield a writer of a new file, which gets its name when it is complete. Only this user may read the file."""
     if path.exists():
         raise BackupError(f"{path} exists already; a backup overwrites nothing.")
-    # A new file of this user, whatever others have put into the folder.
+    # The temporary file is always a new file of this user, whatever other users have put into the folder.
     descriptor, name = tempfile.mkstemp(".partial", f".{path.name}.", path.parent)
     partial = Path(name)
     try:
@@ -115,7 +115,7 @@ class Reader:
 
 @contextmanager
 def reading(path: Path) -> Iterator[Reader]:
-    """Yield the reader of a file after each of its members was compared with its digest. Raises `BackupError`."""
+    """Compare each member of a file with its digest, then yield the file's reader. Raises `BackupError`."""
     with ExitStack() as stack:
         with _readable(path):
             archive = stack.enter_context(tarfile.open(path, "r:gz"))
@@ -139,10 +139,10 @@ def _checked(path: Path, archive: tarfile.TarFile) -> Manifest:
     for member in archive:
         name = member.name
         if member.type != tarfile.REGTYPE or member.issparse() or not _is_plain(name):
-            raise BackupError(f"{path} holds {name}, which no backup holds.")
+            raise BackupError(f"{path} holds {name}, which cannot be part of a backup.")
         content = archive.extractfile(member) or io.BytesIO()
         if name in found or (name == MANIFEST and manifest):
-            raise BackupError(f"{path} holds {name} twice, which no backup does.")
+            raise BackupError(f"{path} is no valid backup: it holds {name} twice.")
         if name == MANIFEST:
             manifest = _manifest(path, content)
             continue
@@ -160,7 +160,7 @@ def _checked(path: Path, archive: tarfile.TarFile) -> Manifest:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether a name is the only one of its file, and within the folder that it begins with."""
+    """Return whether a member's name is a plain path: relative, normalised, and inside its first folder."""
     return not name.startswith("/") and not {"", ".", ".."} & {*name.split("/")} and "\0" not in name
 
 

@@ -15,7 +15,7 @@ from rl_training.storage.backup.snapshot import snapshot
 
 @dataclass(frozen=True)
 class Summary:
-    """What a backup holds. `missing` are artifacts that rows refer to and that were lost before."""
+    """The numbers of rows and files in a backup. `missing` are lost artifacts that rows refer to."""
 
     rows: int
     files: int
@@ -25,8 +25,8 @@ class Summary:
 def back_up(path: Path, *, market_files: bool = False, passphrase: str = "") -> Summary:
     """Write a backup to a new file. Raises `BackupError` and `OSError`.
 
-    The rows are read first, as they were at one time. A row refers to an artifact only after its files were stored, so
-    they are there, unless retention has removed them since: then the version counts as one without weights.
+    The rows are read first, as of one point in time. A row refers to an artifact only after the artifact's files were
+    stored, so the files exist unless retention has removed them since. Then the version is restored without weights.
     """
     with archive.writing(path) as writer:
         with snapshot():

@@ -1,4 +1,4 @@
-"""The files that a backup holds besides rows: the artifacts and bars that rows refer to, and market files."""
+"""The files in a backup besides rows: the artifacts and bars that rows refer to, and market files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,7 @@ def bars_digests() -> set[str]:
 
 
 def add_artifact(writer: Writer, name: str) -> bool:
-    """Add the files of an artifact; return whether all were there."""
+    """Add the files of an artifact; return whether all files exist."""
     storage = storages["artifacts"]
     try:
         for file_name in sorted(storage.listdir(name)[1]):
@@ -54,7 +54,7 @@ def add_bars(writer: Writer, digest: str) -> None:
 
 
 def add_market_files(writer: Writer) -> None:
-    """Add all files below MARKET_DATA_ROOT but hidden ones, which are uploads under way."""
+    """Add all files below MARKET_DATA_ROOT except hidden files, which are unfinished uploads."""
     root = Path(settings.MARKET_DATA_ROOT)
     for path in sorted(root.rglob("*")):
         within = path.relative_to(root)

@@ -1,4 +1,4 @@
-"""The files of a restore, which are removed again if it fails."""
+"""The files of a restore, which are removed again if the restore fails."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RESTORED_SETTINGS = "restored.env"
 
 @contextmanager
 def restored(reader: Reader, settings_then: IO[bytes]) -> Iterator[None]:
-    """Write the files of a backup to their folders. Remove them if that, or the block, fails. Raises `BackupError`."""
+    """Write the files of a backup to their folders. Remove them if this or the block fails. Raises `BackupError`."""
     folders = {"artifacts": storages["artifacts"], "market": _private(settings.MARKET_DATA_ROOT)}
     written: list[tuple[Storage, str]] = []
 

@@ -18,7 +18,7 @@ from rl_training.storage.backup.restored_files import restored
 
 
 def restore(path: Path, *, passphrase: str = "") -> int:
-    """Restore a backup, and return the number of rows. Raises `BackupError` and `OSError`, and then leaves nothing.
+    """Restore a backup, and return the number of rows. Raises `BackupError` and `OSError`, and then changes nothing.
 
     All digests are verified first. The settings are written to `restored.env` in the state directory.
     """
@@ -53,7 +53,7 @@ def _check_tables(reader: Reader) -> None:
 
 
 def _check_empty(reader: Reader) -> None:
-    """Raise `BackupError` if the database has tables, or a folder that is to be filled has files."""
+    """Raise `BackupError` if the database has tables, or if a folder that the restore fills has files."""
     if connection.introspection.table_names():
         another = "name another in DATABASE_URL or STATE_DIR"
         raise BackupError(f"The database has tables. A restore needs an empty one: {another}.")
@@ -75,9 +75,9 @@ def _settings_of(reader: Reader, passphrase: str) -> bytes:
 
 
 def _restore_database(reader: Reader) -> int:
-    """Make the tables and store the rows in one transaction, so that after an error the database is as empty as before.
+    """Create the tables and store the rows in one transaction, so that an error leaves an empty database.
 
-    SQLite changes tables without checks of constraints only, PostgreSQL only without such checks that are still due.
+    SQLite changes tables only while constraint checks are off, PostgreSQL only while no deferred check is pending.
     """
     with connection.constraint_checks_disabled(), transaction.atomic():
         if connection.vendor == "postgresql":
@@ -95,7 +95,7 @@ def _restore_database(reader: Reader) -> int:
         try:
             connection.check_constraints()
         except django.db.IntegrityError as error:
-            raise BackupError(f"The backup has rows that refer to missing ones: {error}") from error
+            raise BackupError(f"The backup has rows that refer to missing rows: {error}") from error
     return number
 
 

@@ -1,4 +1,4 @@
-"""The rows of all tables as lines of JSON, which any database that Django knows can store again."""
+"""The rows of all tables as lines of JSON, which any database that Django supports can store."""
 
 import base64
 import json
@@ -14,9 +14,9 @@ from django.db.migrations.loader import MigrationLoader
 
 from rl_training.models.config_column import ConfigColumn, InvalidConfig
 
-# Sessions are logins that a restore ends.
+# Sessions are left out, so users must log in again after a restore.
 LEFT_OUT = {"sessions.Session"}
-# Rows that are read, and stored, with one statement.
+# The number of rows that one statement reads or stores.
 BATCH = 500
 
 
@@ -29,7 +29,7 @@ def tables() -> list[type[models.Model]]:
 
 
 def migrations() -> set[str]:
-    """Return the names of this release's migrations, without those that only stand for several others."""
+    """Return the names of this release's migrations, without squashed migrations, which replace others."""
     on_disk = MigrationLoader(None).disk_migrations
     return {f"{app}.{name}" for (app, name), migration in on_disk.items() if not migration.replaces}
 
@@ -78,7 +78,7 @@ def load(model: type[models.Model], names: list[str], lines: Iterable[bytes]) ->
 
 
 def _stored(field: Any, value: Any) -> Any:
-    """Return a value of a line as the database takes it."""
+    """Return a value of a line in the form that the database stores."""
     if isinstance(field, ConfigColumn):
         # The JSON as it was stored, whether the present models accept it or not.
         value = InvalidConfig(json.loads(value), ())
@@ -88,7 +88,7 @@ def _stored(field: Any, value: Any) -> Any:
 
 
 def empty() -> None:
-    """Remove the rows that migrations have stored."""
+    """Remove the rows that migrations have inserted."""
     names = [model._meta.db_table for model in tables()]
     for statement in connection.ops.sql_flush(no_style(), names):
         with connection.cursor() as cursor:

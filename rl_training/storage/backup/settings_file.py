@@ -26,7 +26,7 @@ SALT_BYTES = 16
 
 
 def written(passphrase: str) -> tuple[str, bytes]:
-    """Return the name and the content of the member with the settings; with a passphrase it holds the secrets too."""
+    """Return the name and the content of the member with the settings; with a passphrase, the secrets are included."""
     example = settings.BASE_DIR / ".env.example"
     names = env_file.LISTED.findall(example.read_text(encoding="utf-8")) if example.exists() else []
     values = {name: os.environ[name] for name in names if os.environ.get(name)}

@@ -9,7 +9,7 @@ from django.db import connections, transaction
 
 @contextmanager
 def snapshot() -> Iterator[None]:
-    """Let all statements of this thread see the state at the first of them. It blocks no writer."""
+    """Let all statements of this thread see the database as it was at the first statement. Blocks no writer."""
     usual, other = connections["default"], connections.create_connection("default")
     settings = usual.settings_dict
     # A transaction of SQLite that writes nothing must not take the write lock.

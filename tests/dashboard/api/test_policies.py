@@ -47,7 +47,7 @@ def test_answer_to_a_change_says_that_a_validation_expires(policy, operator):
     validation = walked_forward(policy)
     assert patch(operator, {"interval_minutes": 5}).json()["expiry"] is None
     assert patch(operator, {"ppo": {"gamma": 0.5}}).json()["expiry"] == (
-        f"Validation {validation} expires: it holds for the present recipe alone. No new version goes live by itself "
+        f"Validation {validation} expires: it is for the present recipe only. No new version goes live by itself "
         "until the new recipe is validated, which is a trial."
     )
 

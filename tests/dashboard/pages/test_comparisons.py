@@ -78,7 +78,7 @@ def test_viewer_sees_comparisons_but_requests_none(page, client, versions):
     [
         ("version=rl_v3:1&version=rl_v3:9", "There is no version 9 of a policy rl_v3."),
         ("version=rl_v3", "names no version; write POLICY:NUMBER"),
-        ("version=rl_v3:1&version=other:1", "They are of different markets: rl_v3 version 1 of sp500"),
+        ("version=rl_v3:1&version=other:1", "The versions have different markets: rl_v3 version 1 has sp500"),
         ("version=%00:1", "There is no version 1 of a policy"),
     ],
 )

@@ -64,7 +64,7 @@ def test_comparisons_are_listed_newest_first_without_their_results(operator, ver
         ([], "versions: "),
         ([{"policy": "rl_v3", "number": 1}], "versions: "),
         ([{"policy": "rl_v3", "number": 1}, {"policy": "rl_v3", "number": 9}], "no version 9 of a policy rl_v3"),
-        ([{"policy": "rl_v3", "number": 1}, {"policy": "other", "number": 1}], "They are of different markets"),
+        ([{"policy": "rl_v3", "number": 1}, {"policy": "other", "number": 1}], "The versions have different markets"),
         ([{"policy": "rl_v3", "number": 1}, {"policy": "rl_v3", "number": 1}], "Select 2 to 8 different versions"),
     ],
 )

@@ -112,6 +112,6 @@ def test_settings_say_before_saving_that_a_validation_expires(signed_in, policy)
     operator = signed_in("operator")
     assert "expires" not in preview(operator, policy, episodes_per_run=5)
     validation = walked_forward(policy)
-    found = f"Validation {validation} expires: it holds for the present recipe alone."
+    found = f"Validation {validation} expires: it is for the present recipe only."
     assert found in preview(operator, policy, episodes_per_run=5)
     assert "expires" not in preview(operator, policy, interval_minutes=5)
