@@ -48,7 +48,7 @@ def compare_versions(comparison_id: str) -> None:
 
 @shared_task(name=ValidationStep.TASK, ignore_result=True)
 def validate(step_id: str) -> None:
-    """Do a queued step of a validation; a message for a step with another status does nothing."""
+    """Execute a queued step of a validation; a message for a step with another status does nothing."""
     step = steps.claim(step_id)
     if step is None:
         log.info("Nothing to do, the step is not queued", step_id=step_id)

@@ -197,7 +197,7 @@ class Supervisor:
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (child.ends - 1), LONGEST_PAUSE_SECONDS)
         child.restart_at = now + pause
         status = child.process.returncode
-        # A service that ends with status 0 was asked to stop, by a signal from outside or in Flower.
+        # A service that ends with status 0 was stopped by a signal from outside or in Flower.
         (log.error if status else log.warning)(
             "Service ended and is started again",
             service=child.service.name,

@@ -131,7 +131,7 @@ def delay_after(kind: FailedLogins.Kind, failures: int) -> timedelta | None:
     beyond = failures - FREE[kind]
     if beyond < 0:
         return None
-    # Ten times twice the first delay is longer than the longest one.
+    # Ten doublings of the first delay exceed the longest delay.
     doubled: int = 2 ** min(beyond, 10)
     return min(LONGEST_DELAY, FIRST_DELAY * doubled)
 

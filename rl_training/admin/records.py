@@ -99,7 +99,7 @@ class TrainingRunAdmin(ReadOnlyAdmin):
 
     slot = time_column("scheduled_for", "slot")
     queued = time_column("queued_at")
-    sent = time_column("sent_at", "told a worker at")
+    sent = time_column("sent_at", "worker notified at")
     started = time_column("started_at")
     heartbeat = time_column("heartbeat_at")
     finished = time_column("finished_at")

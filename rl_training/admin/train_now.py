@@ -51,7 +51,7 @@ class TrainNowAction:
         except lifecycle.AlreadyActiveError as error:
             self.message_user(request, f"Not queued: {error}.", messages.WARNING)
         except InvalidConfigError as error:
-            what = f"Policy {policy}: what is stored is invalid; open it and save it repaired. {error}"
+            what = f"Policy {policy}: its settings are invalid; open the policy and save corrected settings. {error}"
             self.message_user(request, what, messages.ERROR)
         else:
             self.log_change(request, policy, f"Queued training run {run.run_id}.")

@@ -1,6 +1,6 @@
 """Challengers: arms that users open beside the live version and its references, and how requests name arms.
 
-A challenger decides and trades on paper alone: what is live stays as it is.
+A challenger only decides and trades on paper: it does not change what is live.
 """
 
 from dataclasses import dataclass

@@ -283,7 +283,7 @@ def requeue(run: TrainingRun, reason: str, *, workers_lost: int | None = None) -
 
 
 def cancel(run: TrainingRun) -> bool:
-    """Cancel a run: a queued one at once, a running one after its current iteration. Return False if it has ended.
+    """Cancel a run: a queued run at once, a running run after its current iteration. Return False if it has ended.
 
     A run that was claimed once has announced its start, so its end is announced too. A run that was never claimed has
     no events.

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 LOCK, READ = "quantum_trader:stored_rows", "quantum_trader:storage_read"
 EVERY_SECONDS, READ_EVERY_SECONDS = 60, 3600
-# The process `alerts` does it: it looks at each file, which would delay beat.
+# The process `alerts` reads the storage, because checking each file would delay beat.
 READ_STORAGE = "rl_training.alerts.tasks.read_storage"
 
 

@@ -46,14 +46,14 @@ def answer(validation: Validation) -> str:
     judgement = validation.judgement or {}
     match validation.status:
         case Status.QUEUED:
-            return "It waits for a worker."
+            return "The walk-forward waits for a worker."
         case Status.RUNNING:
             done, all_folds = folds_done(validation), validation.folds
-            return f"It is under way: {done} of {all_folds} folds are trained."
+            return f"The walk-forward is running: {done} of {all_folds} folds are trained."
         case Status.FAILED:
-            return f"It failed: {validation.error}"
+            return f"The walk-forward failed: {validation.error}"
         case Status.CANCELLED:
-            return "It was cancelled."
+            return "The walk-forward was cancelled."
     if validation.trial is None:
         return _monitored(judgement)
     sentence = str(judgement.get("sentence", ""))

@@ -35,7 +35,7 @@ _last_check = 0.0
 
 
 def request_stop() -> None:
-    """Ask the runs of this worker to stop after their current iteration."""
+    """Request that the runs of this worker stop after their current iteration."""
     _stopping.value = 1
 
 

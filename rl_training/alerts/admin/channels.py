@@ -88,7 +88,7 @@ class AlertChannelAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg
     def last_test(self, channel: AlertChannel) -> str:
         asked, tested = channel.test_requested_at, channel.tested_at
         if asked and (tested is None or tested < asked):
-            return f"asked for at {asked:%Y-%m-%d %H:%M:%S} UTC, no outcome yet"
+            return f"requested at {asked:%Y-%m-%d %H:%M:%S} UTC, no outcome yet"
         return f"{channel.test_outcome}, {tested:%Y-%m-%d %H:%M:%S} UTC" if tested else EMPTY
 
     @admin.display(description="messages waiting")

@@ -92,7 +92,7 @@ class Command(BaseCommand):
         except keys.SettingError as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
         except InvalidConfigError as error:
-            raise CommandError(f"{name}: what is stored is invalid: {error}", returncode=WRONG_USAGE) from None
+            raise CommandError(f"{name}: the stored settings are invalid: {error}", returncode=WRONG_USAGE) from None
         except lifecycle.AlreadyActiveError as error:
             raise CommandError(str(error), returncode=ALREADY_ACTIVE) from None
 

@@ -14,7 +14,7 @@ class Command(BaseCommand):
         "Cancel a training run: at once while it is queued, after its present iteration while it is running, or once "
         "its worker counts as lost. "
         "Cancels a walk-forward, named by its id, at once. "
-        "Exit status: 0 cancelled or asked to end, 1 it had ended already, 2 there is no such run."
+        "Exit status: 0 cancelled or cancellation requested, 1 it had ended already, 2 no such run."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -139,7 +139,7 @@ class Command(BaseCommand):
         """Start the supervisor, and the private Redis unless REDIS_URL names one."""
         redis_services = self._private_redis(stack)
         stdout = sys.stderr if self.once else None
-        # Where everything runs on one machine, alerts may go to a program on it.
+        # If everything runs on one machine, alerts may go to a program on this machine.
         private = {"ALLOW_PRIVATE_ADDRESSES": values.text("ALLOW_PRIVATE_ADDRESSES", "1")}
         environment = {**os.environ, **ports, **private}
         log_file = None if self.once or not settings.LOG_FILES_MB else log_file_of

@@ -29,7 +29,7 @@ class ArmQuerySet(models.QuerySet["Arm"]):
 
 
 class Arm(models.Model):
-    """An arm decides at each bar of a policy's market, and has one paper account from its first decision to its last.
+    """An arm, which decides at each bar of a policy's market and has one paper account for all its decisions.
 
     Each policy has the arms of STANDARD; users open further arms, the challengers. An arm ends when the policy's market
     or trading costs change; then the arms of STANDARD open anew. Only `decisions/` writes these rows.

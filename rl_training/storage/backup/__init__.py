@@ -1,1 +1,1 @@
-"""Backups of the whole state in one file, and their restore into an empty one."""
+"""Backups of the whole state in one file, and their restore into an empty state."""

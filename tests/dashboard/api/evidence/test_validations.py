@@ -20,7 +20,11 @@ def test_requested_validation_is_a_queued_trial(operator):
     assert answer.status_code == 201
     found = operator.get(answer.headers["Location"]).json()
     assert (found["status"], found["trial"], found["folds"], found["window"]) == ("queued", 1, 4, 2000)
-    assert (found["answer"], found["verdict"], found["requested_by"]) == ("It waits for a worker.", "", "operator")
+    assert (found["answer"], found["verdict"], found["requested_by"]) == (
+        "The walk-forward waits for a worker.",
+        "",
+        "operator",
+    )
     assert found["level"] == pytest.approx(0.0303964, rel=1e-5)
 
 

@@ -74,12 +74,12 @@ def test_recipe_of_one_member_has_no_spread(page, policy):
 def test_folds_are_shown_while_they_are_trained(page, client, policy):
     validation = with_folds(policy)
     text = words(page(TAB))
-    assert "It is under way: 0 of 2 folds are trained." in text
+    assert "The walk-forward is running: 0 of 2 folds are trained." in text
     claimed = claim_next(validation)
     assert "300 running" in words(page(TAB))
     validation.steps.filter(pk=claimed.pk).update(status="succeeded", seconds=4.2)
     again = client.get(TAB, headers={"HX-Request": "true"}).content.decode()
-    assert "It is under way: 1 of 2 folds are trained." in words(again)
+    assert "The walk-forward is running: 1 of 2 folds are trained." in words(again)
     assert "300 trained 4.2 s 2" in words(again)
     assert "301 queued" in words(again)
     assert "data-waits" in again
@@ -90,7 +90,7 @@ def test_earlier_verdict_stands_while_another_walk_forward_is_under_way(page, po
     validated(policy, verdict="inconclusive")
     running = with_folds(policy)
     text = words(page(TAB))
-    assert text.index(VALIDATED) < text.index(f"Validation {running} : It is under way")
+    assert text.index(VALIDATED) < text.index(f"Validation {running} : The walk-forward is running")
     assert f"The 2 folds of validation {running}" in text
 
 
