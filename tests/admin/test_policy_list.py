@@ -77,8 +77,8 @@ def test_train_now_names_policies_that_cannot_train(admin, policy):
     train(admin, policy)
     active = TrainingRun.objects.get()
     assert train(admin, policy, broken) == [
-        "Policy broken: its settings are invalid; open the policy and save corrected settings. market.source: Input should be "
-        "'sp500', 'nasdaq', 'file', 'exchange' or 'planted', got nyse",
+        "Policy broken: its settings are invalid; open the policy and save corrected settings. market.source: Input "
+        "should be 'sp500', 'nasdaq', 'file', 'exchange' or 'planted', got nyse",
         f"Not queued: policy rl_v3 already has a queued run, {active.run_id}.",
     ]
     assert TrainingRun.objects.count() == 1
