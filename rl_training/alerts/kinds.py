@@ -181,7 +181,7 @@ SPECS: dict[str, Spec] = {
         severity="info",
     ),
     Kind.DEMOTED: Spec(
-        "A guard ended what was live, and nobody has changed what is live since.",
+        "A guard ended what was live, and what is live has not changed since.",
         severity="critical",
     ),
     Kind.BEAT_SILENT: Spec(

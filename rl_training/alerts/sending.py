@@ -131,7 +131,7 @@ def _instantiate(url: str) -> Any:
 
 
 def silence_loggers() -> None:
-    """Keep the loggers that know URLs from writing, whatever LOG_LEVEL is."""
+    """Keep the loggers that know URLs from writing, at any LOG_LEVEL."""
     for name in LOGGERS_WITH_SECRETS:
         logger = logging.getLogger(name)
         logger.propagate = False

@@ -1,6 +1,6 @@
 """Which arms each policy has: the live version and its references, on the policy's market under its trading costs.
 
-Users open challengers besides; see challengers.py. They end like these, and do not open anew.
+Users may open further arms, the challengers; see challengers.py. They end for the same reasons, but do not open anew.
 """
 
 from collections.abc import Mapping

@@ -88,7 +88,7 @@ class Seen:
 def choose(
     arm: Arm, version: PolicyVersion | None, window: Window, state: core.AccountState, costs: EnvironmentConfig
 ) -> Chosen:
-    """Return the arm's choice at the close of the window's last bar: a rule's, or that of `version`.
+    """Return the choice at the close of the window's last bar, by the arm's rule or by the network of `version`.
 
     Without a version the arm chooses flat. A network whose probabilities are not finite chooses flat. Raises
     `NetworkError` if the version cannot be read, and `MarketDataError` if there are too few bars.

@@ -19,7 +19,7 @@ from django.core.files.storage import storages
 from rl_training.core.atomic import write_file
 from rl_training.core.market.bars import COLUMNS, MarketData
 
-# A folder beside those of the policies, whose names have no hyphen.
+# The folder of all bars. Its hyphen keeps it apart from the folders of policies, whose names have no hyphen.
 FOLDER = "market-bars"
 NAME = re.compile(r"([0-9a-f]{64})\.npz")
 

@@ -1,4 +1,4 @@
-"""Columns that hold a config of `core` as JSON and can be read whatever they hold.
+"""Columns that hold a config of `core` as JSON and can be read even if the stored config is invalid.
 
 A release may refuse a config that an older release stored, and users with access to the database can store any value.
 Such a value is loaded as an `InvalidConfig` with the stored value and its problems. Saving it writes the same JSON.

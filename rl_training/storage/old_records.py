@@ -40,7 +40,7 @@ def _remove(rows: QuerySet[Any]) -> int:
 def _old_changes() -> QuerySet[Any]:
     changes = PolicyStore.history.model._default_manager.order_by()
     own = changes.filter(id=OuterRef("id")).order_by("-history_id").values("history_id")
-    # A policy has an index entry for each of its changes, so this reads at most so many entries of each.
+    # Reads at most SETTINGS_HISTORY_KEPT entries of an index for each policy.
     oldest_kept = Subquery(own[settings.SETTINGS_HISTORY_KEPT - 1 : settings.SETTINGS_HISTORY_KEPT])
     policies = changes.values("id").distinct().annotate(oldest=oldest_kept).filter(oldest__isnull=False)
     old: QuerySet[Any] = changes.none()

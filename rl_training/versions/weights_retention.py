@@ -49,7 +49,7 @@ def _remove_of(policy: PolicyStore, now: datetime) -> int:
     with transaction.atomic():
         locked = lock(policy)
         found = removable(locked, now)
-        # A comparison locks the rows of its versions alone, also those of several policies.
+        # A comparison of versions of several policies locks only the versions' rows, not the policies' rows.
         list(PolicyVersion.objects.select_for_update().filter(pk__in=found).order_by("pk").values_list("pk"))
         found = sorted({*found} & {*removable(locked, now)})
         PolicyVersion.objects.filter(pk__in=found).update(weights_removed_at=Now())

@@ -121,8 +121,8 @@ def _check_market(validation: Validation, market: MarketData) -> None:
     tried_on = Validation.objects.filter(Q(bars_digest=prices) | Q(prices_digest=prices))
     same = tried_on.exclude(market_key=validation.market_key).first()
     if same is not None:
-        tried = f"the bars are those of {same.market}, on which recipes were tried already"
-        raise MarketDataError(f"walk-forward: {tried}; name the market so")
+        tried = f"recipes were tried on the same bars as market {same.market}"
+        raise MarketDataError(f"walk-forward: {tried}; use this market")
 
 
 def _train(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool]) -> None:

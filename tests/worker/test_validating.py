@@ -90,9 +90,7 @@ def test_same_bars_under_another_name_are_refused(small):
     first = compute(request_validation(small, folds=2))
     Validation.objects.filter(pk=first.pk).update(market_key="another", market="prices.csv")
     found = compute(request_validation(small, folds=2, changes={"seeds": 2}))
-    assert found.error == (
-        "walk-forward: the bars are those of prices.csv, on which recipes were tried already; name the market so"
-    )
+    assert found.error == ("walk-forward: recipes were tried on the same bars as market prices.csv; use this market")
 
 
 def test_missing_market_file_fails_the_validation(small):

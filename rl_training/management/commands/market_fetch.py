@@ -19,7 +19,7 @@ FAILED, WRONG_USAGE = 1, 2
 class Command(BaseCommand):
     help = (
         "Fetch the newest bars of a crypto exchange into the cache, so that runs need not fetch them. Exit status: 0 "
-        "fetched, 1 the exchange has not so many bars or does not answer, 2 wrong usage."
+        "fetched, 1 the exchange has fewer bars or does not answer, 2 wrong usage."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

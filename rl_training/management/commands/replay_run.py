@@ -14,7 +14,7 @@ DIFFERENT, WRONG_USAGE = 1, 2
 
 class Command(BaseCommand):
     help = (
-        "Train a finished run again from what it stored, and compare weights and evaluation. Writes no row. "
+        "Train a finished run again from its stored data, and compare weights and evaluation. Writes no row. "
         "Exit status: 0 equal, 1 different or impossible to train again, 2 there is no such run or it made no version."
     )
 

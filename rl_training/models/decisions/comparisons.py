@@ -97,7 +97,7 @@ class ArmComparison(models.Model):
 
 
 class ComparedBar(PermanentRow):
-    """A bar of a comparison: what B gained on A in it, and K after it."""
+    """A bar of a comparison: B's gain on A in this bar, and K after this bar."""
 
     comparison = models.ForeignKey(
         ArmComparison, on_delete=models.PROTECT, related_name="compared_bars", db_index=False
