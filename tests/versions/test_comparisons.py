@@ -57,7 +57,7 @@ def test_versions_of_different_markets_are_refused(versions):
 
 
 def test_planted_markets_with_other_seeds_are_refused():
-    with pytest.raises(CannotCompareError, match="of synthetic: AR.1. phi=0.2, seed 1[.]$"):
+    with pytest.raises(CannotCompareError, match="has synthetic: AR.1. phi=0.2, seed 1[.]$"):
         comparisons.request([of_market(source="planted"), of_market(source="planted", planted_seed=1)])
 
 
