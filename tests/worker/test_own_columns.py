@@ -99,7 +99,7 @@ def test_walk_forward_on_a_copy_of_the_file_with_another_column_is_refused(own_s
         observe(own_signals, "b.csv", *columns)
         found = compute(request_validation(own_signals, folds=1))
         assert found.status == "failed"
-        assert found.error.startswith("walk-forward: the bars are those of a.csv, on which recipes were tried already")
+        assert found.error.startswith("walk-forward: recipes were tried on the same bars as market a.csv")
 
 
 def test_column_that_was_computed_anew_counts_as_changed_bars(artifact_root, tmp_path):
