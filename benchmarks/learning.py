@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one seed of each row")
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"seeds of each row, from 0 on; {SEEDS} by default")
     parser.add_argument("--only", action="append", metavar="ROW", help="only rows whose name contains this; repeatable")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of each seed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results of each seed")
     parser.add_argument("--processes", type=int, default=2, help="seeds measured at the same time; 2 by default")
     options = parser.parse_args(arguments)
     if options.seeds < 1 or options.processes < 1:

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description="The service around training.")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given several times")
-    parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
+    parser.add_argument("--json", action="store_true", help="print the results as a JSON object on the last line")
     return parser.parse_args(arguments)
 
 

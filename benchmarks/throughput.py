@@ -56,7 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     cores = os.cpu_count() or 1
     parser.add_argument("--threads", type=int, default=cores, help=f"processor threads; {cores} by default, all cores")
-    parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
+    parser.add_argument("--json", action="store_true", help="print the results as a JSON object on the last line")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or options.threads < 1:
         parser.error("--rounds and --threads: at least 1")

@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="from 0 on; 5 by default")
     cores = os.cpu_count() or 1
     parser.add_argument("--threads", type=int, default=cores, help=f"processor threads; {cores} by default, all cores")
-    parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")
+    parser.add_argument("--json", action="store_true", help="print the results as a JSON object on the last line")
     options = parser.parse_args(arguments)
     if options.seeds < 1 or options.threads < 1:
         parser.error("--seeds and --threads: at least 1")

@@ -49,7 +49,7 @@ class Race:
 
         ours     seconds of this project's PPO; infinite if it never reaches GOAL
         theirs   seconds of stable-baselines3's PPO
-        figure   theirs over ours
+        figure   theirs / ours
         reached  percent of the best policy's reward when this project's clock stopped
         """
         market = self.task.market.seeded(seed)

@@ -28,9 +28,9 @@ class Target:
     """A summary of the results of all seeds, and its bound.
 
     name      the summary's name in the table
-    summary   takes one figure from each seed
+    summary   the function of the results of all seeds, one result of each
     bound     the least value, or with `at_most` the largest; None if the summary is shown without a target
-    of        the name of the figure
+    of        the name of the result of a seed
     form      format specification of the numbers
     """
 
@@ -65,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table; `measure(seed)` returns a seed's figures by name."""
+    """A row of the table; `measure(seed)` returns a seed's results by name."""
 
     name: str
     steps: int

@@ -136,7 +136,7 @@ class MarketConfig(Config):
         default=0.01,
         gt=0,
         le=0.5,
-        description="For planted_kind=regime: probability per bar that the drift turns. Above 0, at most 0.5.",
+        description="For planted_kind=regime: probability per bar that the drift changes sign. Above 0, at most 0.5.",
     )
     planted_seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="For source=planted: seed of the bars. 0 to 4,294,967,295."

@@ -45,10 +45,12 @@ class Layout:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of all columns, in their order, without brackets."""
         return tuple(name.strip("[]") for name in self.columns.split(","))
 
     @property
     def required(self) -> frozenset[str]:
+        """The names of the columns that a file must have."""
         return frozenset(name for name in self.columns.split(",") if not name.startswith("["))
 
 

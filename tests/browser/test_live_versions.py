@@ -44,7 +44,7 @@ def test_rollback_takes_two_clicks(open_page):
     expect(page.locator("#live-version")).to_contain_text("brought back by admin: Back from version 2 to version 1.")
 
 
-def test_what_was_live_yesterday_at_noon_is_answered(open_page):
+def test_live_version_of_yesterday_noon_is_shown(open_page):
     page = open_page(f"/policies/{ROLLED_BACK}/", "viewer")
     # The form suggests yesterday at noon.
     page.get_by_role("button", name="Show").click()

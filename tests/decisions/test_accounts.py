@@ -101,7 +101,7 @@ def test_going_flat_closes_the_position_at_the_next_open(policy, growing, versio
     assert_replays(policy)
 
 
-def test_disabled_policy_decides_on_and_its_rows_say_so(policy, growing, versions):
+def test_disabled_policy_keeps_deciding_and_its_rows_note_it(policy, growing, versions):
     deploy(versions[0])
     growing.round()
     policy.enabled = False

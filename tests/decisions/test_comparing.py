@@ -155,7 +155,7 @@ def test_verdict_follows_the_promotion_of_the_policy(policy, market, versions, p
         assert (newest.version, proposals) == (None, int(promotion == "manual"))
 
 
-def test_two_users_are_needed_where_the_setting_says_so(policy, market, settings):
+def test_two_users_are_needed_with_promotion_needs_two(policy, market, settings):
     settings.PROMOTION_NEEDS_TWO = True
     user = user_of("operator")
     comparison = begin(policy, Wanted("live", "rl_v3:2", floor=-0.1), by="operator", now=market.now, user=user)
@@ -164,7 +164,7 @@ def test_two_users_are_needed_where_the_setting_says_so(policy, market, settings
     assert Proposal.objects.get(arm_comparison=comparison).proposer == user
 
 
-def test_each_comparison_is_a_trial_that_counts_however_it_ends(policy, market):
+def test_each_comparison_counts_as_a_trial_whatever_its_end(policy, market):
     comparison = compare(policy, market)
     assert cancel(comparison, by="anna", now=market.now)
     assert not cancel(comparison, by="anna", now=market.now)

@@ -84,7 +84,7 @@ def end(process: psutil.Popen, kill: bool = False) -> None:
     process.wait(20)
 
 
-def test_process_decides_each_bar_once_though_it_is_killed(system, tmp_path):
+def test_killed_process_decides_each_bar_once(system, tmp_path):
     replayed = [sys.executable, "manage.py", "market_replay", "planted", "--speed", "86400", "--history", "200"]
     market = system.start(*replayed)
     try:

@@ -141,7 +141,7 @@ def test_step_of_a_lost_worker_is_queued_again_and_the_third_loss_fails_it(valid
     assert (stored(validation).status, stored(validation).error) == ("failed", "worker lost in 3 attempts")
 
 
-def test_step_is_not_reaped_while_missing_heartbeats_prove_nothing(validation, redis_server):
+def test_step_without_heartbeat_stays_while_reaping_is_not_allowed(validation, redis_server):
     claim_next(validation)
     ValidationStep.objects.update(heartbeat_at=Now() - timedelta(minutes=1))
     steps.maintain(timezone.now(), may_reap=False)

@@ -157,7 +157,7 @@ def test_empty_or_endless_reason_is_refused(versions, change, reason):
         change("promote", versions[0], reason=reason)
 
 
-def test_change_of_what_the_author_has_not_seen_is_refused(versions, change):
+def test_change_of_an_unseen_state_is_refused(versions, change):
     first = change("promote", versions[0], seen=0)
     with pytest.raises(LiveChangedError):
         change("promote", versions[1], seen=0)

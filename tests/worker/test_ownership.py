@@ -182,7 +182,7 @@ def test_interrupted_run_and_its_checkpoint_have_one_state(small_policy):
     assert (run.status, run.episodes_done, len(so_far["episode_rewards"])) == ("queued", 4, 4)
 
 
-def test_run_interrupted_by_a_key_ends_with_all_that_it_did(small_policy):
+def test_run_interrupted_by_ctrl_c_keeps_its_iterations(small_policy):
     small_policy.episodes_per_run = 1_000_000
     small_policy.save_settings()
     run, iterations = claimed_run(small_policy), iter([False, False])

@@ -20,7 +20,7 @@ def run(small_policy, streams, artifact_root) -> TrainingRun:
     return lifecycle.enqueue(small_policy, TrainingRun.Trigger.COMMAND, seed=7)
 
 
-def test_run_stores_its_bars_and_what_it_computed_with(run):
+def test_run_stores_its_bars_and_its_computing_environment(run):
     train_policy(run.run_id)
     run.refresh_from_db()
     assert run.market_summary is not None

@@ -33,6 +33,7 @@ class MarketCheck:
 
     @property
     def usable(self) -> bool:
+        """Whether a run can use the market."""
         return not self.problem
 
     @property

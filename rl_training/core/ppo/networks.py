@@ -31,6 +31,7 @@ class Network(nn.Module):
         return self._layers[0][0].device
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs, [n, sizes[-1]], for inputs, [n, sizes[0]]."""
         for weight, bias in self._layers[:-1]:
             x = torch.tanh(functional.linear(x, weight, bias))
         return functional.linear(x, *self._layers[-1])

@@ -275,6 +275,6 @@ def choose_device(name: str, parameters: int) -> torch.device:
     Raises ValueError if cuda is required and missing.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: cuda was asked for, but torch finds none here; use auto or cpu")
+        raise ValueError("device: cuda is required, but torch finds no CUDA device here; use auto or cpu")
     gains = name == "auto" and parameters >= LEAST_CUDA_PARAMETERS and torch.cuda.is_available()
     return torch.device("cuda" if name == "cuda" or gains else "cpu")

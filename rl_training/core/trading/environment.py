@@ -114,6 +114,7 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode; return observation, [D], and info. Raises ValueError for unknown options or unfit starts."""
         super().reset(seed=seed)
         start = _start_option(options)
         if start is None:
@@ -125,6 +126,7 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
         return self._episodes.observe()[0], self._info(None)
 
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Trade one bar; return observation, reward, terminated, truncated and info. Raises ResetNeeded."""
         if not self._under_way:
             raise ResetNeeded("no episode is under way: call reset() before step()")
         actions = _checked_actions(np.array([action]), 1, len(self._episodes.config.positions))
@@ -207,6 +209,7 @@ class TradingVectorEnv(VectorEnv[Observation, IntArray, npt.NDArray[Any]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
+        """Begin all episodes; return observations, [num_envs, D], and info. Raises as `TradingEnv.reset` does."""
         super().reset(seed=seed)
         start = _start_option(options)
         if start is None:
@@ -220,6 +223,7 @@ class TradingVectorEnv(VectorEnv[Observation, IntArray, npt.NDArray[Any]]):
     def step(
         self, actions: npt.ArrayLike
     ) -> tuple[Observation, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]:
+        """Trade one bar in each episode, by `actions`, [num_envs], and begin the next episodes of those that end."""
         if not self._under_way:
             raise ResetNeeded("no episode is under way: call reset() before step()")
         checked = _checked_actions(np.asarray(actions), self.num_envs, len(self._episodes.config.positions))

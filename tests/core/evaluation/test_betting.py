@@ -46,13 +46,13 @@ def test_floor_is_taken_from_each_bar():
     assert new_bet().after(0.03, floor=0.01).evidence == pytest.approx(new_bet().after(0.02).evidence)
 
 
-def test_detector_grows_from_nothing():
+def test_detector_grows_from_zero():
     first = detect(np.zeros(16), 0.05)
     np.testing.assert_allclose(first, 1 + STAKES * 0.5)
     np.testing.assert_allclose(detect(first, -0.5), (2 + STAKES * 0.5) * (1 - STAKES))
 
 
-def test_paths_give_what_single_steps_give():
+def test_paths_equal_single_steps():
     found = paths(0.004, 0.02, 3, 400)
     for path, bars in zip(found, first_promotions(found, 0.05).tolist(), strict=True):
         bet, steps = new_bet(), 0
@@ -61,7 +61,7 @@ def test_paths_give_what_single_steps_give():
         assert bars == (steps if bet.evidence >= 20 else -1)
 
 
-def test_expected_bars_are_those_that_equal_gains_take():
+def test_expected_bars_match_a_path_of_equal_gains():
     bet = new_bet().after(0.02)
     expected = expected_bars(bet, np.full(5, 0.02), 0.05, 0.0, 0.1)
     while bet.evidence < 20:
@@ -80,6 +80,6 @@ def test_planted_gain_is_promoted():
     assert np.median(np.where(bars < 0, np.inf, bars)) <= 1800
 
 
-def test_alarm_is_rare_without_a_loss_and_comes_with_one():
+def test_alarm_is_rare_without_a_loss_and_certain_with_a_loss():
     assert (first_alarms(paths(0.0, 0.0098, 200, 2000), 87_600.0) > 0).mean() <= 0.03
     assert (first_alarms(paths(0.002, 0.0098, 50, 2000, seed=2), 87_600.0) > 0).all()

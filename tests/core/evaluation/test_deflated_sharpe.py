@@ -34,7 +34,7 @@ def test_one_trial_is_not_deflated():
     assert deflated_sharpe(-returns, [-0.5], 1) == pytest.approx(0.0, abs=1e-3)
 
 
-def test_unknown_sharpe_ratios_deviate_as_those_of_luck():
+def test_unknown_sharpe_ratios_have_the_deviation_of_luck():
     # The best of 4 lucky trials of 401 bars is expected at 1.05 / 20, which the returns reach exactly.
     assert lucky_sharpe(4, 1 / 20) == pytest.approx(0.0526, abs=1e-4)
     returns = np.random.default_rng(1).normal(size=401)

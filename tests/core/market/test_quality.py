@@ -122,7 +122,7 @@ def test_bars_without_volume_whose_price_moved_are_found():
 @pytest.mark.parametrize(
     ("source", "expected"), [("sp500", {}), ("nasdaq", {"volume_zero": ("2015-05-12T00:00:00", "2018-01-09T00:00:00")})]
 )
-def test_suspicions_of_the_shipped_markets_are_known_faults_of_theirs(source, expected):
+def test_shipped_markets_have_only_known_suspicions(source, expected):
     market = load_market(MarketConfig(source=source))
     found = find_suspicions({name: getattr(market, name) for name in COLUMNS})
     assert {kind: suspicion.times for kind, suspicion in found.items()} == expected

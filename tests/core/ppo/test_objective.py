@@ -75,7 +75,7 @@ def test_surrogate_gradient_equals_automatic_differentiation():
     assert surrogate.entropy.item() == pytest.approx(distribution.entropy().mean().item(), rel=1e-12)
 
 
-def test_ratio_beyond_the_clip_gets_a_gradient_only_back_to_it():
+def test_ratio_beyond_the_clip_gets_a_gradient_only_towards_it():
     logits = torch.zeros(2, 2, dtype=torch.float64)
     batch = Batch(
         observations=torch.zeros(2, 1),

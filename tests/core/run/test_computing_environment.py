@@ -25,7 +25,7 @@ def test_threads_are_named_where_the_result_depends_on_them():
     assert computing_environment(large, threads=2)["threads"] == 2
 
 
-def test_parameters_are_counted_as_the_networks_have_them():
+def test_parameter_count_equals_that_of_the_networks():
     policy = Policy.create(PolicyShape(4, 3, 0, (8,), False, False))
     assert parameter_count(CONFIG) == sum(part.numel() for part in policy.network.parameters())
 

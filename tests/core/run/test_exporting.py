@@ -143,7 +143,7 @@ def test_script_decides_from_bars_and_account_as_the_policy_does(exported, tmp_p
         (lambda rows: rows, ["1", "2", "nan"], "bars.csv: NaN, or a close is not positive"),
     ],
 )
-def test_script_says_in_a_line_what_is_wrong_with_its_input(exported, tmp_path, text, account, message):
+def test_script_reports_invalid_input_in_one_line(exported, tmp_path, text, account, message):
     if text is not None:
         write_bars(bars()[:104], tmp_path / "bars.csv")
         rows = (tmp_path / "bars.csv").read_text().splitlines()

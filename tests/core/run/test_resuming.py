@@ -156,7 +156,7 @@ def test_a_checkpoint_from_before_members_is_resumed(tmp_path, whole):
     assert resumed[0].iteration == 5
 
 
-def test_an_evaluation_reports_that_it_goes_on():
+def test_evaluation_reports_progress():
     calls: list[int] = []
     train(CONFIG, MARKET, while_evaluating=lambda: calls.append(1))
     assert calls

@@ -19,7 +19,7 @@ def test_members_are_drawn_beside_their_mean():
     assert "At the end: 1.100 to 1.300; 1.200 with the mean of the members' probabilities." in chart.summary
 
 
-def test_tests_say_what_was_required_and_beaten():
+def test_tests_name_required_and_beaten_references():
     table = validations.tests_table(RESULT, ["flat"], 0.005)
     assert table.rows == [
         ("Buy and hold", "5.00", "0.02", "0.98", "not required", "no"),

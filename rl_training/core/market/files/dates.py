@@ -94,6 +94,7 @@ class DateParts:
 
     @property
     def settled(self) -> bool:
+        """Whether the dates fit only one order."""
         return not self.examples or len(self.orders) < 2
 
     def add(self, column: pa.Array) -> None:
@@ -161,6 +162,7 @@ class Clock:
 
     @property
     def settled(self) -> bool:
+        """Whether the times show how many digits they have, or there are none."""
         return not self.longest or self.longest > HOURS_AND_MINUTES or self.padded
 
     def digits(self) -> int:

@@ -13,7 +13,7 @@ from rl_training.core.market.columns import TIMESTAMP_NAMES, cell_text, shown, t
 from rl_training.core.market.files.numbers import Floats
 from rl_training.core.market_values import OWN, is_column_name
 
-# Enough rows to tell the order of columns without a header, and whether a column holds numbers.
+# Enough rows to recognise the order of columns without a header, and whether a column holds numbers.
 ROWS_TRIED = 200
 NAMES_LISTED = 20
 

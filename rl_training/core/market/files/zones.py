@@ -65,8 +65,8 @@ def to_utc(local: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int64]:
     if (skipped := before < after).any():
         row = int(skipped.argmax())
         raise MarketDataError(
-            f"{_shown(local[row])} does not exist in {zone.key}, where clocks skip this hour at the begin of daylight "
-            "saving time; name another timezone, or write the times in UTC",
+            f"{_shown(local[row])} does not exist in {zone.key}, where clocks skip this hour when daylight "
+            "saving time begins; name another timezone, or write the times in UTC",
             row=row + 1,
         )
     utc: NDArray[np.int64] = local - before

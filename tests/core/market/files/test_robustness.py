@@ -123,7 +123,7 @@ def test_parquet_file_of_unpacked_gigabytes_is_refused_in_little_memory(folder, 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
 
 
-def test_parquet_file_that_says_less_than_it_unpacks_to_is_refused(folder):
+def test_parquet_file_with_understated_sizes_is_refused(folder):
     columns: dict[str, object] = {name: [1.0, 1.5] for name in ("open", "high", "low", "close")}
     columns |= {"timestamp": [1_600_000_000, 1_600_000_060], "volume": ["1" * 60_000_000, "1"]}
     sink = io.BytesIO()

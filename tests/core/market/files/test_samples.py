@@ -83,7 +83,7 @@ def first_bar(market):
 
 
 @pytest.mark.parametrize("name", LOADED)
-def test_sample_loads_with_the_bars_that_it_was_made_of(name):
+def test_sample_loads_with_its_original_bars(name):
     layout, span, bar = LOADED[name]
     market = read(name)
     assert market.reading.layout == layout

@@ -63,7 +63,7 @@ def test_folds_have_seeds_of_their_own_and_train_on_all_their_bars():
     assert configs[0].model_copy(update={"seed": 7, "market": RECIPE.market}) == RECIPE
 
 
-def test_stored_fold_is_loaded_with_what_the_account_needs(tmp_path):
+def test_stored_fold_is_loaded_with_all_data_for_the_account(tmp_path):
     store_fold(tmp_path / "fold", FOLDS[1], result(1), run="abc")
     loaded, kept = load_fold(tmp_path / "fold"), policies()[1]
     assert (loaded.fold, loaded.statistics, loaded.trained_until) == (kept.fold, kept.statistics, kept.trained_until)

@@ -31,7 +31,7 @@ def test_gap_is_the_longest_feature_window_and_one_bar_by_default():
     assert len(plan_folds(5000, EnvironmentConfig())) == 8
 
 
-def test_traded_bars_begin_with_what_the_first_decision_sees():
+def test_traded_bars_begin_with_the_window_of_the_first_decision():
     market, fold = random_market(200, seed=1), Fold(0, 0, 90, 100, 125)
     assert fold.traded(market, 7).digest == market[92:125].digest
     assert fold.training(market).digest == market[:90].digest

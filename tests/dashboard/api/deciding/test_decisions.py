@@ -179,7 +179,7 @@ def test_policy_without_account_has_no_decisions(policy):
     assert client_of("viewer").get(f"{POLICY}accounts/").json() == {"results": []}
 
 
-def test_accounts_are_listed_with_what_they_made(policy, grow, market_root):
+def test_accounts_are_listed_with_their_results(policy, grow, market_root):
     growing = grow(hours=3)
     growing.grow(3)
     accounts = client_of("viewer").get(f"{POLICY}accounts/").json()["results"]

@@ -208,7 +208,7 @@ def test_slots_that_pass_while_disabled_are_computed(policy, viewer):
     assert not SlotRange.objects.exists()
 
 
-def test_slot_that_waits_for_an_active_run_says_so(policy, viewer):
+def test_slot_that_waits_for_an_active_run_names_its_reason(policy, viewer):
     PolicyStore.objects.update(next_run_at=timezone.now() - HOUR / 2)
     assert viewer.get(SLOTS).json()["passing"]["because"] == "due"
     queued_run(policy)

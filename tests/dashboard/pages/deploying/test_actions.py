@@ -102,7 +102,7 @@ def test_rollback_to_a_named_deployment(admin, versions):
     assert admin.get(f"{POLICY}roll-back/?to=99999").status_code == 404
 
 
-def test_rollback_without_an_earlier_version_says_so(admin, versions):
+def test_rollback_without_an_earlier_version_shows_a_message(admin, versions):
     deploy(versions[0])
     assert "so a rollback has no target" in question(admin, f"{POLICY}roll-back/")[0]
     assert say_yes(admin, f"{POLICY}roll-back/").startswith("Nothing was changed: rl_v3 has no earlier deployment")

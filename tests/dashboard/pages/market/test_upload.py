@@ -96,7 +96,7 @@ def test_file_without_prices_is_not_stored(admin, root, content):
     assert names(root) == []
 
 
-def test_file_that_needs_settings_is_stored_if_the_user_wants_it(admin, root):
+def test_file_that_needs_settings_is_stored_if_the_user_confirms(admin, root):
     text = "date,open,high,low,close\n1/2/2024,10,12,9,11\n2/2/2024,11,13,10,12\n"
     assert "Nothing was stored: prices.csv: its first dates" in words(upload(admin, text).content.decode())
     assert names(root) == []

@@ -18,7 +18,7 @@ def test_finished_runs_are_listed_and_charted(page, policy):
     assert 'href="/policies/rl_v3/runs/" aria-current="page"' in html
 
 
-def test_policy_without_runs_says_so(page, policy):
+def test_policy_without_runs_shows_a_message(page, policy):
     assert "No run has finished yet." in words(page(RUNS))
 
 

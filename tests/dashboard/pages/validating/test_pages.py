@@ -34,7 +34,7 @@ def with_folds(policy):
     return validation
 
 
-def test_untried_recipe_says_so_and_what_a_trial_may_spend(page, policy):
+def test_untried_recipe_shows_the_level_of_its_first_trial(page, policy):
     text = words(page(TAB))
     assert "No walk-forward of this recipe has a verdict: nothing shows that retraining it earns anything" in text
     assert "No new version goes live by itself until the recipe is validated." in text
