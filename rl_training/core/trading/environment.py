@@ -114,7 +114,7 @@ class TradingEnv(gymnasium.Env[Observation, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Begin an episode; return observation, [D], and info. Raises ValueError for unknown options or unfit starts."""
+        """Begin an episode; return observation, [D], and info. Raises ValueError for unfit options."""
         super().reset(seed=seed)
         start = _start_option(options)
         if start is None:
