@@ -116,7 +116,7 @@ class MarketConfig(Config):
     planted_kind: Literal["ar1", "regime", "independent"] = Field(
         default="ar1",
         description=(
-            "For source=planted, returns that deviate by 1% a bar. ar1: each depends on the one before. regime: "
+            "For source=planted, returns that deviate by 1% a bar. ar1: each depends on the previous one. regime: "
             "around a hidden drift, up or down. independent: no structure."
         ),
     )

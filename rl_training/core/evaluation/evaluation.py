@@ -81,7 +81,7 @@ def evaluate(
     if len(market) < needed:
         raise MarketDataError(
             f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
-            "decision, its own and the one after"
+            "decision, its bar and the next bar"
         )
     rules = rule_targets(market, config)
     if best is not None:

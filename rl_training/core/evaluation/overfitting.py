@@ -37,7 +37,9 @@ def overfitting_probability(returns: FloatArray, parts: int = PARTS) -> float:
             "in each part are needed"
         )
     if not np.isfinite(values).all():
-        raise ValueError(f"returns: bar {int((~np.isfinite(values)).any(axis=1).argmax())} has one that is not finite")
+        raise ValueError(
+            f"returns: bar {int((~np.isfinite(values)).any(axis=1).argmax())} has a return that is not finite"
+        )
     length = len(values) // parts
     blocks = values[len(values) - length * parts :].reshape(parts, length, -1)
     chosen = np.zeros((len(list(combinations(range(parts), parts // 2))), parts), np.bool_)

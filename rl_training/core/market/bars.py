@@ -259,7 +259,7 @@ def _check_times(time: NDArray[np.datetime64]) -> None:
         lambda row: (
             f"timestamp {time[row]} appears twice"
             if time[row] == time[row - 1]
-            else f"timestamp {time[row]} is earlier than the row before's, {time[row - 1]}"
+            else f"timestamp {time[row]} is earlier than in the row before, {time[row - 1]}"
         ),
     )
 
@@ -272,7 +272,7 @@ def _check_values(market: MarketData) -> None:
     if not np.isnan(volume).all():
         _refuse(
             ~((volume >= 0) & (volume <= MAX_VOLUME)),
-            lambda row: f"volume is {volume[row]}; it is a finite number from 0 to {MAX_VOLUME:g}",
+            lambda row: f"volume is {volume[row]}; a volume is a finite number from 0 to {MAX_VOLUME:g}",
         )
     for inner in ("low", "open", "close"):
         _check_encloses(market, inner)
@@ -283,7 +283,7 @@ def _check_own(name: str, values: NDArray[np.float64], bars: int) -> None:
         raise MarketDataError(f"{OWN}{name} has {len(values)} values for {bars} bars")
     _refuse(
         ~(np.abs(values) <= MAX_VALUE),
-        lambda row: f"{OWN}{name} is {values[row]}; it is a finite number from {-MAX_VALUE:g} to {MAX_VALUE:g}",
+        lambda row: f"{OWN}{name} is {values[row]}; a value is a finite number from {-MAX_VALUE:g} to {MAX_VALUE:g}",
     )
 
 

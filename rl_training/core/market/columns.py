@@ -183,7 +183,7 @@ def _cell_rule(field: str, text: str, target: pa.DataType) -> str:
         hint = "; decimals are written with a point, thousands without a comma" if "," in text else ""
         return f"{field} {shown(text)} is not a number{hint}"
     if not pa.types.is_timestamp(target):
-        return f"timestamp {shown(text)} is no epoch, as the first row's is"
+        return f"timestamp {shown(text)} is no epoch, but the first row's is"
     if offset_in(text):
         return f"timestamp {shown(text)} has a timezone, the first row's has none; write all of them in UTC"
     return f"timestamp {shown(text)} is not an ISO 8601 date, such as 2020-01-31 or 2020-01-31 12:00"

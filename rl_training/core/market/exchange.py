@@ -147,7 +147,9 @@ class _KeptBars:
         if available < count:
             most = f"; set bars to at most {available}" if available else ""
             end = _date(newest + self._cache.series.spacing)
-            raise self._error(f"needs {count_of(count, 'bar')} that ended by {end}, the exchange has {available}{most}")
+            raise self._error(
+                f"needs {count_of(count, 'bar')} that ended by {end}, but the exchange has {available}{most}"
+            )
         return self._joined()[available - count : available]
 
     def add(self, page: MarketData, newest: int) -> int:

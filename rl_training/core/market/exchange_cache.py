@@ -49,10 +49,10 @@ class ExchangeCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout as error:
-            rule = f"another process has been fetching these bars for {LOCK_SECONDS:g} s, {lock.lock_file} says"
+            rule = f"another process has held the lock {lock.lock_file} of these bars for {LOCK_SECONDS:g} s"
             raise MarketDataError(rule, file=str(self.series)) from error
         except OSError as error:
-            raise MarketDataError(f"its bars cannot be kept: {error}", file=str(self.series)) from error
+            raise MarketDataError(f"its bars cannot be cached: {error}", file=str(self.series)) from error
         try:
             yield
         finally:
@@ -100,7 +100,7 @@ class ExchangeCache:
         schema = reader.schema_arrow
         found = (schema.metadata or {}).get(b"series", b"no series").decode(errors="replace")
         if found != str(self.series):
-            raise MarketDataError(f"the file is of {found}, not of {self.series}")
+            raise MarketDataError(f"the file holds bars of {found}, not of {self.series}")
         if not schema.equals(SCHEMA):
             raise MarketDataError("the file has other columns than the cache writes")
         table = reader.read(use_threads=False)

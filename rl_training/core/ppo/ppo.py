@@ -252,7 +252,7 @@ class PPO:
     def _check_finite(self, what: str, values: npt.NDArray[np.floating]) -> None:
         if not np.isfinite(values).all():
             raise DivergedError(
-                f"iteration {self.iteration + 1}: {what} is not finite; the weights are of no use. "
+                f"iteration {self.iteration + 1}: {what} is not finite; the weights cannot be used. "
                 "Look for extreme rewards or observations, or lower learning_rate"
             )
 

@@ -128,7 +128,7 @@ class Sampler:
         if "final_obs" not in info:
             raise ValueError(
                 f"{self.env} restarts an ended episode in the same step but gives no info['final_obs'], "
-                "the true last observation that a truncated episode's value is taken from"
+                "the true last observation, which gives a truncated episode's value"
             )
         return self._flat(np.stack(list(info["final_obs"][envs])))
 

@@ -32,7 +32,7 @@ def check_fits(policy: SavedPolicy, config: TrainingConfig, market: MarketData) 
     later = split_market(market, config.market.train_fraction)[1]
     if later is not None and policy.trained_until is not None and later.timestamp[0] <= policy.trained_until:
         first = later.timestamp[0]
-        problems.append(f"bars: the policy was trained until {policy.trained_until}, evaluated is from {first} on")
+        problems.append(f"bars: the policy was trained until {policy.trained_until}, the evaluation begins at {first}")
     if problems:
         raise PolicyMismatchError(f"the policy does not fit the config: {'; '.join(problems)}")
 

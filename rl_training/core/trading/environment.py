@@ -280,7 +280,7 @@ class TradingVectorEnv(VectorEnv[Observation, IntArray, npt.NDArray[Any]]):
 
 def _start_option(options: dict[str, Any] | None) -> Any:
     if unknown := set(options or ()) - {"start"}:
-        raise ValueError(f"reset options: {', '.join(sorted(unknown))} unknown; the only one is start")
+        raise ValueError(f"reset options: {', '.join(sorted(unknown))} unknown; the only option is start")
     return (options or {}).get("start")
 
 

@@ -48,7 +48,8 @@ class Episodes:
         fits = starts.dtype.kind in "iu" and starts.shape in ((), (count,))
         if not fits or starts.min() < self.first_start or starts.max() > self.last_start:
             raise ValueError(
-                f"start: got {start}, must be a bar from {self.first_start} to {self.last_start}, one or one for each"
+                f"start: got {start}, must be one bar, or one for each episode, from {self.first_start} to "
+                f"{self.last_start}"
             )
         return np.full(count, starts, np.int64)
 

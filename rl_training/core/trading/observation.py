@@ -37,7 +37,9 @@ class Observer:
     def __init__(self, market: MarketData, config: EnvironmentConfig, statistics: FeatureStatistics) -> None:
         names = feature_names(config.features)
         if statistics.names != names:
-            raise ValueError(f"feature statistics: they are of {statistics.names}, the environment observes {names}")
+            raise ValueError(
+                f"feature statistics: they are those of {statistics.names}, but the environment observes {names}"
+            )
         self.statistics = statistics
         self.first_bar = longest_window(config.features)
         self._close = market.close

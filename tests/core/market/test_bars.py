@@ -45,8 +45,8 @@ def days(*dates):
         ({"close": [12.5, 12.0, 13.0]}, "row 1: high 12.0 is below close 12.5"),
         ({"low": [10.5, 10.0, 11.0]}, "row 1: low 10.5 is above open 10.0"),
         ({"close": [11.0, 9.5, 13.0]}, "row 2: low 10.0 is above close 9.5"),
-        ({"volume": [1.0, 2.0, -3.0]}, "row 3: volume is -3.0; it is a finite number from 0 to 1e+30"),
-        ({"volume": [1.0, np.nan, 3.0]}, "row 2: volume is nan; it is a finite number from 0 to 1e+30"),
+        ({"volume": [1.0, 2.0, -3.0]}, "row 3: volume is -3.0; a volume is a finite number from 0 to 1e+30"),
+        ({"volume": [1.0, np.nan, 3.0]}, "row 2: volume is nan; a volume is a finite number from 0 to 1e+30"),
         ({"volume": [1.0, 2.0]}, "columns differ in length: {'timestamp': 3, 'open': 3, 'high': 3, 'low': 3, "),
         ({"volume": [[1.0], [2.0], [3.0]]}, r"volume has shape (3, 1); one value per bar is needed"),
         ({"volume": ["1", "2", "a lot"]}, "volume cannot be read as float64"),
@@ -61,7 +61,7 @@ def test_an_invalid_bar_is_refused_with_its_row_and_rule(columns, message):
 @pytest.mark.parametrize(
     ("timestamp", "message"),
     [
-        (np.array([0, 7200, 3600], "M8[s]"), "row 3: timestamp 1970-01-01T01:00:00 is earlier than the row before's"),
+        (np.array([0, 7200, 3600], "M8[s]"), "row 3: timestamp 1970-01-01T01:00:00 is earlier than in the row before"),
         (np.array([0, 3600, 3600], "M8[s]"), "row 3: timestamp 1970-01-01T01:00:00 appears twice"),
         (np.array(["2020-01-01", "NaT", "2020-01-03"], "M8[s]"), "row 2: timestamp is missing (NaT)"),
         (np.array([0, 1500, 3000], "M8[ms]"), "row 2: timestamp 1970-01-01T00:00:01.500 is not a whole second"),

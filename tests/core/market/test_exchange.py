@@ -86,7 +86,7 @@ def test_too_many_bars_are_refused_with_the_available_number(load_bars):
     with pytest.raises(MarketDataError) as error:
         load_bars(3000)
     assert str(error.value) == (
-        "binance BTC/USDT 1h: needs 3,000 bars that ended by 2020-09-13T13:01:00, the exchange has 2999; "
+        "binance BTC/USDT 1h: needs 3,000 bars that ended by 2020-09-13T13:01:00, but the exchange has 2999; "
         "set bars to at most 2999"
     )
 
@@ -116,5 +116,5 @@ def test_a_hole_after_the_cached_bars_is_refused(load_bars, exchange, tmp_path):
 
 
 def test_an_exchange_whose_first_bar_has_not_ended_has_no_bars(load_bars):
-    with pytest.raises(MarketDataError, match="needs 1 bar that ended by .*, the exchange has 0$"):
+    with pytest.raises(MarketDataError, match="needs 1 bar that ended by .*, but the exchange has 0$"):
         load_bars(1, now=NEWEST - 2999 * HOUR + 120)

@@ -58,7 +58,7 @@ def test_an_unreadable_cache_is_not_treated_as_damaged(load_bars, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_an_error(load_bars, tmp_path):
     (tmp_path / "exchange").write_text("in the way")
-    with pytest.raises(MarketDataError, match=r"^binance BTC/USDT 1h: its bars cannot be kept: "):
+    with pytest.raises(MarketDataError, match=r"^binance BTC/USDT 1h: its bars cannot be cached: "):
         load_bars(10)
 
 

@@ -103,7 +103,7 @@ def test_an_answer_without_bars_is_an_error(load_bars, exchange, body):
         ((1.0, 2.0, 1.0, 3.0, 5.0), "high 2.0 is below close 3.0"),
         ((0.0, 2.0, 0.0, 1.0, 5.0), "open is 0.0; a price is a finite number"),
         ((1.0, 2.0, 1.0, "nan", 5.0), "close is nan; a price is"),
-        ((1.0, 2.0, 1.0, 1.0, -5.0), "volume is -5.0; it is a finite number"),
+        ((1.0, 2.0, 1.0, 1.0, -5.0), "volume is -5.0; a volume is a finite number"),
     ],
 )
 def test_an_invalid_bar_is_refused_and_not_cached(load_bars, exchange, tmp_path, bar, rule):

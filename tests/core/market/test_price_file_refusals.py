@@ -56,7 +56,7 @@ def test_a_file_without_a_table_of_bars_is_refused(load, content, message):
         ("2020-01-01 03:00:00,10,8,9,11,5\n", "high 8.0 is below low 9.0"),
         ("2020-01-01 03:00:00,10,12,9,13,5\n", "high 12.0 is below close 13.0"),
         ("2020-01-01 03:00:00,10,12,9,8,5\n", "low 9.0 is above close 8.0"),
-        ("2020-01-01 03:00:00,10,12,9,11,-5\n", "volume is -5.0; it is a finite number"),
+        ("2020-01-01 03:00:00,10,12,9,11,-5\n", "volume is -5.0; a volume is a finite number"),
         ("2020-01-01 01:00:00,10,12,9,11,5\n", "timestamp 2020-01-01T01:00:00 appears twice"),
         ("2120-01-01 03:00:00,10,12,9,11,5\n", "timestamp 2120-01-01T03:00:00 is in the future"),
         ("0001-01-01 00:00:00,10,12,9,11,5\n", "timestamp 0001-01-01T00:00:00 is before 1800-01-01T00:00:00"),
@@ -84,7 +84,7 @@ def test_an_invalid_row_is_refused_with_its_number_and_rule(load, row, message):
         ),
         ({"timestamp": [True, True, True]}, "m.csv: column timestamp holds bool; an epoch or a date is needed"),
         ({"Open": [10.0, 11.0, 12.0]}, "m.csv: 2 columns are named open; "),
-        ({"timestamp": ["1577836800", "x", "y"]}, "m.csv, row 2 (header not counted): timestamp 'x' is no epoch, as"),
+        ({"timestamp": ["1577836800", "x", "y"]}, "m.csv, row 2 (header not counted): timestamp 'x' is no epoch, but"),
     ],
 )
 def test_an_invalid_parquet_column_is_refused(load, changes, message):

@@ -56,9 +56,9 @@ def test_an_initial_policy_trained_on_evaluation_bars_is_refused(tmp_path, whole
     check_fits(initial, changed(CONFIG, market__train_fraction=0.75), MARKET)
     all_bars = changed(CONFIG, market__train_fraction=1.0)
     check_fits(initial, all_bars, MARKET)
-    until = r"bars: the policy was trained until 2020-01-09T17:00:00, evaluated is from 2020-01-07T06:00:00 on"
+    until = r"bars: the policy was trained until 2020-01-09T17:00:00, the evaluation begins at 2020-01-07T06:00:00"
     with pytest.raises(PolicyMismatchError, match=until):
         train(changed(CONFIG, market__train_fraction=0.5), MARKET, initial_policy=initial)
     train(changed(all_bars, episodes=1), MARKET, initial_policy=initial).save(tmp_path / "all")
-    with pytest.raises(PolicyMismatchError, match=r"trained until 2020-01-13T11:00:00, evaluated is from"):
+    with pytest.raises(PolicyMismatchError, match=r"trained until 2020-01-13T11:00:00, the evaluation begins at"):
         check_fits(load_policy(tmp_path / "all"), CONFIG, MARKET)

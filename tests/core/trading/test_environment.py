@@ -204,7 +204,7 @@ def test_step_outside_an_episode_is_refused():
 
 def test_statistics_of_other_features_are_refused():
     statistics = FeatureStatistics.fit(ONE_EPISODE, rules(features=["range"]))
-    with pytest.raises(ValueError, match=r"they are of \('range',\), the environment observes"):
+    with pytest.raises(ValueError, match=r"they are those of \('range',\), but the environment observes"):
         TradingEnv(ONE_EPISODE, rules(), statistics)
 
 

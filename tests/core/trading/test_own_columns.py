@@ -66,7 +66,7 @@ def test_market_without_the_column_is_refused_by_name():
     ("own", "rule"),
     [
         ({"x": [1.0] * 399}, "column:x has 399 values for 400 bars"),
-        ({"x": [1.0] * 399 + [np.nan]}, "row 400: column:x is nan; it is a finite number from -1e+30 to 1e+30"),
+        ({"x": [1.0] * 399 + [np.nan]}, "row 400: column:x is nan; a value is a finite number from -1e+30 to 1e+30"),
     ],
 )
 def test_column_of_other_length_or_without_a_number_is_refused(own, rule):

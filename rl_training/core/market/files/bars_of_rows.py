@@ -185,7 +185,7 @@ class BarMaker:
         volume = self.rows.columns.setdefault("volume", np.full(len(self.rows), np.nan))
         missing = np.isnan(volume)
         if missing.all():
-            named = "no column is read as volume; if an unused one is, name it with the setting columns"
+            named = "no column is read as volume; if an unused column holds it, name it with the setting columns"
             self.notes.append(named if self.plan.unused else "the file has no volume")
         elif missing.any():
             self.repairs["volume_missing"] = int(missing.sum())
@@ -265,7 +265,7 @@ class BarMaker:
         found = find_suspicions(self.rows.columns)
         if self.config.suspicious == "refuse":
             for kind, advice in (
-                ("bad_tick", "a bad tick; bad_rows: drop leaves such bars out, and suspicious: warn takes them"),
+                ("bad_tick", "a bad tick; bad_rows: drop leaves such bars out, and suspicious: warn uses them"),
                 (
                     "split",
                     "a lasting jump, as of an unadjusted split; adjust the prices, or set suspicious to warn",

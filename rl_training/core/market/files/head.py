@@ -90,7 +90,7 @@ def read_head(file: BufferedReader, skip_rows: int) -> Head:
     # Arrow ignores empty lines too.
     kept = [(text, offset) for text, offset in zip(texts, offsets, strict=False) if text.strip()]
     if not kept:
-        raise MarketDataError("has no line that is not empty")
+        raise MarketDataError("has only empty lines")
     texts = [text for text, _ in kept]
     separator = separator or _separator(texts)
     # A cell in quotation marks may continue on the next line.

@@ -136,7 +136,7 @@ class TimeFormat:
         except (pa.ArrowInvalid, ValueError):
             pass
         if self.epoch:
-            raise MarketDataError(f"timestamp {shown(text)} is no epoch, as the first row's is", row=row)
+            raise MarketDataError(f"timestamp {shown(text)} is no epoch, but the first row's is", row=row)
         if not self.offset and len(text) <= LONGEST_VALUE and offset_in(_plain_iso(text)):
             rule = "has a timezone, the first row's has none; write all of them in UTC"
             raise MarketDataError(f"timestamp {shown(text)} {rule}", row=row)

@@ -72,6 +72,6 @@ def test_columns_below_a_header_with_line_breaks_are_named_by_index(load):
 
 def test_volume_under_an_unknown_name_is_noted(load):
     text = "Date,Open,High,Low,Close,Contracts\n2024-08-01,10,12,9,11,5\n"
-    notes = "no column is read as volume; if an unused one is, name it with the setting columns"
+    notes = "no column is read as volume; if an unused column holds it, name it with the setting columns"
     assert load(text).reading.notes == (notes,)
     assert load(text, columns={"volume": "Contracts"}).volume[0] == 5.0

@@ -153,7 +153,7 @@ def test_bad_tick_is_refused_or_dropped_and_never_taken_silently():
         read("one_bad_tick.csv")
     assert str(error.value) == (
         "one_bad_tick.csv: 2024-09-12T00:00:00: high 100590.3416 between closes of 100.4898518 and 99.10444426: a bad "
-        "tick; bad_rows: drop leaves such bars out, and suspicious: warn takes them"
+        "tick; bad_rows: drop leaves such bars out, and suspicious: warn uses them"
     )
     dropped = read("one_bad_tick.csv", bad_rows="drop")
     assert (len(dropped), dropped.close.max() < 120, dropped.reading.drops) == (59, True, {"bad_ticks": 1})
