@@ -178,7 +178,7 @@ class MarketConfig(Config):
         default="auto",
         description=(
             "For source=file. auto: an adjusted close, if there is one, replaces the close, and the other prices are "
-            "scaled alike. none: prices are used as they are."
+            "scaled by the same factor. none: prices are used as they are."
         ),
     )
     bad_rows: Literal["refuse", "drop"] = Field(
