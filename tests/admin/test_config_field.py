@@ -11,7 +11,11 @@ from rl_training.core.market_config import MarketConfig
 @pytest.mark.parametrize(
     ("config", "text", "message"),
     [
-        (PPOConfig, '{"learning_rate": "1e3"}', "learning_rate: Input should be a valid number, got 1e3 (Of Adam"),
+        (
+            PPOConfig,
+            '{"learning_rate": "1e3"}',
+            "learning_rate: Input should be a valid number, got 1e3 (Learning rate of Adam",
+        ),
         (PPOConfig, '{"epochs": true}', "epochs: Input should be a valid integer, got True"),
         (PPOConfig, '{"epochs": null}', "epochs: Input should be a valid integer, got None"),
         (PPOConfig, '{"epochs": 9223372036854775808}', "epochs: Input should be less than or equal to 100"),
