@@ -9,10 +9,10 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
+from benchmarks.learning_tasks.pools import pool_of
 from benchmarks.results.figures import HEADINGS, Figure, shown
 from benchmarks.results.markdown import aligned
 from benchmarks.validation_rows.leaks import leaks
-from benchmarks.validation_rows.pools import pool_of
 from benchmarks.validation_rows.recipes import DEFAULT_SEEDS, noise_recipes
 from benchmarks.validation_rows.speed import speed
 from benchmarks.validation_rows.verdicts import noise, structure

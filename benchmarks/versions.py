@@ -12,11 +12,14 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
+from benchmarks.learning_tasks.pools import pool_of
 from benchmarks.results.figures import HEADINGS, Figure, shown
 from benchmarks.results.markdown import aligned
 
 PARTS = ("quality", "record")
 MARKETS, SLOTS = 8, 50
+# Each trains on one market at a time.
+PROCESSES = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,7 +51,8 @@ def measure(parts: Sequence[str], *, quick: bool) -> Iterator[Figure]:
             from rl_training.models import PolicyStore
 
             seeds = PolicyStore._meta.get_field("seeds").default
-            yield from start_rules.measure(seeds, range(1 if quick else MARKETS), 5 if quick else SLOTS)
+            with pool_of(PROCESSES) as pool:
+                yield from start_rules.measure(pool, seeds, range(1 if quick else MARKETS), 5 if quick else SLOTS)
         if "record" in parts:
             yield from deployed.measure(system, quick=quick)
 

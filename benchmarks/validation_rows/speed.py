@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterator
 
+from benchmarks.learning_tasks.pools import pool_of
 from benchmarks.results.figures import Figure
 from benchmarks.validation_rows.markets import ar1_market
-from benchmarks.validation_rows.pools import pool_of
 from benchmarks.validation_rows.recipes import default_recipe
 from rl_training.core.run.walk_forward.fold_training import train_fold
 from rl_training.core.run.walk_forward.folds import FOLDS, plan_folds

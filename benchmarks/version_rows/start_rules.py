@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +33,14 @@ class StartRule:
 
         A version that starts from scratch does not depend on earlier versions, so only the last one is trained.
         """
-        bars = planted_market(market.market)
+        # The fresh bars play no part in training.
+        training = market.market.model_copy(update={"bars": TRAINING_BARS, "train_fraction": 1.0})
+        bars = planted_market(training)
         version: SavedPolicy | None = None
         with tempfile.TemporaryDirectory() as folder:
             for slot in range(slots) if self.continues else [slots - 1]:
                 config = TrainingConfig(
-                    market=market.market,
+                    market=training,
                     environment=market.environment,
                     ppo=PPOConfig(device="cpu"),
                     seeds=self.seeds,
@@ -82,29 +85,31 @@ def start_rules(default_seeds: int) -> tuple[StartRule, ...]:
     )
 
 
-def measure(default_seeds: int, market_seeds: Sequence[int], continued: int) -> Iterator[Figure]:
+def measure(pool: Executor, default_seeds: int, market_seeds: Sequence[int], continued: int) -> Iterator[Figure]:
     """Yield the mean result on fresh bars over the markets of these seeds, for each kind and rule.
 
     `continued` is the number of slots for rules by which each run continues from the previous run.
     """
     for kind in KINDS:
-        markets = [kind.seeded(seed) for seed in market_seeds]
-        evaluations = [market.evaluation() for market in markets]
-        best = [bars.follow_best(market.best()) for market, bars in zip(markets, evaluations, strict=True)]
-        possible = float(np.mean([followed.rewards.mean() for followed in best]))
+        possible = np.mean([_possible(kind.seeded(seed)) for seed in market_seeds])
         for number, rule in enumerate(start_rules(default_seeds)):
             slots = continued if rule.continues else SLOTS
-            earned = float(
-                np.mean(
-                    [
-                        bars.follow_policy(rule.last_version(market, slots, seed).predict).rewards.mean()
-                        for market, bars, seed in zip(markets, evaluations, market_seeds, strict=True)
-                    ]
-                )
-            )
+            tasks = [pool.submit(_earned, rule, kind.seeded(seed), slots, seed) for seed in market_seeds]
+            earned = np.mean([task.result() for task in tasks])
             what = f"{kind.name}: version after {slots} slots, {rule.name}"
             if kind.at_least is None:
-                yield Figure(f"{what}; the best possible is 0", earned, "bp a bar")
+                yield Figure(f"{what}; the best possible is 0", float(earned), "bp a bar")
             else:
                 target = kind.at_least if number == 0 else None
-                yield Figure(what, 100 * earned / possible, "% of the best possible", at_least=target)
+                yield Figure(what, float(100 * earned / possible), "% of the best possible", at_least=target)
+
+
+def _possible(market: PlantedMarket) -> float:
+    """Return the mean reward of the best possible policy on the fresh bars."""
+    return float(market.evaluation().follow_best(market.best()).rewards.mean())
+
+
+def _earned(rule: StartRule, market: PlantedMarket, slots: int, seed: int) -> float:
+    """Return the mean reward of the last version on the fresh bars."""
+    version = rule.last_version(market, slots, seed)
+    return float(market.evaluation().follow_policy(version.predict).rewards.mean())

@@ -1,4 +1,4 @@
-"""Processes that train folds."""
+"""Processes that train policies."""
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
