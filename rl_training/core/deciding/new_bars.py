@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import get_args
+from typing import BinaryIO, get_args
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange import SETTLING_SECONDS
 from rl_training.core.market.exchange_series import ExchangeUnavailable, SeriesPages
 from rl_training.core.market.file_access import open_under
+from rl_training.core.market.files.containers import MAGIC
 from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.trading.features import longest_window
@@ -31,6 +32,7 @@ WHOLE_FILE_BYTES, END_BYTES = 2**20, 2**16
 CLOCK_DIFFERENCE_SECONDS = 5
 # The most pages of an exchange that one reading requests.
 MOST_PAGES = 50
+COMPRESSED = tuple(MAGIC.values())
 
 
 class ClockError(MarketDataError):
@@ -46,12 +48,14 @@ def tail_of_file(
     columns of these names.
     """
     try:
-        market = _read_end(config, root, columns)
+        market = _read_complete(config, root, columns)
         if newest is not None and _first(market) > newest:
-            market = load_market(config, root=root, columns=columns)
+            market = _read_complete(config, root, columns, shorten=False)
     except MarketDataError as error:
         error.file = config.path
         raise
+    except OSError as error:
+        raise MarketDataError(f"cannot be read: {error}", file=config.path) from error
     closed_before = int(now.timestamp()) + CLOCK_DIFFERENCE_SECONDS - market.spacing
     closed = int(np.searchsorted(market.timestamp.view(np.int64), closed_before, side="right"))
     if not closed:
@@ -60,23 +64,35 @@ def tail_of_file(
     return market[:closed]
 
 
-def _read_end(config: MarketConfig, root: Path, columns: Sequence[str]) -> MarketData:
+def _read_complete(config: MarketConfig, root: Path, columns: Sequence[str], *, shorten: bool = True) -> MarketData:
+    """Return the bars of the complete lines of a text file, of a large one with `shorten` those at its end."""
     with open_under(root, config.path) as file:
         size = os.fstat(file.fileno()).st_size
         head = file.readline(END_BYTES)
-        is_text = b"\0" not in head and head.endswith(b"\n")
-        plain = config.model_copy(update={"path": "", "train_fraction": 0.8})
-        shortened = size > WHOLE_FILE_BYTES and plain == MarketConfig.model_construct(source="file")
-        if not is_text or (size > WHOLE_FILE_BYTES and not shortened):
+        # The first kilobytes of a compressed file may lack the zero byte that other binary files begin with.
+        if head.startswith(COMPRESSED) or b"\0" in head or not head.endswith(b"\n"):
             return load_market(config, root=root, columns=columns)
-        if shortened:
+        plain = config.model_copy(update={"path": "", "train_fraction": 0.8})
+        if shorten and size > WHOLE_FILE_BYTES and plain == MarketConfig.model_construct(source="file"):
             file.seek(size - END_BYTES)
             file.readline()
-        lines = file.read().rpartition(b"\n")
-    with tempfile.TemporaryDirectory() as folder:
-        name = Path(config.path).name
-        (Path(folder) / name).write_bytes(head + lines[0] + lines[1])
-        return load_market(config.model_copy(update={"path": name}), root=Path(folder), columns=columns)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / Path(config.path).name
+            _copy_lines(head, file, copy)
+            return load_market(config.model_copy(update={"path": copy.name}), root=copy.parent, columns=columns)
+
+
+def _copy_lines(head: bytes, file: BinaryIO, copy: Path) -> None:
+    """Write `head` and the complete lines of the rest of `file`."""
+    with copy.open("wb") as lines:
+        lines.write(head)
+        cut = b""
+        while block := file.read(WHOLE_FILE_BYTES):
+            complete, end, rest = block.rpartition(b"\n")
+            if end:
+                lines.writelines((cut, complete, end))
+                cut = b""
+            cut += rest
 
 
 def tail_of_exchange(pages: SeriesPages, newest: int | None, now: datetime) -> MarketData | None:

@@ -1,8 +1,10 @@
 """The newest closed bars of growing files, and of exchanges, which fail in many ways."""
 
+import tempfile
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from rl_training.core.deciding.new_bars import TAIL, ClockError, recent, tail_of_exchange, tail_of_file
@@ -65,6 +67,29 @@ def test_large_file_is_read_as_a_whole_after_a_long_pause(tmp_path):
     newest = int(BARS.timestamp[100].astype(np.int64))
     found = recent(tail_of_file(CONFIG, tmp_path, newest, closes(BARS)), newest)
     assert (found.timestamp[0], found.timestamp[-1]) == (BARS.timestamp[0], BARS.timestamp[-1])
+
+
+@pytest.mark.parametrize(("settings", "newest"), [({"bad_rows": "drop"}, None), ({}, 100)])
+def test_last_line_of_a_large_file_that_is_read_as_a_whole_may_be_cut(tmp_path, settings, newest):
+    write(tmp_path, BARS[:-1], lines(BARS[-1:])[:-8])
+    config = CONFIG.model_copy(update=settings)
+    since = None if newest is None else int(BARS.timestamp[newest].astype(np.int64))
+    equal(tail_of_file(config, tmp_path, since, closes(BARS)), BARS[:-1])
+
+
+def test_compressed_file_is_read_as_a_whole(tmp_path):
+    write(tmp_path, BARS[:300])
+    packed = pa.compress((tmp_path / "m.csv").read_bytes(), "zstd", asbytes=True)
+    assert b"\0" not in packed[: packed.index(b"\n")]
+    (tmp_path / "m.csv").write_bytes(packed)
+    equal(tail_of_file(CONFIG, tmp_path, None, closes(BARS[:300])), BARS[:300])
+
+
+def test_error_of_a_disk_names_the_file(tmp_path, monkeypatch):
+    write(tmp_path, BARS[:200])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(MarketDataError, match=r"^m\.csv: cannot be read: .*missing"):
+        tail_of_file(CONFIG, tmp_path, None, closes(BARS[:200]))
 
 
 def test_bars_that_have_not_closed_are_left_out(tmp_path):
