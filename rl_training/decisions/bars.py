@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def take_in(market: FollowedMarket, tail: MarketData, now: datetime) -> Taken:
     new, revised = [], []
     for number in range(len(tail)):
         opened_at = _time(tail, number)
-        values = {name: float(getattr(tail, name)[number]) for name in VALUES} | {"own": _own(market, tail, number)}
+        values = _values(market, tail, number)
         bar = known.get(opened_at)
         if bar is None and (market.newest_at is None or opened_at > market.newest_at):
             new.append(MarketBar(market=market, opened_at=opened_at, seen_at=now, **values))
@@ -69,18 +70,27 @@ def latest(rows: Sequence[MarketBar], until: int | None = None) -> dict[datetime
 
 
 def rows_up_to(market: int, last: datetime, decided: int = 1) -> list[MarketBar]:
-    """Return the rows of the bars that `decided` decisions up to the bar that opened at `last` see, in time order."""
+    """Return the rows of the bars that `decided` decisions up to the bar that opened at `last` see, in time order.
+
+    Each of them sees TAIL bars, or all where there are fewer, however many of the bars the source has no longer.
+    """
     newest = MarketBar.objects.filter(market=market, opened_at__lte=last).order_by("-opened_at", "-revision")
-    first = newest.filter(revision=0).values_list("opened_at", flat=True)[TAIL + decided - 1 : TAIL + decided].first()
-    if first is not None:
-        newest = newest.filter(opened_at__gte=first)
-    return list(newest)[::-1]
+    came = newest.filter(revision=0).values_list("opened_at", flat=True)
+    removed = 0
+    while True:
+        first = came[TAIL + decided - 1 + removed :][:1].first()
+        rows = list(newest.filter(opened_at__gte=first) if first is not None else newest)
+        more = sum(row.removed for row in rows)
+        if first is None or more == removed:
+            return rows[::-1]
+        removed = more
 
 
 def as_market(bars: Sequence[MarketBar], own: Sequence[str] = ()) -> MarketData:
     """Return the bars, at least one and in time order, as a market. `own` names the further columns to include."""
     seconds = np.array([int(bar.opened_at.timestamp()) for bar in bars])
-    columns = (np.array([getattr(bar, name) for bar in bars]) for name in VALUES)
+    # A missing volume, null in the row, becomes NaN.
+    columns = (np.array([getattr(bar, name) for bar in bars], np.float64) for name in VALUES)
     market = MarketData(seconds.astype("datetime64[s]"), *columns)
     if not own:
         return market
@@ -98,6 +108,14 @@ def missing_between(market: FollowedMarket, earlier: datetime, later: datetime) 
     if not market.spacing:
         return 0
     return max(0, round((later - earlier) / timedelta(seconds=market.spacing)) - 1)
+
+
+def _values(market: FollowedMarket, tail: MarketData, number: int) -> dict[str, Any]:
+    """Return the values of a bar as a row stores them. A source without volumes has NaN, which no database compares."""
+    values: dict[str, Any] = {name: float(getattr(tail, name)[number]) for name in VALUES}
+    if not tail.has_volume:
+        values["volume"] = None
+    return values | {"own": _own(market, tail, number)}
 
 
 def _own(market: FollowedMarket, tail: MarketData, number: int) -> bytes | None:

@@ -66,7 +66,7 @@ class MarketBar(models.Model):
     high = models.FloatField()
     low = models.FloatField()
     close = models.FloatField()
-    volume = models.FloatField()
+    volume = models.FloatField(null=True, blank=True, help_text="Null: the source has no volume.")
     own = models.BinaryField(
         null=True, blank=True, help_text="Values of the market's columns: float64, little-endian. Null: it has none."
     )
