@@ -1,9 +1,12 @@
-"""What the sources of bars do: bars that disappear, and files without volumes."""
+"""What the sources of bars do: bars that disappear, files without volumes, and markets that fail in an unforeseen way."""
 
 import pytest
 
-from rl_training.models import MarketBar
-from tests.decisions.growing import assert_replays, decisions, live_arm
+from rl_training.core.deciding.new_bars import tail_of_file
+from rl_training.decisions.process import reading
+from rl_training.decisions.process.loop import DecidingLoop
+from rl_training.models import FollowedMarket, MarketBar, PolicyStore
+from tests.decisions.growing import Growing, assert_replays, decisions, live_arm, set_up
 from tests.stored import deploy
 from tests.weights import stored_version
 
@@ -37,4 +40,32 @@ def test_file_without_volumes_is_decided_on(policy, growing, versions):
         growing.append()
     assert [row.note for row in decisions(live_arm(policy))[1:]] == ["", ""]
     assert MarketBar.objects.filter(volume__isnull=False).count() == 0
+    assert_replays(policy)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_unforeseen_error_of_a_market_is_shown_and_the_others_decide_on(policy, growing, versions, monkeypatch):
+    other = PolicyStore.objects.create(name="other")
+    set_up(other, "others.csv")
+    others = Growing(growing.file.parent, "others.csv")
+    for version in (versions[0], stored_version(other, 1)):
+        deploy(version)
+    growing.round()
+    growing.append()
+    others.append()
+
+    def broken(config, *values):
+        if config.path == "growing.csv":
+            raise KeyError("close")
+        return tail_of_file(config, *values)
+
+    monkeypatch.setattr(reading, "tail_of_file", broken)
+    loop = DecidingLoop()
+    loop.once(growing.now)
+    market = FollowedMarket.objects.get(label="growing.csv")
+    assert market.error == "an unforeseen error, which the log describes: KeyError: 'close'"
+    assert (market.failures, live_arm(policy).decisions.count(), live_arm(other).decisions.count()) == (1, 1, 1)
+    monkeypatch.undo()
+    loop.once(market.due_at)
+    assert (FollowedMarket.objects.get(pk=market.pk).error, live_arm(policy).decisions.count()) == ("", 2)
     assert_replays(policy)

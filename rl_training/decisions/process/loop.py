@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from rl_training.core.deciding.warm_up import warm_up
@@ -86,12 +86,24 @@ class DecidingLoop(threading.Thread):
     def advance(self, pk: int) -> int | None:
         """Advance a market, from any thread; see `Rounds.advance`. Log a database error; the loop tries again."""
         try:
-            return self.rounds.advance(pk, timezone.now())
+            return self._advance(pk, timezone.now())
         except DatabaseError as error:
             log.error("Decisions wait for the database", error=str(error))
             return None
         finally:
             connection.close()
+
+    def _advance(self, pk: int, now: datetime) -> int | None:
+        """Advance a market. An unforeseen error is logged and shown, and ends the market's round, not the process."""
+        try:
+            return self.rounds.advance(pk, now)
+        except (OperationalError, InterfaceError):
+            # The database is away: every other market would fail too.
+            raise
+        except Exception as error:
+            log.exception("A round failed", market=pk)
+            self.rounds.postpone(pk, error, now)
+            return 0
 
     def _look_at(self, market: FollowedMarket, now: datetime) -> None:
         if market.config.get("source") != "file":
@@ -100,7 +112,7 @@ class DecidingLoop(threading.Thread):
             return
         signature = signature_of(settings.MARKET_DATA_ROOT, market.config)
         changed = self._signatures.get(market.pk, ()) != signature
-        if (changed or market.due_at <= now or self.rounds.is_unfinished(market.pk)) and self.rounds.advance(
+        if (changed or market.due_at <= now or self.rounds.is_unfinished(market.pk)) and self._advance(
             market.pk, now
         ) is not None:
             self._signatures[market.pk] = signature

@@ -51,7 +51,7 @@ class Reader:
             tail = self._tail(market, now)
         except (MarketDataError, ValidationError) as error:
             self._pages.pop(market.identity, None)
-            _note_failure(market, error, now)
+            note_failure(market, str(error), now)
             return nothing
         with transaction.atomic():
             locked = FollowedMarket.objects.select_for_update(no_key=True).get(pk=market.pk)
@@ -80,18 +80,19 @@ class Reader:
         return pages
 
 
-def _note_failure(market: FollowedMarket, error: Exception, now: datetime) -> None:
+def note_failure(market: FollowedMarket, error: str, now: datetime) -> None:
+    """Store and log why a round of the market failed, and when its source is read again."""
     failures = market.failures + 1
     pause = min(2.0 ** min(failures - 1, 20), LONGEST_PAUSE_SECONDS)
     changes: dict[str, Any] = {
         "failures": failures,
         "failing_since": market.failing_since or now,
-        "error": str(error),
+        "error": error,
         "due_at": now + timedelta(seconds=pause),
     }
     FollowedMarket.objects.filter(pk=market.pk).update(**changes)
     market.refresh_from_db()
-    log.warning("Market cannot be read", market=market.label, failures=failures, seconds=pause, error=str(error))
+    log.warning("Market cannot be read", market=market.label, failures=failures, seconds=pause, error=error)
 
 
 def _note_success(market: FollowedMarket, tail: MarketData | None, taken: bars.Taken, now: datetime) -> None:

@@ -14,7 +14,7 @@ from django.db import IntegrityError
 
 from rl_training.decisions import arms, deciding
 from rl_training.decisions.comparing import advancing, requesting, watching
-from rl_training.decisions.process.reading import Reader
+from rl_training.decisions.process.reading import Reader, note_failure
 from rl_training.models import FollowedMarket
 
 log = structlog.get_logger(__name__)
@@ -81,6 +81,12 @@ class Rounds:
             else:
                 self._retry_at.pop(pk, None)
             return made
+
+    def postpone(self, pk: int, error: Exception, now: datetime) -> None:
+        """Show the error at the market, and try its round again after a growing pause. Raises database errors."""
+        self._retry_at.pop(pk, None)
+        for market in FollowedMarket.objects.filter(pk=pk):
+            note_failure(market, f"an unforeseen error, which the log describes: {type(error).__name__}: {error}", now)
 
     @contextmanager
     def _locked(self, pk: int) -> Iterator[bool]:
