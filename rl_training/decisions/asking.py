@@ -1,7 +1,7 @@
 """Decisions of the live version for a caller's account, on the newest decided bar. Nothing is stored."""
 
 import hashlib
-from dataclasses import dataclass
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from rl_training.core.deciding.decision import bars_needed, choose, for_account
 from rl_training.core.market.bars import MarketDataError
 from rl_training.decisions import bars
 from rl_training.decisions.answers import Clock, NoDecisionError, Reason, check_age, current
+from rl_training.decisions.asked_account import AskedAccount
 from rl_training.decisions.choosing import Seen
 from rl_training.decisions.deciding import state_of
 from rl_training.decisions.networks import NetworkError, network_of
@@ -18,16 +19,7 @@ from rl_training.models import Decision, PolicyStore
 from rl_training.versions.live import live_now, sentence
 
 
-@dataclass(frozen=True)
-class Account:
-    """A caller's account as a policy observes it: position and drawdown as fractions of equity, and a log return."""
-
-    position: float
-    unrealised_log_return: float
-    drawdown: float
-
-
-def decide_for(policy: PolicyStore, account: Account, clock: Clock) -> dict[str, Any]:
+def decide_for(policy: PolicyStore, account: AskedAccount, clock: Clock) -> dict[str, Any]:
     """Return the live version's decision for this account on the newest bar, as JSON values.
 
     Raises `NoDecisionError` as `current` does, and `NetworkError`.
@@ -42,6 +34,8 @@ def decide_for(policy: PolicyStore, account: Account, clock: Clock) -> dict[str,
         observation = _observation(newest, network)
     values = account.position, account.unrealised_log_return, account.drawdown
     choice = for_account(network, observation, *values)
+    if not all(map(math.isfinite, (*choice.probabilities, choice.value))):
+        raise NetworkError(f"version {live.version.number} gives a probability or a value that is not finite")
     check_age(newest, clock())
     return {
         "policy": policy.name,

@@ -1,4 +1,4 @@
-"""What the sources of bars do: bars that disappear, files without volumes, and markets that fail in an unforeseen way."""
+"""Sources whose bars disappear or have no volumes, and markets that fail in an unforeseen way."""
 
 import pytest
 

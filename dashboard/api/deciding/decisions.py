@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import pydantic
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
@@ -15,8 +14,8 @@ from dashboard.api.deciding.serializers import AskedDecision, CurrentDecision, D
 from dashboard.api.deploying.changing import find_policy, read
 from dashboard.api.protocol.problem_details import InvalidInput, NoDecision, WeightsUnreadable
 from dashboard.api.protocol.views import ListView, View, check_policy_name, policy_pk, unknown_policy
-from rl_training.core.base_config import Config
 from rl_training.decisions.answers import NoDecisionError, current
+from rl_training.decisions.asked_account import AskedAccount
 from rl_training.decisions.payloads import payload
 from rl_training.models import Arm, PolicyStore
 from rl_training.models import Decision as DecisionRow
@@ -33,16 +32,6 @@ REFUSALS = (
     "409 with one of these types without a decision: `no-live-version`, `live-version-changed` (the newest decision is "
     "of another version), `stale-bars` (older than MAX_BAR_AGE), `bars-revised` and `market-not-live`."
 )
-
-
-class AskedAccount(Config):
-    """The account of a caller, as a policy observes it."""
-
-    position: float = pydantic.Field(ge=-20, le=20, description="Units x price / equity; negative when short.")
-    unrealised_log_return: float = pydantic.Field(
-        ge=-100, le=100, description="log(equity / equity just after the last trade)."
-    )
-    drawdown: float = pydantic.Field(ge=0, le=1, description="1 - equity / highest equity so far.")
 
 
 class CurrentDecisionView(View):
@@ -76,11 +65,10 @@ class AskView(View):
     )
     def post(self, request: Request, name: str) -> Response:
         # These modules load numba and scipy, which web needs for this request alone.
-        from rl_training.decisions.asking import Account, decide_for
+        from rl_training.decisions.asking import decide_for
         from rl_training.decisions.networks import NetworkError
 
-        policy, body = find_policy(name), read(AskedAccount, request)
-        account = Account(body.position, body.unrealised_log_return, body.drawdown)
+        policy, account = find_policy(name), read(AskedAccount, request)
         try:
             return Response(AskedDecision(decide_for(policy, account, timezone.now)).data)
         except NoDecisionError as error:
