@@ -1,5 +1,5 @@
 """The REST resources, their serializers and filters, and the pages that document them.
 
-It may import `dashboard.api.protocol`, the base files of `dashboard`, `rl_training` and `quantum_trader`; nothing but
-`quantum_trader.urls` and the settings refers to it.
+It may import `dashboard.api.protocol`, the base files of `dashboard`, `rl_training` and `quantum_trader`. Only
+`quantum_trader.urls` and the settings refer to it.
 """

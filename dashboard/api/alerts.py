@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 class Alert(serializers.Serializer):  # type: ignore[type-arg]
-    """One time for which a rule's condition held."""
+    """A period in which the condition of a rule held."""
 
     id = serializers.IntegerField(source="pk")
     kind = serializers.ChoiceField(choices=Kind.values)

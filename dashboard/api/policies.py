@@ -83,7 +83,7 @@ class ChangedPolicy(PolicyDetail):
 
     expiry = serializers.CharField(
         allow_null=True,
-        help_text="What it means that the validation of the recipe expires by this change; null if none expires.",
+        help_text="What follows because a validation of the recipe expires by the change; null if none expires.",
     )
 
 

@@ -46,9 +46,9 @@ class Slots(serializers.Serializer):  # type: ignore[type-arg]
 
 PASSING_SCHEMA = {
     "type": ["object", "null"],
-    "description": "Slots from `next_run_at` until now. `disabled`: they will be skipped, because the policy is "
-    "disabled. `active_run`: they wait for the end of the active run. `due`: beat has not processed them yet. Null if "
-    "the next slot is in the future.",
+    "description": "Slots from `next_run_at` until now. `disabled`: the slots will be skipped, because the policy is "
+    "disabled. `active_run`: the slots wait for the end of the active run. `due`: beat has not processed the slots "
+    "yet. Null if the next slot is in the future.",
     "required": ["first_slot", "last_slot", "slots", "because", "since"],
     "properties": {
         "first_slot": {"type": "string", "format": "date-time"},

@@ -30,7 +30,10 @@ class TriggerRequest(Config):
     episodes: int | None = pydantic.Field(default=None, ge=1, le=MAX_EPISODES)
     seed: int | None = pydantic.Field(default=None, ge=0, le=LAST_SEED, description="Random by default.")
     initial_version: int | None = pydantic.Field(
-        default=None, ge=1, le=LAST_VERSION, description="By default what the policy's `start_from` names."
+        default=None,
+        ge=1,
+        le=LAST_VERSION,
+        description="The version to start from; by default as `start_from` of the policy says.",
     )
     from_scratch: bool = pydantic.Field(default=False, description="Start from no version.")
 

@@ -44,8 +44,8 @@ RULES = (
 class ShownEvaluation:
     """An evaluation as a page shows it.
 
-    `accounts` has their names. A row holds a label and a text for each account. `charts` has the charts by the key in
-    their URL, and `span` the first and the last date.
+    `accounts` has the names of the accounts. A row holds a label and a text for each account. `charts` has the charts
+    by the key in their URL, and `span` the first and the last date.
     """
 
     accounts: tuple[str, ...]

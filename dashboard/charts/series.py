@@ -38,9 +38,10 @@ FORMS: dict[Form, Callable[[Any], str]] = {"figure": figure, "seconds": seconds,
 
 @dataclass(frozen=True)
 class Series:
-    """A named series. `colour` names a variable in style.css. A None in `values` is a gap; `spans` lines cross gaps.
+    """A named series. `colour` names a variable in style.css. A None in `values` is a gap.
 
-    `key` names the value in progress events that the browser appends to a live chart.
+    With `spans`, the line crosses gaps. `key` names the value in progress events that the browser appends to a live
+    chart.
     """
 
     label: str

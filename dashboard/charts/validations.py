@@ -177,7 +177,7 @@ def _p_value(value: Any) -> str:
 
 
 def selection(result: Any) -> list[tuple[str, str]]:
-    """Return the measures of what the result is worth after the choice among recipes: name and sentence of each."""
+    """Return the measures that account for the choice among recipes: the name and the sentence of each."""
     stored = mapping(result)
     trials, deflated = stored.get("trials"), stored.get("deflated_sharpe")
     text = f"{deflated:.3f}" if is_number(deflated) else "unknown"

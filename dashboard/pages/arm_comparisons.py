@@ -68,7 +68,7 @@ class ArmComparisonPage(Page):
     template_name = "dashboard/comparisons/arm_comparison.html"
 
     def get_context_data(self, comparison_id: str = "", **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         comparison = find(comparison_id)
         found = reports.estimate(comparison)

@@ -56,7 +56,7 @@ class OverviewPage(Page):
     template_name = "dashboard/policies.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         return super().get_context_data(after=after, **self.health(), **self.under_way(), **self.listed(), **kwargs)
 

@@ -109,7 +109,7 @@ class RunPage(Page):
     template_name = "dashboard/run.html"
 
     def get_context_data(self, run_id: str = "", **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         related = TrainingRun.objects.select_related("policy", "version", "initial_version", "started_from")
         large = ["version__evaluation", "initial_version__evaluation", "started_from__evaluation"]

@@ -29,8 +29,8 @@ COLUMNS = (
 RENAMED = {"policy__name": "policy", "arm__kind": "arm", "version__number": "version"}
 LAST_KEY = 2**63 - 1
 REFUSALS = (
-    "409 with one of these types without a decision: `no-live-version`, `live-version-changed` (the newest decision is "
-    "of another version), `stale-bars` (older than MAX_BAR_AGE), `bars-revised` and `market-not-live`."
+    "409 without such a decision, with one of these types: `no-live-version`, `live-version-changed` (the newest "
+    "decision is of another version), `stale-bars` (older than MAX_BAR_AGE), `bars-revised` and `market-not-live`."
 )
 
 

@@ -37,7 +37,7 @@ class ArmComparison(serializers.Serializer):  # type: ignore[type-arg]
     a = serializers.CharField(help_text="The name of an arm; see `accounts/`.")
     b = serializers.CharField()
     status = serializers.CharField(
-        help_text="`running`; `better`: B is better than A; `lost`: B lost over `largest_loss` in a bar; `ended`: "
+        help_text="`running`; `better`: B is better than A; `lost`: B lost more than `largest_loss` in a bar; `ended`: "
         "without a verdict."
     )
     trial = serializers.IntegerField(help_text="The trial's number in the market's ledger.")

@@ -109,7 +109,7 @@ class ValidationDetail(Validation):
 
 
 class Budget(serializers.Serializer):  # type: ignore[type-arg]
-    """The trials on a market, whichever policies they belong to."""
+    """The trials of all policies on a market."""
 
     trials = serializers.IntegerField(help_text="Number of trials so far.")
     recipes = serializers.IntegerField(help_text="Number of different recipes that were tried.")
@@ -134,7 +134,7 @@ class Standing(serializers.Serializer):  # type: ignore[type-arg]
         help_text="The validation of an earlier recipe of the policy, while the present recipe has no verdict.",
     )
     estimated_seconds = serializers.FloatField(
-        allow_null=True, help_text="Estimate for a walk-forward in one training process; null before the first run."
+        allow_null=True, help_text="Estimate for a walk-forward by one training process; null before the first run."
     )
     budget = Budget(allow_null=True)
 

@@ -151,7 +151,7 @@ class TrialList(ListView):
     orderings = ("-at", "at")
     permissions_of_methods: ClassVar = {"GET": "rl_training.view_trial"}
 
-    @extend_schema(summary="The ledger of trials", description="Newest first. A trial counts however it ended.")
+    @extend_schema(summary="The ledger of trials", description="Newest first. A trial counts whatever its outcome.")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 

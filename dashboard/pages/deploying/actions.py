@@ -22,7 +22,7 @@ UNTIL = {
 
 
 class ReasonForm(forms.Form):
-    """The reason, and the newest deployment when the page was shown. The action is refused if there is a newer one."""
+    """The reason, and the newest deployment when the page was shown. A newer deployment makes the action fail."""
 
     reason = forms.CharField(max_length=MAX_REASON, help_text="Stored with the change permanently.")
     seen = forms.IntegerField(min_value=0, max_value=MAX_KEY, widget=forms.HiddenInput)

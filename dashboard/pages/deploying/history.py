@@ -32,7 +32,7 @@ class DeploymentsPage(Page):
     template_name = "dashboard/deploying/deployments.html"
 
     def get_context_data(self, name: str = "", **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         policy = PolicyStore.objects.filter(name=name).first()
         if policy is None:

@@ -142,7 +142,7 @@ def shown(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def shortages(config: MarketConfig, name: str | None) -> dict[str, Any]:
-    """Return the policy and why its runs cannot train on the market's bars; without a policy, by default settings."""
+    """Return the policy and why its runs cannot train on the market's bars; without a policy, with default settings."""
     policy = PolicyStore.objects.filter(name=name).first() if name else None
     environment = policy.environment if policy else EnvironmentConfig()
     found = insufficient(config, environment) if isinstance(environment, EnvironmentConfig) else []

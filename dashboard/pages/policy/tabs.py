@@ -15,7 +15,7 @@ class PolicyTab(Page):
     tab: ClassVar[str]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         policy = state_of(kwargs["name"])
         if policy is None:

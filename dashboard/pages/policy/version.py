@@ -23,7 +23,7 @@ class VersionPage(Page):
     template_name = "dashboard/policy/version.html"
 
     def get_context_data(self, name: str = "", number: int = 0, **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         versions = PolicyVersion.objects.filter(policy__name=name)
         large = [*large_run_columns("run"), "parent__evaluation"]

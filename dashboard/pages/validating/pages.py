@@ -40,7 +40,7 @@ class ValidationPage(Page):
     template_name = "dashboard/validating/validation.html"
 
     def get_context_data(self, validation_id: str = "", **kwargs: Any) -> dict[str, Any]:
-        # The id is read first, so that the page receives every later event.
+        # The stream id is read first, so that the page receives every later event.
         after = current_stream_id()
         validation = find(validation_id)
         if validation is None:
