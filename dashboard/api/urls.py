@@ -3,7 +3,7 @@ from django.views.decorators.http import require_safe
 
 from dashboard.api.alerts import AlertAcknowledge, AlertList, AlertView
 from dashboard.api.deciding.accounts import AccountEnd, AccountList
-from dashboard.api.deciding.decisions import AskView, CurrentDecisionView, DecisionList
+from dashboard.api.deciding.decisions import CurrentDecisionView, DecideView, DecisionList
 from dashboard.api.deploying.deployments import DeploymentList, LiveView
 from dashboard.api.deploying.proposals import (
     ProposalApprove,
@@ -43,7 +43,7 @@ urlpatterns = [
     path("v1/policies/<str:name>/live", LiveView.as_view(), name="live"),
     path("v1/policies/<str:name>/decision", CurrentDecisionView.as_view(), name="decision"),
     path("v1/policies/<str:name>/decisions/", DecisionList.as_view(), name="decisions"),
-    path("v1/policies/<str:name>/decide/", AskView.as_view(), name="decide"),
+    path("v1/policies/<str:name>/decide/", DecideView.as_view(), name="decide"),
     path("v1/policies/<str:name>/accounts/", AccountList.as_view(), name="accounts"),
     path("v1/policies/<str:name>/accounts/<int:account>/end/", AccountEnd.as_view(), name="account-end"),
     path("v1/proposals/", ProposalList.as_view(), name="proposals"),

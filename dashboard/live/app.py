@@ -51,7 +51,7 @@ class LiveEvents:
             await refuse(send, 405)
             return
         found: Permission = await self._in_thread(permission, scope, *VIEW)
-        policy, cursor = wanted(scope)
+        policy, cursor = requested(scope)
         client = scope.get("client") or ("", 0)
         follower = Follower(policy, found.user, network_of(client[0]), found.session)
         status = found.status if found.status != 200 else room_for(follower, hub)
@@ -128,7 +128,7 @@ def room_for(follower: Follower, hub: Hub) -> int:
     return 200
 
 
-def wanted(scope: dict[str, Any]) -> tuple[str | None, Id | None]:
+def requested(scope: dict[str, Any]) -> tuple[str | None, Id | None]:
     """Return the policy to follow, None for all, and the id to resume after, None for the current time."""
     query = parse_qs(scope["query_string"].decode("latin-1"))
     headers = dict(scope["headers"])

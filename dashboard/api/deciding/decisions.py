@@ -52,7 +52,7 @@ class CurrentDecisionView(View):
         return Response(CurrentDecision(content).data)
 
 
-class AskView(View):
+class DecideView(View):
     permissions_of_methods: ClassVar = {"POST": VIEW}
     problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
 

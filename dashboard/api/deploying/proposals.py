@@ -111,7 +111,7 @@ class ProposalView(View):
         return Response(proposal_data(proposal_id))
 
 
-class Decision(View):
+class ProposalDecision(View):
     """Base of the views that approve, reject or withdraw a proposal."""
 
     problems_of_methods: ClassVar = {"POST": (404, 409, 413, 415)}
@@ -136,7 +136,7 @@ class Decision(View):
     request=None,
     responses=Proposal,
 )
-class ProposalApprove(Decision):
+class ProposalApprove(ProposalDecision):
     permissions_of_methods: ClassVar = {"POST": DEPLOY}
 
     def act(self, proposal: ProposalRow, user: Any) -> object:
@@ -149,7 +149,7 @@ class ProposalApprove(Decision):
     request=None,
     responses=Proposal,
 )
-class ProposalReject(Decision):
+class ProposalReject(ProposalDecision):
     permissions_of_methods: ClassVar = {"POST": DEPLOY}
 
     def act(self, proposal: ProposalRow, user: Any) -> object:
@@ -162,7 +162,7 @@ class ProposalReject(Decision):
     request=None,
     responses=Proposal,
 )
-class ProposalWithdraw(Decision):
+class ProposalWithdraw(ProposalDecision):
     permissions_of_methods: ClassVar = {"POST": PROPOSE}
 
     def act(self, proposal: ProposalRow, user: Any) -> object:

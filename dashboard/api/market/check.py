@@ -97,10 +97,10 @@ class MarketCheckView(View):
         responses=MarketCheck,
     )
     def get(self, request: Request) -> Response:
-        return Response(finite(checked(*asked(request.query_params.dict())).facts))
+        return Response(finite(checked(*requested(request.query_params.dict())).facts))
 
 
-def asked(query: dict[str, str]) -> tuple[MarketConfig, tuple[str, ...]]:
+def requested(query: dict[str, str]) -> tuple[MarketConfig, tuple[str, ...]]:
     """Return the market that the parameters describe, and the further columns of its file that the policy observes.
 
     Raises `InvalidInput`.

@@ -90,7 +90,7 @@ class MarketForm(forms.Form):
         return None
 
 
-def asked(query: QueryDict) -> tuple[MarketForm, MarketConfig | None, tuple[str, ...]]:
+def requested(query: QueryDict) -> tuple[MarketForm, MarketConfig | None, tuple[str, ...]]:
     """Return the form and the market that the URL names: the market of a policy, or a file with settings.
 
     Also return the names of the further columns that the policy observes.
@@ -165,7 +165,7 @@ class MarketPage(Page):
     template_name = "dashboard/market/market.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        form, config, columns = asked(self.request.GET)
+        form, config, columns = requested(self.request.GET)
         found: dict[str, Any] = {}
         if config is not None:
             market = checked(config, columns)
@@ -196,6 +196,6 @@ class MarketChart(ChartData):
     """The closes of the market that the URL names."""
 
     def chart(self, **_: Any) -> Chart:
-        _form, config, columns = asked(self.request.GET)
+        _form, config, columns = requested(self.request.GET)
         chart = closes(checked(config, columns)) if config is not None else None
         return chart or Chart("Close", "No bars are known.", "Bar", (), (Series("Close", ()),), time=True)
