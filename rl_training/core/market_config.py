@@ -52,7 +52,7 @@ def with_effect(market: Any) -> Any:
 
 
 class MarketConfig(Config):
-    """Which bars to train and evaluate on."""
+    """The bars to train and evaluate on."""
 
     source: Literal["sp500", "nasdaq", "file", "exchange", "planted"] = Field(
         default="sp500",

@@ -1,4 +1,4 @@
-"""Each kind of rule, from its condition to the message at a real receiver, until the alert is resolved."""
+"""Every kind of rule, from its condition to the message at a real receiver, until the alert is resolved."""
 
 from datetime import timedelta
 

@@ -20,7 +20,7 @@ BARS_SHOWN = 3
 
 @dataclass(frozen=True)
 class MarketCheck:
-    """What is known of a market. `market` is None if its bars cannot be read at all; `problem` says why not.
+    """The result of a check. `market` is None if its bars cannot be read; `problem` says why it is not usable.
 
     `setting` is the setting that does not fit the bars, if it is known.
     """

@@ -1,4 +1,4 @@
-"""How many bars of a market are newer than those of a run, found without loading the market."""
+"""Counts the bars of a market that are newer than those of a run, without loading the market."""
 
 from datetime import datetime
 from pathlib import Path

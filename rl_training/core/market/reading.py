@@ -34,7 +34,7 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class MarketReading:
-    """How a market was read. `columns` maps each role to its column; `zone` is how the times were interpreted.
+    """The way a market was read. `columns` maps each role to its column; `zone` says how the times were interpreted.
 
     `further` maps each column without a role to the reason why it can be no feature, empty if it can be; only a check
     fills it in. `instruments`: whether the file names the instrument of its bars.

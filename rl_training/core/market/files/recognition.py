@@ -32,7 +32,7 @@ DATE = re.compile(r"\d{1,4}[-/.]\d")
 
 @dataclass(frozen=True)
 class Plan:
-    """How a table is read.
+    """The plan by which a table is read.
 
     names      the names of the columns, as they are written; without a header, the names of the layout
     roles      the position of the column of each role; the role of a further column that is read is its feature

@@ -60,7 +60,7 @@ TO_ISO = (
 
 @dataclass(frozen=True)
 class TimeFormat:
-    """How the timestamps of a file are written.
+    """The format of the timestamps of a file.
 
     epoch      true: the time since 1970, in a unit that its size shows
     offset     true: each timestamp has its offset from UTC

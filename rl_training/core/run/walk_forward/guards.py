@@ -15,7 +15,7 @@ DRAWDOWN_FACTOR, TURNOVER_FACTOR = 1.5, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Conduct:
-    """How an account behaved over some bars."""
+    """The behaviour of an account over some bars."""
 
     bars: int
     mean_log_return: float  # per bar
