@@ -1,4 +1,4 @@
-"""Whether runs could train with settings that are about to be saved."""
+"""Checks before settings are saved: whether runs could train with them."""
 
 from pathlib import Path
 from typing import Any

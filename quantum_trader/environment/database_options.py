@@ -22,7 +22,7 @@ SQLITE = {
     "timeout": 20,
 }
 
-# Options of a PostgreSQL's URL that Django takes, in any case, with the types of their values.
+# Options of a PostgreSQL URL that Django reads, in upper or lower case, with the types of their values.
 OF_DJANGO = {
     "CONN_MAX_AGE": (int, type(None)),
     "CONN_HEALTH_CHECKS": (bool,),
@@ -76,7 +76,7 @@ def _is_known(name: str) -> bool:
 
 
 def with_options(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a database of Django's settings with its options. Those of a PostgreSQL's URL take precedence."""
+    """Return a database of Django's settings with its options. Options of a PostgreSQL URL take precedence."""
     if config["ENGINE"] == "django.db.backends.postgresql":
         return config | {"OPTIONS": POSTGRESQL | config.get("OPTIONS", {})}
     return config | {"OPTIONS": SQLITE} if config["ENGINE"] == "django.db.backends.sqlite3" else config

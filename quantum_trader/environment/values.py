@@ -23,7 +23,7 @@ MACHINE = re.compile(r"(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9.-]{0,61}[A-Za-z0-9])?"
 
 
 def refused(name: str, right: str) -> ImproperlyConfigured:
-    """Return the error for a variable whose value is invalid. It shows the value; `right` describes valid values."""
+    """Return the error for an invalid variable. The error shows its value; `right` describes valid values."""
     return ImproperlyConfigured(f"{name} is {text(name)!r}; it must be {right}.")
 
 

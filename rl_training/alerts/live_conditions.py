@@ -69,7 +69,7 @@ def validation_failed(rule: Rule, policy: PolicyFacts, live: Deployment | None, 
     found = f"Validation {newest} failed: {newest.error or 'no reason is known'}"
     remedy = "Start another one when the cause is gone; it is a further trial."
     if newest.trial_id is None:
-        remedy = "The validation that it monitors still stands. It is repeated after a day."
+        remedy = "The monitored validation still stands. The walk-forward is repeated after a day."
     return Holds(f"{found.rstrip('.')}. {remedy}")
 
 

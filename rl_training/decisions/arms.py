@@ -1,4 +1,4 @@
-"""Which arms each policy has: the live version and its references, on the policy's market under its trading costs.
+"""The arms of each policy: the live version and its references, on the policy's market under its trading costs.
 
 Users may open further arms, the challengers; see challengers.py. They end for the same reasons, but do not open anew.
 """

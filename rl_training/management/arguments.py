@@ -1,4 +1,4 @@
-"""How commands read their arguments."""
+"""Helpers with which commands read their arguments."""
 
 import argparse
 import re

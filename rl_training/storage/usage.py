@@ -1,4 +1,4 @@
-"""How many bytes each part of the system uses, and how many are free on its disks."""
+"""The bytes that each part of the system uses, and the free bytes on its disks."""
 
 import os
 import shutil

@@ -85,7 +85,7 @@ def test_failed_monitoring_says_that_the_validation_stands(watched):
     validation = walked_forward(watched.policy)
     walked_forward(watched.policy, monitors=validation, status="failed", error="no bars")
     assert watched.round() == ["open"]
-    assert "failed: no bars. The validation that it monitors still stands." in watched.receiver.messages[0]["message"]
+    assert "failed: no bars. The monitored validation still stands." in watched.receiver.messages[0]["message"]
 
 
 def queries(watched):

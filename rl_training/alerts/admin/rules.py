@@ -26,7 +26,9 @@ class AlertRuleForm(forms.ModelForm):  # type: ignore[type-arg]
         spec = SPECS.get(self.instance.kind)
         for name in ("threshold", "window") if spec else ():
             parameter = getattr(spec, name)
-            self.fields[name].help_text = f"{str(parameter).capitalize()}." if parameter else "None: leave it empty."
+            self.fields[name].help_text = (
+                f"{str(parameter).capitalize()}." if parameter else "Not used by this kind: leave it empty."
+            )
         if "policy" in self.fields:
             # The form shows the names alone.
             names = PolicyStore.objects.all()

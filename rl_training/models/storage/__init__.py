@@ -1,1 +1,1 @@
-"""How large values are stored, and how much storage the system uses."""
+"""Columns for large values, and readings of the storage that the system uses."""
