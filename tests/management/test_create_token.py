@@ -27,7 +27,7 @@ def test_created_token_is_accepted(policy):
     ("arguments", "message"),
     [
         (["bob", "laptop"], "There is no user 'bob'."),
-        (["ann", "laptop", "--days", "0"], "--days is a number from 1 to 3650."),
+        (["ann", "laptop", "--days", "0"], "--days must be a number from 1 to 3650."),
         (["ann", "monitor"], "The user has a token with this name."),
     ],
 )

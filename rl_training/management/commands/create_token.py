@@ -14,11 +14,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("user")
         parser.add_argument("name", help="the machine or program that uses the token")
-        parser.add_argument("--days", type=int, default=tokens.DEFAULT_DAYS, help="until it expires (default: 365)")
+        parser.add_argument(
+            "--days", type=int, default=tokens.DEFAULT_DAYS, help="days until the token expires (default: 365)"
+        )
 
     def handle(self, *, user: str, name: str, days: int, **_: Any) -> None:
         if not 1 <= days <= tokens.MOST_DAYS:
-            raise CommandError(f"--days is a number from 1 to {tokens.MOST_DAYS}.")
+            raise CommandError(f"--days must be a number from 1 to {tokens.MOST_DAYS}.")
         found = get_user_model().objects.filter(username=user).first()
         if found is None:
             raise CommandError(f"There is no user {user!r}.")

@@ -23,10 +23,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("exchange", help="its id in ccxt, such as kraken")
+        parser.add_argument("exchange", help="the exchange's id in ccxt, such as kraken")
         parser.add_argument("symbol", help="such as BTC/USD")
         parser.add_argument("timeframe", help="such as 1h")
-        parser.add_argument("bars", type=int, help="how many of the newest bars")
+        parser.add_argument("bars", type=int, help="number of newest bars")
 
     def handle(self, *, exchange: str, symbol: str, timeframe: str, bars: int, **options: Any) -> None:
         try:

@@ -46,7 +46,7 @@ class Command(BaseCommand):
             metavar="BARS",
             help="bars that are written at the start (default: 2000)",
         )
-        parser.add_argument("--bars", type=int, metavar="BARS", help="stop after so many new bars")
+        parser.add_argument("--bars", type=int, metavar="BARS", help="stop after this number of new bars")
 
     def handle(self, *, file: str, speed: float, to: str, history: int, bars: int | None, **_: Any) -> None:
         config = MarketConfig(source="planted") if file == "planted" else MarketConfig(source="file", path=file)
@@ -61,7 +61,7 @@ class Command(BaseCommand):
         if not target.resolve().is_relative_to(settings.MARKET_DATA_ROOT.resolve()) or target.exists():
             raise CommandError(f"{to} is no new file under MARKET_DATA_ROOT", returncode=WRONG_USAGE)
         if not 0 < history < len(market):
-            raise CommandError(f"--history: 1 to {len(market) - 1:,}, the bars of {file} less one", WRONG_USAGE)
+            raise CommandError(f"--history must be 1 to {len(market) - 1:,}: {file} has one bar more", WRONG_USAGE)
         seconds = bar_seconds(market, speed)
         self.stdout.write(f"Appending to {to} a bar each {seconds} s")
         self.stdout.flush()

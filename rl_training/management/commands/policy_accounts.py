@@ -28,8 +28,10 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the policy")
         parser.add_argument("--replay", action="store_true", help="compare each account with its replay")
         change = parser.add_mutually_exclusive_group()
-        change.add_argument("--open", metavar="ARM", help=f"open a challenger first: {challengers.FORMS}")
-        change.add_argument("--end", metavar="ARM", help="end this challenger first")
+        change.add_argument(
+            "--open", metavar="ARM", help=f"open this challenger, then show the accounts: {challengers.FORMS}"
+        )
+        change.add_argument("--end", metavar="ARM", help="end this challenger, then show the accounts")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     def handle(self, *, name: str, **options: Any) -> None:

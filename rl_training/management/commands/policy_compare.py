@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "versions", nargs="+", metavar="NAME:N", help=f"{FORM}; all trade at the costs of the first"
+            "versions", nargs="+", metavar="NAME:N", help=f"{FORM}; all versions trade at the costs of the first"
         )
         parser.add_argument("--wait", action="store_true", help="wait until a worker has finished the comparison")
         parser.add_argument("--json", action="store_true", help="print the comparison as JSON")

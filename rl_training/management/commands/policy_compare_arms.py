@@ -64,7 +64,7 @@ class Command(BaseCommand):
             if replay:
                 described["difference"] = advancing.recompute(comparison)
                 different += bool(described["difference"])
-                text += f" {described['difference'] or 'Equals the same computed again.'}"
+                text += f" {described['difference'] or 'Equals its recomputation.'}"
             self.stdout.write(json.dumps(described) if as_json else escape_control_characters(text))
         if different:
             raise CommandError(f"{different} comparisons differ when computed again", returncode=REFUSED)

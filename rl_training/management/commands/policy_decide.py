@@ -22,7 +22,7 @@ NO_DECISION, WRONG_USAGE = 1, 2
 class Command(BaseCommand):
     help = (
         "Print as JSON the decision of a policy's live version on the newest bar, or its decision for an account. "
-        "Exit status: 0 a decision, 1 none that may be used now (the message says why), 2 wrong usage."
+        "Exit status: 0 a decision, 1 no decision is valid now (the message says why), 2 wrong usage."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ FAILED, WRONG_USAGE = 1, 2
 
 class Command(BaseCommand):
     help = (
-        "Write a policy version into a new folder, with a script that decides by it and needs numpy alone. "
+        "Write a policy version into a new folder, with a script that decides by this version and needs only numpy. "
         "Exit status: 0 written, 1 the version or the folder cannot be used, 2 there is no such policy."
     )
 

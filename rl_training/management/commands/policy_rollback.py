@@ -15,7 +15,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
-        parser.add_argument("--reason", required=True, help="kept with the change for good")
+        parser.add_argument("--reason", required=True, help="the reason, which is kept for good")
         parser.add_argument("--to", metavar="VERSION", help="go back to this version, which must have been live before")
 
     def handle(self, *, name: str, reason: str, to: str | None, **_: Any) -> None:

@@ -12,7 +12,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
-        parser.add_argument("--reason", required=True, help="kept with the change for good")
+        parser.add_argument("--reason", required=True, help="the reason, which is kept for good")
 
     def handle(self, *, name: str, reason: str, **_: Any) -> None:
         request(find_policy(name), Change(Action.UNPIN, reason), self.stdout)

@@ -22,8 +22,8 @@ WRONG_USAGE = 2
 
 class Command(BaseCommand):
     help = (
-        "Read and change settings by key, as rl_v3.training.interval_minutes; create policies; export and import all "
-        "settings. Exit status: 0 done, 2 refused."
+        "Read and change settings by key, such as rl_v3.training.interval_minutes; create policies; export and import "
+        "all settings. Exit status: 0 done, 2 refused."
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             "names",
             nargs="*",
             metavar="NAME ... FILE",
-            help="policies, all without any, and a file to write, whose name has a dot or a slash",
+            help="the policies (default: all) and the file to write, whose name must have a dot or a slash",
         )
         imported = actions.add_parser("import", help="change and create policies as a file says, all or none")
         imported.add_argument("file", metavar="FILE", help="a file as `export` writes it; - reads the standard input")

@@ -31,6 +31,6 @@ class Command(BaseCommand):
             raise CommandError(reason_of(error)) from None
         there = settings.STATE_DIR / RESTORED_SETTINGS
         self.stdout.write(
-            f"{number:,} rows are restored. The settings of then are in {there}: compare them with .env. Alert "
-            "channels need the SECRET_KEY of then, which SECRET_KEY_FALLBACKS may name."
+            f"{number:,} rows are restored. The settings of the backup are in {there}: compare them with .env. Alert "
+            "channels need the SECRET_KEY of the backup: if it differs, add it to SECRET_KEY_FALLBACKS."
         )

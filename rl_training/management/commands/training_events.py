@@ -36,8 +36,8 @@ def seconds(text: str) -> float:
 class Command(BaseCommand):
     help = (
         "Print the entries of the policies' streams, oldest first, one JSON object a line. With --group this is an "
-        "example of a consumer: each event is printed by one of the group's consumers, acknowledged after that, and "
-        "printed by another one if its consumer died. An acknowledged event may be printed again, for example "
+        "example of a consumer: one of the group's consumers prints each event and then acknowledges it. If this "
+        "consumer dies, another consumer prints its events. An acknowledged event may be printed again, for example "
         "after Redis lost its data: `event_id` identifies an event."
     )
 

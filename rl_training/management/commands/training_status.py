@@ -26,7 +26,7 @@ LAST_RUNS, LAST_RUNS_OF_ONE = 1, 5
 
 
 class Command(BaseCommand):
-    help = "Show each policy's schedule, its active run and how the last one ended."
+    help = "Show each policy's schedule, its active run and how its last run ended."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", nargs="?", help="one policy (default: all)")

@@ -61,8 +61,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--once",
             action="store_true",
-            help="use free ports, wait until a run has finished, print the summary endpoint's JSON as the one line on "
-            "stdout, exit 0 if the run succeeded; a state directory that was made for this is removed",
+            help="use free ports, wait until a run has finished, print the summary endpoint's JSON as the only line on "
+            "stdout, exit 0 if the run succeeded, and remove the state directory if this command created it",
         )
         parser.add_argument(
             "--timeout", type=float, default=240.0, help="time limit of --once in seconds (default: 240)"
