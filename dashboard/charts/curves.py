@@ -83,8 +83,11 @@ def _held_out(part: dict[str, Any]) -> Chart:
     """Return the chart of the training and the held-out reward of the run's policy while it learns."""
     places = part["x"]
     training, held_out = (_values(part.get(name), len(places)) for name in ("training_reward", "held_out_reward"))
-    ends = [values[-1] for values in (training, held_out) if values]
-    newest = "Training {}, held-out {} at the end.".format(*map(figure, ends)) if ends else "Nothing is measured yet."
+    newest = "Nothing is measured yet."
+    if places:
+        # A run that was cancelled, failed or goes on has iterations after its last measurement.
+        ends = figure(training[-1]), figure(held_out[-1])
+        newest = "Training {}, held-out {} after iteration {:,}.".format(*ends, places[-1])
     meaning = (
         "Log returns of an episode, after costs: with drawn actions on training bars, with the most probable actions "
         "on held-out bars. The curve does not influence the run."

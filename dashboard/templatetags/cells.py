@@ -17,7 +17,8 @@ from dashboard.templatetags.figures import share
 
 register = template.Library()
 
-NO_RUN = mark_safe('<span class="quiet">no run yet</span>')
+# Cancelled runs do not count.
+NO_RUN = mark_safe('<span class="quiet">none finished yet</span>')
 
 
 def lasting(seconds: float) -> str:
@@ -85,7 +86,7 @@ def due(policy: Any) -> SafeString:
 
 @register.simple_tag
 def last(policy: Any) -> SafeString:
-    """Return the outcome of the policy's last run, and how long ago it ended."""
+    """Return the outcome of the policy's last finished run, and how long ago it ended."""
     run = policy.last
     if run is None:
         return NO_RUN

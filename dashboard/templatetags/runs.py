@@ -53,8 +53,8 @@ def cells(run: Any) -> tuple[object, ...]:
         else MISSING,
         run.trigger,
         format_html('<div class="quiet">by {}</div>', run.triggered_by_name) if run.triggered_by_name else "",
-        run.episodes_done,
-        run.episodes,
+        f"{run.episodes_done:,}",
+        f"{run.episodes:,}",
         seconds(run.duration_seconds),
         figure(run.avg_reward),
     )

@@ -134,6 +134,8 @@ def test_training_status_shows_schedule_and_outcome(policy):
 def test_training_status_of_an_idle_policy_names_its_last_runs(policy):
     ended = [finished_run(policy).run_id, finished_run(policy, status="cancelled").run_id]
     lines = output_of("training_status", "rl_v3").splitlines()
+    # A cancelled run is no finished run.
+    assert lines[1].startswith("  0 finished runs, 0 succeeded; last: succeeded")
     assert [line.split()[1:3] for line in lines[2:]] == [[ended[1], "cancelled"], [ended[0], "succeeded"]]
     assert len(output_of("training_status").splitlines()) == 3
 

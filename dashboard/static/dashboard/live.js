@@ -98,12 +98,12 @@
     // The page may have missed the start of the run while it was disconnected.
     if (!runs.length) refreshSoon();
     for (const run of runs) {
-      const known = Number(run.querySelector("[data-episode]")?.textContent ?? 0);
+      const known = Number(run.querySelector("[data-episode]")?.textContent.replaceAll(",", "") ?? 0);
       if (!(episode >= known) && run.querySelector("[data-episode]")) continue;
       const needed = Number(run.dataset.steps);
       const share = Math.min(1, steps && needed ? steps / needed : episode / episodes);
       for (const bar of all("[data-share]", run)) bar.value = Math.max(bar.value, share);
-      put(run.querySelector("[data-episode]"), String(episode));
+      put(run.querySelector("[data-episode]"), Number(episode).toLocaleString("en"));
       if (Number.isFinite(reward)) put(run.querySelector("[data-reward]"), figure(reward));
       const took = (at - Date.parse(run.dataset.started)) / 1000;
       const done = steps || share * needed;

@@ -76,6 +76,6 @@ def lines_of(policy: dict[str, Any], why_it_waits: str) -> Iterator[str]:
         yield f"  run {policy['active_run']}: {policy['active_start']}"
     outcome = [policy["last_status"] or "-", policy["last_finished_at"], policy["last_error"]]
     yield (
-        f"  {count_of(policy['total_runs'], 'run')}, {policy['succeeded_runs']} succeeded; "
+        f"  {count_of(policy['total_runs'], 'finished run')}, {policy['succeeded_runs']:,} succeeded; "
         f"last: {' '.join(part for part in outcome if part)}"
     )

@@ -42,7 +42,7 @@ def test_training_and_held_out_rewards_are_charted_side_by_side():
     keys = [(one["label"], one["key"]) for one in chart["series"]]
     assert keys == [("Training", "training_reward"), ("Held-out", "held_out_reward")]
     assert chart["x"]["key"] == "iteration"
-    assert chart["summary"].startswith("Training 0.75, held-out - at the end.")
+    assert chart["summary"].startswith("Training 0.75, held-out - after iteration 6.")
 
 
 def test_run_that_measured_nothing_has_no_held_out_chart():

@@ -222,6 +222,20 @@ def test_active_run_shows_progress_and_a_link_to_cancel(page, policy, viewer):
     assert "data-live" not in html
 
 
+def test_large_numbers_of_episodes_are_grouped(page, policy):
+    run = active_run(policy, episodes=100_000, episodes_done=11_104)
+    for url in ("/", "/policies/rl_v3/", f"/runs/{run.run_id}/"):
+        assert "Episode 11,104 of 100,000" in words(page(url))
+    TrainingRun.objects.update(status="cancelled", finished_at=START)
+    assert "Episodes 11,104 of 100,000" in words(page(f"/runs/{run.run_id}/"))
+    assert "11,104 of 100,000" in words(page("/runs/"))
+
+
+def test_queued_run_has_not_started_from_scratch_yet(page, policy):
+    run = active_run(policy, status="queued", attempt=0)
+    assert "Started from scratch not started yet" in words(page(f"/runs/{run.run_id}/"))
+
+
 def test_run_page_shows_what_the_run_really_started_from(page, policy):
     version = version_of(finished_run(policy))
     run = finished_run(policy, initial_version=version)

@@ -5,7 +5,7 @@ import pytest
 
 from dashboard.charts.evaluations import shown
 from rl_training.models import PolicyStore
-from tests.dashboard.pages.page_rows import version_of
+from tests.dashboard.pages.page_rows import active_run, version_of
 from tests.dashboard.pages.page_text import STRICT, directives, words
 from tests.stored import MARKUP, deploy, finished_run, store_raw
 
@@ -29,6 +29,15 @@ def test_last_outcome_and_success_rate_are_shown(page, policy):
         assert "67 %" in text
         assert 'aria-label="2 of the last 3 runs succeeded"' in html
         assert "no file x.csv" in text
+
+
+def test_cancelled_and_running_runs_are_not_denied(page, policy):
+    finished_run(policy, status="cancelled")
+    active_run(policy)
+    assert "Last run none finished yet Last 50 runs none finished yet Finished runs none yet" in words(
+        page("/policies/rl_v3/")
+    )
+    assert "no run yet" not in words(page("/"))
 
 
 def test_settings_without_effect_on_the_market_are_left_out(page, policy):
