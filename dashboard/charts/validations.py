@@ -80,11 +80,11 @@ def _equity(result: Any, times: Sequence[float], curves: Mapping[str, Sequence[f
     ends = ", ".join(f"{label(name).lower()} {curve[-1]:.3f}" for name, curve in curves.items())
     begins = times_of([mapping(fold).get("first_bar_at") for fold in _folds(result)])
     bars = mapping(result).get("bars")
-    traded = f"{bars:,} bars, each traded once" if isinstance(bars, int) else f"{len(times):,} closes"
+    traded = f"{count_of(bars, 'bar')}, each traded once" if isinstance(bars, int) else count_of(len(times), "close")
     series = [Series(label(name), curve, colour=ACCOUNTS[name][1]) for name, curve in curves.items()]
     if begins and series:
         series.append(Series("Fold", _marks(times, begins), "marks", "quiet"))
-    summary = f"{traded}, in {len(_folds(result))} folds. At the end: {ends}."
+    summary = f"{traded}, in {count_of(len(_folds(result)), 'fold')}. At the end: {ends}."
     title = "Equity of one account through all folds, multiples of the initial equity"
     return Chart(title, summary, "Close", times, tuple(series), time=True)
 

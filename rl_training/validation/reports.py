@@ -49,7 +49,7 @@ def answer(validation: Validation) -> str:
             return "The walk-forward waits for a worker."
         case Status.RUNNING:
             done, all_folds = folds_done(validation), validation.folds
-            return f"The walk-forward is running: {done} of {all_folds} folds are trained."
+            return f"The walk-forward is running: {done} of {count_of(all_folds, 'fold')} trained."
         case Status.FAILED:
             return f"The walk-forward failed: {validation.error}"
         case Status.CANCELLED:

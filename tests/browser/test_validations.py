@@ -29,7 +29,7 @@ def test_new_version_of_a_validated_recipe_goes_live_by_itself(open_page, system
     mark(now)
     page = open_page("/")
     walk_forward(page, PLANTED)
-    expect(overview.locator("#now")).to_contain_text(f"of {FOLDS} folds are trained", timeout=SOON)
+    expect(overview.locator("#now")).to_contain_text(f"of {FOLDS} folds trained", timeout=SOON)
     expect(page.locator("#folds tbody tr")).to_have_count(FOLDS, timeout=AT_FIRST)
     expect(page.locator("#folds tbody tr").first).to_contain_text("trained", timeout=AT_FIRST)
     # The verdict appears once the worker has judged all folds, and the curves with it.

@@ -86,8 +86,8 @@ def test_options_out_of_range_are_refused(policy, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"changes": {"market": {"source": "planted", "bars": 900}}}, "900 bars, but at least 1440 are needed"),
-        ({"folds": 100, "changes": {"market": {"source": "planted", "bars": 3000}}}, "3000 bars, but at least 4000"),
+        ({"changes": {"market": {"source": "planted", "bars": 900}}}, "900 bars, but at least 1,440 are needed"),
+        ({"folds": 100, "changes": {"market": {"source": "planted", "bars": 3000}}}, "3,000 bars, but at least 4,000"),
         ({"window": 10}, "a window of 10 bars, but at least 616 are needed"),
         ({"window": 4613}, "No fold has more than 4613 bars to train on; leave the window out"),
     ],

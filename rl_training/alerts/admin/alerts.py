@@ -12,6 +12,7 @@ from rl_training.admin.display import EMPTY, admin_link, preformatted, run_link,
 from rl_training.admin.records import PolicyFilter, ReadOnlyAdmin
 from rl_training.alerts import state_changes
 from rl_training.alerts.models import Alert
+from rl_training.core.words import count_of
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -102,4 +103,4 @@ def _delivery(message: Any) -> str:
     if message.sent_at:
         return f"sent {message.sent_at:%Y-%m-%d %H:%M:%S}"
     what = "given up" if message.given_up else "waiting"
-    return f"{what} after {message.attempts} attempts{': ' if message.problem else ''}{message.problem}"
+    return f"{what} after {count_of(message.attempts, 'attempt')}{': ' if message.problem else ''}{message.problem}"

@@ -18,6 +18,7 @@ from rl_training.core.ppo.compiled_policy import allocate_decisions, mean_value,
 from rl_training.core.trading.accounting import Accounts, open_accounts, trade_bar
 from rl_training.core.trading.features import ACCOUNT_OBSERVATIONS, longest_window
 from rl_training.core.trading.observation import Observer, observe_account
+from rl_training.core.words import count_of
 
 Observation = npt.NDArray[np.float32]
 
@@ -79,7 +80,7 @@ def choose(network: Network, bars: MarketData, state: AccountState) -> Choice:
     """
     needed = bars_needed(network.environment)
     if len(bars) < needed:
-        raise MarketDataError(f"{len(bars)} bars, but a decision needs the last {needed}")
+        raise MarketDataError(f"{count_of(len(bars), 'bar')}, but a decision needs the last {needed}")
     window = bars[len(bars) - needed :]
     observer = Observer(window, network.environment, network.statistics)
     return choose_from(network, observer.observe(np.array([needed - 1]), state.accounts())[0])

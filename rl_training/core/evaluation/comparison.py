@@ -20,6 +20,7 @@ from rl_training.core.market_config import MarketConfig
 from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics, longest_window
 from rl_training.core.trading.observation import Observer
+from rl_training.core.words import count_of
 
 # The fewest decisions of a comparison: fewer decisions show only huge differences.
 FEWEST_BARS = 50
@@ -145,8 +146,8 @@ def _first_decision(policies: Sequence[ComparedPolicy], market: MarketData) -> i
     needed = window + FEWEST_BARS + 1
     if len(market) - begin < needed:
         raise ComparisonError(
-            f"{len(market) - begin:,} bars come after {last.trained_until}, the last bar that {last.name} was trained "
-            f"on, but at least {needed} are needed: {window} for the features of {widest.name}, {FEWEST_BARS} "
+            f"{count_of(len(market) - begin, 'bar')} after {last.trained_until}, the last bar that {last.name} was "
+            f"trained on, but at least {needed} are needed: {window} for the features of {widest.name}, {FEWEST_BARS} "
             f"decisions and the bar after; {needed - len(market) + begin:,} more must close first"
         )
     return begin + window

@@ -15,6 +15,7 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.accounting import FloatArray
 from rl_training.core.trading.features import FeatureStatistics
 from rl_training.core.trading.observation import Observer
+from rl_training.core.words import count_of
 
 # The most bars that the bootstrap of one interval draws in total. This many take about half a second.
 _BOOTSTRAP_BARS = 10_000_000
@@ -80,8 +81,8 @@ def evaluate(
     needed = observer.first_bar + 2
     if len(market) < needed:
         raise MarketDataError(
-            f"evaluation: {len(market)} bars, but at least {needed} are needed: {observer.first_bar} before the first "
-            "decision, its bar and the next bar"
+            f"evaluation: {count_of(len(market), 'bar')}, but at least {needed} are needed: {observer.first_bar} "
+            "before the first decision, its bar and the next bar"
         )
     rules = rule_targets(market, config)
     if best is not None:

@@ -10,6 +10,7 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.accounting import ACCOUNT_FIELDS, Accounts, BarOutcome, open_accounts, reopen, trade_bar
 from rl_training.core.trading.features import FeatureStatistics, longest_window
 from rl_training.core.trading.observation import Observer
+from rl_training.core.words import count_of
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -25,7 +26,7 @@ class Episodes:
         needed = window + length + 1
         if len(market) < needed:
             raise MarketDataError(
-                f"trading environment: {len(market)} bars, but at least {needed} are needed: "
+                f"trading environment: {count_of(len(market), 'bar')}, but at least {needed} are needed: "
                 f"{window} before the first decision, {length} decisions and the bar after the last"
             )
         self.config = config

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market_values import OWN, is_own
+from rl_training.core.words import count_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -247,7 +248,7 @@ class FeatureStatistics:
         window = longest_window(config.features)
         if len(market) <= window:
             raise MarketDataError(
-                f"feature statistics: {len(market)} bars, but the features need at least {window + 1}"
+                f"feature statistics: {count_of(len(market), 'bar')}, but the features need at least {window + 1}"
             )
         columns = market_features(market, config.features)[window:].T
         mean = tuple(float(np.mean(column)) for column in columns)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from rl_training.core.words import count_of
 from rl_training.storage.backup.archive import BackupError
 from rl_training.storage.backup.backing_up import back_up
 
@@ -53,7 +54,9 @@ class Command(BaseCommand):
             found = back_up(file, market_files=market_files, passphrase=passphrase_of(passphrase_file))
         except (BackupError, OSError) as error:
             raise CommandError(reason_of(error)) from None
-        self.stdout.write(f"{file}: {found.rows:,} rows and {found.files:,} files, {file.stat().st_size:,} bytes.")
+        self.stdout.write(
+            f"{file}: {count_of(found.rows, 'row')} and {count_of(found.files, 'file')}, {file.stat().st_size:,} bytes."
+        )
         if found.missing:
             missing = ", ".join(found.missing)
             raise CommandError(f"These artifacts were not in the storage: {missing}.", returncode=INCOMPLETE)

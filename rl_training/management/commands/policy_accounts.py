@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from quantum_trader.logs import escape_control_characters
+from rl_training.core.words import count_of
 from rl_training.decisions import challengers
 from rl_training.decisions.accounts import PaperAccount, accounts_of
 from rl_training.decisions.challengers import ArmRefusedError
@@ -73,5 +74,5 @@ def text_of(account: PaperAccount, described: dict[str, Any]) -> str:
     line = f"{account.arm.title} on {account.arm.market}: {state}{when}{ended}"
     if "replayed" not in described:
         return line
-    result = described["difference"] or f"equals its replay of {described['replayed']:,} decisions"
+    result = described["difference"] or f"equals its replay of {count_of(described['replayed'], 'decision')}"
     return f"{line}; {result}"

@@ -60,7 +60,7 @@ def test_too_few_common_bars_are_refused_with_the_number_that_is_missing():
     with pytest.raises(ComparisonError) as error:
         compare([compared("version 1", 2, SHORT, 99), compared("version 2", 0, LONG, 339)], MARKET)
     assert str(error.value) == (
-        "60 bars come after 2024-01-15T03:00:00, the last bar that version 2 was trained on, but at least 71 are "
+        "60 bars after 2024-01-15T03:00:00, the last bar that version 2 was trained on, but at least 71 are "
         "needed: 20 for the features of version 2, 50 decisions and the bar after; 11 more must close first"
     )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.trading.features import longest_window
+from rl_training.core.words import count_of
 
 FOLDS = 8
 # The Sharpe ratio of a fold with fewer bars would be meaningless.
@@ -57,20 +58,21 @@ def plan_folds(
     gap = longest + 1 if gap is None else gap
     if folds < 1 or gap < longest + 1:
         raise ValueError(
-            f"walk-forward: {folds} folds with a gap of {gap} bars; at least 1 fold and {longest + 1} bars are needed, "
-            f"the longest feature window, {longest}, and one more"
+            f"walk-forward: {count_of(folds, 'fold')} with a gap of {count_of(gap, 'bar')}; at least 1 fold and "
+            f"{longest + 1} bars are needed, the longest feature window, {longest}, and one more"
         )
     trained = longest + environment.episode_length + 1
     needed = 2 * max(trained + gap, folds * FEWEST_TRADED)
     if bars < needed:
+        each = "the fold" if folds == 1 else f"each of {folds} folds"
         raise MarketDataError(
-            f"walk-forward: {bars} bars, but at least {needed} are needed: twice the {trained} of an episode and a gap "
-            f"of {gap}, and twice {FEWEST_TRADED} for each of {folds} folds"
+            f"walk-forward: {count_of(bars, 'bar')}, but at least {needed:,} are needed: twice the {trained:,} of an "
+            f"episode and a gap of {gap:,}, and twice {FEWEST_TRADED} for {each}"
         )
     if window is not None and window < trained:
         raise MarketDataError(
-            f"walk-forward: a window of {window} bars, but at least {trained} are needed: {longest} of the features' "
-            f"longest window, an episode's {environment.episode_length} decisions and the bar after"
+            f"walk-forward: a window of {count_of(window, 'bar')}, but at least {trained:,} are needed: {longest} of "
+            f"the features' longest window, an episode's {environment.episode_length} decisions and the bar after"
         )
     length = (bars - bars // 2) // folds
     begins = range(bars - folds * length, bars, length)

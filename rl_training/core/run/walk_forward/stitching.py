@@ -18,6 +18,7 @@ from rl_training.core.run.walk_forward.verdict import TRAINED_ONCE, WALK_FORWARD
 from rl_training.core.trading.accounting import FloatArray, open_accounts
 from rl_training.core.trading.features import longest_window
 from rl_training.core.trading.observation import Observer
+from rl_training.core.words import count_of
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def follow_folds(
     beyond = ~np.isfinite(backtest.equity).all(axis=1)
     if beyond.any():
         raise MarketDataError(
-            f"walk-forward: after {int(beyond.argmax())} bars equity is more than a number can hold; take smaller "
-            "positions"
+            f"walk-forward: after {count_of(int(beyond.argmax()), 'bar')} equity is more than a number can hold; "
+            "take smaller positions"
         )
     return backtest

@@ -38,7 +38,7 @@ def test_traded_bars_begin_with_the_window_of_the_first_decision():
 
 
 def test_shorter_gap_and_no_fold_are_refused():
-    with pytest.raises(ValueError, match="4 folds with a gap of 1 bars; at least 1 fold and 2 bars are needed"):
+    with pytest.raises(ValueError, match="4 folds with a gap of 1 bar; at least 1 fold and 2 bars are needed"):
         plan_folds(200, RULES, folds=4, gap=1)
     with pytest.raises(ValueError, match="0 folds"):
         plan_folds(200, RULES, folds=0)
@@ -48,8 +48,10 @@ def test_too_few_bars_are_refused_with_the_number_that_is_needed():
     with pytest.raises(MarketDataError, match="159 bars, but at least 160 are needed"):
         plan_folds(159, RULES, folds=4)
     assert len(plan_folds(160, RULES, folds=4)) == 4
-    with pytest.raises(MarketDataError, match="1439 bars, but at least 1440 are needed: twice the 616 of an episode"):
+    with pytest.raises(MarketDataError, match="1,439 bars, but at least 1,440 are needed: twice the 616 of an episode"):
         plan_folds(1439, EnvironmentConfig())
+    with pytest.raises(MarketDataError, match=r"walk-forward: 1 bar, .* and twice 20 for the fold$"):
+        plan_folds(1, RULES, folds=1)
     with pytest.raises(MarketDataError, match="window of 11 bars, but at least 12 are needed"):
         plan_folds(200, RULES, folds=4, window=11)
 

@@ -43,7 +43,7 @@ def test_overview_names_untried_ended_and_active_validations(page, policy):
 def test_overview_shows_walk_forwards_beside_the_runs(page, policy):
     validation = request_validation(policy)
     text = words(page("/"))
-    assert f"rl_v3 queued validation {validation} 0 of 8 folds are trained. Requested 0 s ago" in text
+    assert f"rl_v3 queued validation {validation} 0 of 8 folds trained. Requested 0 s ago" in text
     assert "Cancel" not in text
 
 

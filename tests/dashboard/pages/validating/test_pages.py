@@ -74,12 +74,12 @@ def test_recipe_of_one_member_has_no_spread(page, policy):
 def test_folds_are_shown_while_they_are_trained(page, client, policy):
     validation = with_folds(policy)
     text = words(page(TAB))
-    assert "The walk-forward is running: 0 of 2 folds are trained." in text
+    assert "The walk-forward is running: 0 of 2 folds trained." in text
     claimed = claim_next(validation)
     assert "300 running" in words(page(TAB))
     validation.steps.filter(pk=claimed.pk).update(status="succeeded", seconds=4.2)
     again = client.get(TAB, headers={"HX-Request": "true"}).content.decode()
-    assert "The walk-forward is running: 1 of 2 folds are trained." in words(again)
+    assert "The walk-forward is running: 1 of 2 folds trained." in words(again)
     assert "300 trained 4.2 s 2" in words(again)
     assert "301 queued" in words(again)
     assert "data-waits" in again
