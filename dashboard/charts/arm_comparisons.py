@@ -2,6 +2,8 @@
 
 import math
 
+from django.db.models import Sum
+
 from dashboard.charts.series import Chart, Series
 from rl_training.models import ArmComparison
 
@@ -18,19 +20,19 @@ def charts_of(comparison: ArmComparison) -> dict[str, Chart]:
     if len(rows) < 2:
         return {}
     times = [closed_at.timestamp() for closed_at, _, _ in rows]
-    ends = math.log(comparison.b_equity or 1.0) - math.log(comparison.a_equity or 1.0)
-    # The paired curve is computed backwards from the present equity of the accounts.
-    curve = _back(ends, [difference for _, difference, _ in rows])
+    # The paired curve is computed backwards from the whole gain: the accounts may have differed before the comparison.
+    gained = comparison.compared_bars.aggregate(whole=Sum("difference"))["whole"]
+    curve = _back(gained, [difference for _, difference, _ in rows])
     evidence = [math.log10(value) if value > 0 else None for _, _, value in rows]
     span = f"{len(rows):,} bars, {rows[0][0]:%Y-%m-%d %H:%M} to {rows[-1][0]:%Y-%m-%d %H:%M} UTC."
     threshold = math.log10(comparison.threshold)
     return {
         "paired": Chart(
-            "Log equity of B minus that of A",
+            "Gain of B on A since the comparison began, in log equity",
             f"{span} At the end: {curve[-1]:+.4f}.",
             "Close",
             times,
-            (Series("B minus A", curve),),
+            (Series("B on A", curve),),
             time=True,
         ),
         "evidence": Chart(

@@ -1,6 +1,7 @@
 """The pages of comparisons on new bars."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 import pytest
 
@@ -20,9 +21,10 @@ pytestmark = pytest.mark.django_db
 
 def test_comparison_is_begun_followed_and_ended(client, policy, versions, market_root):
     set_up(policy)
-    growing = Growing(market_root, market=closing(datetime.now(UTC) + timedelta(hours=1)))
+    growing = Growing(market_root, market=closing(datetime.now(UTC) - timedelta(hours=2)))
     deploy(versions[0], at=growing.now - timedelta(days=1))
     growing.round()
+    growing.grow(3)
     client.force_login(user_of("operator"))
     question = words(client.get("/policies/rl_v3/compare-arms/").content.decode())
     assert "This is trial 1 on growing.csv. The trial may spend 0.03 of the 0.05 that is left of 0.05" in question
@@ -39,6 +41,8 @@ def test_comparison_is_begun_followed_and_ended(client, policy, versions, market
     charts = {key: client.get(f"{page}charts/{key}.json").json() for key in ("paired", "evidence")}
     assert [len(chart["data"][0]) for chart in charts.values()] == [5, 5]
     assert charts["evidence"]["series"][1]["label"] == "Threshold"
+    gains = comparison.compared_bars.order_by("opened_at").values_list("difference", flat=True)
+    assert charts["paired"]["data"][1] == pytest.approx(list(accumulate(gains)), abs=1e-6)
     assert "buy and hold against the live version" in words(client.get("/arm-comparisons/").content.decode())
     assert "buy and hold against the live version" in words(client.get("/policies/rl_v3/decisions/").content.decode())
     client.post(f"{page}end/")
