@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -78,11 +79,19 @@ class Seen:
             )
         return self._windows[bar.pk]
 
-    def revised_before(self, bar: MarketBar, last: Decision | None) -> int:
-        """Return how many rows for changed bars were stored between the bar of the last decision and this bar."""
+    def changes_before(self, bar: MarketBar, last: Decision | None) -> Counter[str]:
+        """Count the earlier bars that changed between the bar of the last decision and this bar, by what they did."""
         if last is None:
-            return 0
-        return sum(1 for row in self._rows if row.revision and last.bar_id < row.pk < bar.pk)
+            return Counter()
+        stored = [row for row in self._rows if row.revision and last.bar_id < row.pk < bar.pk]
+        return Counter(map(self._change, stored))
+
+    def _change(self, changed: MarketBar) -> str:
+        if changed.removed:
+            return "disappeared from the source"
+        # A bar that came in the order of time has a row without a revision.
+        known = any(row.opened_at == changed.opened_at and row.revision < changed.revision for row in self._rows)
+        return "changed at the source" if known else "came late"
 
 
 def choose(

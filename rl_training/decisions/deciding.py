@@ -178,7 +178,7 @@ class _Account:
             previous_target=state.target,
             **_columns(chosen),
         )
-        decision.note = notes.note(decision, self.last, self.market, self.seen.revised_before(bar, self.last))
+        decision.note = notes.note(decision, self.last, self.market, self.seen.changes_before(bar, self.last))
         return decision
 
     def _state(self, bar: MarketBar) -> AccountState:

@@ -1,25 +1,31 @@
 """The note of a decision: what happened since the arm's decision before, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from rl_training.core.words import count_of
 from rl_training.decisions import bars
 from rl_training.models import Arm, Decision, Deployment, FollowedMarket
 from rl_training.versions.live import decided
 
 
-def note(decision: Decision, last: Decision | None, market: FollowedMarket, revised: int) -> str:
-    """Return what happened since the decision `last` of the same arm; empty if nothing did."""
-    return " ".join(_sentences(decision, last, market, revised))
+def note(decision: Decision, last: Decision | None, market: FollowedMarket, changes: Mapping[str, int]) -> str:
+    """Return what happened since the decision `last` of the same arm; empty if nothing did.
+
+    `changes` are the numbers of earlier bars, by what they did at the source.
+    """
+    return " ".join(_sentences(decision, last, market, changes))
 
 
-def _sentences(decision: Decision, last: Decision | None, market: FollowedMarket, revised: int) -> Iterator[str]:
+def _sentences(
+    decision: Decision, last: Decision | None, market: FollowedMarket, changes: Mapping[str, int]
+) -> Iterator[str]:
     arm = decision.arm
     if last is None:
         yield f"The account opens. {arm.opening}"
     elif missing := bars.missing_between(market, last.bar_opened_at, decision.bar_opened_at):
         yield f"{missing} {'bar is' if missing == 1 else 'bars are'} missing before this one."
-    if revised:
-        yield f"{revised} earlier {'bar' if revised == 1 else 'bars'} changed at the source."
+    for what, number in changes.items():
+        yield f"{count_of(number, 'earlier bar')} {what}."
     late = (decision.decided_at - decision.bar_closed_at).total_seconds()
     if late >= market.spacing:
         yield f"Decided {late:,.0f} s after the close of the bar, by what was live at its close."

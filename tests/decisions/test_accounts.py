@@ -167,7 +167,7 @@ def test_late_bar_is_not_decided_and_the_next_row_names_it(policy, growing, vers
     growing.rewrite([*lines[:-1], growing.line(growing.shown - 2), lines[-1]])
     growing.grow()
     notes = [row.note for row in decisions(live_arm(policy))]
-    assert notes[1:] == ["1 bar is missing before this one.", "1 earlier bar changed at the source."]
+    assert notes[1:] == ["1 bar is missing before this one.", "1 earlier bar came late."]
     assert_replays(policy)
 
 
@@ -188,14 +188,14 @@ def test_revised_bar_is_seen_by_later_decisions_and_changes_no_row(policy, growi
     assert_replays(policy)
 
 
-def test_removed_bar_counts_as_changed_at_the_source(policy, growing, versions):
+def test_next_row_names_a_bar_that_disappeared(policy, growing, versions):
     deploy(versions[0])
     growing.round()
     growing.grow()
     lines = growing.file.read_text().splitlines(keepends=True)[1:]
     growing.rewrite([*lines[:-2], lines[-1]])
     growing.grow()
-    assert decisions(live_arm(policy))[-1].note == "1 earlier bar changed at the source."
+    assert decisions(live_arm(policy))[-1].note == "1 earlier bar disappeared from the source."
     assert_replays(policy)
 
 
