@@ -61,7 +61,7 @@ def set_values(texts: Mapping[str, str]) -> dict[str, Any]:
     for key, text in texts.items():
         try:
             name, section, field = _parse(key, known)
-            values[key] = _value(key, text)
+            values[key] = read_value(key, text)
         except SettingError as error:
             problems.append(str(error))
         else:
@@ -135,15 +135,25 @@ def _elsewhere(invalid: InvalidConfig, fields: Container[str]) -> set[ConfigProb
     return {problem for problem in invalid.problems if problem.path.split(".")[0] not in fields}
 
 
-def _value(key: str, text: str) -> Any:
+def read_value(key: str, text: str) -> Any:
+    """Return the value that a command gives a key: JSON, or else text. Raises `SettingError`.
+
+    The key may lack the policy, as `ppo.gamma` does.
+    """
     if not is_unicode(text):
         raise SettingError(f"{key}: text that no encoding can hold")
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except RecursionError:
         raise SettingError(f"{key}: nested too deeply; a value is at most a list of values") from None
     except ValueError:
         return text
+    # Text may stand without quotes, also where it looks like a number: the symbol 7203, or a file named 2024.
+    path, _, name = key.rpartition(".")
+    config = SECTIONS.get(path.rpartition(".")[2])
+    field = config.model_fields.get(name) if config else None
+    takes_text = field is not None and field.annotation is str
+    return text if takes_text and type(value) in (int, float) else value
 
 
 def is_unicode(text: str) -> bool:

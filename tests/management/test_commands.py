@@ -140,6 +140,19 @@ def test_training_status_of_an_idle_policy_names_its_last_runs(policy):
     assert len(output_of("training_status").splitlines()) == 3
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["ppo.gamma=" + "[" * 20_000], "--set ppo.gamma: nested too deeply; a value is at most a list of values"),
+        (["market.path=\udcff"], "--set market.path: text that no encoding can hold"),
+        (["ppo.gamma=0.9", "ppo.gamma=0.8"], "--set ppo.gamma: given more than once"),
+    ],
+)
+def test_walk_forward_with_an_unreadable_change_is_refused(policy, changes, message):
+    refusal = refusal_of("walk_forward", "rl_v3", *(part for change in changes for part in ("--set", change)))
+    assert (str(refusal), refusal.returncode) == (message, 2)
+
+
 @pytest.mark.parametrize("command", [("train_policy", "rl_v3", "--wait"), ("walk_forward", "rl_v3", "--wait")])
 def test_waiting_that_is_interrupted_ends_in_a_line_with_status_130(policy, monkeypatch, command):
     def press(_: float) -> None:

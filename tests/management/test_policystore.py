@@ -70,6 +70,12 @@ def test_negative_value_is_not_taken_for_an_option(policy, value):
     assert keys.get("rl_v3.environment.funding_rate") == -1e-5
 
 
+@pytest.mark.parametrize("symbol", ["7203", "0700", "1e5", "NaN", '"7203"'])
+def test_text_that_looks_like_a_number_needs_no_quotes(policy, symbol):
+    output_of("policystore", "set", f"rl_v3.market.symbol={symbol}")
+    assert PolicyStore.objects.get(name="rl_v3").market.symbol == symbol.strip('"')
+
+
 def test_several_keys_and_values_may_stand_apart(policy):
     output_of("policystore", "set", "rl_v3.ppo.gamma", "0.5", "rl_v3.environment.funding_rate", "-1e-5")
     assert (keys.get("rl_v3.ppo.gamma"), keys.get("rl_v3.environment.funding_rate")) == (0.5, -1e-5)

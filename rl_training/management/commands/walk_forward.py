@@ -88,10 +88,12 @@ class Command(BaseCommand):
             key, equals, text = change.partition("=")
             if not equals:
                 raise CommandError(f"--set {change}: expected KEY=VALUE, such as ppo.gamma=0.9", returncode=WRONG_USAGE)
+            if key in texts:
+                raise CommandError(f"--set {key}: given more than once", returncode=WRONG_USAGE)
             try:
-                texts[key] = json.loads(text)
-            except ValueError:
-                texts[key] = text
+                texts[key] = keys.read_value(key, text)
+            except keys.SettingError as error:
+                raise CommandError(f"--set {error}", returncode=WRONG_USAGE) from None
         try:
             return Options(folds, window, seed, requesting.changes_of(texts))
         except SettingsRefusedError as error:
