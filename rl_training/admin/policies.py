@@ -6,7 +6,7 @@ from typing import Any
 
 from csp.decorators import csp_update
 from django.contrib import admin, messages
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -95,6 +95,14 @@ class PolicyStoreAdmin(CheckedList, TrainNowAction, PolicyHistoryAdmin):
         if found is not None and self.has_view_permission(request, found):
             initial |= {name: getattr(found, name) for name in CHANGEABLE} | {"enabled": False}
         return initial
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except IntegrityError:
+            # Another request took the name after the form was validated, such as a second click on Save.
+            response = super().changeform_view(request, *args, **kwargs)
+        return response
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
         if context["original"] is not None and request.method == "GET":

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from django.db.models.signals import pre_save
 
 from rl_training.admin.config_field import form_schema
 from rl_training.core.config import EnvironmentConfig, PPOConfig
@@ -70,6 +71,19 @@ def test_added_policy_has_defaults(admin):
 def test_invalid_name_is_refused(admin, name):
     data = form_data(admin.get(f"{LIST}add/"))
     assert "name" in errors(admin.post(f"{LIST}add/", data | {"name": name}))
+
+
+def test_name_that_is_taken_after_the_validation_is_no_internal_error(admin):
+    data = form_data(admin.get(f"{LIST}add/")) | {"name": "btc_hourly"}
+
+    def take_name(**_):
+        pre_save.disconnect(take_name, PolicyStore)
+        PolicyStore.objects.bulk_create([PolicyStore(name="btc_hourly")])
+
+    pre_save.connect(take_name, PolicyStore)
+    assert admin.post(f"{LIST}add/", data).status_code == 302
+    assert "name" in errors(admin.post(f"{LIST}add/", data))
+    assert PolicyStore.objects.filter(name="btc_hourly").count() == 1
 
 
 def test_name_of_existing_policy_is_read_only(admin, policy):
