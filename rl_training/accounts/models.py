@@ -76,7 +76,7 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     last_used_from = models.CharField(max_length=45, blank=True)
     second_factor = models.BooleanField(
-        default=False, help_text="It was created by a login with a second factor, or by a command."
+        default=False, help_text="Whether a login with a second factor, or a command, created the token."
     )
 
     class Meta:

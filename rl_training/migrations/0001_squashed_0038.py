@@ -85,27 +85,32 @@ class Migration(migrations.Migration):
                 (
                     "identity",
                     models.CharField(
-                        help_text="Digest of the settings that decide its bars.", max_length=64, unique=True
+                        help_text="Digest of the settings that decide which bars the market has.",
+                        max_length=64,
+                        unique=True,
                     ),
                 ),
-                ("config", models.JSONField(help_text="The market settings of the first policy that followed it.")),
+                (
+                    "config",
+                    models.JSONField(help_text="The market settings of the first policy that followed the market."),
+                ),
                 ("label", models.CharField(help_text="The market's label.", max_length=600)),
                 (
                     "spacing",
                     models.PositiveIntegerField(
-                        default=0, help_text="Seconds from a bar to the next; 0: no bars are known."
+                        default=0, help_text="Seconds from a bar to the next bar; 0 while no bars are known."
                     ),
                 ),
                 (
                     "newest_at",
                     models.DateTimeField(blank=True, help_text="When the newest known bar opened.", null=True),
                 ),
-                ("grew_at", models.DateTimeField(blank=True, help_text="When a new bar was seen last.", null=True)),
+                ("grew_at", models.DateTimeField(blank=True, help_text="When a new bar was last seen.", null=True)),
                 (
                     "revised_at",
-                    models.DateTimeField(blank=True, help_text="When a bar was seen last that had changed.", null=True),
+                    models.DateTimeField(blank=True, help_text="When a changed bar was last seen.", null=True),
                 ),
-                ("read_at", models.DateTimeField(blank=True, help_text="When the source answered last.", null=True)),
+                ("read_at", models.DateTimeField(blank=True, help_text="When the source last answered.", null=True)),
                 (
                     "due_at",
                     models.DateTimeField(default=django.utils.timezone.now, help_text="When the source is read next."),
@@ -113,13 +118,13 @@ class Migration(migrations.Migration):
                 (
                     "failures",
                     models.PositiveIntegerField(
-                        default=0, help_text="Readings that failed since the last that succeeded."
+                        default=0, help_text="Number of failed readings since the last successful reading."
                     ),
                 ),
                 ("failing_since", models.DateTimeField(blank=True, null=True)),
                 (
                     "error",
-                    models.TextField(blank=True, help_text="Why the last reading failed; empty when it did not."),
+                    models.TextField(blank=True, help_text="Why the last reading failed; empty if it succeeded."),
                 ),
             ],
             options={
@@ -256,7 +261,7 @@ class Migration(migrations.Migration):
                             ("none", "none: no guard acts"),
                         ],
                         default="flat",
-                        help_text="What follows when a guard ends what is live; none: no guard acts.",
+                        help_text="What becomes live when a guard ends the live version. With none, no guard acts.",
                         max_length=10,
                     ),
                 ),
@@ -264,7 +269,7 @@ class Migration(migrations.Migration):
                     "demotion_bars",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="A version that loses nothing is demoted once in so many bars on average, and a losing one soon. 0 to 1,000,000,000; 0: the bars of ten years.",
+                        help_text="A version that loses nothing is demoted once in this many bars on average, a losing one far sooner. 0 to 1,000,000,000; 0: the bars of ten years.",
                         validators=[
                             django.core.validators.MinValueValidator(0),
                             django.core.validators.MaxValueValidator(1000000000),
@@ -275,7 +280,7 @@ class Migration(migrations.Migration):
                     "drawdown_limit",
                     models.PositiveIntegerField(
                         default=30,
-                        help_text="A live version whose paper account falls by more than so many percent from its peak is ended. 1 to 100; 100 never is.",
+                        help_text="A live version is ended when its paper account falls by more than this many percent from its peak. 1 to 100; 100 means no limit.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(100),
@@ -485,7 +490,7 @@ class Migration(migrations.Migration):
                             ("none", "none: no guard acts"),
                         ],
                         default="flat",
-                        help_text="What follows when a guard ends what is live; none: no guard acts.",
+                        help_text="What becomes live when a guard ends the live version. With none, no guard acts.",
                         max_length=10,
                     ),
                 ),
@@ -493,7 +498,7 @@ class Migration(migrations.Migration):
                     "demotion_bars",
                     models.PositiveIntegerField(
                         default=0,
-                        help_text="A version that loses nothing is demoted once in so many bars on average, and a losing one soon. 0 to 1,000,000,000; 0: the bars of ten years.",
+                        help_text="A version that loses nothing is demoted once in this many bars on average, a losing one far sooner. 0 to 1,000,000,000; 0: the bars of ten years.",
                         validators=[
                             django.core.validators.MinValueValidator(0),
                             django.core.validators.MaxValueValidator(1000000000),
@@ -504,7 +509,7 @@ class Migration(migrations.Migration):
                     "drawdown_limit",
                     models.PositiveIntegerField(
                         default=30,
-                        help_text="A live version whose paper account falls by more than so many percent from its peak is ended. 1 to 100; 100 never is.",
+                        help_text="A live version is ended when its paper account falls by more than this many percent from its peak. 1 to 100; 100 means no limit.",
                         validators=[
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(100),
@@ -567,7 +572,9 @@ class Migration(migrations.Migration):
                 (
                     "schedule_error",
                     models.TextField(
-                        blank=True, editable=False, help_text="Why the last slot started no run; empty when it did."
+                        blank=True,
+                        editable=False,
+                        help_text="Why the last slot started no run; empty if it started one.",
                     ),
                 ),
             ],
@@ -715,7 +722,7 @@ class Migration(migrations.Migration):
                 (
                     "heartbeat_at",
                     models.DateTimeField(
-                        blank=True, help_text="The worker's last, by the database's clock.", null=True
+                        blank=True, help_text="The worker's last heartbeat, by the database's clock.", null=True
                     ),
                 ),
                 ("error", models.TextField(blank=True)),
@@ -732,7 +739,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The user who requested it; none for the command.",
+                        help_text="The user who requested the comparison; empty for a command.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -743,7 +750,9 @@ class Migration(migrations.Migration):
                 (
                     "started_at",
                     models.DateTimeField(
-                        blank=True, help_text="First start: bars until then are compared on.", null=True
+                        blank=True,
+                        help_text="Time of the first start; the comparison uses the bars until then.",
+                        null=True,
                     ),
                 ),
                 ("bars", models.PositiveIntegerField(blank=True, help_text="Decisions that were compared.", null=True)),
@@ -751,7 +760,9 @@ class Migration(migrations.Migration):
                 ("bars_last", models.DateTimeField(blank=True, null=True)),
                 (
                     "bars_digest",
-                    models.CharField(blank=True, help_text="Of the bars from the first decision on.", max_length=64),
+                    models.CharField(
+                        blank=True, help_text="Digest of the bars from the first decision on.", max_length=64
+                    ),
                 ),
                 (
                     "result",
@@ -797,7 +808,7 @@ class Migration(migrations.Migration):
                 ("low", models.FloatField()),
                 ("close", models.FloatField()),
                 ("volume", models.FloatField()),
-                ("removed", models.BooleanField(default=False, help_text="Whether the source has this bar no longer.")),
+                ("removed", models.BooleanField(default=False, help_text="Whether the source no longer has the bar.")),
                 ("seen_at", models.DateTimeField()),
             ],
             options={
@@ -849,7 +860,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The user who triggered the run; none for the schedule and the command.",
+                        help_text="The user who triggered the run; empty for the schedule and for commands.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -858,7 +869,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "scheduled_for",
-                    models.DateTimeField(blank=True, help_text="The slot; none for a triggered run.", null=True),
+                    models.DateTimeField(blank=True, help_text="The slot; empty for a triggered run.", null=True),
                 ),
                 ("queued_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
@@ -879,7 +890,7 @@ class Migration(migrations.Migration):
                 (
                     "heartbeat_at",
                     models.DateTimeField(
-                        blank=True, help_text="The worker's last, by the database's clock.", null=True
+                        blank=True, help_text="The worker's last heartbeat, by the database's clock.", null=True
                     ),
                 ),
                 ("cancel_requested_at", models.DateTimeField(blank=True, null=True)),
@@ -887,7 +898,7 @@ class Migration(migrations.Migration):
                     "start_note",
                     models.TextField(
                         blank=True,
-                        help_text="Why the run started from another version than its initial one, or from none.",
+                        help_text="Why the run started from another version than its initial version, or from scratch.",
                         null=True,
                     ),
                 ),
@@ -996,7 +1007,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT, related_name="ledger", to="rl_training.trialmarket"
                     ),
                 ),
-                ("number", models.PositiveIntegerField(help_text="From 1, within the market.")),
+                ("number", models.PositiveIntegerField(help_text="The trial's number on the market, from 1.")),
                 (
                     "kind",
                     models.CharField(
@@ -1062,12 +1073,12 @@ class Migration(migrations.Migration):
                 ),
                 ("first_slot", models.DateTimeField()),
                 ("last_slot", models.DateTimeField()),
-                ("slots", models.PositiveIntegerField(help_text="How many, `interval_minutes` apart.")),
+                ("slots", models.PositiveIntegerField(help_text="Number of slots, `interval_minutes` apart.")),
                 ("interval_minutes", models.PositiveIntegerField()),
                 (
                     "next_slot",
                     models.DateTimeField(
-                        help_text="The policy's next slot after these: at most an interval later, earlier after the schedule was moved."
+                        help_text="The policy's next slot after these slots: one interval later, or earlier if the schedule was moved."
                     ),
                 ),
                 (
@@ -1094,7 +1105,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "detail",
-                    models.TextField(blank=True, help_text="The reason in words; of skipped slots, of the last one."),
+                    models.TextField(
+                        blank=True, help_text="The reason in words; for several skipped slots, that of the last slot."
+                    ),
                 ),
                 (
                     "run",
@@ -1110,9 +1123,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "lateness_seconds",
-                    models.FloatField(
-                        blank=True, help_text="From the slot to the time at which its run was queued.", null=True
-                    ),
+                    models.FloatField(blank=True, help_text="Time from the slot until its run was queued.", null=True),
                 ),
             ],
             options={
@@ -1196,7 +1207,7 @@ class Migration(migrations.Migration):
                 (
                     "artifact",
                     models.CharField(
-                        help_text="Folder in the artifact storage; empty once its files were removed.", max_length=200
+                        help_text="Folder in the artifact storage; empty after the files were removed.", max_length=200
                     ),
                 ),
                 (
@@ -1215,7 +1226,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default="",
                         default="",
-                        help_text="Why the gate holds it back; empty: it does not.",
+                        help_text="Why the gate holds the version back; empty if it does not.",
                     ),
                 ),
                 (
@@ -1223,7 +1234,7 @@ class Migration(migrations.Migration):
                     models.BooleanField(
                         db_default=False,
                         default=False,
-                        help_text="Whether a challenger decides by it, or did: its weights are kept.",
+                        help_text="Whether a challenger decides, or decided, by the version. Its weights are then kept.",
                     ),
                 ),
                 (
@@ -1238,18 +1249,38 @@ class Migration(migrations.Migration):
                     "held_out_return",
                     models.FloatField(blank=True, help_text="Total return on held-out bars.", null=True),
                 ),
-                ("buy_and_hold_return", models.FloatField(blank=True, help_text="That of buy and hold.", null=True)),
-                ("flat_return", models.FloatField(blank=True, help_text="That of a flat account.", null=True)),
+                (
+                    "buy_and_hold_return",
+                    models.FloatField(
+                        blank=True, help_text="Total return of buy and hold on the same bars.", null=True
+                    ),
+                ),
+                (
+                    "flat_return",
+                    models.FloatField(
+                        blank=True, help_text="Total return of a flat account on the same bars.", null=True
+                    ),
+                ),
                 (
                     "sharpe",
                     models.FloatField(blank=True, help_text="Annualised Sharpe ratio on held-out bars.", null=True),
                 ),
-                ("sharpe_low", models.FloatField(blank=True, help_text="Lower bound of its 95 % interval.", null=True)),
+                (
+                    "sharpe_low",
+                    models.FloatField(
+                        blank=True, help_text="Lower bound of the Sharpe ratio's 95 % interval.", null=True
+                    ),
+                ),
                 (
                     "sharpe_high",
-                    models.FloatField(blank=True, help_text="Upper bound of its 95 % interval.", null=True),
+                    models.FloatField(
+                        blank=True, help_text="Upper bound of the Sharpe ratio's 95 % interval.", null=True
+                    ),
                 ),
-                ("max_drawdown", models.FloatField(blank=True, help_text="On held-out bars, 0 to 1.", null=True)),
+                (
+                    "max_drawdown",
+                    models.FloatField(blank=True, help_text="Maximum drawdown on held-out bars, 0 to 1.", null=True),
+                ),
                 ("turnover", models.FloatField(blank=True, help_text="Traded notional / equity, summed.", null=True)),
                 (
                     "time_in_market",
@@ -1306,7 +1337,7 @@ class Migration(migrations.Migration):
                     "trial",
                     models.OneToOneField(
                         blank=True,
-                        help_text="None: monitoring.",
+                        help_text="The trial that the validation spends; empty for monitoring.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="validation",
@@ -1317,7 +1348,7 @@ class Migration(migrations.Migration):
                     "monitored",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The validation that this one monitors; none for a trial.",
+                        help_text="The validation that this validation monitors; empty for a trial.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="monitoring",
@@ -1344,7 +1375,7 @@ class Migration(migrations.Migration):
                     "window",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Each fold trains on so many bars at most; none: on all before it.",
+                        help_text="The most bars that a fold trains on; empty for all bars before the fold.",
                         null=True,
                     ),
                 ),
@@ -1358,7 +1389,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The user who requested it; none for a command and for beat.",
+                        help_text="The user who requested the validation; empty for a command and for beat.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -1368,14 +1399,18 @@ class Migration(migrations.Migration):
                 ("requested_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "started_at",
-                    models.DateTimeField(blank=True, help_text="First start: bars until then are used.", null=True),
+                    models.DateTimeField(
+                        blank=True,
+                        help_text="Time of the first start; the validation uses the bars until then.",
+                        null=True,
+                    ),
                 ),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "bars_digest",
                     models.CharField(blank=True, help_text="Digest under which the bars are stored.", max_length=64),
                 ),
-                ("bars", models.PositiveIntegerField(blank=True, help_text="Of the market.", null=True)),
+                ("bars", models.PositiveIntegerField(blank=True, help_text="Number of the market's bars.", null=True)),
                 (
                     "first_traded_at",
                     models.DateTimeField(blank=True, help_text="The first bar that is traded.", null=True),
@@ -1398,7 +1433,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[("validated", "Validated"), ("refused", "Refused"), ("inconclusive", "Inconclusive")],
-                        help_text="Of a trial.",
+                        help_text="The verdict of a trial.",
                         max_length=12,
                     ),
                 ),
@@ -1502,7 +1537,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="That always decides; of the kind `version` alone.",
+                        help_text="The version that always decides; only for the kind `version`.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -1514,7 +1549,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="Whose versions decide; of the kind `newest` alone.",
+                        help_text="The policy whose versions decide; only for the kind `newest`.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -1527,7 +1562,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_default="",
                         default="",
-                        help_text="Digest of the recipe whose newest version decides; of the kind `newest` alone.",
+                        help_text="Digest of the recipe whose newest version decides; only for the kind `newest`.",
                         max_length=64,
                     ),
                 ),
@@ -1542,16 +1577,16 @@ class Migration(migrations.Migration):
                 (
                     "rules",
                     models.JSONField(
-                        help_text="The costs and positions of its account, as in the policy's environment."
+                        help_text="The costs and positions of the account, as in the policy's environment."
                     ),
                 ),
                 ("opened_at", models.DateTimeField()),
-                ("opening", models.TextField(help_text="Why it was opened.")),
+                ("opening", models.TextField(help_text="Why the account was opened.")),
                 ("ended_at", models.DateTimeField(blank=True, null=True)),
-                ("ending", models.TextField(blank=True, help_text="Why it ended.")),
+                ("ending", models.TextField(blank=True, help_text="Why the account ended.")),
                 (
                     "error",
-                    models.TextField(blank=True, help_text="Why it could not decide the last time; empty when it did."),
+                    models.TextField(blank=True, help_text="Why the last decision failed; empty if it was made."),
                 ),
             ],
             options={
@@ -1630,7 +1665,7 @@ class Migration(migrations.Migration):
                 (
                     "heartbeat_at",
                     models.DateTimeField(
-                        blank=True, help_text="The worker's last, by the database's clock.", null=True
+                        blank=True, help_text="The worker's last heartbeat, by the database's clock.", null=True
                     ),
                 ),
                 ("error", models.TextField(blank=True)),
@@ -1652,7 +1687,7 @@ class Migration(migrations.Migration):
                         choices=[("prepare", "Prepare"), ("fold", "Fold"), ("judge", "Judge")], max_length=10
                     ),
                 ),
-                ("number", models.PositiveSmallIntegerField(default=0, help_text="Of the fold, from 0.")),
+                ("number", models.PositiveSmallIntegerField(default=0, help_text="The fold's number, from 0.")),
                 (
                     "fold",
                     models.JSONField(
@@ -1661,14 +1696,17 @@ class Migration(migrations.Migration):
                 ),
                 ("first_traded_at", models.DateTimeField(blank=True, null=True)),
                 ("last_traded_at", models.DateTimeField(blank=True, null=True)),
-                ("iterations", models.PositiveBigIntegerField(default=0, help_text="That the fold makes in all.")),
+                (
+                    "iterations",
+                    models.PositiveBigIntegerField(default=0, help_text="Number of iterations that the fold makes."),
+                ),
                 ("iterations_done", models.PositiveBigIntegerField(default=0)),
                 (
                     "artifact",
                     models.CharField(blank=True, help_text="The fold's policy, until it is removed.", max_length=200),
                 ),
                 ("sha256", models.CharField(blank=True, help_text="Digest of the fold's weights.", max_length=64)),
-                ("seconds", models.FloatField(blank=True, help_text="That the last attempt took.", null=True)),
+                ("seconds", models.FloatField(blank=True, help_text="Seconds that the last attempt took.", null=True)),
                 ("has_files", models.BooleanField(default=False, help_text="Whether attempts may have left files.")),
             ],
             options={
@@ -1753,18 +1791,22 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "largest_loss",
-                    models.FloatField(help_text="Of B against A in one bar, in log equity; fixed beforehand."),
+                    models.FloatField(
+                        help_text="The largest loss of B against A in one bar, in log equity; chosen before the comparison begins."
+                    ),
                 ),
                 (
                     "floor",
-                    models.FloatField(default=0.0, help_text="What B has to gain on A in each bar, in log equity."),
+                    models.FloatField(
+                        default=0.0, help_text="The gain of B over A in each bar that the test asks for, in log equity."
+                    ),
                 ),
                 (
                     "requested_by",
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The user who requested it; none for a command.",
+                        help_text="The user who requested the comparison; empty for a command.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -1773,7 +1815,10 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "requested_at",
-                    models.DateTimeField(default=django.utils.timezone.now, help_text="Bars that open later count."),
+                    models.DateTimeField(
+                        default=django.utils.timezone.now,
+                        help_text="Time of the request; the comparison uses bars that open later.",
+                    ),
                 ),
                 (
                     "status",
@@ -1784,9 +1829,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("ended_at", models.DateTimeField(blank=True, null=True)),
-                ("ending", models.TextField(blank=True, help_text="Why it ended.")),
+                ("ending", models.TextField(blank=True, help_text="Why the comparison ended.")),
                 ("outcome", models.TextField(blank=True, help_text="What followed from the verdict.")),
-                ("wealth", models.JSONField(help_text="Of each stake.")),
+                ("wealth", models.JSONField(help_text="The wealth of each stake.")),
                 ("evidence", models.FloatField(default=1.0, help_text="K, the mean wealth; 0 once B has lost.")),
                 ("bars", models.PositiveIntegerField(default=0, help_text="Bars that were compared.")),
                 (
@@ -1795,13 +1840,18 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "first_bar_at",
-                    models.DateTimeField(blank=True, help_text="The bar at whose close it begins.", null=True),
+                    models.DateTimeField(
+                        blank=True, help_text="The bar at whose close the comparison begins.", null=True
+                    ),
                 ),
                 (
                     "last_bar_at",
                     models.DateTimeField(blank=True, help_text="The last bar that was compared.", null=True),
                 ),
-                ("a_equity", models.FloatField(blank=True, help_text="Of A at the close of that bar.", null=True)),
+                (
+                    "a_equity",
+                    models.FloatField(blank=True, help_text="Equity of A at the close of the last bar.", null=True),
+                ),
                 ("b_equity", models.FloatField(blank=True, null=True)),
             ],
             options={
@@ -1885,7 +1935,7 @@ class Migration(migrations.Migration):
                     "version",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The version that is live from then on; none: flat.",
+                        help_text="The version that is live from `at` on; empty if the policy is flat.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="deployments",
@@ -1901,7 +1951,7 @@ class Migration(migrations.Migration):
                 (
                     "at",
                     models.DateTimeField(
-                        help_text="By the database's clock; later than every earlier deployment of the policy."
+                        help_text="Time of the change by the database's clock, later than every earlier deployment of the policy."
                     ),
                 ),
                 (
@@ -1921,7 +1971,7 @@ class Migration(migrations.Migration):
                     "actor_name",
                     models.CharField(
                         blank=True,
-                        help_text="The user's name. A name, since users may be removed and this row stays.",
+                        help_text="The user's name, which is kept when the user is removed.",
                         max_length=150,
                     ),
                 ),
@@ -1929,7 +1979,7 @@ class Migration(migrations.Migration):
                     "approved_by",
                     models.CharField(
                         blank=True,
-                        help_text="The names of the users who approved the proposal; empty: there was none.",
+                        help_text="The names of the users who approved the proposal; empty without a proposal.",
                         max_length=310,
                     ),
                 ),
@@ -1939,7 +1989,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The comparison that is the evidence for it; none: there is none.",
+                        help_text="The comparison that is the evidence, if there is one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -1951,7 +2001,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The comparison on new bars that is the evidence for it; none: there is none.",
+                        help_text="The comparison on new bars that is the evidence, if there is one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -1963,7 +2013,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The validation that is the evidence for it; none: there is none.",
+                        help_text="The validation that is the evidence, if there is one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -1974,7 +2024,7 @@ class Migration(migrations.Migration):
                     "previous",
                     models.OneToOneField(
                         blank=True,
-                        help_text="The one before.",
+                        help_text="The policy's previous deployment.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="following",
@@ -1986,7 +2036,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The earlier deployment since which the same version, or nothing, is live; none: this one.",
+                        help_text="The earlier deployment since which the same version, or nothing, is live; empty if that changed.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2066,7 +2116,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="What made the version live; none for another arm than the live one.",
+                        help_text="The deployment that made the version live; empty for other arms than the live arm.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2075,18 +2125,28 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "target_position",
-                    models.FloatField(help_text="As a fraction of equity; traded at the next bar's open."),
+                    models.FloatField(
+                        help_text="The position to hold, as a fraction of equity, from the next bar's open on."
+                    ),
                 ),
                 ("previous_target", models.FloatField(help_text="The target that the account last traded to.")),
                 (
                     "probabilities",
-                    models.JSONField(blank=True, help_text="Of each position; none for a rule.", null=True),
+                    models.JSONField(
+                        blank=True, help_text="The probability of each position; empty for a rule.", null=True
+                    ),
                 ),
                 ("value", models.FloatField(blank=True, help_text="The critic's value of the observation.", null=True)),
-                ("observation", models.BinaryField(help_text="Little-endian float32; empty for a rule.")),
+                (
+                    "observation",
+                    models.BinaryField(help_text="The observation as little-endian float32; empty for a rule."),
+                ),
                 ("observation_sha256", models.CharField(blank=True, max_length=64)),
-                ("bars_digest", models.CharField(help_text="Of the bars that the decision saw.", max_length=64)),
-                ("equity", models.FloatField(help_text="At the close of the bar, in multiples of the initial equity.")),
+                ("bars_digest", models.CharField(help_text="Digest of the bars that the decision saw.", max_length=64)),
+                (
+                    "equity",
+                    models.FloatField(help_text="Equity at the close of the bar, in multiples of the initial equity."),
+                ),
                 ("cash", models.FloatField()),
                 ("units", models.FloatField()),
                 ("entry_equity", models.FloatField(help_text="Equity just after the last trade.")),
@@ -2095,7 +2155,10 @@ class Migration(migrations.Migration):
                     "enabled",
                     models.BooleanField(default=True, help_text="Whether the policy was enabled, that is trained."),
                 ),
-                ("note", models.TextField(blank=True, help_text="What happened since the decision before, in words.")),
+                (
+                    "note",
+                    models.TextField(blank=True, help_text="What happened since the previous decision, in words."),
+                ),
             ],
             options={
                 "ordering": ("-bar_opened_at",),
@@ -2125,14 +2188,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("last_bar_at", models.DateTimeField()),
-                ("equity", models.FloatField(help_text="At the close of that bar.")),
-                ("was_live", models.BooleanField(help_text="Whether a version decided at that bar.")),
+                ("equity", models.FloatField(help_text="Equity at the close of the bar.")),
+                ("was_live", models.BooleanField(help_text="Whether a version decided at the bar.")),
                 (
                     "deployment",
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="Of that bar's decision.",
+                        help_text="The deployment of the bar's decision.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2141,7 +2204,7 @@ class Migration(migrations.Migration):
                 ),
                 ("peak", models.FloatField(help_text="The highest equity since the watch began anew.")),
                 ("detector", models.JSONField(help_text="M of each stake; see core/evaluation/betting.py.")),
-                ("evidence", models.FloatField(default=0.0, help_text="M, their mean.")),
+                ("evidence", models.FloatField(default=0.0, help_text="The mean M of the stakes.")),
                 ("bars", models.PositiveIntegerField(default=0, help_text="Bars since the watch began anew.")),
             ],
         ),
@@ -2174,7 +2237,7 @@ class Migration(migrations.Migration):
                     "version",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The version that would be live; none: flat.",
+                        help_text="The version that would be live; empty if the policy would be flat.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="proposals",
@@ -2187,7 +2250,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The comparison that is the evidence for it; none: there is none.",
+                        help_text="The comparison that is the evidence, if there is one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2199,7 +2262,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The comparison on new bars that is the evidence for it; none: there is none.",
+                        help_text="The comparison on new bars that is the evidence, if there is one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2211,7 +2274,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The validation that is the evidence for it; none: there is none.",
+                        help_text="The validation that is the evidence, if there is one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2228,7 +2291,7 @@ class Migration(migrations.Migration):
                             ("guard", "Guard"),
                             ("migration", "Migration"),
                         ],
-                        help_text="Who or what proposed it.",
+                        help_text="Who or what made the proposal.",
                         max_length=10,
                     ),
                 ),
@@ -2237,7 +2300,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The user who stands behind it, and may not approve it where two users have to agree.",
+                        help_text="The proposer, who may not approve the proposal if two users have to agree.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -2249,7 +2312,7 @@ class Migration(migrations.Migration):
                     "supported_by",
                     models.CharField(
                         blank=True,
-                        help_text="The name of the user who stands behind a command's proposal.",
+                        help_text="The name of the user who supports a command's proposal.",
                         max_length=150,
                     ),
                 ),
@@ -2259,7 +2322,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_index=False,
-                        help_text="The newest deployment when it was proposed; none: there was none.",
+                        help_text="The newest deployment when the change was proposed, if there was one.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
@@ -2282,14 +2345,16 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "decided_by",
-                    models.CharField(blank=True, help_text="The name of the user who decided it.", max_length=150),
+                    models.CharField(
+                        blank=True, help_text="The name of the user who decided the proposal.", max_length=150
+                    ),
                 ),
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
                 (
                     "deployment",
                     models.OneToOneField(
                         blank=True,
-                        help_text="The deployment that followed from its approval.",
+                        help_text="The deployment that the approval made.",
                         null=True,
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="proposal",
@@ -2447,7 +2512,7 @@ class Migration(migrations.Migration):
             name="initial_version",
             field=models.ForeignKey(
                 blank=True,
-                help_text="The version that training starts from; none: random weights.",
+                help_text="The version that training starts from; empty for random weights.",
                 null=True,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",

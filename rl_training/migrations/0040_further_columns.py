@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 db_default=models.Value([], models.JSONField()),
                 default=list,
-                help_text="Names of the further columns of its file that its bars have, in order.",
+                help_text="Names of the file's further columns that the bars have, in order.",
             ),
         ),
         migrations.AddField(
@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             name="own",
             field=models.BinaryField(
                 blank=True,
-                help_text="Values of the market's columns: float64, little-endian. Null: it has none.",
+                help_text="Values of the market's further columns as little-endian float64; null if there are none.",
                 null=True,
             ),
         ),
@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 db_default="",
                 default="",
-                help_text="Digest of the bars without further columns; empty: they have none.",
+                help_text="Digest of the bars without further columns; empty if the bars have none.",
                 max_length=64,
             ),
         ),

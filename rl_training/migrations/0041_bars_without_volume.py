@@ -10,6 +10,6 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="marketbar",
             name="volume",
-            field=models.FloatField(blank=True, help_text="Null: the source has no volume.", null=True),
+            field=models.FloatField(blank=True, help_text="Null if the source has no volume.", null=True),
         ),
     ]

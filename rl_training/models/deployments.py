@@ -43,16 +43,20 @@ class Deployment(PermanentRow):
         blank=True,
         on_delete=models.PROTECT,
         related_name="deployments",
-        help_text="The version that is live from then on; none: flat.",
+        help_text="The version that is live from `at` on; empty if the policy is flat.",
     )
     pinned = models.BooleanField(default=False, help_text="Whether automatic promotions leave the version live.")
-    at = models.DateTimeField(help_text="By the database's clock; later than every earlier deployment of the policy.")
+    at = models.DateTimeField(
+        help_text="Time of the change by the database's clock, later than every earlier deployment of the policy."
+    )
     actor = models.CharField(max_length=10, choices=Actor)
     actor_name = models.CharField(
-        max_length=150, blank=True, help_text="The user's name. A name, since users may be removed and this row stays."
+        max_length=150, blank=True, help_text="The user's name, which is kept when the user is removed."
     )
     approved_by = models.CharField(
-        max_length=310, blank=True, help_text="The names of the users who approved the proposal; empty: there was none."
+        max_length=310,
+        blank=True,
+        help_text="The names of the users who approved the proposal; empty without a proposal.",
     )
     reason = models.TextField()
     comparison = models.ForeignKey(
@@ -62,7 +66,7 @@ class Deployment(PermanentRow):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The comparison that is the evidence for it; none: there is none.",
+        help_text="The comparison that is the evidence, if there is one.",
     )
     arm_comparison = models.ForeignKey(
         "rl_training.ArmComparison",
@@ -71,7 +75,7 @@ class Deployment(PermanentRow):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The comparison on new bars that is the evidence for it; none: there is none.",
+        help_text="The comparison on new bars that is the evidence, if there is one.",
     )
     validation = models.ForeignKey(
         "rl_training.Validation",
@@ -80,10 +84,15 @@ class Deployment(PermanentRow):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The validation that is the evidence for it; none: there is none.",
+        help_text="The validation that is the evidence, if there is one.",
     )
     previous = models.OneToOneField(
-        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="following", help_text="The one before."
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="following",
+        help_text="The policy's previous deployment.",
     )
     # Without an index: nothing searches by it.
     began = models.ForeignKey(
@@ -93,7 +102,7 @@ class Deployment(PermanentRow):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The earlier deployment since which the same version, or nothing, is live; none: this one.",
+        help_text="The earlier deployment since which the same version, or nothing, is live; empty if that changed.",
     )
 
     objects = DeploymentQuerySet.as_manager()

@@ -190,19 +190,19 @@ class PolicyStore(models.Model):
         max_length=10,
         choices=Fallback,
         default=Fallback.FLAT,
-        help_text="What follows when a guard ends what is live; none: no guard acts.",
+        help_text="What becomes live when a guard ends the live version. With none, no guard acts.",
     )
     demotion_bars = models.PositiveIntegerField(
         default=0,
         validators=range_validators("demotion_bars"),
-        help_text="A version that loses nothing is demoted once in so many bars on average, and a losing one soon. "
+        help_text="A version that loses nothing is demoted once in this many bars on average, a losing one far sooner. "
         f"0 to {MAX_DEMOTION_BARS:,}; 0: the bars of ten years.",
     )
     drawdown_limit = models.PositiveIntegerField(
         default=30,
         validators=range_validators("drawdown_limit"),
-        help_text="A live version whose paper account falls by more than so many percent from its peak is ended. "
-        "1 to 100; 100 never is.",
+        help_text="A live version is ended when its paper account falls by more than this many percent from its peak. "
+        "1 to 100; 100 means no limit.",
     )
     stall_limit_minutes = models.PositiveIntegerField(
         default=10,
@@ -228,7 +228,7 @@ class PolicyStore(models.Model):
     total_runs = models.PositiveBigIntegerField(default=0, editable=False, help_text="Finished runs.")
     succeeded_runs = models.PositiveBigIntegerField(default=0, editable=False)
     schedule_error = models.TextField(
-        blank=True, editable=False, help_text="Why the last slot started no run; empty when it did."
+        blank=True, editable=False, help_text="Why the last slot started no run; empty if it started one."
     )
 
     history = HistoricalRecords(

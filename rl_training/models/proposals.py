@@ -41,7 +41,7 @@ class Proposal(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="proposals",
-        help_text="The version that would be live; none: flat.",
+        help_text="The version that would be live; empty if the policy would be flat.",
     )
     reason = models.TextField()
     comparison = models.ForeignKey(
@@ -51,7 +51,7 @@ class Proposal(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The comparison that is the evidence for it; none: there is none.",
+        help_text="The comparison that is the evidence, if there is one.",
     )
     arm_comparison = models.ForeignKey(
         "rl_training.ArmComparison",
@@ -60,7 +60,7 @@ class Proposal(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The comparison on new bars that is the evidence for it; none: there is none.",
+        help_text="The comparison on new bars that is the evidence, if there is one.",
     )
     validation = models.ForeignKey(
         "rl_training.Validation",
@@ -69,9 +69,9 @@ class Proposal(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The validation that is the evidence for it; none: there is none.",
+        help_text="The validation that is the evidence, if there is one.",
     )
-    actor = models.CharField(max_length=10, choices=Deployment.Actor, help_text="Who or what proposed it.")
+    actor = models.CharField(max_length=10, choices=Deployment.Actor, help_text="Who or what made the proposal.")
     proposer = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -79,11 +79,11 @@ class Proposal(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
-        help_text="The user who stands behind it, and may not approve it where two users have to agree.",
+        help_text="The proposer, who may not approve the proposal if two users have to agree.",
     )
     proposer_name = models.CharField(max_length=150, blank=True)
     supported_by = models.CharField(
-        max_length=150, blank=True, help_text="The name of the user who stands behind a command's proposal."
+        max_length=150, blank=True, help_text="The name of the user who supports a command's proposal."
     )
     proposed_at = models.DateTimeField(help_text="By the database's clock.")
     previous = models.ForeignKey(
@@ -93,10 +93,12 @@ class Proposal(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="The newest deployment when it was proposed; none: there was none.",
+        help_text="The newest deployment when the change was proposed, if there was one.",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
-    decided_by = models.CharField(max_length=150, blank=True, help_text="The name of the user who decided it.")
+    decided_by = models.CharField(
+        max_length=150, blank=True, help_text="The name of the user who decided the proposal."
+    )
     decided_at = models.DateTimeField(null=True, blank=True)
     deployment = models.OneToOneField(
         Deployment,
@@ -104,7 +106,7 @@ class Proposal(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="proposal",
-        help_text="The deployment that followed from its approval.",
+        help_text="The deployment that the approval made.",
     )
 
     objects = ProposalQuerySet.as_manager()

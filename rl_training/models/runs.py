@@ -186,9 +186,9 @@ class TrainingRun(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
-        help_text="The user who triggered the run; none for the schedule and the command.",
+        help_text="The user who triggered the run; empty for the schedule and for commands.",
     )
-    scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The slot; none for a triggered run.")
+    scheduled_for = models.DateTimeField(null=True, blank=True, help_text="The slot; empty for a triggered run.")
     queued_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, blank=True, help_text="When a task message was last sent to the workers.")
     started_at = models.DateTimeField(null=True, blank=True)
@@ -197,7 +197,9 @@ class TrainingRun(models.Model):
     workers_lost = models.PositiveSmallIntegerField(
         default=0, help_text="Attempts that ended because the worker was lost."
     )
-    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="The worker's last, by the database's clock.")
+    heartbeat_at = models.DateTimeField(
+        null=True, blank=True, help_text="The worker's last heartbeat, by the database's clock."
+    )
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     initial_version = models.ForeignKey(
         "PolicyVersion",
@@ -205,7 +207,7 @@ class TrainingRun(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="+",
-        help_text="The version that training starts from; none: random weights.",
+        help_text="The version that training starts from; empty for random weights.",
     )
     # Null in both columns until training has loaded the initial version.
     started_from = models.ForeignKey(
@@ -218,7 +220,9 @@ class TrainingRun(models.Model):
         help_text="The version that training really started from.",
     )
     start_note = models.TextField(  # noqa: DJ001  # null: not known yet
-        null=True, blank=True, help_text="Why the run started from another version than its initial one, or from none."
+        null=True,
+        blank=True,
+        help_text="Why the run started from another version than its initial version, or from scratch.",
     )
     episodes = models.PositiveIntegerField()
     episodes_done = models.PositiveIntegerField(default=0)

@@ -60,16 +60,18 @@ class SlotRange(models.Model):
     policy = models.ForeignKey("PolicyStore", on_delete=models.CASCADE, related_name="slots", db_index=False)
     first_slot = models.DateTimeField()
     last_slot = models.DateTimeField()
-    slots = models.PositiveIntegerField(help_text="How many, `interval_minutes` apart.")
+    slots = models.PositiveIntegerField(help_text="Number of slots, `interval_minutes` apart.")
     interval_minutes = models.PositiveIntegerField()
     next_slot = models.DateTimeField(
-        help_text="The policy's next slot after these: at most an interval later, earlier after the schedule was moved."
+        help_text="The policy's next slot after these slots: one interval later, or earlier if the schedule was moved."
     )
     outcome = models.CharField(max_length=10, choices=SlotOutcome)
     reason = models.CharField(
         max_length=20, choices=SlotReason, blank=True, help_text="Why the slots made no run of their own."
     )
-    detail = models.TextField(blank=True, help_text="The reason in words; of skipped slots, of the last one.")
+    detail = models.TextField(
+        blank=True, help_text="The reason in words; for several skipped slots, that of the last slot."
+    )
     run = models.ForeignKey(
         "TrainingRun",
         null=True,
@@ -80,7 +82,7 @@ class SlotRange(models.Model):
         help_text="The run that the slot made, or that stands for coalesced slots.",
     )
     lateness_seconds = models.FloatField(
-        null=True, blank=True, help_text="From the slot to the time at which its run was queued."
+        null=True, blank=True, help_text="Time from the slot until its run was queued."
     )
 
     objects = SlotRangeQuerySet.as_manager()

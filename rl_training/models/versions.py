@@ -100,7 +100,7 @@ class PolicyVersion(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     artifact = models.CharField(
-        max_length=200, help_text="Folder in the artifact storage; empty once its files were removed."
+        max_length=200, help_text="Folder in the artifact storage; empty after the files were removed."
     )
     weights_removed_at = models.DateTimeField(
         null=True, blank=True, help_text="When retention removed the weights; they cannot be used any more."
@@ -112,20 +112,24 @@ class PolicyVersion(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="Why the gate holds it back; empty: it does not.",
+        help_text="Why the gate holds the version back; empty if it does not.",
     )
     has_decided = models.BooleanField(
-        default=False, db_default=False, help_text="Whether a challenger decides by it, or did: its weights are kept."
+        default=False,
+        db_default=False,
+        help_text="Whether a challenger decides, or decided, by the version. Its weights are then kept.",
     )
     market = models.CharField(max_length=MARKET_LENGTH, blank=True, db_default="", help_text="The market's label.")
     held_out_bars = models.PositiveIntegerField(null=True, blank=True, help_text="Decisions on held-out bars.")
     held_out_return = models.FloatField(null=True, blank=True, help_text="Total return on held-out bars.")
-    buy_and_hold_return = models.FloatField(null=True, blank=True, help_text="That of buy and hold.")
-    flat_return = models.FloatField(null=True, blank=True, help_text="That of a flat account.")
+    buy_and_hold_return = models.FloatField(
+        null=True, blank=True, help_text="Total return of buy and hold on the same bars."
+    )
+    flat_return = models.FloatField(null=True, blank=True, help_text="Total return of a flat account on the same bars.")
     sharpe = models.FloatField(null=True, blank=True, help_text="Annualised Sharpe ratio on held-out bars.")
-    sharpe_low = models.FloatField(null=True, blank=True, help_text="Lower bound of its 95 % interval.")
-    sharpe_high = models.FloatField(null=True, blank=True, help_text="Upper bound of its 95 % interval.")
-    max_drawdown = models.FloatField(null=True, blank=True, help_text="On held-out bars, 0 to 1.")
+    sharpe_low = models.FloatField(null=True, blank=True, help_text="Lower bound of the Sharpe ratio's 95 % interval.")
+    sharpe_high = models.FloatField(null=True, blank=True, help_text="Upper bound of the Sharpe ratio's 95 % interval.")
+    max_drawdown = models.FloatField(null=True, blank=True, help_text="Maximum drawdown on held-out bars, 0 to 1.")
     turnover = models.FloatField(null=True, blank=True, help_text="Traded notional / equity, summed.")
     time_in_market = models.FloatField(null=True, blank=True, help_text="Share of bars with a position, 0 to 1.")
 

@@ -103,7 +103,8 @@ class Migration(migrations.Migration):
                 (
                     "second_factor",
                     models.BooleanField(
-                        default=False, help_text="It was created by a login with a second factor, or by a command."
+                        default=False,
+                        help_text="Whether a login with a second factor, or a command, created the token.",
                     ),
                 ),
                 (

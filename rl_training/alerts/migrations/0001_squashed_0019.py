@@ -133,8 +133,14 @@ class Migration(migrations.Migration):
                         max_length=20,
                     ),
                 ),
-                ("threshold", models.FloatField(blank=True, help_text="Empty: the kind's default.", null=True)),
-                ("window", models.PositiveIntegerField(blank=True, help_text="Empty: the kind's default.", null=True)),
+                (
+                    "threshold",
+                    models.FloatField(blank=True, help_text="Leave empty for the kind's default.", null=True),
+                ),
+                (
+                    "window",
+                    models.PositiveIntegerField(blank=True, help_text="Leave empty for the kind's default.", null=True),
+                ),
                 (
                     "enabled",
                     models.BooleanField(default=True, help_text="An open alert of a disabled rule is resolved."),
@@ -267,14 +273,14 @@ class Migration(migrations.Migration):
                     "run",
                     models.ForeignKey(
                         blank=True,
-                        help_text="The run that made the condition true, where it was one.",
+                        help_text="The run that made the condition true, if a run did.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
                         to="rl_training.trainingrun",
                     ),
                 ),
-                ("message", models.TextField(help_text="What was found when it opened.")),
+                ("message", models.TextField(help_text="What was found when the alert opened.")),
                 ("opened_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("acknowledged_at", models.DateTimeField(blank=True, null=True)),
                 (
@@ -287,7 +293,7 @@ class Migration(migrations.Migration):
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
-                ("resolved_at", models.DateTimeField(blank=True, help_text="When the condition was gone.", null=True)),
+                ("resolved_at", models.DateTimeField(blank=True, help_text="When the condition had ended.", null=True)),
             ],
             options={
                 "ordering": ("-opened_at",),

@@ -39,15 +39,15 @@ class Alert(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
-        help_text="The run that made the condition true, where it was one.",
+        help_text="The run that made the condition true, if a run did.",
     )
-    message = models.TextField(help_text="What was found when it opened.")
+    message = models.TextField(help_text="What was found when the alert opened.")
     opened_at = models.DateTimeField(default=timezone.now)
     acknowledged_at = models.DateTimeField(null=True, blank=True)
     acknowledged_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When the condition was gone.")
+    resolved_at = models.DateTimeField(null=True, blank=True, help_text="When the condition had ended.")
 
     objects = AlertQuerySet.as_manager()
 

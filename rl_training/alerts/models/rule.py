@@ -24,8 +24,8 @@ class AlertRule(models.Model):
         help_text="Empty for a rule of the whole system.",
     )
     kind = models.CharField(max_length=20, choices=Kind)
-    threshold = models.FloatField(null=True, blank=True, help_text="Empty: the kind's default.")
-    window = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: the kind's default.")
+    threshold = models.FloatField(null=True, blank=True, help_text="Leave empty for the kind's default.")
+    window = models.PositiveIntegerField(null=True, blank=True, help_text="Leave empty for the kind's default.")
     enabled = models.BooleanField(default=True, help_text="An open alert of a disabled rule is resolved.")
     channels = models.ManyToManyField(
         AlertChannel, blank=True, help_text="In addition to the channels that receive every alert."

@@ -56,7 +56,7 @@ class Arm(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="That always decides; of the kind `version` alone.",
+        help_text="The version that always decides; only for the kind `version`.",
     )
     recipe_policy = models.ForeignKey(
         PolicyStore,
@@ -65,22 +65,22 @@ class Arm(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="Whose versions decide; of the kind `newest` alone.",
+        help_text="The policy whose versions decide; only for the kind `newest`.",
     )
     recipe = models.CharField(
         max_length=DIGEST_LENGTH,
         blank=True,
         default="",
         db_default="",
-        help_text="Digest of the recipe whose newest version decides; of the kind `newest` alone.",
+        help_text="Digest of the recipe whose newest version decides; only for the kind `newest`.",
     )
     market = models.ForeignKey(FollowedMarket, on_delete=models.PROTECT, related_name="arms")
-    rules = models.JSONField(help_text="The costs and positions of its account, as in the policy's environment.")
+    rules = models.JSONField(help_text="The costs and positions of the account, as in the policy's environment.")
     opened_at = models.DateTimeField()
-    opening = models.TextField(help_text="Why it was opened.")
+    opening = models.TextField(help_text="Why the account was opened.")
     ended_at = models.DateTimeField(null=True, blank=True)
-    ending = models.TextField(blank=True, help_text="Why it ended.")
-    error = models.TextField(blank=True, help_text="Why it could not decide the last time; empty when it did.")
+    ending = models.TextField(blank=True, help_text="Why the account ended.")
+    error = models.TextField(blank=True, help_text="Why the last decision failed; empty if it was made.")
 
     objects = ArmQuerySet.as_manager()
 

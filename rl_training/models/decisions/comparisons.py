@@ -43,8 +43,12 @@ class ArmComparison(models.Model):
     a = models.ForeignKey(Arm, on_delete=models.PROTECT, related_name="+")
     b = models.ForeignKey(Arm, on_delete=models.PROTECT, related_name="+")
     trial = models.OneToOneField(Trial, on_delete=models.PROTECT, related_name="arm_comparison")
-    largest_loss = models.FloatField(help_text="Of B against A in one bar, in log equity; fixed beforehand.")
-    floor = models.FloatField(default=0.0, help_text="What B has to gain on A in each bar, in log equity.")
+    largest_loss = models.FloatField(
+        help_text="The largest loss of B against A in one bar, in log equity; chosen before the comparison begins."
+    )
+    floor = models.FloatField(
+        default=0.0, help_text="The gain of B over A in each bar that the test asks for, in log equity."
+    )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -52,20 +56,24 @@ class ArmComparison(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
-        help_text="The user who requested it; none for a command.",
+        help_text="The user who requested the comparison; empty for a command.",
     )
-    requested_at = models.DateTimeField(default=timezone.now, help_text="Bars that open later count.")
+    requested_at = models.DateTimeField(
+        default=timezone.now, help_text="Time of the request; the comparison uses bars that open later."
+    )
     status = models.CharField(max_length=10, choices=Status, default=Status.RUNNING)
     ended_at = models.DateTimeField(null=True, blank=True)
-    ending = models.TextField(blank=True, help_text="Why it ended.")
+    ending = models.TextField(blank=True, help_text="Why the comparison ended.")
     outcome = models.TextField(blank=True, help_text="What followed from the verdict.")
-    wealth = models.JSONField(help_text="Of each stake.")
+    wealth = models.JSONField(help_text="The wealth of each stake.")
     evidence = models.FloatField(default=1.0, help_text="K, the mean wealth; 0 once B has lost.")
     bars = models.PositiveIntegerField(default=0, help_text="Bars that were compared.")
     capped = models.PositiveIntegerField(default=0, help_text="Bars with a gain above the largest loss.")
-    first_bar_at = models.DateTimeField(null=True, blank=True, help_text="The bar at whose close it begins.")
+    first_bar_at = models.DateTimeField(
+        null=True, blank=True, help_text="The bar at whose close the comparison begins."
+    )
     last_bar_at = models.DateTimeField(null=True, blank=True, help_text="The last bar that was compared.")
-    a_equity = models.FloatField(null=True, blank=True, help_text="Of A at the close of that bar.")
+    a_equity = models.FloatField(null=True, blank=True, help_text="Equity of A at the close of the last bar.")
     b_equity = models.FloatField(null=True, blank=True)
 
     objects = ArmComparisonQuerySet.as_manager()

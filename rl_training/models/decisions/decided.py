@@ -50,22 +50,26 @@ class Decision(PermanentRow):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="What made the version live; none for another arm than the live one.",
+        help_text="The deployment that made the version live; empty for other arms than the live arm.",
     )
-    target_position = models.FloatField(help_text="As a fraction of equity; traded at the next bar's open.")
+    target_position = models.FloatField(
+        help_text="The position to hold, as a fraction of equity, from the next bar's open on."
+    )
     previous_target = models.FloatField(help_text="The target that the account last traded to.")
-    probabilities = models.JSONField(null=True, blank=True, help_text="Of each position; none for a rule.")
+    probabilities = models.JSONField(
+        null=True, blank=True, help_text="The probability of each position; empty for a rule."
+    )
     value = models.FloatField(null=True, blank=True, help_text="The critic's value of the observation.")
-    observation = models.BinaryField(help_text="Little-endian float32; empty for a rule.")
+    observation = models.BinaryField(help_text="The observation as little-endian float32; empty for a rule.")
     observation_sha256 = models.CharField(max_length=64, blank=True)
-    bars_digest = models.CharField(max_length=64, help_text="Of the bars that the decision saw.")
-    equity = models.FloatField(help_text="At the close of the bar, in multiples of the initial equity.")
+    bars_digest = models.CharField(max_length=64, help_text="Digest of the bars that the decision saw.")
+    equity = models.FloatField(help_text="Equity at the close of the bar, in multiples of the initial equity.")
     cash = models.FloatField()
     units = models.FloatField()
     entry_equity = models.FloatField(help_text="Equity just after the last trade.")
     peak = models.FloatField(help_text="The highest equity at a close so far.")
     enabled = models.BooleanField(default=True, help_text="Whether the policy was enabled, that is trained.")
-    note = models.TextField(blank=True, help_text="What happened since the decision before, in words.")
+    note = models.TextField(blank=True, help_text="What happened since the previous decision, in words.")
 
     objects = DecisionQuerySet.as_manager()
 

@@ -19,24 +19,30 @@ class FollowedMarketQuerySet(models.QuerySet["FollowedMarket"]):
 class FollowedMarket(models.Model):
     """A market that grows. Policies with the same market settings and columns share it. Only `decisions/` writes it."""
 
-    identity = models.CharField(max_length=64, unique=True, help_text="Digest of the settings that decide its bars.")
-    config = models.JSONField(help_text="The market settings of the first policy that followed it.")
+    identity = models.CharField(
+        max_length=64, unique=True, help_text="Digest of the settings that decide which bars the market has."
+    )
+    config = models.JSONField(help_text="The market settings of the first policy that followed the market.")
     columns = models.JSONField(
         default=list,
         db_default=models.Value([], models.JSONField()),
         blank=True,
-        help_text="Names of the further columns of its file that its bars have, in order.",
+        help_text="Names of the file's further columns that the bars have, in order.",
     )
     label = models.CharField(max_length=MARKET_LENGTH, help_text="The market's label.")
-    spacing = models.PositiveIntegerField(default=0, help_text="Seconds from a bar to the next; 0: no bars are known.")
+    spacing = models.PositiveIntegerField(
+        default=0, help_text="Seconds from a bar to the next bar; 0 while no bars are known."
+    )
     newest_at = models.DateTimeField(null=True, blank=True, help_text="When the newest known bar opened.")
-    grew_at = models.DateTimeField(null=True, blank=True, help_text="When a new bar was seen last.")
-    revised_at = models.DateTimeField(null=True, blank=True, help_text="When a bar was seen last that had changed.")
-    read_at = models.DateTimeField(null=True, blank=True, help_text="When the source answered last.")
+    grew_at = models.DateTimeField(null=True, blank=True, help_text="When a new bar was last seen.")
+    revised_at = models.DateTimeField(null=True, blank=True, help_text="When a changed bar was last seen.")
+    read_at = models.DateTimeField(null=True, blank=True, help_text="When the source last answered.")
     due_at = models.DateTimeField(default=timezone.now, help_text="When the source is read next.")
-    failures = models.PositiveIntegerField(default=0, help_text="Readings that failed since the last that succeeded.")
+    failures = models.PositiveIntegerField(
+        default=0, help_text="Number of failed readings since the last successful reading."
+    )
     failing_since = models.DateTimeField(null=True, blank=True)
-    error = models.TextField(blank=True, help_text="Why the last reading failed; empty when it did not.")
+    error = models.TextField(blank=True, help_text="Why the last reading failed; empty if it succeeded.")
 
     objects = FollowedMarketQuerySet.as_manager()
 
@@ -66,11 +72,13 @@ class MarketBar(models.Model):
     high = models.FloatField()
     low = models.FloatField()
     close = models.FloatField()
-    volume = models.FloatField(null=True, blank=True, help_text="Null: the source has no volume.")
+    volume = models.FloatField(null=True, blank=True, help_text="Null if the source has no volume.")
     own = models.BinaryField(
-        null=True, blank=True, help_text="Values of the market's columns: float64, little-endian. Null: it has none."
+        null=True,
+        blank=True,
+        help_text="Values of the market's further columns as little-endian float64; null if there are none.",
     )
-    removed = models.BooleanField(default=False, help_text="Whether the source has this bar no longer.")
+    removed = models.BooleanField(default=False, help_text="Whether the source no longer has the bar.")
     seen_at = models.DateTimeField()
 
     class Meta:

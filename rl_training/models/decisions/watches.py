@@ -18,8 +18,8 @@ class Watch(models.Model):
 
     arm = models.OneToOneField(Arm, on_delete=models.PROTECT, primary_key=True, related_name="watch")
     last_bar_at = models.DateTimeField()
-    equity = models.FloatField(help_text="At the close of that bar.")
-    was_live = models.BooleanField(help_text="Whether a version decided at that bar.")
+    equity = models.FloatField(help_text="Equity at the close of the bar.")
+    was_live = models.BooleanField(help_text="Whether a version decided at the bar.")
     deployment = models.ForeignKey(
         Deployment,
         null=True,
@@ -27,11 +27,11 @@ class Watch(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="Of that bar's decision.",
+        help_text="The deployment of the bar's decision.",
     )
     peak = models.FloatField(help_text="The highest equity since the watch began anew.")
     detector = models.JSONField(help_text="M of each stake; see core/evaluation/betting.py.")
-    evidence = models.FloatField(default=0.0, help_text="M, their mean.")
+    evidence = models.FloatField(default=0.0, help_text="The mean M of the stakes.")
     bars = models.PositiveIntegerField(default=0, help_text="Bars since the watch began anew.")
 
     def __str__(self) -> str:

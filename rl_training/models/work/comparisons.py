@@ -41,14 +41,18 @@ class Comparison(QueuedWork):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
-        help_text="The user who requested it; none for the command.",
+        help_text="The user who requested the comparison; empty for a command.",
     )
     requested_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True, help_text="First start: bars until then are compared on.")
+    started_at = models.DateTimeField(
+        null=True, blank=True, help_text="Time of the first start; the comparison uses the bars until then."
+    )
     bars = models.PositiveIntegerField(null=True, blank=True, help_text="Decisions that were compared.")
     bars_first = models.DateTimeField(null=True, blank=True, help_text="The bar of the first decision.")
     bars_last = models.DateTimeField(null=True, blank=True)
-    bars_digest = models.CharField(max_length=64, blank=True, help_text="Of the bars from the first decision on.")
+    bars_digest = models.CharField(
+        max_length=64, blank=True, help_text="Digest of the bars from the first decision on."
+    )
     result = models.JSONField(null=True, blank=True, help_text="See Comparison.as_dict() in core/evaluation.")
 
     objects = ComparisonQuerySet.as_manager()

@@ -62,7 +62,9 @@ class QueuedWork(models.Model):
     workers_lost = models.PositiveSmallIntegerField(
         default=0, help_text="Attempts that ended because the worker was lost."
     )
-    heartbeat_at = models.DateTimeField(null=True, blank=True, help_text="The worker's last, by the database's clock.")
+    heartbeat_at = models.DateTimeField(
+        null=True, blank=True, help_text="The worker's last heartbeat, by the database's clock."
+    )
     error = models.TextField(blank=True)
 
     class Meta:

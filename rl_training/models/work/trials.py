@@ -40,7 +40,7 @@ class Trial(PermanentRow):
         COMPARISON = "comparison"  # of arms, on new bars
 
     market = models.ForeignKey(TrialMarket, on_delete=models.PROTECT, related_name="ledger")
-    number = models.PositiveIntegerField(help_text="From 1, within the market.")
+    number = models.PositiveIntegerField(help_text="The trial's number on the market, from 1.")
     kind = models.CharField(max_length=12, choices=Kind)
     recipe = models.CharField(max_length=64, help_text="The recipe's digest.")
     # A name, since the policy may be renamed.

@@ -72,7 +72,12 @@ class Validation(models.Model):
     validation_id = models.CharField(max_length=12, unique=True, default=new_run_id, editable=False)
     policy = models.ForeignKey(PolicyStore, on_delete=models.PROTECT, related_name="validations")
     trial = models.OneToOneField(
-        Trial, null=True, blank=True, on_delete=models.PROTECT, related_name="validation", help_text="None: monitoring."
+        Trial,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="validation",
+        help_text="The trial that the validation spends; empty for monitoring.",
     )
     monitored = models.ForeignKey(
         "self",
@@ -80,14 +85,14 @@ class Validation(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="monitoring",
-        help_text="The validation that this one monitors; none for a trial.",
+        help_text="The validation that this validation monitors; empty for a trial.",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     # The recipe as a run stores it. It stays readable even if the present models refuse it.
     config = models.JSONField()
     start_from = models.CharField(max_length=10)
     window = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Each fold trains on so many bars at most; none: on all before it."
+        null=True, blank=True, help_text="The most bars that a fold trains on; empty for all bars before the fold."
     )
     folds = models.PositiveSmallIntegerField()
     must_beat = models.JSONField(help_text="References that the account must beat.")
@@ -101,10 +106,12 @@ class Validation(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
         db_index=False,
-        help_text="The user who requested it; none for a command and for beat.",
+        help_text="The user who requested the validation; empty for a command and for beat.",
     )
     requested_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True, help_text="First start: bars until then are used.")
+    started_at = models.DateTimeField(
+        null=True, blank=True, help_text="Time of the first start; the validation uses the bars until then."
+    )
     finished_at = models.DateTimeField(null=True, blank=True)
     bars_digest = models.CharField(max_length=64, blank=True, help_text="Digest under which the bars are stored.")
     prices_digest = models.CharField(
@@ -112,16 +119,16 @@ class Validation(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="Digest of the bars without further columns; empty: they have none.",
+        help_text="Digest of the bars without further columns; empty if the bars have none.",
     )
-    bars = models.PositiveIntegerField(null=True, blank=True, help_text="Of the market.")
+    bars = models.PositiveIntegerField(null=True, blank=True, help_text="Number of the market's bars.")
     first_traded_at = models.DateTimeField(null=True, blank=True, help_text="The first bar that is traded.")
     bars_last = models.DateTimeField(null=True, blank=True, help_text="The last bar.")
     accounts = models.CharField(max_length=200, blank=True, help_text="Artifact with the returns of all accounts.")
     accounts_sha256 = models.CharField(max_length=64, blank=True)
     result = models.JSONField(null=True, blank=True, help_text="See WalkForwardReport.as_dict() in core/run.")
     sharpe_per_bar = models.FloatField(null=True, blank=True)
-    verdict = models.CharField(max_length=12, choices=Verdict, blank=True, help_text="Of a trial.")
+    verdict = models.CharField(max_length=12, choices=Verdict, blank=True, help_text="The verdict of a trial.")
     judgement = models.JSONField(null=True, blank=True, help_text="The numbers that the verdict follows from.")
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When monitoring ended the validation.")
     ended_because = models.TextField(blank=True)
@@ -195,15 +202,15 @@ class ValidationStep(QueuedWork):
     step_id = models.CharField(max_length=12, unique=True, default=new_run_id, editable=False)
     validation = models.ForeignKey(Validation, on_delete=models.CASCADE, related_name="steps")
     kind = models.CharField(max_length=10, choices=Kind)
-    number = models.PositiveSmallIntegerField(default=0, help_text="Of the fold, from 0.")
+    number = models.PositiveSmallIntegerField(default=0, help_text="The fold's number, from 0.")
     fold = models.JSONField(null=True, blank=True, help_text="The fold's bars; see Fold in core/run/walk_forward.")
     first_traded_at = models.DateTimeField(null=True, blank=True)
     last_traded_at = models.DateTimeField(null=True, blank=True)
-    iterations = models.PositiveBigIntegerField(default=0, help_text="That the fold makes in all.")
+    iterations = models.PositiveBigIntegerField(default=0, help_text="Number of iterations that the fold makes.")
     iterations_done = models.PositiveBigIntegerField(default=0)
     artifact = models.CharField(max_length=200, blank=True, help_text="The fold's policy, until it is removed.")
     sha256 = models.CharField(max_length=64, blank=True, help_text="Digest of the fold's weights.")
-    seconds = models.FloatField(null=True, blank=True, help_text="That the last attempt took.")
+    seconds = models.FloatField(null=True, blank=True, help_text="Seconds that the last attempt took.")
     has_files = models.BooleanField(default=False, help_text="Whether attempts may have left files.")
 
     objects = ValidationStepQuerySet.as_manager()
