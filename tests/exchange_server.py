@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import time as seconds_now
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -59,6 +60,8 @@ class ExchangeServer(ThreadingHTTPServer):
         self.failures: list[tuple[int, str]] = []
         # Binance answers at most this many bars per request.
         self.page_limit = 1000
+        # By this number of seconds its clock is behind this machine's.
+        self.behind = 0
 
     def trade(self, first: int, last: int) -> None:
         """Add hourly bars that open at `first` to `last`."""
@@ -117,6 +120,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(body.encode())
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(seconds_now() - self.server.behind if timestamp is None else timestamp)
 
     def log_message(self, *_: object) -> None:
         pass

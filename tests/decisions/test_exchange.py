@@ -194,3 +194,13 @@ def test_changed_old_bar_of_an_exchange_is_noted(policy, exchange):
     exchange.round(1)
     assert decisions(live_arm(policy))[-1].note == "1 earlier bar changed at the source."
     assert_replays(policy)
+
+
+def test_bar_of_an_exchange_is_not_taken_for_closed_by_a_clock_ahead(policy, exchange):
+    exchange.round()
+    exchange.server.behind = 3600
+    assert exchange.round(1) == 0
+    assert "s ahead of the exchange's: its newest bar may not have closed" in FollowedMarket.objects.get().error
+    exchange.server.behind = 0
+    assert exchange.round() == 3
+    assert_replays(policy)

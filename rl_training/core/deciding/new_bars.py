@@ -15,8 +15,7 @@ import numpy as np
 
 from rl_training.core.config import FeatureName
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
-from rl_training.core.market.exchange import SETTLING_SECONDS
-from rl_training.core.market.exchange_series import ExchangeUnavailable, SeriesPages
+from rl_training.core.market.exchange_series import SETTLING_SECONDS, ExchangeUnavailable, SeriesPages
 from rl_training.core.market.file_access import open_under
 from rl_training.core.market.files.containers import MAGIC
 from rl_training.core.market.sources import load_market

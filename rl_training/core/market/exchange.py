@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_cache import ExchangeCache
-from rl_training.core.market.exchange_series import ExchangeUnavailable, Series, SeriesPages
+from rl_training.core.market.exchange_series import SETTLING_SECONDS, ExchangeUnavailable, Series, SeriesPages
 from rl_training.core.market_config import MarketConfig
 from rl_training.core.words import count_of
 
-# A bar is used only this long after its end, because clocks differ and exchanges record the last trades late.
-SETTLING_SECONDS = 60
 # After this many consecutive pages without bars, the exchange is assumed to have no earlier bars.
 EMPTY_PAGES = 3
 # New bars are written whenever this many have been fetched, so that an interrupted fetch keeps most of its work.

@@ -5,6 +5,7 @@ The import of ccxt takes over a second and 80 MB, so only code that fetches impo
 
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import ccxt  # type: ignore[import-untyped]
@@ -14,7 +15,7 @@ import structlog
 from rl_training.core import outgoing
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market.exchange_names import such_as, unknown_exchange
-from rl_training.core.market.exchange_series import ExchangeUnavailable, Series
+from rl_training.core.market.exchange_series import SETTLING_SECONDS, ExchangeUnavailable, Series
 
 # Seconds before each new attempt. With a timeout of 10 s, a request to a hanging exchange fails after about a minute.
 RETRY_DELAYS = (1.0, 2.0, 4.0, 8.0)
@@ -77,6 +78,7 @@ class ExchangePages:
         """
         symbol, timeframe = self.series.symbol, self.series.timeframe
         rows = self._ask(lambda: _columns(self._client.fetch_ohlcv(symbol, timeframe, since * 1000, self.limit)))
+        self._check_clock()
         if not len(rows):
             return None
         milliseconds = rows[:, 0].astype(np.int64)
@@ -85,6 +87,17 @@ class ExchangePages:
         except MarketDataError as error:
             where = f" of {np.datetime64(int(milliseconds[error.row - 1]), 'ms')}" if error.row else ""
             raise self._error(f"the exchange answers an invalid bar{where}: {error.rule}") from error
+
+    def _check_clock(self) -> None:
+        """Raise ExchangeUnavailable if this machine's clock is ahead: a bar that is still traded would seem closed."""
+        stated = (self._client.last_response_headers or {}).get("Date")
+        try:
+            ahead = time.time() - parsedate_to_datetime(stated).timestamp() if stated else 0.0
+        except ValueError:
+            return
+        if ahead > SETTLING_SECONDS:
+            rule = f"this machine's clock is {ahead:,.0f} s ahead of the exchange's: its newest bar may not have closed"
+            raise ExchangeUnavailable(rule, file=str(self.series))
 
     def _ask(self, request: Callable[[], T]) -> T:
         for delay in (*RETRY_DELAYS, None):

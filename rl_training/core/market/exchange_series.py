@@ -5,6 +5,8 @@ from typing import Protocol
 
 from rl_training.core.market.bars import MarketData, MarketDataError
 
+# A bar is used only this long after its end, because clocks differ and exchanges record the last trades late.
+SETTLING_SECONDS = 60
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 

@@ -4,8 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import assert_never
 
-from rl_training.core.market.exchange import SETTLING_SECONDS
-from rl_training.core.market.exchange_series import Series
+from rl_training.core.market.exchange_series import SETTLING_SECONDS, Series
 from rl_training.core.market_config import MarketConfig
 
 

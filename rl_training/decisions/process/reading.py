@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from rl_training.core.deciding.new_bars import recent, tail_of_exchange, tail_of_file
 from rl_training.core.market.bars import MarketData, MarketDataError
-from rl_training.core.market.exchange import SETTLING_SECONDS
-from rl_training.core.market.exchange_series import Series, SeriesPages
+from rl_training.core.market.exchange_series import SETTLING_SECONDS, Series, SeriesPages
 from rl_training.core.market_config import MarketConfig
 from rl_training.decisions import bars
 from rl_training.models import FollowedMarket
