@@ -12,6 +12,7 @@ from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from quantum_trader.web.checked_list import CheckedList
 from rl_training.accounts import guessing, second_factor
 from rl_training.accounts.models import Account, ApiToken, FailedLogins, KnownPlace
 
@@ -30,7 +31,7 @@ class PasswordForm(AdminPasswordChangeForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
+class UserAdmin(CheckedList, auth_admin.UserAdmin):  # type: ignore[type-arg]
     """Users with plain lists of groups and permissions: Django's searchable lists fail the accessibility test (axe)."""
 
     change_password_form = PasswordForm
@@ -39,12 +40,12 @@ class UserAdmin(auth_admin.UserAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupAdmin(auth_admin.GroupAdmin):
+class GroupAdmin(CheckedList, auth_admin.GroupAdmin):
     filter_horizontal = ()
 
 
 @admin.register(FailedLogins)
-class FailedLoginsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class FailedLoginsAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("kind", "user", "place", "failures", "last_failure_at", "refused_until", "is_refused")
     list_filter = ("kind",)
     search_fields = ("user", "place")
@@ -69,7 +70,7 @@ class FailedLoginsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(KnownPlace)
-class KnownPlaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class KnownPlaceAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("user", "place", "last_used_at")
     search_fields = ("user", "place")
 
@@ -82,7 +83,7 @@ class KnownPlaceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ApiTokenAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     """Tokens of all users: an admin may revoke tokens. Users create their own tokens."""
 
     list_display = ("name", "user", "hint", "created_at", "expires_at", "last_used_at", "last_used_from")
@@ -98,7 +99,7 @@ class ApiTokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Account)
-class AccountAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class AccountAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     """Users, and whether each needs a second factor. Only superusers change the account of a superuser."""
 
     list_display = ("user", "second_factor_required", "has_second_factor")

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince, timeuntil
 
-from rl_training.admin.checked_list import CheckedList
+from quantum_trader.web.checked_list import CheckedList
 from rl_training.admin.display import EMPTY, outcome
 from rl_training.admin.policy_form import PolicyStoreForm
 from rl_training.admin.policy_history import PolicyHistoryAdmin, invalid_configs

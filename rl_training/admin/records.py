@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from rl_training.admin.checked_list import CheckedList
+from quantum_trader.web.checked_list import CheckedList
 from rl_training.admin.display import (
     EMPTY,
     admin_link,

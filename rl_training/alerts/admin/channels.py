@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from rl_training.admin.checked_list import CheckedList
+from quantum_trader.web.checked_list import CheckedList
 from rl_training.admin.display import EMPTY
 from rl_training.alerts import delivery, sending
 from rl_training.alerts.models import AlertChannel

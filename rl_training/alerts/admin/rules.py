@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
 
-from rl_training.admin.checked_list import CheckedList
+from quantum_trader.web.checked_list import CheckedList
 from rl_training.admin.records import PolicyFilter
 from rl_training.alerts.kinds import SPECS, Kind
 from rl_training.alerts.models import AlertRule
