@@ -33,7 +33,8 @@ def find_problems(error: ValidationError) -> list[ConfigProblem]:
     """Return the problems in the order of the settings, at most one for each path."""
     found = {}
     for detail in error.errors(include_url=False):
-        path = [str(part) for part in detail["loc"]]
+        # Pydantic marks a refused key of a mapping with a part of its own.
+        path = [str(part) for part in detail["loc"] if part != "[key]"]
         # Pydantic's message names the class, which users do not know.
         message = "Input should be an object" if detail["type"] == "model_type" else detail["msg"]
         if detail["type"] == RULE:

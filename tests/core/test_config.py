@@ -52,6 +52,12 @@ def test_minibatch_larger_than_rollout_is_refused():
     }
 
 
+def test_unknown_role_of_a_column_is_reported_with_its_name():
+    with pytest.raises(ValidationError) as error:
+        TrainingConfig.model_validate({"market": {"columns": {"price": "Last"}}})
+    assert [problem.path for problem in find_problems(error.value)] == ["market.columns.price"]
+
+
 def test_rule_between_fields_is_reported_at_its_field():
     with pytest.raises(ValidationError) as error:
         TrainingConfig.model_validate({"ppo": {"num_envs": 1, "rollout_length": 1}, "market": {"source": "file"}})

@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from io import StringIO
 from typing import Any
@@ -84,6 +85,12 @@ def test_train_policy_local_prints_finished_run(small_policy, streams):
     assert (first["status"], first["version"], second["version"]) == ("succeeded", 1, 2)
     assert first["sha256"] == second["sha256"]
     assert streams.llen("training") == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_train_policy_local_prints_the_market_in_words(small_policy, streams):
+    printed = output_of("train_policy", "rl_v3", "--local", "--from", "scratch")
+    assert re.search(r"^market: name sp500, .*bars 5031", printed, re.MULTILINE)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -127,5 +127,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(described))
             return
         for field, value in described.items():
+            if isinstance(value, dict):
+                value = ", ".join(f"{name} {part}" for name, part in value.items())
             if value not in (None, "", []):
                 self.stdout.write(escape_control_characters(f"{field}: {value}"))
