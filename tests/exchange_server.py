@@ -62,6 +62,8 @@ class ExchangeServer(ThreadingHTTPServer):
         self.page_limit = 1000
         # By this number of seconds its clock is behind this machine's.
         self.behind = 0
+        # For this number of seconds a cache has held its answers.
+        self.age = 0
 
     def trade(self, first: int, last: int) -> None:
         """Add hourly bars that open at `first` to `last`."""
@@ -118,6 +120,7 @@ class Handler(BaseHTTPRequestHandler):
             status, body = self.server.failures.pop(0)
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        self.send_header("Age", str(self.server.age))
         self.end_headers()
         self.wfile.write(body.encode())
 

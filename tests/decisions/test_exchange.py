@@ -204,3 +204,10 @@ def test_bar_of_an_exchange_is_not_taken_for_closed_by_a_clock_ahead(policy, exc
     exchange.server.behind = 0
     assert exchange.round() == 3
     assert_replays(policy)
+
+
+def test_answer_of_an_exchange_that_a_cache_held_is_used(policy, exchange):
+    exchange.round()
+    exchange.server.behind = exchange.server.age = 3600
+    assert exchange.round(1) == 3
+    assert FollowedMarket.objects.get().error == ""

@@ -90,11 +90,13 @@ class ExchangePages:
 
     def _check_clock(self) -> None:
         """Raise ExchangeUnavailable if this machine's clock is ahead: a bar that is still traded would seem closed."""
-        stated = (self._client.last_response_headers or {}).get("Date")
+        headers = self._client.last_response_headers or {}
         try:
-            ahead = time.time() - parsedate_to_datetime(stated).timestamp() if stated else 0.0
-        except ValueError:
+            # `Age`: the seconds for which a cache on the way has held the answer.
+            stated = parsedate_to_datetime(headers["Date"]).timestamp() + int(headers.get("Age", 0))
+        except (KeyError, ValueError):
             return
+        ahead = time.time() - stated
         if ahead > SETTLING_SECONDS:
             rule = f"this machine's clock is {ahead:,.0f} s ahead of the exchange's: its newest bar may not have closed"
             raise ExchangeUnavailable(rule, file=str(self.series))
