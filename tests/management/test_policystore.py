@@ -73,7 +73,7 @@ def test_negative_value_is_not_taken_for_an_option(policy, value):
 @pytest.mark.parametrize("symbol", ["7203", "0700", "1e5", "NaN", '"7203"'])
 def test_text_that_looks_like_a_number_needs_no_quotes(policy, symbol):
     output_of("policystore", "set", f"rl_v3.market.symbol={symbol}")
-    assert PolicyStore.objects.get(name="rl_v3").market.symbol == symbol.strip('"')
+    assert keys.get("rl_v3.market.symbol") == symbol.strip('"')
 
 
 def test_several_keys_and_values_may_stand_apart(policy):
