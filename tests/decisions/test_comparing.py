@@ -14,7 +14,7 @@ from rl_training.decisions.comparing import advancing
 from rl_training.decisions.comparing.reports import answer, as_dict, estimate
 from rl_training.decisions.comparing.requesting import Wanted, begin, cancel
 from rl_training.decisions.process.rounds import Rounds
-from rl_training.models import ArmComparison, Deployment, FollowedMarket, PolicyStore, Proposal, Trial
+from rl_training.models import ArmComparison, Decision, Deployment, FollowedMarket, PolicyStore, Proposal, Trial
 from tests.api_clients import user_of
 from tests.decisions.growing import BARS, Growing, decisions, set_up
 from tests.versions.conftest import change
@@ -226,6 +226,22 @@ def test_rounds_killed_before_their_comparison_are_caught_up(policy, market, mon
         advancing.advance(FollowedMarket.objects.get(), market.now)
     comparison.refresh_from_db()
     assert comparison.bars == comparison.compared_bars.count() == 5
+    assert advancing.recompute(comparison) == ""
+
+
+@pytest.mark.parametrize("kept", [0, 2])
+def test_arm_that_did_not_decide_for_many_bars_is_compared_again(policy, market, monkeypatch, kept):
+    monkeypatch.setattr(advancing, "BARS_TOGETHER", 2)
+    comparison = compare(policy, market)
+    market.grow(kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(advancing, "advance", lambda *_: 0)
+        market.grow(8)
+    missing = [row.pk for row in decisions(comparison.b)][-8:-2]
+    Decision.objects.filter(pk__in=missing)._raw_delete("default")
+    market.grow(1)
+    comparison.refresh_from_db()
+    assert comparison.bars == comparison.compared_bars.count() == kept + 3
     assert advancing.recompute(comparison) == ""
 
 

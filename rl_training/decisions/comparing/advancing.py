@@ -12,6 +12,7 @@ from datetime import datetime
 import numpy as np
 import structlog
 from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from rl_training.core.evaluation.betting import Bet
 from rl_training.decisions.comparing import verdicts
@@ -70,21 +71,22 @@ def pairs_after(comparison: ArmComparison, last: datetime | None) -> Iterator[Pa
 
     The first bar is one that closed after the comparison was requested: the comparison begins at its close.
     """
-    a, b = (_equities(arm, comparison, last) for arm in (comparison.a, comparison.b))
-    for opened_at in sorted(a.keys() & b.keys()):
-        closed_at, equity = a[opened_at]
-        yield Pair(opened_at, closed_at, equity, b[opened_at][1])
+    a, b = (_decisions(arm, comparison, last) for arm in (comparison.a, comparison.b))
+    same_bar = b.filter(bar_opened_at=OuterRef("bar_opened_at"))
+    # Without the lower bound, every round would read all bars on which B could not decide.
+    both = a.filter(bar_opened_at__gte=Subquery(b.values("bar_opened_at")[:1]))
+    both = both.annotate(b_equity=Subquery(same_bar.values("equity"))).filter(b_equity__isnull=False)
+    for pair in both.values_list("bar_opened_at", "bar_closed_at", "equity", "b_equity")[:BARS_TOGETHER]:
+        yield Pair(*pair)
 
 
-def _equities(arm: Arm, comparison: ArmComparison, last: datetime | None) -> dict[datetime, tuple[datetime, float]]:
-    own = Decision.objects.filter(policy=arm.policy_id, arm=arm)
-    if last is None:
-        later = own.filter(bar_opened_at__gt=comparison.requested_at - 2 * arm.market.bar_length)
-        later = later.filter(bar_closed_at__gte=comparison.requested_at)
-    else:
-        later = own.filter(bar_opened_at__gt=last)
-    rows = later.order_by("bar_opened_at").values_list("bar_opened_at", "bar_closed_at", "equity")
-    return {opened_at: (closed_at, equity) for opened_at, closed_at, equity in rows[:BARS_TOGETHER]}
+def _decisions(arm: Arm, comparison: ArmComparison, last: datetime | None) -> QuerySet[Decision]:
+    """Return the arm's decisions that are to be compared next, in order."""
+    own = Decision.objects.filter(policy=arm.policy_id, arm=arm).order_by("bar_opened_at")
+    if last is not None:
+        return own.filter(bar_opened_at__gt=last)
+    later = own.filter(bar_opened_at__gt=comparison.requested_at - 2 * arm.market.bar_length)
+    return later.filter(bar_closed_at__gte=comparison.requested_at)
 
 
 def step(comparison: ArmComparison, pair: Pair) -> ComparedBar | None:
