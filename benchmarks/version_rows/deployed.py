@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 DEPLOYMENTS, POLICIES, REQUESTS = 1_000_000, 1_000, 500
 PROMOTIONS, CLIENTS = 1_000, 8
 ROLLBACKS = 10
-VERSIONS = 10_000
+VERSIONS, COMPARED = 10_000, 8
 CHANGES = "rl_v3.deployment.changed"
 START = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -47,7 +47,12 @@ def measure(system: RunningSystem, *, quick: bool) -> Iterator[Figure]:
     """Measure on PostgreSQL, with a tenth of the rows if `quick`."""
     # These modules import models, which requires django.setup().
     from benchmarks.system.stored_rows import empty
-    from benchmarks.version_rows.stored_versions import admin_tokens, store_deployments, store_versions
+    from benchmarks.version_rows.stored_versions import (
+        admin_tokens,
+        store_comparison,
+        store_deployments,
+        store_versions,
+    )
     from rl_training.models import PolicyStore
 
     part = 10 if quick else 1
@@ -56,12 +61,13 @@ def measure(system: RunningSystem, *, quick: bool) -> Iterator[Figure]:
     for policy in policies:
         store_versions(policy, VERSIONS // part if policy.name == "rl_v3" else 1)
     store_deployments(policies, DEPLOYMENTS // part)
+    comparison = store_comparison(PolicyStore.objects.get(name="rl_v3"), COMPARED)
     tokens = admin_tokens(CLIENTS)
     with system.start("web"):
         yield live_at_random_times(system.web_port, tokens[0], DEPLOYMENTS // part)
         yield from promotions_at_once(system.web_port, tokens, PROMOTIONS // part)
         yield rollback(system.web_port, tokens[0])
-        yield from pages(system, VERSIONS // part)
+        yield from pages(system, VERSIONS // part, comparison)
 
 
 def live_at_random_times(port: int, token: str, deployments: int) -> Figure:
@@ -131,8 +137,8 @@ def is_announced(before: int) -> bool:
     return len(entries.stored(CHANGES)) > before
 
 
-def pages(system: RunningSystem, versions: int) -> Iterator[Figure]:
-    """Measure the list of versions in each order of its first columns."""
+def pages(system: RunningSystem, versions: int, comparison: str) -> Iterator[Figure]:
+    """Measure the list of versions in each order of its first columns, and a comparison of COMPARED versions."""
     from benchmarks.pages import percentile, request
     from benchmarks.system.stored_pages import session
 
@@ -140,3 +146,7 @@ def pages(system: RunningSystem, versions: int) -> Iterator[Figure]:
     for url in ("", "?sort=held_out_return", "?sort=-sharpe", "?page=3"):
         taken = request(system.web_port, f"/policies/rl_v3/versions/{url}", cookie)
         yield Figure(f"/versions/{url}, {versions:,} versions, 95th percentile", percentile(taken), "ms", at_most=150)
+    for what, url in (("page", ""), ("chart", "charts/equity.json")):
+        taken = request(system.web_port, f"/comparisons/{comparison}/{url}", cookie)
+        name = f"comparison of {COMPARED} versions among {versions:,}, {what}, 95th percentile"
+        yield Figure(name, percentile(taken), "ms", at_most=150)

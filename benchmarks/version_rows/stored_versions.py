@@ -2,12 +2,23 @@
 
 from typing import Any
 
+import numpy as np
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
 from benchmarks.system.stored_rows import insert_runs, token_of, vacuum
-from rl_training.models import Deployment, PolicyStore, PolicyVersion, TrainingRun
+from rl_training.core.evaluation.comparison import ComparedPolicy, compare
+from rl_training.core.market.sources import load_market
+from rl_training.core.trading.features import FeatureStatistics
+from rl_training.models import (
+    ComparedVersion,
+    Comparison,
+    Deployment,
+    PolicyStore,
+    PolicyVersion,
+    TrainingRun,
+)
 
 INSERT_DEPLOYMENTS = """
 INSERT INTO rl_training_deployment (
@@ -51,6 +62,49 @@ def store_versions(policy: PolicyStore, versions: int) -> None:
         ),
         batch_size=1000,
     )
+
+
+class RandomPolicy:
+    """Holds random positions: the page of a comparison is as large whatever the versions decide."""
+
+    def __init__(self, seed: int, positions: int) -> None:
+        self._generator, self._positions = np.random.default_rng(seed), positions
+
+    def predict(self, observations: Any, deterministic: bool = True) -> Any:
+        return self._generator.integers(self._positions, size=len(observations))
+
+
+def store_comparison(policy: PolicyStore, versions: int) -> str:
+    """Store a finished comparison of the policy's newest versions, and return its id."""
+    config = policy.training_config(episodes=2)
+    environment, market = config.environment, load_market(config.market)
+    bars = round(len(market) * config.market.train_fraction)
+    statistics, last = FeatureStatistics.fit(market[:bars], environment), market.timestamp[bars - 1]
+    chosen = list(policy.versions.order_by("-number")[:versions])
+    random = [RandomPolicy(seed, len(environment.positions)) for seed in range(versions)]
+    found = compare(
+        [
+            ComparedPolicy(str(version), positions, environment, statistics, last)
+            for version, positions in zip(chosen, random, strict=True)
+        ],
+        market,
+        config.market,
+    )
+    comparison = Comparison.objects.create(
+        size=versions,
+        market=config.market.label,
+        status="succeeded",
+        started_at=timezone.now(),
+        finished_at=timezone.now(),
+        bars=found.bars,
+        bars_first=found.span[0],
+        bars_last=found.span[1],
+        bars_digest=found.digest,
+        result=found.as_dict(),
+    )
+    for place, version in enumerate(chosen):
+        ComparedVersion.objects.create(comparison=comparison, version=version, place=place)
+    return str(comparison.comparison_id)
 
 
 def store_deployments(policies: list[PolicyStore], deployments: int) -> None:

@@ -8,7 +8,7 @@ from benchmarks.results.figures import Figure
 from benchmarks.version_rows.start_rules import KINDS, start_rules
 from benchmarks.versions import parse
 from rl_training.core.market.planted import planted_market
-from rl_training.models import Deployment, PolicyStore
+from rl_training.models import Comparison, Deployment, PolicyStore
 
 
 @pytest.mark.parametrize(("value", "ok", "verdict"), [(95.0, True, "ok"), (94.9, False, "short")])
@@ -63,3 +63,18 @@ def test_stored_deployments_follow_each_other():
         assert all(later.previous_id == earlier.pk for earlier, later in pairwise(rows))
         assert {row.version_id for row in rows} == {policy.versions.get(number=1).pk}
     assert Deployment.objects.count() == 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stored_comparison_is_a_finished_one_of_the_newest_versions():
+    if connection.vendor != "postgresql":
+        pytest.skip("the benchmark stores its rows on PostgreSQL")
+    from benchmarks.version_rows.stored_versions import store_comparison, store_versions
+
+    policy, _ = PolicyStore.objects.get_or_create(name="rl_v3")
+    store_versions(policy, 3)
+    comparison = Comparison.objects.get(comparison_id=store_comparison(policy, 2))
+    assert [version.number for version in comparison.compared()] == [3, 2]
+    assert comparison.status == "succeeded"
+    assert comparison.result is not None
+    assert len(comparison.result["accounts"]) == 7
