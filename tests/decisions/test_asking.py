@@ -1,7 +1,6 @@
 """The command `policy_decide`: the decision in force and one for an account, or why there is none."""
 
 import json
-from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import numpy as np
@@ -13,24 +12,9 @@ from rl_training.decisions.answers import current
 from rl_training.decisions.asked_account import AskedAccount
 from rl_training.decisions.asking import decide_for
 from rl_training.decisions.networks import NetworkError
-from tests.decisions.growing import Growing, closing, decisions, live_arm, set_up
-from tests.stored import deploy
+from tests.decisions.growing import decisions, live_arm
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def grow(policy, versions, market_root):
-    """Return a function that makes the policy's market, whose last bar closed so long ago, and decides on it."""
-
-    def made(**ago):
-        set_up(policy)
-        growing = Growing(market_root, market=closing(datetime.now(UTC) - timedelta(**ago)))
-        deploy(versions[0], at=growing.now - timedelta(days=1))
-        growing.round()
-        return growing
-
-    return made
 
 
 def output_of(*options):

@@ -7,29 +7,15 @@ import pytest
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import Arm, Decision, FollowedMarket, MarketBar
 from tests.api_clients import JSON, POLICY, client_of, problem
-from tests.decisions.conftest import market_root, versions
+from tests.decisions.conftest import grow, market_root, versions
 from tests.decisions.growing import Growing, closing, live_arm, set_up
 from tests.stored import deploy
 from tests.versions.conftest import change
 
-__all__ = ["change", "market_root", "versions"]
+__all__ = ["change", "grow", "market_root", "versions"]
 pytestmark = pytest.mark.django_db
 URN = "urn:quantum-trader:problem:"
 ACCOUNT = {"position": 0.5, "unrealised_log_return": -0.01, "drawdown": 0.02}
-
-
-@pytest.fixture
-def grow(policy, versions, market_root):
-    """Return a function that makes the policy's market, whose last bar closed the given time ago, and decides on it."""
-
-    def made(**ago):
-        set_up(policy)
-        growing = Growing(market_root, market=closing(datetime.now(UTC) - timedelta(**ago)))
-        deploy(versions[0], at=growing.now - timedelta(days=1))
-        growing.round()
-        return growing
-
-    return made
 
 
 def refusal(reason, path="decision"):
