@@ -19,6 +19,7 @@ from pyarrow import csv, parquet
 
 from benchmarks.results.figures import HEADINGS, Figure, shown
 from benchmarks.results.markdown import aligned
+from benchmarks.system.processes import most_memory
 from benchmarks.training_speed.random_walk import random_walk
 from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
@@ -79,9 +80,7 @@ def _load(folder: Path, file: str) -> tuple[int, float, float]:
     started = time.perf_counter()
     market = load_market(MarketConfig(source="file", path=file), root=folder)
     seconds = time.perf_counter() - started
-    # getrusage() is not used, because its maximum includes the memory of the process that started this one.
-    [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
-    return len(market), seconds, int(peak) * 1024 / 1e6
+    return len(market), seconds, most_memory("self") / 1e6
 
 
 if __name__ == "__main__":

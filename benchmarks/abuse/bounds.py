@@ -9,7 +9,6 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from benchmarks.abuse.clients import Browser
 from benchmarks.abuse.guessing import SECRET, new_address, repeat
 from benchmarks.abuse.rows import Row
 from benchmarks.results.figures import Figure
+from benchmarks.system.processes import most_memory
 from benchmarks.system.running_system import LOCAL, RunningSystem
 from benchmarks.system.stored_rows import api_token
 from benchmarks.system.summary_requests import SUMMARY
@@ -51,7 +51,7 @@ def rows(system: RunningSystem) -> Iterator[Row]:
     viewer = User.objects.create_user("watcher", password=SECRET)
     viewer.groups.add(Group.objects.get(name=roles.VIEWER))
     with system.start("web") as services:
-        port, peak = system.web_port, f"/proc/{services['web'].process.pid}/status"
+        port, pid = system.web_port, services["web"].process.pid
         yield from slow_connections(
             port, f"{SLOW} connections with a header that does not end", "all stay open", slow_head
         )
@@ -66,7 +66,8 @@ def rows(system: RunningSystem) -> Iterator[Row]:
             seconds = asyncio.run(until_closed(port, new_address(), send))
             yield Row(before, Figure(f"{what}: refused after", seconds, "s", at_most=REFUSED_WITHIN))
         yield Row(
-            "296 MB", Figure("most memory of the web process in these attacks", most_memory(peak), "MB", at_most=250)
+            "296 MB",
+            Figure("most memory of the web process in these attacks", most_memory(pid) / 2**20, "MB", at_most=250),
         )
         yield from live_streams(port)
     yield Row(
@@ -147,12 +148,6 @@ async def endless_body(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b"%x\r\n%b\r\n" % (len(MEGABYTE), MEGABYTE))
         await writer.drain()
-
-
-def most_memory(status: str) -> float:
-    """Return the largest memory that a process has had, in MB, from its file in /proc."""
-    [line] = [line for line in Path(status).read_text().splitlines() if line.startswith("VmHWM")]
-    return int(line.split()[1]) / 1024
 
 
 def check_memory() -> float:

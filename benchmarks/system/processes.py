@@ -1,6 +1,7 @@
 """Memory and processor time of a process."""
 
 import time
+from pathlib import Path
 
 import psutil
 
@@ -26,3 +27,13 @@ def processor_seconds(process: psutil.Process) -> float:
 def resident(name: str, process: psutil.Process, at_most: float | None = None) -> Figure:
     """Return the process's resident memory, which includes shared pages."""
     return Figure(f"RSS of {name}", process.memory_info().rss / MEGABYTE, "MB", at_most)
+
+
+def most_memory(pid: int | str) -> int:
+    """Return the largest resident memory that a process has had, in bytes; `self` is the calling process.
+
+    getrusage() is not used, because its maximum includes the memory of the process that started this one.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    [line] = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
