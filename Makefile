@@ -1,7 +1,8 @@
 # `make demo`: one scheduled training run on a throw-away state. `make demo-live`: decisions on bars as they come.
 # `make up`: the whole system, until Ctrl-C.
 .DELETE_ON_ERROR:
-.PHONY: up demo demo-live check test lint types compiled collected quick sqlite postgresql debian-packages screenshots faults lock audit vendor clean
+.PHONY: up demo demo-live check test system lint types compiled collected quick sqlite postgresql system-sqlite system-postgresql \
+	debian-packages screenshots faults lock audit vendor clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -21,7 +22,7 @@ demo-live: .venv/runtime .env
 	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py demo_live
 
 # Each test process computes with one thread. The tests of a file share what they start, so they run in one process.
-check test sqlite postgresql quick compiled collected faults: export OMP_NUM_THREADS = 1
+check test system sqlite postgresql system-sqlite system-postgresql quick compiled collected faults: export OMP_NUM_THREADS = 1
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 PARALLEL := $(MAKE) --no-print-directory --jobs 4 --output-sync=target
 
@@ -29,10 +30,15 @@ PARALLEL := $(MAKE) --no-print-directory --jobs 4 --output-sync=target
 check: .venv/development
 	@$(PARALLEL) lint types quick
 
-# Everything: linters, types, all tests on SQLite, and those of the database on PostgreSQL too.
+# Linters, types, all tests but those of `make system` on SQLite, and those of the database on PostgreSQL too.
 test: .venv/development
 	@$(PARALLEL) lint types compiled collected debian-packages
 	@$(PARALLEL) sqlite postgresql
+
+# The tests that drive the project's processes together, or a browser, on SQLite and on PostgreSQL.
+system: .venv/development
+	@$(PARALLEL) compiled collected debian-packages
+	@$(PARALLEL) system-sqlite system-postgresql
 
 lint:
 	$(BIN)/ruff check .
@@ -55,17 +61,25 @@ collected:
 
 # `make check` compiles nothing: it leaves out the rooms that run compiled code, whose compilation takes 20 s, and the
 # files that spend seconds on bombs, on random schedules and on 100,000 rows.
-NOT_QUICK := browser faults test_upgrade.py benchmarks decisions worker $(addprefix core/,deciding evaluation ppo run trading) \
+NOT_QUICK := browser faults test_upgrade.py benchmarks decisions worker dashboard/api/test_access.py $(addprefix core/,deciding evaluation ppo run trading) \
 	core/market/files/test_robustness.py schedule/test_slot_ledger.py dashboard/api/test_scale.py
 quick: export NUMBA_DISABLE_JIT = 1
 quick:
 	$(PYTEST) -n 2 $(NO_SCHEMA) $(addprefix --ignore=tests/,$(NOT_QUICK)) -m "not process and not long" --durations=15
 
+# Skip the collection of folders whose tests all drive processes.
+NOT_SYSTEM := --ignore tests/browser --ignore tests/faults
 sqlite:
-	$(PYTEST) -n 3 $(API_BOUNDS) --durations=15
+	$(PYTEST) -n 2 $(API_BOUNDS) $(NOT_SYSTEM) -m "not system and not long" --durations=15
 
 postgresql:
-	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 $(NO_SCHEMA) -m "(django_db or faults) and not long" --durations=15
+	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 $(NO_SCHEMA) $(NOT_SYSTEM) -m "django_db and not system and not long" --durations=15
+
+system-sqlite:
+	$(PYTEST) -n 3 $(NO_SCHEMA) -m "system and not long" --durations=15
+
+system-postgresql:
+	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 $(NO_SCHEMA) -m "system and (django_db or faults) and not long" --durations=15
 
 # Programs that tests need, each with its Debian package. The tests of a missing program are skipped.
 DEBIAN_PACKAGES := chromium:chromium promtool:prometheus docker-compose:docker-compose nginx:nginx-light caddy:caddy

@@ -50,15 +50,14 @@ def is_parallel_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-# These modules start first, because a parallel run ends when the last of its slow modules ends.
-SLOWEST = ("browser/", "faults/", "management/test_up", "quantum_trader/test_compose", "test_end_to_end")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())):
+        if databases.SERVER and path_within_tests(item.path).startswith(databases.SYSTEM_ON_POSTGRESQL):
+            item.add_marker("system")
+        if PROCESS_FIXTURES & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("system"):
             item.add_marker("process")
-    items.sort(key=lambda item: not path_of(item).startswith(SLOWEST))
+    # The slowest modules start first, because a parallel run ends when the last of them ends.
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
 def pytest_collection_finish() -> None:
@@ -83,11 +82,6 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if not databases.SERVER or config.getoption("real_limits", False):
         return None
     return path_within_tests(collection_path).startswith(databases.SQLITE_ONLY) or None
-
-
-def path_of(item: pytest.Item) -> str:
-    """Return the path of the item's module within the folder of the tests."""
-    return path_within_tests(item.path)
 
 
 def path_within_tests(path: Path) -> str:

@@ -53,6 +53,21 @@ SQLITE_ONLY = (
     "worker/test_execution.py",
     "worker/test_stored_for_replay.py",
 )
+# On PostgreSQL `make test` leaves these tests to `make system`, because they take seconds, mostly of computation.
+SYSTEM_ON_POSTGRESQL = (
+    "accounts/test_flower_login.py",
+    "alerts/test_result_alerts.py",
+    "benchmarks",
+    "dashboard/pages/policy",
+    "decisions/test_challengers.py",
+    "decisions/test_comparing.py",
+    "decisions/test_exchange.py",
+    "decisions/test_own_columns.py",
+    "storage/test_backup.py",
+    "test_trainable.py",
+    "worker/test_own_columns.py",
+    "worker/test_validating.py",
+)
 ROOT = Path(__file__).parents[1]
 # URL of a PostgreSQL server's database; empty: the tests use SQLite.
 SERVER = os.environ.get("TEST_DATABASE_URL", "")

@@ -22,7 +22,7 @@ from tests.prepared import PreparedPython
 from tests.up_process import Up, deep_state, environment, processes_on, start
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 LOGIN = "admin:$for:tests"
 # Runs of two members that take a second.

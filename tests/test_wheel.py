@@ -32,7 +32,7 @@ print("trained")
 """
 
 
-@pytest.mark.process
+@pytest.mark.system
 def test_wheel_is_used_from_another_folder_without_django(tmp_path):
     # A copy, because pip leaves the folder `build` where it builds.
     source, wheels, installed = tmp_path / "source", tmp_path / "wheels", tmp_path / "installed"

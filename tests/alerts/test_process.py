@@ -14,7 +14,7 @@ from tests.prepared import PreparedPython
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 FAIL = """
 from datetime import timedelta

@@ -13,9 +13,11 @@ NO_BROWSER = "Chromium is missing: no test in a browser was run (Debian: apt-get
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if chromium() is None:
-        for item in items:
-            if "tests/browser/" in item.path.as_posix():
+    without_browser = chromium() is None
+    for item in items:
+        if "tests/browser/" in item.path.as_posix():
+            item.add_marker("system")
+            if without_browser:
                 item.add_marker(pytest.mark.skip(reason=NO_BROWSER))
 
 

@@ -16,7 +16,7 @@ from tests.prepared import PreparedPython
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 SET_UP = """
 from rl_training.core.market_config import MarketConfig

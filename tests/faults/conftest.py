@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker("faults")
-            item.add_marker("process")
+            item.add_marker("system")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -16,6 +16,8 @@ from tests.prepared import PreparedPython, Program
 from tests.redis_server import RedisServer
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.system
+
 STARTED = "rl_v3.training.started"
 
 

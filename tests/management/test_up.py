@@ -10,7 +10,7 @@ from quantum_trader.redis_clients import private_socket
 from tests.up_process import COMMAND, ROOT, deep_state, environment, processes_on, start
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 
 def test_once_prints_summary_and_leaves_nothing(tmp_path):

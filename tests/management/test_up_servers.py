@@ -18,7 +18,7 @@ from tests.prepared import PreparedPython
 from tests.up_process import environment
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")

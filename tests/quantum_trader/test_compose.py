@@ -28,7 +28,7 @@ from quantum_trader.state_dir import free_ports
 from tests.prepared import PreparedPython, Program, arguments
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]

@@ -58,6 +58,7 @@ def test_end_of_service_is_an_error_unless_its_status_is_0(status, level, superv
     assert wait_for(first_line, "the end") == (level, status)
 
 
+@pytest.mark.system
 def test_stubborn_service_is_killed_with_its_children(supervisor, tmp_path):
     program = (
         "import os, signal, subprocess, sys;"

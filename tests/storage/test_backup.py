@@ -77,7 +77,7 @@ def connected_to(path: Path) -> Iterator[None]:
         restored.close()
 
 
-@pytest.mark.process
+@pytest.mark.system
 def test_restored_state_equals_the_one_of_the_backup(stored, tmp_path):
     path, folder = tmp_path / "backup.tar.gz", tmp_path / "restored"
     assert back_up(path).missing == ()
@@ -213,7 +213,7 @@ def with_a_short_row(rows_of_policies: bytes) -> bytes:
     return rows_of_policies + b"[1]\n"
 
 
-@pytest.mark.process
+@pytest.mark.system
 def test_restore_that_fails_leaves_nothing_and_may_be_repeated(stored, tmp_path):
     path, folder = tmp_path / "backup", tmp_path / "restored"
     back_up(path)

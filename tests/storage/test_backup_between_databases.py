@@ -15,7 +15,7 @@ from tests.storage.test_backup import changed
 
 pytestmark = [
     pytest.mark.django_db,
-    pytest.mark.process,
+    pytest.mark.system,
     pytest.mark.skipif(not databases.SERVER, reason="needs PostgreSQL"),
 ]
 

@@ -122,6 +122,7 @@ def test_more_refused_events_than_one_call_relays_do_not_stop_the_others(policy,
     assert TrainingEvent.objects.filter(published_at=None).count() == 2100
 
 
+@pytest.mark.system
 def test_relay_gives_up_on_a_redis_that_never_answers_in_10_seconds(started, tmp_path, settings):
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "redis.sock"))

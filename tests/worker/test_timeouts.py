@@ -19,6 +19,8 @@ from tests.conftest import start_redis
 from tests.stalled import listener
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.system
+
 PROGRAM = """
 import time
 import django; django.setup()

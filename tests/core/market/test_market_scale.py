@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[3]
 BARS = 2_600_000

@@ -13,7 +13,7 @@ from tests.dashboard.live.publishing import COMPLETED, PROGRESS, RUN_ID, STARTED
 from tests.sse import Listener, connect_without_reading, log_in
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 # An alert copies the policy of its rule, here that of any rule.
 ALERT = """

@@ -126,6 +126,7 @@ def test_backlog_is_reported_and_does_not_affect_readiness(client, policy, beat_
     assert 100 <= body["outbox_lag"]["oldest_seconds"] < 130
 
 
+@pytest.mark.system
 def test_stalled_servers_cost_seconds_and_one_connection_each(client, tmp_path, monkeypatch, beat_and_worker):
     folder = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}"  # the path of a socket is limited to about 100 bytes
     with listener(folder / "redis.sock"), listener(folder / ".s.PGSQL.5432") as database:
