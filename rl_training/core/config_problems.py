@@ -41,7 +41,10 @@ def find_problems(error: ValidationError) -> list[ConfigProblem]:
             path.append(detail["ctx"]["field"])
             message = detail["ctx"]["message"]
         elif detail["type"] not in ("missing", "extra_forbidden"):
-            message = f"{message}, got {str(detail['input'])[:LONGEST_INPUT]}"
+            given = str(detail["input"])[:LONGEST_INPUT]
+            # YAML reads a symbol of digits as a number.
+            quoted = f'; write "{given}", in quotes' if detail["type"] == "string_type" and given.isdecimal() else ""
+            message = f"{message}, got {given}{quoted}"
         # Half of a surrogate pair can be stored in JSON, but neither be sent nor be stored as text.
         found[".".join(path)] = message.encode(errors="backslashreplace").decode()
     return [ConfigProblem(path, message) for path, message in found.items()]

@@ -48,6 +48,7 @@ def test_column_may_be_an_index_and_day_first_a_boolean():
         ({"timezone": "Europe"}, "must be the name of a time zone in the IANA database"),
         ({"decimal": ";"}, "Input should be 'auto', '.' or ','"),
         ({"skip_rows": -1}, "Input should be greater than or equal to 0"),
+        ({"symbol": 7203}, 'Input should be a valid string, got 7203; write "7203", in quotes'),
         ({"columns": {"open": ""}}, "String should have at least 1 character"),
         ({"columns": {"first": "x"}}, "Input should be 'timestamp', 'time', 'open'"),
     ],

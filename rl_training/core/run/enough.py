@@ -14,14 +14,17 @@ def too_few_bars(bars: int, train_fraction: float, environment: EnvironmentConfi
     """
     window, length = longest_window(environment.features), environment.episode_length
     training = training_bars(bars, train_fraction)
+    shortages, in_all = [], 0
     for part, of, needed, purpose, decisions in (
         (training, train_fraction, window + length + 1, "to train on", f"an episode's {length} decisions"),
         (bars - training, 1 - train_fraction, window + 2, "to evaluate on", "one decision"),
     ):
         if part < needed and of:
-            return (
+            shortages.append(
                 f"{part} of the {bars} {'bar is' if bars == 1 else 'bars are'} {purpose}, but at least {needed} are "
-                f"needed: {window} of the features' longest window, {decisions} and the bar after; with a "
-                f"train_fraction of {train_fraction:g} that is about {math.ceil(needed / of)} bars in all"
+                f"needed: {window} of the features' longest window, {decisions} and the bar after"
             )
-    return ""
+            in_all = max(in_all, math.ceil(needed / of))
+    if not shortages:
+        return ""
+    return f"{'; '.join(shortages)}; with a train_fraction of {train_fraction:g} that is about {in_all} bars in all"

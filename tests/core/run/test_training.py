@@ -70,6 +70,7 @@ def test_a_saved_policy_decides_like_the_trained_one(tmp_path, whole):
     [
         (36, 0.7, "sp500: 25 of the 36 bars are to train on, but at least 26 .* about 38 bars in all"),
         (40, 0.95, "sp500: 2 of the 40 bars are to evaluate on, but at least 3 .* about 60 bars in all"),
+        (5, 0.95, "4 of the 5 bars are to train on, .*; 1 of the 5 bars are to evaluate on, .* about 60 bars in all"),
         (1, 0.5, "leave 0"),
         (25, 1.0, "25 of the 25 bars are to train on, but at least 26 .* about 26 bars in all"),
     ],
