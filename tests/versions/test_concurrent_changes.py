@@ -1,4 +1,4 @@
-"""Changes of one policy from many threads at once, each with its own connection. The tests run on PostgreSQL only."""
+"""Changes of a policy from many threads at once, each with its own connection. The tests run on PostgreSQL only."""
 
 import itertools
 from contextlib import suppress
@@ -14,6 +14,7 @@ from rl_training.models import (
     TrainingEvent,
     TrainingRun,
 )
+from rl_training.settings_change import SettingsRefusedError, create
 from rl_training.versions import comparisons, weights_retention
 from rl_training.versions.changes import Action, Author, Change, NotDeployableError, NothingChangesError
 from rl_training.versions.deployments import deploy
@@ -129,3 +130,17 @@ def test_comparison_that_races_retention_keeps_versions_or_is_refused(policy, ma
     assert removed == set(refused)
     assert not compared & removed
     assert compared >= {version.pk for version in many_versions[:-1]} - removed
+
+
+def test_many_duplicates_with_one_name_make_one_policy(policy):
+    refused = []
+
+    def duplicate(client: int) -> None:
+        try:
+            create("copy", {}, like=policy)
+        except SettingsRefusedError as error:
+            refused.append(error.errors)
+
+    in_threads(duplicate)
+    assert refused == [{"name": "There is a policy copy already."}] * (CLIENTS - 1)
+    assert PolicyStore.objects.filter(name="copy").count() == 1
