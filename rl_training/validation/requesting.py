@@ -185,15 +185,16 @@ def _active(recipe: str) -> Validation | None:
 def changes_of(texts: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings by path, such as `ppo.gamma` and `seeds`, in the form that `settings_change.assign` accepts.
 
-    `training.` may precede settings outside of the sections. Raises `SettingsRefusedError` for an unknown path.
+    `training.` may precede settings outside of the sections. Raises `SettingsRefusedError` for an unknown path and
+    for a setting that is given twice, as by `seeds` and `training.seeds`.
     """
     found: dict[str, Any] = {}
     for path, value in texts.items():
         section, _, name = path.removeprefix("training.").partition(".")
         if name and section not in SECTIONS:
             raise settings_change.SettingsRefusedError({path: f"There is no section {section}."})
-        if name:
-            found.setdefault(section, {})[name] = value
-        else:
-            found[section] = value
+        place, key = (found.setdefault(section, {}), name) if name else (found, section)
+        if not isinstance(place, dict) or key in place:
+            raise settings_change.SettingsRefusedError({path: "Given more than once."})
+        place[key] = value
     return found

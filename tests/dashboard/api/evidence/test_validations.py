@@ -49,6 +49,8 @@ def test_changes_make_another_recipe_with_a_trial_of_its_own(operator):
     [
         ({"changes": {"ppo.gamma": 2}}, "changes.ppo.gamma"),
         ({"changes": {"nothing.gamma": 2}}, "changes.nothing.gamma"),
+        ({"changes": {"ppo": 1, "ppo.gamma": 0.9}}, "changes.ppo.gamma"),
+        ({"changes": {"seeds": 1, "training.seeds": 2}}, "changes.training.seeds"),
         ({"changes": {"colour": 2}}, "changes.colour"),
         ({"folds": 0}, "folds"),
         ({"policy": "none"}, "policy"),
