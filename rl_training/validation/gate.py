@@ -181,8 +181,10 @@ def broken(validation: Validation, evaluation: Mapping[str, Any]) -> list[str]:
         version = conduct_of(evaluation, int(evaluation["bars"]))
     else:
         whose = LAST_FOLD
-        newest = Validation.objects.filter(recipe=validation.recipe, status="succeeded").order_by("-finished_at")
-        version = conducts((newest.first() or validation).result or {})[-1]
+        ended = Validation.objects.filter(recipe=validation.recipe, status="succeeded").order_by("-finished_at")
+        # A validation whose verdict is about to be stored is the newest walk-forward.
+        newest = validation if validation.finished_at is None else ended.first() or validation
+        version = conducts(newest.result or {})[-1]
     if not all(math.isfinite(value) for value in version.values()):
         wrong = [name for name, value in version.items() if not math.isfinite(value)]
         return [f"{whose}{name.replace('_', ' ')} is not a finite number" for name in wrong]
@@ -253,6 +255,8 @@ def _why_not(version: PolicyVersion) -> str:
         return f"its recipe is not the validated one of validation {other}" if other else ""
     if tried.ended_at is not None:
         return f"the validation of its recipe, {tried}, has ended: {tried.ended_because}"
+    if tried.verdict == Validation.Verdict.VALIDATED:
+        return f"validation {tried} of its recipe did not have to beat everything that must_beat names now"
     return f"its recipe is {tried.verdict}, by validation {tried}"
 
 

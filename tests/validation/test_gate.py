@@ -147,6 +147,14 @@ def test_validation_with_fewer_references_fails_a_stricter_policy(policy, valida
     assert standing_of(policy).state == State.VALIDATED
 
 
+def test_weaker_validation_is_the_reason_of_a_stricter_policy(policy, validated):
+    policy.must_beat = "all"
+    policy.save_settings("must_beat")
+    succeed(policy)
+    reason = f"validation {validated} of its recipe did not have to beat everything that must_beat names now"
+    assert held_back() == reason
+
+
 def test_pinned_deployment_stays_live(policy, validated):
     first = succeed(policy)
     deploy(policy, Change(Action.PIN, "It stays.", first), Author.of(user_of("admin")))
@@ -172,6 +180,15 @@ def test_manual_and_newest_promotion_ignore_the_gate(policy, promotion, expected
 def test_version_without_held_out_bars_is_judged_by_the_last_fold(policy, validated):
     succeed(policy, {})
     assert policy.deployments.get().reason.endswith("and the last fold of its newest walk-forward passes the guards")
+
+
+def test_last_fold_is_that_of_the_walk_forward_that_validates(policy, validated):
+    worst = FOLDS[1] | {"performance": {"total_return": -0.9, "max_drawdown": 0.95, "turnover": 900.0}}
+    Validation.objects.update(verdict="inconclusive", result={"folds": [worst]})
+    validating = request_validation(policy)
+    for name in ("result", "accounts", "accounts_sha256"):
+        setattr(validating, name, getattr(validated, name))
+    assert gate.broken(validating, {}) == []
 
 
 def test_version_that_is_live_already_is_not_promoted_again(policy, validated):
