@@ -229,8 +229,9 @@ def remove_files() -> None:
     """Remove the files of ended validations, except the accounts of their results. An `OSError` is logged."""
     for step in ValidationStep.objects.with_files_to_remove().in_order()[:FILES]:
         try:
-            names = {artifact_name(step, attempt) for attempt in range(1, step.attempt + 1)}
-            for name in names - {step.validation.accounts}:
+            # The policy may have been renamed since the artifact was stored.
+            names = {step.artifact, *(artifact_name(step, attempt) for attempt in range(1, step.attempt + 1))}
+            for name in names - {"", step.validation.accounts}:
                 artifacts.remove(name)
         except OSError as error:
             log.error("Files of an ended validation cannot be deleted", step_id=step.step_id, error=str(error))

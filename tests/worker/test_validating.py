@@ -76,6 +76,18 @@ def test_files_of_folds_are_removed_after_the_end_and_accounts_stay(small):
     assert len(accounts.read(found).timestamps) == 400
 
 
+def test_files_of_folds_are_removed_after_the_policy_was_renamed(small):
+    validation = request_validation(small, folds=1)
+    for _ in ("prepare", "fold"):
+        validating.execute(claim_next(validation), lambda: False)
+    small.name = "renamed"
+    small.save_settings()
+    compute(validation)
+    [fold] = validation.steps.filter(kind="fold")
+    steps.remove_files()
+    assert (fold.artifact[:6], artifacts.remove(fold.artifact)) == ("small/", False)
+
+
 def test_too_few_bars_fail_the_validation_with_the_number_needed(small):
     validation = request_validation(small, changes={"market": {"source": "nasdaq"}})
     # A file or an exchange may have fewer bars than at the time of the request, which refuses too few bars.
