@@ -24,8 +24,8 @@ class MeanTest:
     """The test of one series.
 
     mean            of the series
-    standard_error  of the mean, under the dependence that blocks keep; 0 for a constant series
-    statistic       mean / standard_error; 0 for a constant series
+    standard_error  of the mean, under the dependence that blocks keep; 0 if too few values differ
+    statistic       mean / standard_error; 0 if too few values differ
     p_above         p-value of "the mean is at most 0": small if the mean is above 0
     p_below         p-value of "the mean is at least 0": small if the mean is below 0
     block_length    mean, in bars
@@ -67,13 +67,14 @@ def mean_test(
     the bootstrap has, in closed form. p_above is (1 + number of t* >= t) / (1 + resamples), so it is never 0 (Davison
     and Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2); p_below counts t* <= t.
 
-    Both p-values of a constant series are 1, because the series does not show how much its mean may vary. Raises
-    ValueError for fewer than 20 bars and for values that are not finite.
+    Both p-values are 1 if fewer than 20 values differ from the median, as for a constant series or an account that
+    traded in a few bars: the series does not show how much its mean may vary, and two gains alone would have a p-value
+    of 0.02. Raises ValueError for fewer than 20 bars and for values that are not finite.
     """
     values = np.ascontiguousarray(series, np.float64)
     check_series(values)
     mean, bars = float(values.mean()), len(values)
-    if values.std() < NO_DEVIATION:
+    if np.count_nonzero(np.abs(values - np.median(values)) > NO_DEVIATION) < FEWEST_BARS:
         return MeanTest(mean, 0.0, 0.0, 1.0, 1.0, bars, 1.0, resamples)
     length = mean_block_length(values) if block_length is None else block_length
     error = standard_error(values, length)

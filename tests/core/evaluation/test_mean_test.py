@@ -107,6 +107,13 @@ def test_constant_series_has_p_values_of_1(value):
     assert (found.p_above, found.p_below, found.standard_error, found.statistic) == (1.0, 1.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize(("gains", "p_above"), [(2, 1.0), (19, 1.0), (20, 1 / 10_001)])
+def test_fewer_than_20_gains_show_nothing(gains, p_above):
+    series = np.zeros(500)
+    series[:: 500 // gains][:gains] = 0.01
+    assert mean_test(series).p_above == p_above
+
+
 def test_short_series_is_refused():
     with pytest.raises(ValueError, match=r"shape \(19,\): at least 20 values"):
         mean_test(noise(19))
