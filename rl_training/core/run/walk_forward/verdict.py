@@ -34,7 +34,8 @@ class Verdict:
     p_below_flat  the p-value of "the account is not behind flat"
     level         the part of alpha that the trial may spend; see trial_level()
     bars          the number of traded bars
-    further_bars  how many more bars would decide at the present estimate; None if decided, or if no number would
+    further_bars  how many more traded bars would decide at this level and at the present estimate; None if decided, or
+                  if no number would
     """
 
     outcome: Outcome
@@ -65,7 +66,7 @@ class Verdict:
         if self.further_bars is None:
             return f"{found}no number of bars would decide."
         decision = "validate" if max(self.p_above.values()) < UNDECIDED else "refuse"
-        return f"{found}{self.further_bars:,} more bars would {decision} it."
+        return f"{found}{self.further_bars:,} more traded bars would {decision} it at this level."
 
 
 def trial_level(trial: int, alpha: float = ALPHA) -> float:
@@ -106,7 +107,7 @@ def judge(
 
 
 def _further_bars(beaten: Sequence[float], p_below_flat: float, bars: int, level: float) -> int | None:
-    """Return how many more bars would validate or refuse the recipe, if means and deviations stay as they are.
+    """Return how many more traded bars would validate or refuse the recipe, if means and deviations stay as they are.
 
     The normal quantile of a p-value then grows with the square root of the number of bars.
     """

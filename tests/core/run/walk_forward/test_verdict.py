@@ -47,13 +47,15 @@ def test_inconclusive_verdict_says_how_many_more_bars_would_validate():
     # The quantiles of the level and of p = 0.1587 are 1.875 and 1: 1.875^2 = 3.516 times the bars are needed.
     found = verdict(0.01, 0.158655)
     assert found.further_bars == pytest.approx(2516, abs=2)
-    assert found.sentence.endswith(f"At the present estimate {found.further_bars:,} more bars would validate it.")
+    assert found.sentence.endswith(
+        f"At the present estimate {found.further_bars:,} more traded bars would validate it at this level."
+    )
 
 
 def test_inconclusive_verdict_says_how_many_more_bars_would_refuse():
     found = verdict(0.841345, 0.01, below=0.158655)
     assert found.further_bars == pytest.approx(2516, abs=2)
-    assert found.sentence.endswith("more bars would refuse it.")
+    assert found.sentence.endswith("more traded bars would refuse it at this level.")
 
 
 def test_recipe_between_the_references_is_never_decided():
