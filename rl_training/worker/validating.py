@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 
 from rl_training.core import fault_points
@@ -17,7 +17,7 @@ from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.run.walk_forward.folds import Fold, plan_folds
 from rl_training.core.sealed import CheckpointError
 from rl_training.files import artifacts, bars, checkpoints
-from rl_training.models import PolicyVersion, TrainingRun, Validation, ValidationStep
+from rl_training.models import PolicyVersion, TrainingRun, TrialMarket, Validation, ValidationStep
 from rl_training.validation import accounts, gate, judging, steps
 from rl_training.worker.database_retry import patiently, write_end
 from rl_training.worker.execution import explain
@@ -105,24 +105,30 @@ def _prepare(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool
         columns=config.environment.own_columns,
     )
     folds = _plan(validation, config, market)
-    _check_market(validation, market)
     # The row refers to the bars before they are stored; see files/bars.py.
-    digests = {"bars_digest": market.digest, "prices_digest": market.without_own.digest if market.own else ""}
-    Validation.objects.filter(pk=validation.pk).update(**digests)
+    _refer_to_bars(validation, market)
     bars.store(market)
     iterations = config.seeds * config.member_iterations
     plan = (market, folds, iterations, continues(validation.start_from))
     write_end(steps.prepared, step, *plan, while_waiting=owner.note_activity)
 
 
-def _check_market(validation: Validation, market: MarketData) -> None:
-    """Raise `MarketDataError` if the same bars have trials under another name, for example those of a copied file."""
+def _refer_to_bars(validation: Validation, market: MarketData) -> None:
+    """Store the digests of the bars in the validation's row.
+
+    Raises `MarketDataError` if the same bars have trials under another name, for example those of a copied file.
+    """
     prices = market.without_own.digest
     tried_on = Validation.objects.filter(Q(bars_digest=prices) | Q(prices_digest=prices))
-    same = tried_on.exclude(market_key=validation.market_key).first()
-    if same is not None:
-        tried = f"recipes were tried on the same bars as market {same.market}"
-        raise MarketDataError(f"walk-forward: {tried}; use this market")
+    with transaction.atomic():
+        # Without a common lock, two validations of the same bars under two names could both find no other validation.
+        TrialMarket.objects.select_for_update().order_by("pk").first()
+        same = tried_on.exclude(market_key=validation.market_key).first()
+        if same is not None:
+            tried = f"recipes were tried on the same bars as market {same.market}"
+            raise MarketDataError(f"walk-forward: {tried}; use this market")
+        digests = {"bars_digest": market.digest, "prices_digest": prices if market.own else ""}
+        Validation.objects.filter(pk=validation.pk).update(**digests)
 
 
 def _train(step: ValidationStep, owner: WorkOwner, stopping: Callable[[], bool]) -> None:

@@ -5,10 +5,11 @@ import pytest
 from rl_training.models import Trial, Validation
 from rl_training.validation import steps
 from rl_training.validation.requesting import AlreadyValidatingError
+from rl_training.worker import validating
 from tests import databases
 from tests.clients_at_once import CLIENTS, in_threads
 from tests.validation.test_steps import FOLDS, MARKET
-from tests.validations import claim_next, request_validation
+from tests.validations import claim_next, request_validation, small_policy
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -34,6 +35,16 @@ def test_parallel_requests_of_one_recipe_make_one_trial(policy):
     in_threads(request)
     assert (Trial.objects.count(), Validation.objects.count()) == (1, 1)
     assert refused == [Validation.objects.get()] * (CLIENTS - 1)
+
+
+def test_same_bars_under_several_names_are_walked_forward_under_one(policy):
+    claimed = []
+    for client in range(CLIENTS):
+        found = request_validation(small_policy(f"small_{client}"), folds=2, changes={"seeds": client + 1})
+        Validation.objects.filter(pk=found.pk).update(market_key=str(client))
+        claimed.append(claim_next(found))
+    in_threads(lambda client: validating.execute(claimed[client], lambda: False))
+    assert sorted(Validation.objects.values_list("status", flat=True)) == ["failed"] * (CLIENTS - 1) + ["running"]
 
 
 def test_folds_that_end_together_queue_one_judgement(policy):
