@@ -1,7 +1,7 @@
 """Columns that hold a config of `core` as JSON and can be read even if the stored config is invalid.
 
 A release may refuse a config that an older release stored, and users with access to the database can store any value.
-Such a value is loaded as an `InvalidConfig` with the stored value and its problems. Saving it writes the same JSON.
+Such a value is loaded as an `InvalidConfig` with the stored value and its problems. Saving it writes the same value.
 """
 
 import json
@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.db.models.fields.json import KeyTransform
 from django.db.models.query_utils import DeferredAttribute
 from django_pydantic_field.fields import PydanticSchemaField
+from pydantic_core import from_json
 
 from rl_training.core.base_config import Config
 from rl_training.core.config_problems import ConfigProblem, find_problems, format_problems
@@ -22,7 +23,10 @@ from rl_training.core.config_problems import ConfigProblem, find_problems, forma
 
 @dataclass(frozen=True)
 class InvalidConfig:
-    """A stored config that its model refuses: the JSON value and its problems, with paths within the config."""
+    """A stored config that its model refuses: the JSON value and its problems, with paths within the config.
+
+    A value that is nested too deeply, or that Python or UTF-8 cannot represent, is replaced by its JSON text.
+    """
 
     raw: Any
     problems: tuple[ConfigProblem, ...]
@@ -64,11 +68,12 @@ def load(model: type[Config], text: str) -> Config | InvalidConfig:
 
 
 def _parse(text: str) -> Any:
-    """Return the value of the JSON text; the text itself if Python cannot represent the value and write it again."""
+    """Return the value of the JSON text; the text itself if pages and the API could not show the value."""
     try:
-        value = json.loads(text)
+        # Refuses lone surrogates, and nesting that would exceed the recursion limit of code that shows the value.
+        value = from_json(text)
         json.dumps(value, allow_nan=False)
-    except (ValueError, RecursionError):
+    except ValueError:
         return text
     return value
 

@@ -12,7 +12,7 @@ from django.core.management.color import no_style
 from django.db import connection, models
 from django.db.migrations.loader import MigrationLoader
 
-from rl_training.models.config_column import ConfigColumn, InvalidConfig
+from rl_training.models.config_column import ConfigColumn
 
 # Sessions are left out, so users must log in again after a restore.
 LEFT_OUT = {"sessions.Session"}
@@ -80,9 +80,9 @@ def load(model: type[models.Model], names: list[str], lines: Iterable[bytes]) ->
 def _stored(field: Any, value: Any) -> Any:
     """Return a value of a line in the form that the database stores."""
     if isinstance(field, ConfigColumn):
-        # The JSON as it was stored, whether the present models accept it or not.
-        value = InvalidConfig(json.loads(value), ())
-    elif value is not None:
+        # The JSON text as it was stored, whether the present models accept it or not.
+        return value
+    if value is not None:
         value = field.to_python(value)
     return field.get_db_prep_save(value, connection=connection)
 

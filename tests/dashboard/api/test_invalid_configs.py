@@ -20,6 +20,7 @@ from tests.access_rows import ADMIN, KEY
 from tests.access_table import TABLE
 from tests.admin.policy_pages import LIST, form_data
 from tests.api_clients import POLICY, patch, problem, trigger, user_of
+from tests.databases import SERVER
 
 CHANGE = f"{LIST}{KEY}/change/"
 HISTORY = f"{LIST}{KEY}/history/"
@@ -57,9 +58,13 @@ CASES = {
 
 def store(section: str, raw: Any) -> None:
     """Store an invalid config in the policy `rl_v3` and in its history."""
+    store_text(section, json.dumps(raw))
+
+
+def store_text(section: str, text: str) -> None:
     with connection.cursor() as cursor:
         for table, key in (("policystore", "id"), ("historicalpolicystore", "history_id")):
-            cursor.execute(f"UPDATE rl_training_{table} SET {section} = %s WHERE {key} = %s", [json.dumps(raw), KEY])
+            cursor.execute(f"UPDATE rl_training_{table} SET {section} = %s WHERE {key} = %s", [text, KEY])
 
 
 @pytest.fixture(params=list(CASES.values()), ids=list(CASES))
@@ -130,6 +135,23 @@ def test_commands_show_the_stored_value(stored):
         stored.field
     )
     assert output_of("training_status", "rl_v3").startswith("rl_v3: every 60 min, 2 episodes a run")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"gamma": ' + "[" * 900 + "]" * 900 + "}",
+        pytest.param(
+            '{"\\ud800": 1}', marks=pytest.mark.skipif(bool(SERVER), reason="PostgreSQL stores no surrogates")
+        ),
+    ],
+    ids=["nested too deeply", "lone surrogate in a key"],
+)
+def test_json_that_cannot_be_shown_as_a_value_is_shown_as_text(admin, text):
+    store_text("ppo", text)
+    assert admin.get(POLICY).json()["ppo"] == text
+    assert admin.get(f"{HISTORY}{KEY}/").status_code == 200
+    assert f"rl_v3.ppo = {json.dumps(text)}" in output_of("policystore", "list").splitlines()
 
 
 def test_runs_are_refused_with_the_problem(admin, operator, stored):
