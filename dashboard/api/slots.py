@@ -13,7 +13,6 @@ from rest_framework.response import Response
 from dashboard.api.filters import SlotFilters
 from dashboard.api.protocol.pagination import CursorPages
 from dashboard.api.protocol.views import ListView, policy_pk
-from rl_training.core.config import SECTIONS
 from rl_training.models import PolicyStore, SlotOutcome, SlotRange, SlotReason
 from rl_training.schedule.ledger import ACTIVE_RUN, COLUMNS, DISABLED, DUE, passing_slots
 
@@ -88,7 +87,7 @@ class SlotList(ListView):
         "has one entry for that year. Each slot is in exactly one entry.",
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        policy = PolicyStore.objects.defer(*SECTIONS).get(pk=policy_pk(kwargs["name"]))
+        policy = PolicyStore.objects.get(pk=policy_pk(kwargs["name"]))
         # `passing` is read first, so that a slot that is decided in between appears twice rather than not at all.
         passing = passing_slots(policy, timezone.now())
         response = super().get(request, *args, **kwargs)

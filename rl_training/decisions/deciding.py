@@ -69,7 +69,7 @@ def decide(market: FollowedMarket, now: datetime) -> int:
 
 def _open_arms(market: FollowedMarket) -> Any:
     arms = Arm.objects.open().filter(market=market).select_related("policy", "version").order_by("policy", "pk")
-    return arms.defer("policy__market", "policy__environment", "policy__ppo", "version__evaluation")
+    return arms.defer("version__evaluation")
 
 
 def _decide_together(market: FollowedMarket, arms: Sequence[Arm], now: datetime) -> Step:
