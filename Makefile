@@ -30,12 +30,13 @@ PARALLEL := $(MAKE) --no-print-directory --jobs 4 --output-sync=target
 check: .venv/development
 	@$(PARALLEL) lint types quick
 
-# Linters, types, all tests but those of `make system` on SQLite, and those of the database on PostgreSQL too.
+# Linters, types, and all tests but those of `make system`: on SQLite, and those that use the database on PostgreSQL too.
 test: .venv/development
 	@$(PARALLEL) lint types compiled collected debian-packages
 	@$(PARALLEL) sqlite postgresql
 
-# The tests that drive the project's processes together, or a browser, on SQLite and on PostgreSQL.
+# On both databases, the tests with the marker `system`; on PostgreSQL also those of SYSTEM_ON_POSTGRESQL in
+# tests/databases.py.
 system: .venv/development
 	@$(PARALLEL) compiled collected debian-packages
 	@$(PARALLEL) system-sqlite system-postgresql
@@ -60,9 +61,10 @@ collected:
 	@found=$$($(PYTEST) --collect-only -qq $(API_BOUNDS)) || { echo "$$found"; exit 1; }
 
 # `make check` compiles nothing: it leaves out the rooms that run compiled code, whose compilation takes 20 s, and the
-# files that spend seconds on bombs, on random schedules and on 100,000 rows.
-NOT_QUICK := browser faults test_upgrade.py benchmarks decisions worker dashboard/api/test_access.py $(addprefix core/,deciding evaluation ppo run trading) \
-	core/market/files/test_robustness.py schedule/test_slot_ledger.py dashboard/api/test_scale.py
+# files that spend seconds on old databases, on every URL, on bombs, on random schedules and on 100,000 rows.
+NOT_QUICK := browser faults benchmarks decisions worker $(addprefix core/,deciding evaluation ppo run trading) \
+	test_upgrade.py dashboard/api/test_access.py core/market/files/test_robustness.py schedule/test_slot_ledger.py \
+	dashboard/api/test_scale.py
 quick: export NUMBA_DISABLE_JIT = 1
 quick:
 	$(PYTEST) -n 2 $(NO_SCHEMA) $(addprefix --ignore=tests/,$(NOT_QUICK)) -m "not process and not long" --durations=15

@@ -65,7 +65,7 @@ def measure(system: RunningSystem, runs: int) -> Iterator[Figure]:
 
     stored_rows.empty(policies=POLICIES)
     stored_rows.store_runs(runs)
-    run_id = stored_pages.store_other_policies_and_a_version()
+    run_id = stored_pages.store_runs_of_other_policies_and_a_version()
     cookie = stored_pages.session()
     with system.start("web"):
         for urls, at_most in ((CHART_URLS, CHART_MS), ((*PAGES, f"/runs/{run_id}/"), LIST_MS)):

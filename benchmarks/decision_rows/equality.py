@@ -1,4 +1,4 @@
-"""Compares decisions from only the last bars, bar by bar, with those of an evaluation of the whole history."""
+"""Compares decisions that are made from the last bars alone with those of an evaluation of the whole history."""
 
 import tempfile
 from pathlib import Path

@@ -133,8 +133,8 @@ def kills(system: RunningSystem, times: int) -> Iterator[Figure]:
     yield Figure(f"process killed {times} times in {bars} bars: decisions missing or doubled", missing, "", at_most=0)
     yield Figure("accounts other than their replay", wrong, "", at_most=0)
     yield from compared_once(policy)
-    stream = Decision.objects.filter(policy=policy, arm__kind="live", event__isnull=True).count()
-    yield Figure("decisions without an event", stream, "", at_most=0)
+    silent = Decision.objects.filter(policy=policy, arm__kind="live", event__isnull=True).count()
+    yield Figure("decisions without an event", silent, "", at_most=0)
 
 
 def compared_once(policy: PolicyStore) -> Iterator[Figure]:

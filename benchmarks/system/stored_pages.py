@@ -16,7 +16,7 @@ CURVE_POINTS = 1_000
 START = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def store_other_policies_and_a_version() -> str:
+def store_runs_of_other_policies_and_a_version() -> str:
     """Store a few runs of each policy but `rl_v3`, and a version of `rl_v3`; return the run_id of the version's run."""
     others = PolicyStore.objects.exclude(name="rl_v3").values_list("pk", flat=True)
     TrainingRun.objects.bulk_create(

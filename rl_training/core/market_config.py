@@ -37,7 +37,7 @@ PLANTED_FIELDS = {
 }
 # Every release has stored these settings of a market.
 FIRST_FIELDS = frozenset(("source", "path", "exchange", "symbol", "timeframe", "bars", "train_fraction"))
-# The meaning of a market that was stored before the settings about how a file is read existed.
+# The values of READING_FIELDS with which a file that an older release stored keeps its bars.
 AS_BEFORE = {"format": "plain", "adjust": "none", "suspicious": "warn"}
 
 
@@ -203,9 +203,9 @@ class MarketConfig(Config):
     @model_validator(mode="before")
     @classmethod
     def keep_meaning(cls, value: Any) -> Any:
-        """Give a file that was stored before the settings of READING_FIELDS the values with their earlier meaning.
+        """Add AS_BEFORE to a market of a file that an older release stored, so that its bars stay the same.
 
-        A market of that time has every setting of that time and none of READING_FIELDS.
+        Such a market has all of FIRST_FIELDS and none of READING_FIELDS.
         """
         if not isinstance(value, dict) or value.get("source") != "file":
             return value
@@ -246,7 +246,7 @@ class MarketConfig(Config):
         return self.source
 
     def label_beside(self, other: "MarketConfig") -> str:
-        """Return the market's name for users who know `other`; it says if the names are equal but settings differ."""
+        """Return the label for a text that has named `other`; equal labels of different markets are told apart."""
         same_name = self.label == other.label and self.identity != other.identity
         return f"{self.label} with other settings" if same_name else self.label
 

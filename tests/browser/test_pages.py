@@ -7,6 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import expect
 
+from dashboard.charts.policies import CHARTS
 from tests.browser.names import HOSTILE, LONG, ROLLED_BACK
 from tests.browser.pages import WIDTHS, page_urls, wait_until_drawn
 from tests.core.market.price_files import HEADER
@@ -104,7 +105,7 @@ def test_charts_are_drawn_and_described(open_page):
     assert "Held-out return of each version. 2 versions" in pictures.nth(1).get_attribute("aria-label")
     page.get_by_role("link", name="Runs").last.click()
     wait_until_drawn(page)
-    assert pictures.count() == 6
+    assert pictures.count() == len(CHARTS)
     assert "Training reward of each run. The last 60 finished runs" in pictures.first.get_attribute("aria-label")
     first = page.locator("#charts figure.chart").first
     first.get_by_text("Table").click()

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from rl_training.models import Deployment, PolicyStore
 from rl_training.versions.live import live_at, live_now, live_of, sentence
-from tests.dashboard.api.query_plans import steps_of_plan
 from tests.dashboard.pages.page_rows import version_of
+from tests.query_plans import steps_of_plan
 from tests.stored import deploy, finished_run
 
 pytestmark = pytest.mark.django_db

@@ -51,7 +51,7 @@ def test_missing_value_does_not_count_in_the_mean():
 
 
 @pytest.mark.parametrize("entries", [3, 500])
-def test_entry_at_a_known_place_counts_in_its_points_mean(entries):
+def test_second_value_of_an_entry_counts_in_the_mean_of_its_point(entries):
     curve, once = filled(entries), filled(entries).as_dict()
     for number in range(1, entries + 1):
         curve.add(number, {"value": number + 8.0})
@@ -69,7 +69,7 @@ def test_continued_curve_equals_the_uninterrupted_one(stop):
     assert continued.as_dict() == filled(1000).as_dict()
 
 
-def test_checkpoint_without_curves_or_with_others_begins_new_ones():
+def test_checkpoint_with_no_or_incomplete_curves_begins_new_ones():
     curves = RunCurves()
     curves.load_tensors({}, "curves")
     curves.load_tensors({f"curves.iterations.{key}": value for key, value in filled(5).tensors().items()}, "curves")

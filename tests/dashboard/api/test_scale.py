@@ -3,7 +3,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.api_clients import RUNS
-from tests.dashboard.api.query_plans import steps_of_plan, store_100_000_runs
+from tests.query_plans import steps_of_plan, store_100_000_runs
 
 pytestmark = pytest.mark.django_db
 TIMESTAMP = "2025-01-31T12:00:00Z"

@@ -7,7 +7,7 @@ from dashboard.authentication import TokenAuthentication
 from rl_training.accounts.models import ApiToken
 from rl_training.models import PolicyStore, TrainingRun
 from tests.api_clients import token_of
-from tests.dashboard.api.query_plans import finished_run, steps_of_plan, store_100_000_runs
+from tests.query_plans import finished_run, steps_of_plan, store_100_000_runs
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/rl-v3/dashboard/training-summary"

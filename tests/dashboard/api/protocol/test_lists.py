@@ -12,7 +12,7 @@ from rl_training.policy_edits import set_enabled
 from rl_training.schedule import slots
 from tests.active_runs import queued_run
 from tests.api_clients import RUNS, problem
-from tests.dashboard.api.query_plans import steps_of_plan
+from tests.query_plans import steps_of_plan
 from tests.stored import finished_run, skip_slots
 
 pytestmark = pytest.mark.django_db

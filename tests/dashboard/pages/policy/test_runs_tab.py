@@ -1,5 +1,6 @@
 import pytest
 
+from dashboard.charts.policies import CHARTS
 from tests.dashboard.pages.page_text import words
 from tests.stored import finished_run
 
@@ -12,7 +13,7 @@ def test_finished_runs_are_listed_and_charted(page, policy):
     finished_run(policy, avg_reward=-0.1)
     finished_run(policy, status="failed", error="no")
     html = page(RUNS)
-    assert html.count('<figure class="chart"') == 6
+    assert html.count('<figure class="chart"') == len(CHARTS)
     assert "The last 3 finished runs" in html
     assert f"{run.run_id} succeeded 2 1 min 15 s 0.25 -0.5" in words(html)
     assert 'href="/policies/rl_v3/runs/" aria-current="page"' in html
