@@ -17,6 +17,7 @@ from rl_training.decisions.process.rounds import Rounds
 from rl_training.models import ArmComparison, Decision, Deployment, FollowedMarket, PolicyStore, Proposal, Trial
 from tests.api_clients import user_of
 from tests.decisions.growing import BARS, Growing, decisions, set_up
+from tests.stored import store_raw
 from tests.versions.conftest import change
 
 __all__ = ["change"]
@@ -49,6 +50,14 @@ def deploy_flat(policy, growing):
 
 def compare(policy, growing, a="live", b="buy_and_hold", **numbers):
     return begin(policy, Wanted(a, b, **numbers), by="admin", now=growing.now)
+
+
+@pytest.mark.parametrize("config", [{"source": "file"}, [], {"source": "sp500"}])
+def test_comparison_is_refused_when_the_arms_are_not_on_the_present_market(policy, market, config):
+    store_raw(policy, "market", config)
+    with pytest.raises(ArmRefusedError, match=r"The open arms are not on the present market of rl_v3\."):
+        compare(PolicyStore.objects.get(pk=policy.pk), market)
+    assert not Trial.objects.exists()
 
 
 def grow_until_decided(growing, comparison, most=150):
