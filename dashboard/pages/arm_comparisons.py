@@ -19,7 +19,7 @@ from rl_training.core.evaluation.betting import LARGEST_LOSS
 from rl_training.decisions.challengers import ArmRefusedError
 from rl_training.decisions.comparing import reports, requesting
 from rl_training.decisions.comparing.requesting import Wanted
-from rl_training.models import ArmComparison, PolicyStore
+from rl_training.models import ArmComparison, InvalidConfig, PolicyStore
 from rl_training.validation import trials
 from rl_training.validation.reports import budget
 
@@ -123,8 +123,8 @@ class CompareArms(FormAction[ArmComparisonForm]):
         return f"Compare two arms of {self.policy} on new bars?"
 
     def consequence(self) -> str:
-        market: Any = self.policy.market
-        if not hasattr(market, "label"):
+        market = self.policy.market
+        if isinstance(market, InvalidConfig):
             return "The stored market of the policy is invalid."
         alpha = settings.PROMOTION_ALPHA
         left = budget(trials.ledger_key(market), alpha)

@@ -121,6 +121,6 @@ def _ending(arm: Arm, wanted: tuple[int, dict[str, Any]] | None) -> str:
 
 def is_of(arm: Arm, policy: PolicyStore) -> bool:
     """Return whether the arm is on the policy's present market."""
-    market: Any = policy.market
+    market = policy.market
     # The columns follow from what is live, and only the process `decide` fits the arm's market to them.
     return grows(market) and arm.market.identity == identity(market, arm.market.columns)

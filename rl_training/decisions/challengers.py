@@ -5,7 +5,6 @@ A challenger only decides and trades on paper: it does not change what is live.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
@@ -99,13 +98,13 @@ def open_arm(policy: PolicyStore, text: str, *, by: str, now: datetime) -> tuple
 
 
 def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: datetime) -> None:
-    market = follow(policy, live_columns([policy.pk]).get(policy.pk, ())) if grows(policy.market) else None
-    if market is None or not isinstance(policy.environment, EnvironmentConfig):
+    own, environment = policy.market, policy.environment
+    market = follow(policy, live_columns([policy.pk]).get(policy.pk, ())) if grows(own) else None
+    if not (market and grows(own) and isinstance(environment, EnvironmentConfig)):
         raise ArmRefusedError(
             f"The market of {policy} does not grow: only exchanges and files that grow have new bars."
         )
-    other: Any = wanted.policy or policy
-    own: Any = policy.market
+    other = wanted.policy or policy
     if other.pk != policy.pk and not (grows(other.market) and identity(other.market) == identity(own)):
         raise ArmRefusedError(f"{other} is of another market than {policy}.")
     _check_columns(policy, wanted, market)
@@ -120,7 +119,7 @@ def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: da
         recipe_policy=wanted.recipe_policy,
         recipe=wanted.recipe,
         market=market,
-        rules=rules_of(policy.environment),
+        rules=rules_of(environment),
         opened_at=now,
         opening=f"Opened by {by}.",
     )

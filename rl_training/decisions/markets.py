@@ -3,21 +3,21 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.db.models import OuterRef, Subquery
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market_config import SOURCE_FIELDS, MarketConfig
 from rl_training.core.market_values import OWN, own_columns
-from rl_training.models import Deployment, FollowedMarket, PolicyStore
+from rl_training.models import Deployment, FollowedMarket, InvalidConfig, PolicyStore
 from rl_training.models.version_results import MARKET_LENGTH
 
 # The sources whose markets can grow.
 GROWING = {"exchange", "file"}
 
 
-def grows(market: Any) -> bool:
+def grows(market: MarketConfig | InvalidConfig) -> TypeGuard[MarketConfig]:
     """Return whether a policy's market can grow; a market that is stored invalid cannot."""
     return isinstance(market, MarketConfig) and market.source in GROWING
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 from rl_training.core.evaluation.betting import LARGEST_LOSS, new_bet
 from rl_training.decisions.arms import is_of
 from rl_training.decisions.challengers import ArmRefusedError, open_arm
+from rl_training.decisions.markets import grows
 from rl_training.models import Arm, ArmComparison, PolicyStore, Trial
 from rl_training.validation import trials
 from rl_training.versions.live import live_now
@@ -68,9 +69,9 @@ def begin(policy: PolicyStore, wanted: Wanted, *, by: str, now: datetime, user: 
                 raise AlreadyComparingError(running)
             if a.pk == b.pk:
                 raise ArmRefusedError("An arm cannot be compared with itself.")
-            if not (is_of(a, policy) and is_of(b, policy)):
+            market = policy.market
+            if not (grows(market) and is_of(a, policy) and is_of(b, policy)):
                 raise ArmRefusedError(f"The open arms are not on the present market of {policy}.")
-            market: Any = policy.market
             comparison = ArmComparison.objects.create(
                 policy=policy,
                 a=a,
