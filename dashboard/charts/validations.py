@@ -151,16 +151,17 @@ def _folds(result: Any) -> list[Any]:
 
 
 def tests_table(result: Any, must_beat: Sequence[str], level: float | None) -> Table:
-    """Return the tests against each reference. Without a `level`, as in monitoring, no reference is beaten."""
+    """Return the tests against each reference. Without a `level`, as in monitoring, there is nothing to beat."""
     rows = []
     tests = mapping(mapping(result).get("tests"))
     for name in [name for name in ACCOUNTS if name in tests]:
         test = mapping(tests[name])
         above, mean = test.get("p_above"), test.get("mean")
         difference = f"{1e4 * mean:.2f}" if is_number(mean) else MISSING
-        beaten = is_number(above) and level is not None and above < level
-        required = "required" if name in must_beat else "not required"
-        texts = (difference, _p_value(above), _p_value(test.get("p_below")), required, "yes" if beaten else "no")
+        texts = [difference, _p_value(above), _p_value(test.get("p_below"))]
+        if level is not None:
+            beaten = is_number(above) and above < level
+            texts += ["required" if name in must_beat else "not required", "yes" if beaten else "no"]
         rows.append((label(name), *texts))
     headings = (
         "Mean difference, bp per bar",
@@ -169,7 +170,7 @@ def tests_table(result: Any, must_beat: Sequence[str], level: float | None) -> T
         "To beat",
         "Beaten",
     )
-    return Table(headings, rows)
+    return Table(headings if level is not None else headings[:3], rows)
 
 
 def _p_value(value: Any) -> str:

@@ -68,7 +68,8 @@ def _monitored(judgement: dict[str, Any]) -> str:
         return f"The validation ends: {judgement['ends']}."
     if p_value is None:
         return f"The validation stands: {count_of(bars, 'bar')} since then, too few for a test."
-    return f"The validation stands: on the {bars:,} bars since then its account is not behind flat (p = {p_value:.2g})."
+    found = f"on the {bars:,} bars since then its account has not lost significantly against flat (p = {p_value:.2g})"
+    return f"The validation stands: {found}."
 
 
 def folds_done(validation: Validation) -> int:

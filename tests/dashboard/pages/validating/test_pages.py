@@ -149,7 +149,7 @@ def test_monitoring_links_to_the_validation_and_back(page, policy):
     watched = {"bars": 300, "p_below_flat": 0.6, "ends": ""}
     monitoring = walked_forward(policy, monitors=validation, judgement=watched)
     text = words(page(f"/validations/{monitoring}/"))
-    assert "The validation stands: on the 300 bars since then its account is not behind flat (p = 0.6)." in text
+    assert "The validation stands: on the 300 bars since then its account has not lost significantly" in text
     assert f"No trial: this walk-forward monitors validation {validation} and can only end that validation." in text
     assert f"Monitoring Requested Validation Market Trial Status Verdict 0 s ago {monitoring}" in words(
         page(f"/validations/{validation}/")
