@@ -21,6 +21,7 @@ CONSEQUENCES = {
     State.ENDED: "New versions are held back, because the validation has ended.",
 }
 PINNED = "No new version goes live by itself until what is live is unpinned or another version is promoted."
+PROPOSED = "Each new version that passes the guards is proposed, and goes live once a user approves the proposal."
 UNTRIED = "No walk-forward of this recipe has a verdict: nothing shows that retraining it earns anything."
 
 
@@ -61,10 +62,12 @@ def consequence(policy: PolicyStore, standing: Standing) -> str:
     """Return what follows for new versions of the policy; empty where the gate does not decide."""
     if policy.promotion != Promotion.VALIDATED:
         return ""
+    if standing.state != State.VALIDATED:
+        return CONSEQUENCES[standing.state]
     current = deployments.newest(policy)
-    if current is not None and current.pinned and standing.state == State.VALIDATED:
+    if current is not None and current.pinned:
         return PINNED
-    return CONSEQUENCES[standing.state]
+    return PROPOSED if settings.PROMOTION_NEEDS_TWO else CONSEQUENCES[standing.state]
 
 
 def budget_of(policy: PolicyStore) -> dict[str, Any] | None:

@@ -144,6 +144,12 @@ def test_page_of_a_validation_shows_its_recipe_and_what_differs_now(page, policy
     assert "May spend 0.0304 of 0.05" in text
 
 
+def test_gate_only_proposes_where_two_users_decide(page, policy, settings):
+    settings.PROMOTION_NEEDS_TWO = True
+    validated(policy)
+    assert "Each new version that passes the guards is proposed" in words(page(TAB))
+
+
 def test_monitoring_links_to_the_validation_and_back(page, policy):
     validation = validated(policy)
     watched = {"bars": 300, "p_below_flat": 0.6, "ends": ""}
