@@ -13,7 +13,7 @@ from rl_training.models import TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
 from tests.active_runs import claimed_run
-from tests.stored import finished_run, store_raw
+from tests.stored import finished_run, store_raw, walked_forward
 
 pytestmark = pytest.mark.django_db
 
@@ -158,6 +158,11 @@ def test_training_status_of_an_idle_policy_names_its_last_runs(policy):
 def test_walk_forward_with_an_unreadable_change_is_refused(policy, changes, message):
     refusal = refusal_of("walk_forward", "rl_v3", *(part for change in changes for part in ("--set", change)))
     assert (str(refusal), refusal.returncode) == (message, 2)
+
+
+def test_walk_forward_of_a_validated_recipe_names_what_it_monitors(policy):
+    validation = walked_forward(policy)
+    assert f"monitors: {validation}\n" in output_of("walk_forward", "rl_v3")
 
 
 @pytest.mark.parametrize("command", [("train_policy", "rl_v3", "--wait"), ("walk_forward", "rl_v3", "--wait")])

@@ -146,7 +146,7 @@ class Command(BaseCommand):
         if as_json:
             self.stdout.write(json.dumps(described))
             return
-        for field in ("validation_id", "policy", "market", "status", "trial", "level", "answer"):
+        for field in ("validation_id", "policy", "market", "status", "trial", "level", "monitors", "answer"):
             if described[field] is not None:
                 self.stdout.write(escape_control_characters(f"{field}: {described[field]}"))
         for fold in described["folds"]:
