@@ -75,7 +75,7 @@ sqlite:
 	$(PYTEST) -n 2 $(API_BOUNDS) $(NOT_SYSTEM) -m "not system and not long" --durations=15
 
 postgresql:
-	$(BIN)/python -m tests.postgres $(PYTEST) -n 2 $(NO_SCHEMA) $(NOT_SYSTEM) -m "django_db and not system and not long" --durations=15
+	$(BIN)/python -m tests.postgres $(PYTEST) -n 1 $(NO_SCHEMA) $(NOT_SYSTEM) -m "django_db and not system and not long" --durations=15
 
 system-sqlite:
 	$(PYTEST) -n 3 $(NO_SCHEMA) -m "system and not long" --durations=15
