@@ -60,11 +60,13 @@ NO_SCHEMA := -p no:schemathesis --ignore tests/dashboard/api/test_schema.py $(AP
 collected:
 	@found=$$($(PYTEST) --collect-only -qq $(API_BOUNDS)) || { echo "$$found"; exit 1; }
 
-# `make check` compiles nothing: it leaves out the rooms that run compiled code, whose compilation takes 20 s, and the
-# files that spend seconds on old databases, on every URL, on bombs, on random schedules and on 100,000 rows.
+# `make check` compiles nothing: it leaves out the tests that run compiled code, whose compilation takes 20 s, and the
+# files that spend seconds on old databases, on every URL, on bombs, on random cases and on 100,000 rows.
 NOT_QUICK := browser faults benchmarks decisions worker $(addprefix core/,deciding evaluation ppo run trading) \
-	test_upgrade.py dashboard/api/test_access.py core/market/files/test_robustness.py schedule/test_slot_ledger.py \
-	dashboard/api/test_scale.py
+	dashboard/api/deciding $(addprefix dashboard/pages/policy/,test_decisions_tab.py test_arm_comparisons.py) \
+	alerts/test_result_alerts.py test_trainable.py \
+	test_upgrade.py dashboard/api/test_access.py core/market/files/test_robustness.py core/market/files/test_times.py \
+	schedule/test_slot_ledger.py $(addprefix dashboard/api/,test_scale.py test_summary_api.py)
 quick: export NUMBA_DISABLE_JIT = 1
 quick:
 	$(PYTEST) -n 2 $(NO_SCHEMA) $(addprefix --ignore=tests/,$(NOT_QUICK)) -m "not process and not long" --durations=15
