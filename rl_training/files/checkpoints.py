@@ -1,5 +1,6 @@
 """Files of unfinished runs, in a folder that all workers share, so that any worker can resume a run."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -17,6 +18,8 @@ from rl_training.core.sealed import CheckpointError
 from rl_training.models import TrainingRun, ValidationStep
 
 TEMPORARY = ".tmp"
+# The names of all files and folders of this module begin with the work's id, and after a dot while they are written.
+NAME = re.compile(r"\.?([0-9a-f]{12})[-.].+")
 # What is trained: a run, or a fold of a walk-forward.
 Trained = TrainingRun | ValidationStep
 
@@ -76,11 +79,13 @@ def remove_old(before: datetime, kept: Collection[str]) -> int:
     """Delete files and folders that were last changed before `before`, except those of the work with the ids `kept`.
 
     Such files are the last checkpoints of cancelled runs, and files of workers that were killed at the end of a run.
+    Other files stay: the folder may also hold artifacts, market files or files of other programs.
     Returns the number of deleted files and folders. Raises `OSError`.
     """
     root, removed = Path(settings.CHECKPOINT_ROOT), 0
     for path in root.iterdir() if root.exists() else ():
-        if path.name.lstrip(".")[:12] in kept or not _is_older(path, before):
+        found = NAME.fullmatch(path.name)
+        if found is None or found[1] in kept or not _is_older(path, before):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

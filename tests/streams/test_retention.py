@@ -194,6 +194,16 @@ def test_old_files_of_ended_runs_are_removed(policy, streams, settings, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == [names[2]]
 
 
+def test_old_files_that_are_no_files_of_runs_stay_in_a_shared_folder(policy, streams, settings, tmp_path):
+    settings.CHECKPOINT_ROOT = tmp_path
+    (tmp_path / "rl_v3").mkdir()
+    (tmp_path / "market-bars").mkdir()
+    (tmp_path / "btcusdt.csv").touch()
+    (tmp_path / "db.sqlite3").touch()
+    retention.purge(timezone.now() + timedelta(days=31))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["btcusdt.csv", "db.sqlite3", "market-bars", "rl_v3"]
+
+
 def test_removal_that_redis_lost_is_repeated(policy, server):
     failed_run(policy)
     age(days=31)
