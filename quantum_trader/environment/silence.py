@@ -18,12 +18,13 @@ LIMITS = (
 
 def silent_after() -> dict[str, float]:
     """Return for each kind of process the seconds without a heartbeat after which the process is reported."""
-    # Beat writes a heartbeat every second, workers every two.
+    # A worker and `decide` write a heartbeat every two seconds, `alerts` every ten. The least limits are three times as
+    # long. Beat writes one at each tick, which BEAT_TICK_SECONDS sets.
     return {
         "beat": values.seconds("BEAT_SILENT_AFTER_SECONDS", 15),
-        "worker": values.seconds("WORKER_SILENT_AFTER_SECONDS", 60),
-        "alerts": values.seconds("ALERTS_SILENT_AFTER_SECONDS", 60),
-        "decide": values.seconds("DECIDE_SILENT_AFTER_SECONDS", 60),
+        "worker": values.seconds("WORKER_SILENT_AFTER_SECONDS", 60, least=6),
+        "alerts": values.seconds("ALERTS_SILENT_AFTER_SECONDS", 60, least=30),
+        "decide": values.seconds("DECIDE_SILENT_AFTER_SECONDS", 60, least=6),
     }
 
 
@@ -32,9 +33,9 @@ def hung_after() -> dict[str, float]:
     # A worker writes no heartbeat while it waits for Redis, and a restart ends its running training.
     return {
         "beat": values.seconds("BEAT_HUNG_AFTER_SECONDS", 60),
-        "worker": values.seconds("WORKER_HUNG_AFTER_SECONDS", 120),
-        "alerts": values.seconds("ALERTS_HUNG_AFTER_SECONDS", 120),
-        "decide": values.seconds("DECIDE_HUNG_AFTER_SECONDS", 120),
+        "worker": values.seconds("WORKER_HUNG_AFTER_SECONDS", 120, least=6),
+        "alerts": values.seconds("ALERTS_HUNG_AFTER_SECONDS", 120, least=30),
+        "decide": values.seconds("DECIDE_HUNG_AFTER_SECONDS", 120, least=6),
     }
 
 

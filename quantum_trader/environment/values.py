@@ -57,14 +57,14 @@ def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
     return int(digits)
 
 
-def seconds(name: str, default: float) -> float:
-    """Return the variable as a number of seconds, above 0 and at most a day."""
+def seconds(name: str, default: float, least: float = 0) -> float:
+    """Return the variable as a number of seconds, above 0, not below `least`, and at most a day."""
     try:
         value = float(text(name, str(default)))
     except ValueError:
         value = math.nan
-    if not 0 < value <= 86_400:
-        raise refused(name, "a number of seconds above 0 and at most 86400")
+    if not (0 < value <= 86_400 and value >= least):
+        raise refused(name, f"a number of seconds {f'from {least:g} to' if least else 'above 0 and at most'} 86400")
     return value
 
 

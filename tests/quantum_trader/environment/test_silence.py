@@ -32,3 +32,22 @@ def test_defaults_and_the_short_limits_of_fault_cases_are_taken():
 def test_limits_that_contradict_each_other_are_refused_with_both_names(name, seconds, message):
     with pytest.raises(ImproperlyConfigured, match=f"^{message}the first must be at least 3 times "):
         silence.refuse_contradictions(DEFAULTS | {name: seconds})
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "least"),
+    [
+        ("WORKER_HUNG_AFTER_SECONDS", "5", 6),
+        ("WORKER_SILENT_AFTER_SECONDS", "1", 6),
+        ("ALERTS_HUNG_AFTER_SECONDS", "10", 30),
+        ("ALERTS_SILENT_AFTER_SECONDS", "29", 30),
+        ("DECIDE_HUNG_AFTER_SECONDS", "0.5", 6),
+        ("DECIDE_SILENT_AFTER_SECONDS", "5.9", 6),
+    ],
+)
+def test_limit_below_three_times_the_heartbeat_is_refused(monkeypatch, name, written, least):
+    monkeypatch.setenv(name, written)
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} is '{written}'; it must be .* from {least} to 86400.$"):
+        (silence.silent_after if "SILENT" in name else silence.hung_after)()
+    monkeypatch.setenv(name, str(least))
+    assert least in (*silence.silent_after().values(), *silence.hung_after().values())
