@@ -45,7 +45,8 @@ def load(path: Path, example: Path) -> list[str]:
             f"{path} cannot be read: {error.strerror}. Make it a file that this user can read, or remove it."
         ) from None
     try:
-        lines = content.decode("utf-8-sig").split("\n")
+        # Lines end as on Unix, on Windows or, with a lone carriage return, as on an old Mac.
+        lines = re.split("\r\n?|\n", content.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ImproperlyConfigured(f"{path} is not a text file in UTF-8.") from None
     variables = parse(lines, path.name)

@@ -86,7 +86,8 @@ def folder(name: str, default: Path, base: Path) -> Path:
     written = text(name).strip()
     if VARIABLE.search(written):
         raise refused(name, "a folder, and variables in it are not replaced: write it in full, or with ~ as in ~/data")
-    if OTHER_SYSTEM.search(written) or not written:
+    # An invisible character, copied from a page with the path, would be part of the folder's name.
+    if OTHER_SYSTEM.search(written) or not written or not written.isprintable():
         raise refused(name, "a folder of this machine, such as /srv/quantum_trader or ~/data")
     if (path := full_path(written, base)) is None:
         raise refused(name, "a folder, and that user has no home folder here: write it in full")

@@ -69,7 +69,7 @@ def test_line_without_effect_is_refused_by_number(line, message):
 
 
 def test_environment_takes_precedence_over_the_file(tmp_path, monkeypatch):
-    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfFOR_A_TEST=of the file\r\nFOR_ANOTHER=b\r\n")
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbf# Mac\rFOR_A_TEST=of the file\r\nFOR_ANOTHER=b\r")
     monkeypatch.setattr(os, "environ", {"FOR_A_TEST": "of the environment"})
     env_file.load(tmp_path / ".env", EXAMPLE)
     assert os.environ == {"FOR_A_TEST": "of the environment", "FOR_ANOTHER": "b"}

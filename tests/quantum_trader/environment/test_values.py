@@ -97,6 +97,7 @@ def test_folder_is_absolute_and_starts_in_home_for_tilde(setting, value, expecte
         "data\\qt",
         "%HOME%/qt",
         "`pwd`/qt",
+        "/srv/\u200bqt",
         "'/data'",
         "  ",
         "/dev/null/a",
