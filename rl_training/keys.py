@@ -15,6 +15,7 @@ from rl_training.flat_settings import flatten
 from rl_training.models import InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.settings_change import TRAINING_FIELDS, scalar_problem
+from rl_training.strict_json import DuplicateKeyError, without_duplicates
 
 
 class SettingError(Exception):
@@ -143,9 +144,11 @@ def read_value(key: str, text: str) -> Any:
     if not is_unicode(text):
         raise SettingError(f"{key}: text that no encoding can hold")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=without_duplicates)
     except RecursionError:
         raise SettingError(f"{key}: nested too deeply; a value is at most a list of values") from None
+    except DuplicateKeyError as error:
+        raise SettingError(f"{key}: {error}") from None
     except ValueError:
         return text
     # Text may stand without quotes, also where it looks like a number: the symbol 7203, or a file named 2024.

@@ -9,6 +9,10 @@ from django.core.exceptions import ValidationError
 MAX_CHARACTERS = 64_000
 
 
+class DuplicateKeyError(ValueError):
+    """An object has the same key twice, so one of its values would be lost."""
+
+
 def parse_object(text: Any, max_characters: int = MAX_CHARACTERS) -> dict[str, Any]:
     """Return the JSON object that `text` holds.
 
@@ -20,7 +24,7 @@ def parse_object(text: Any, max_characters: int = MAX_CHARACTERS) -> dict[str, A
     if len(text) > max_characters:
         raise ValidationError(f"{len(text):,} characters; at most {max_characters:,} are taken.", code="too_long")
     try:
-        value = json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=without_duplicates, parse_constant=_refuse_constant)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValidationError("Text that no encoding can hold: half of a surrogate pair.", code="invalid") from None
@@ -33,11 +37,12 @@ def parse_object(text: Any, max_characters: int = MAX_CHARACTERS) -> dict[str, A
     return value
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, given as its pairs. Raises `DuplicateKeyError`."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"{key}: given more than once")
+            raise DuplicateKeyError(f"{key}: given more than once")
         found[key] = value
     return found
 

@@ -43,6 +43,7 @@ def test_value_read_is_value_set(policy, key, text, value):
         ("rl_v3.training.enabled", "1", "Must be true or false"),
         ("rl_v3.training.episodes_per_run", "-1", "Must be a whole number from 1"),
         ("rl_v3.ppo.hidden_sizes", "[" * 100_000, "nested too deeply"),
+        ("rl_v3.market.columns", '{"close": "A", "close": "B"}', "columns: close: given more than once"),
         ("rl_v3.market.path", "bars\udcff.csv", "text that no encoding can hold"),
         ("rl\udcff.ppo.gamma", "0.9", r"unknown policy 'rl\udcff'"),
         ("rl_v3.ppo.gamma", "1.5", "gamma: Input should be less than or equal to 1, got 1.5"),
