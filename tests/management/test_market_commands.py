@@ -108,6 +108,14 @@ def test_invalid_setting_is_refused(root):
             call_command("market_check", "m.csv", text)
 
 
+@pytest.mark.parametrize("command", ["market_check", "market_replay"])
+@pytest.mark.parametrize("file", ["", "\udcff.csv", "a\x1b.csv"])
+def test_text_that_names_no_file_is_refused(root, command, file):
+    with pytest.raises(CommandError, match="^path: ") as error:
+        call_command(command, file)
+    assert error.value.returncode == 2
+
+
 def test_bars_of_an_exchange_are_fetched_into_the_cache(root, capsys, monkeypatch):
     with exchange_server() as server:
         server.trade(NEWEST - 99 * HOUR, NEWEST)

@@ -40,6 +40,15 @@ def test_unknown_run_is_refused(capsys):
         call_command("training_cancel", "0123456789ab")
 
 
+@pytest.mark.parametrize("command", ["training_cancel", "replay_run"])
+def test_run_id_whose_bytes_are_no_text_is_unknown(command):
+    with pytest.raises(
+        CommandError, match=r"^there is no run \\udcff\\x1b; training_status lists the latest$"
+    ) as error:
+        call_command(command, "\udcff\x1b")
+    assert error.value.returncode == 2
+
+
 def test_run_with_a_dead_worker_ends_when_the_worker_is_lost(policy, capsys):
     run = claimed_run(policy)
     TrainingRun.objects.update(heartbeat_at=timezone.now() - timedelta(seconds=20))

@@ -44,8 +44,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a JSON object")
 
     def handle(self, *, market: str, chosen: list[tuple[str, Any]], **options: Any) -> None:
-        config, root, environment = self._find(market)
         try:
+            config, root, environment = self._find(market)
             config = MarketConfig.model_validate(config.model_dump() | dict(chosen))
         except pydantic.ValidationError as error:
             raise CommandError(format_problems(find_problems(error)), returncode=WRONG_USAGE) from None

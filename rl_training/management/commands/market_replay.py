@@ -4,11 +4,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pydantic
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.running.supervisor import Signals
 from rl_training.core.config import MOST_OWN_COLUMNS
+from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.deciding.market_replay import bar_seconds, header, replayed
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
@@ -49,12 +51,14 @@ class Command(BaseCommand):
         parser.add_argument("--bars", type=int, metavar="BARS", help="stop after this number of new bars")
 
     def handle(self, *, file: str, speed: float, to: str, history: int, bars: int | None, **_: Any) -> None:
-        config = MarketConfig(source="planted") if file == "planted" else MarketConfig(source="file", path=file)
         try:
+            config = MarketConfig(source="planted") if file == "planted" else MarketConfig(source="file", path=file)
             market = load_market(config, root=settings.MARKET_DATA_ROOT, survey=True)
             further = market.reading.further if market.reading else {}
             if columns := [name for name, problem in further.items() if not problem][:MOST_OWN_COLUMNS]:
                 market = load_market(config, root=settings.MARKET_DATA_ROOT, columns=columns)
+        except pydantic.ValidationError as error:
+            raise CommandError(format_problems(find_problems(error)), returncode=WRONG_USAGE) from None
         except MarketDataError as error:
             raise CommandError(str(error), returncode=WRONG_USAGE) from None
         target = settings.MARKET_DATA_ROOT / to

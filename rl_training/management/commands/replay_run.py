@@ -19,7 +19,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("run_id", metavar="RUN_ID")
+        # The database cannot look up an argument whose bytes were not UTF-8, unless it is escaped.
+        parser.add_argument("run_id", type=escape_control_characters, metavar="RUN_ID")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *, run_id: str, **options: Any) -> None:
