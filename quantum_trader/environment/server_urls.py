@@ -71,6 +71,12 @@ def checked_redis_url(url: str) -> str:
         pool.connection_class(**pool.connection_kwargs)
     except (ValueError, TypeError, redis.RedisError):
         raise ImproperlyConfigured(f"{right} Its options after ? are unknown or have wrong values.") from None
+    # Celery ends with a TypeError at any other option. A socket's options are not in Celery's URL (broker_url()).
+    if parts.scheme != "unix" and not all(name.startswith("ssl_") for name, _ in parse_qsl(parts.query)):
+        raise ImproperlyConfigured(
+            f"{right} The options after ? may only be those of TLS, such as ssl_ca_certs. The number of the database "
+            "stands behind the host."
+        )
     return url
 
 

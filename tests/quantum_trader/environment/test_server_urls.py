@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Connection
 
 from quantum_trader.environment.server_urls import (
     checked_redis_url,
@@ -54,13 +55,21 @@ def test_unknown_option_of_redis_is_refused(url):
         checked_redis_url(url)
 
 
+@pytest.mark.parametrize("url", ["redis://host:6379?db=3", "rediss://host:6380/0?socket_timeout=2"])
+def test_option_that_celery_does_not_accept_is_refused(url):
+    with pytest.raises(TypeError):
+        Connection(url)
+    with pytest.raises(ImproperlyConfigured, match="options after [?] may only be those of TLS"):
+        checked_redis_url(url)
+
+
 @pytest.mark.parametrize(
     "url",
     [
         "redis://host",
         "redis://:p%23s%2Fw%401@host:6379/2",
         "redis://user:$p:w@[::1]:6379",
-        "rediss://host:6380/0?socket_timeout=2",
+        "rediss://host:6380/0?ssl_ca_certs=/etc/ca.pem",
         "unix:///run/redis.sock",
         "unix://:secret@/run/redis.sock?db=2",
     ],
