@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Connection
+from kombu.connection import Connection
 
 from quantum_trader.environment.server_urls import (
     checked_redis_url,
