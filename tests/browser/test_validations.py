@@ -8,7 +8,8 @@ from tests.browser.names import NOISY, PLANTED
 from tests.browser.pages import wait_until_drawn
 from tests.browser.test_live import AT_FIRST, SOON, is_marked, mark, train_now
 
-FOLDS = 3
+# So many that training them takes several refreshes of a page.
+FOLDS = 12
 
 
 def walk_forward(page, policy):
