@@ -99,8 +99,11 @@ def open_arm(policy: PolicyStore, text: str, *, by: str, now: datetime) -> tuple
 
 def _open(policy: PolicyStore, wanted: Named, challengers: int, by: str, now: datetime) -> None:
     own, environment = policy.market, policy.environment
-    market = follow(policy, live_columns([policy.pk]).get(policy.pk, ())) if grows(own) else None
-    if not (market and grows(own) and isinstance(environment, EnvironmentConfig)):
+    if not (
+        grows(own)
+        and isinstance(environment, EnvironmentConfig)
+        and (market := follow(policy, live_columns([policy.pk]).get(policy.pk, ())))
+    ):
         raise ArmRefusedError(
             f"The market of {policy} does not grow: only exchanges and files that grow have new bars."
         )

@@ -54,7 +54,7 @@ def follow(policy: PolicyStore, live: Collection[str]) -> FollowedMarket | None:
     The bars have the further columns that the live version observes, `live`, and those that the settings name.
     """
     market = policy.market
-    if not isinstance(market, MarketConfig) or market.source not in GROWING:
+    if not grows(market):
         return None
     environment = policy.environment
     own = environment.own_columns if isinstance(environment, EnvironmentConfig) else ()
