@@ -1,7 +1,7 @@
 # `make demo`: one scheduled training run on a throw-away state. `make demo-live`: decisions on bars as they come.
 # `make up`: the whole system, until Ctrl-C.
 .DELETE_ON_ERROR:
-.PHONY: up demo demo-live check test system lint types compiled collected quick sqlite postgresql system-sqlite system-postgresql \
+.PHONY: up demo demo-live check test system lint types compiled quick sqlite postgresql system-sqlite system-postgresql \
 	debian-packages screenshots faults lock audit vendor clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -22,7 +22,7 @@ demo-live: .venv/runtime .env
 	@exec env $(OF_ITS_OWN) STATE_DIR="$$(mktemp -d -u)" $(BIN)/python manage.py demo_live
 
 # Each test process computes with one thread. The tests of a file share what they start, so they run in one process.
-check test system sqlite postgresql system-sqlite system-postgresql quick compiled collected faults: export OMP_NUM_THREADS = 1
+check test system sqlite postgresql system-sqlite system-postgresql quick compiled faults: export OMP_NUM_THREADS = 1
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 PARALLEL := $(MAKE) --no-print-directory --jobs 4 --output-sync=target
 
@@ -32,13 +32,13 @@ check: .venv/development
 
 # Linters, types, and all tests but those of `make system`: on SQLite, and those that use the database on PostgreSQL too.
 test: .venv/development
-	@$(PARALLEL) lint types compiled collected debian-packages
+	@$(PARALLEL) lint types compiled debian-packages
 	@$(PARALLEL) sqlite postgresql
 
 # On both databases, the tests with the marker `system`; on PostgreSQL also those of SYSTEM_ON_POSTGRESQL in
 # tests/databases.py.
 system: .venv/development
-	@$(PARALLEL) compiled collected debian-packages
+	@$(PARALLEL) compiled debian-packages
 	@$(PARALLEL) system-sqlite system-postgresql
 
 lint:
@@ -55,10 +55,6 @@ compiled:
 # Skip the collection of files whose tests are all deselected, and of the plugin that only one of these files needs.
 API_BOUNDS := --ignore tests/dashboard/api/test_schema_bounds.py
 NO_SCHEMA := -p no:schemathesis --ignore tests/dashboard/api/test_schema.py $(API_BOUNDS)
-# Collect once before the tests: processes that start together would each compile the packages and rewrite the tests, 13 s
-# each.
-collected:
-	@found=$$($(PYTEST) --collect-only -qq $(API_BOUNDS)) || { echo "$$found"; exit 1; }
 
 # `make check` compiles nothing: it leaves out the tests that run compiled code, whose compilation takes 20 s, and the
 # files that spend seconds on old databases, on every URL, on bombs, on random cases and on 100,000 rows.
@@ -143,7 +139,7 @@ build/audit: requirements-audit.txt
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# Without --no-compile, most of the time would go into modules that are never imported.
+# Without --no-compile, most of the time would go into modules that no process of the system imports.
 .venv/runtime: requirements.txt requirements-torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one, as in: make up PYTHON=/usr/bin/python3.12" >&2; exit 1; }
@@ -153,9 +149,11 @@ clean:
 	@$(BIN)/pip install --no-compile --disable-pip-version-check --requirement requirements-torch.txt >&2
 	@touch $@
 
+# Test processes that start together would each compile the packages. Modules for newer Pythons do not compile.
 .venv/development: .venv/runtime requirements-dev.txt
 	@echo "Installing the test tools into .venv." >&2
 	@$(BIN)/pip install --no-compile --disable-pip-version-check --require-hashes --requirement requirements-dev.txt >&2
+	@$(BIN)/python -m compileall -qq --workers 0 .venv/lib || true
 	@touch $@
 
 .env:

@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -48,23 +49,28 @@ def test_write_file_on_full_disk_keeps_the_old_file(tmp_path, full_disk, functio
     assert names(tmp_path) == ["file"]
 
 
-@pytest.fixture
+@contextmanager
 def room_for_100_bytes():
-    """Make writes beyond the first 100 bytes of a file fail, as on a disk that fills up during a write."""
+    """Make writes beyond the first 100 bytes of a file fail, as on a disk that fills up during a write.
+
+    The limit holds for every file of the process, so pytest must write none meanwhile.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("room_for_100_bytes")
 def test_disk_that_fills_up_during_a_write_keeps_the_old_data(tmp_path):
     write_file(tmp_path / "file", b"before")
     write_folder(tmp_path / "folder", {"a": b"before"})
-    with pytest.raises(OSError, match="too large"):
-        write_file(tmp_path / "file", b"after" * 100)
-    with pytest.raises(OSError, match="too large"):
-        write_folder(tmp_path / "folder", {"a": b"after", "b": b"after" * 100})
+    with room_for_100_bytes():
+        with pytest.raises(OSError, match="too large"):
+            write_file(tmp_path / "file", b"after" * 100)
+        with pytest.raises(OSError, match="too large"):
+            write_folder(tmp_path / "folder", {"a": b"after", "b": b"after" * 100})
     assert (tmp_path / "file").read_bytes() == b"before"
     assert (tmp_path / "folder" / "a").read_bytes() == b"before"
     assert names(tmp_path) == ["file", "folder"]

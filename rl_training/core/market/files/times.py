@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import available_timezones
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from rl_training.core.market.columns import (
     trimmed,
     whole_seconds,
 )
+from rl_training.core.market.files.zones import named_zones
 from rl_training.core.market.valid_times import Convert, convertible, have_form_of_dates, have_form_of_epochs
 
 # Many programs write a missing date as the year 1 or similar. No exchange has prices older than this year.
@@ -238,7 +238,7 @@ def _plain_iso(text: str) -> str:
 
 def _is_zone(written: str, text: str) -> bool:
     # GMT is read as an offset, and letters without a time may be a day of the week.
-    return written in available_timezones() if "/" in written else written != "GMT" and ":" in text
+    return written in named_zones() if "/" in written else written != "GMT" and ":" in text
 
 
 def _without_month_names(column: pa.Array, *, year_first: bool) -> pa.Array:

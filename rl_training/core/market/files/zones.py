@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
@@ -25,21 +26,26 @@ FROM_UTC = re.compile(r"(?i)(?:utc|gmt)? ?(?:([+-])(\d{1,2}):?(\d\d)?)?")
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - local times
 
 
+@cache
+def named_zones() -> frozenset[str]:
+    """Return the IANA zones whose names have a slash. Reading them takes 10 ms, so they are read once."""
+    return frozenset(name for name in available_timezones() if "/" in name)
+
+
 def zone_in_names(names: Sequence[str], of_times: Sequence[str]) -> str:
     """Return the zone that a header names, as it is written there; empty if it names none.
 
     `of_times` are the names of the columns of times. Another column may hold the zones of all times.
     """
-    known = available_timezones()
     found = (zone.group(1) for name in of_times for zone in IN_NAME.finditer(name))
     # `Date/Time` is no zone.
-    named = next((zone for zone in found if "/" not in zone or zone in known), "")
+    named = next((zone for zone in found if "/" not in zone or zone in named_zones()), "")
     return named or next((name for name in names if name.strip().casefold().replace("_", " ") in COLUMNS_OF_ZONES), "")
 
 
 def known_zone(written: str) -> str:
     """Return the IANA name of a zone as a file writes it. Raises MarketDataError if the zone is not clear."""
-    if written in available_timezones() and "/" in written:
+    if written in named_zones():
         return written
     found = FROM_UTC.fullmatch(written)
     if found and (found.group(3) or "00") == "00" and int(found.group(2) or 0) <= 12:
