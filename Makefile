@@ -56,13 +56,14 @@ compiled:
 API_BOUNDS := --ignore tests/dashboard/api/test_schema_bounds.py
 NO_SCHEMA := -p no:schemathesis --ignore tests/dashboard/api/test_schema.py $(API_BOUNDS)
 
-# `make check` compiles nothing: it leaves out the tests that run compiled code, whose compilation takes 20 s, and the
-# files that spend seconds on old databases, on every URL, on bombs, on random cases and on 100,000 rows.
-NOT_QUICK := browser faults benchmarks decisions worker $(addprefix core/,deciding evaluation ppo run trading) \
-	dashboard/api/deciding $(addprefix dashboard/pages/policy/,test_decisions_tab.py test_arm_comparisons.py) \
-	alerts/test_result_alerts.py test_trainable.py \
-	test_upgrade.py dashboard/api/test_access.py core/market/files/test_robustness.py core/market/files/test_times.py \
-	schedule/test_slot_ledger.py $(addprefix dashboard/api/,test_scale.py test_summary_api.py)
+# `make check` compiles nothing and trains nothing: it leaves out the tests that run compiled code, whose compilation takes
+# 20 s, or torch, and tests that spend seconds on statistics, passwords, backups, old databases, every URL, bombs, random
+# cases and 100,000 rows.
+NOT_QUICK := browser faults benchmarks decisions worker accounts alerts storage validation runs/test_reaping.py \
+	schedule/test_slot_ledger.py test_documents.py test_trainable.py test_upgrade.py \
+	$(addprefix core/,deciding evaluation ppo run trading market/files/test_robustness.py market/files/test_times.py) \
+	$(addprefix dashboard/api/,deciding test_access.py test_scale.py test_summary_api.py) \
+	$(addprefix dashboard/pages/,account validating policy/test_decisions_tab.py policy/test_arm_comparisons.py)
 quick: export NUMBA_DISABLE_JIT = 1
 quick:
 	$(PYTEST) -n 2 $(NO_SCHEMA) $(addprefix --ignore=tests/,$(NOT_QUICK)) -m "not process and not long" --durations=15
