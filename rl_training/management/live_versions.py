@@ -5,6 +5,7 @@ import json
 from django.core.management.base import CommandError, OutputWrapper
 
 from quantum_trader.logs import escape_control_characters
+from quantum_trader.text import parse_whole_number
 from quantum_trader.timestamps import utc_text
 from rl_training import keys
 from rl_training.models import Comparison, Deployment, PolicyStore, PolicyVersion, Proposal
@@ -25,8 +26,8 @@ def find_policy(name: str) -> PolicyStore:
 
 def find_version(policy: PolicyStore, text: str) -> PolicyVersion:
     """Return the policy's version with this number. Raises `CommandError`."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
-    found = policy.versions.filter(number=number).first() if 0 < number <= LAST_VERSION else None
+    number = parse_whole_number(text)
+    found = policy.versions.filter(number=number).first() if number and number <= LAST_VERSION else None
     if found is None:
         raise CommandError(f"{policy.name} has no version {text!r}", returncode=WRONG_USAGE)
     return found

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 
+from quantum_trader.text import parse_whole_number
 from rl_training.models import PolicyVersion
 from rl_training.models.columns import large_run_columns
 from rl_training.runs.triggering import LAST_VERSION
@@ -20,9 +21,10 @@ class UnknownVersionError(Exception):
 def parse(text: str) -> tuple[str, int]:
     """Return policy and number of a version's name. A policy's name may have a colon. Raises `UnknownVersionError`."""
     policy, _, number = text.strip().rpartition(":")
-    if not policy or not (number.isascii() and number.isdigit() and len(number) <= 10):
+    found = parse_whole_number(number)
+    if not policy or found is None:
         raise UnknownVersionError(f"{text[:80]!r} names no version; write {FORM}.")
-    return policy, int(number)
+    return policy, found
 
 
 def find_versions(names: Sequence[tuple[str, int]]) -> list[PolicyVersion]:

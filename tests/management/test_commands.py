@@ -49,7 +49,7 @@ def test_train_policy_with_active_run_exits_with_status_3(policy):
     assert run.run_id in str(error)
 
 
-@pytest.mark.parametrize("start", ["1", "newest", "-1"])
+@pytest.mark.parametrize("start", ["1", "newest", "-1", 5000 * "9"])
 def test_train_policy_from_unknown_version_is_refused(policy, start):
     error = refusal_of("train_policy", "rl_v3", f"--from={start}")
     assert error.returncode == 2
@@ -72,7 +72,9 @@ def test_file_without_a_passphrase_is_refused(content, message, tmp_path):
     assert not (tmp_path / "backup").exists()
 
 
-@pytest.mark.parametrize("option", ["--episodes=0", "--episodes=1e3", "--seed=-1", "--seed=4294967296"])
+@pytest.mark.parametrize(
+    "option", ["--episodes=0", "--episodes=1e3", "--seed=-1", "--seed=4294967296", f"--seed={5000 * '9'}"]
+)
 def test_train_policy_with_number_out_of_range_queues_nothing(policy, option):
     assert "is not a whole number from" in str(refusal_of("train_policy", "rl_v3", option))
     assert TrainingRun.objects.count() == 0

@@ -11,9 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.deciding.serializers import Account, Accounts
-from dashboard.api.deploying.changing import LAST_KEY, find_policy, read
+from dashboard.api.deploying.changing import find_policy, read
 from dashboard.api.protocol.problem_details import ArmRefused, InvalidInput
 from dashboard.api.protocol.views import View, check_no_body
+from quantum_trader.text import LAST_NUMBER
 from rl_training.core.base_config import Config
 from rl_training.decisions import challengers
 from rl_training.decisions.accounts import accounts_of
@@ -77,7 +78,7 @@ class AccountEnd(View):
         check_no_body(request)
         policy = find_policy(name)
         arms = Arm.objects.filter(policy=policy).shown()
-        arm = arms.filter(pk=account).first() if account <= LAST_KEY else None
+        arm = arms.filter(pk=account).first() if account <= LAST_NUMBER else None
         if arm is None:
             raise NotFound(f"This policy has no account {account}.")
         try:

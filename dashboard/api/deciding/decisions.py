@@ -14,6 +14,7 @@ from dashboard.api.deciding.serializers import AskedDecision, CurrentDecision, D
 from dashboard.api.deploying.changing import find_policy, read
 from dashboard.api.protocol.problem_details import InvalidInput, NoDecision, WeightsUnreadable
 from dashboard.api.protocol.views import ListView, View, check_policy_name, policy_pk, unknown_policy
+from quantum_trader.text import parse_whole_number
 from rl_training.decisions.answers import NoDecisionError, current
 from rl_training.decisions.asked_account import AskedAccount
 from rl_training.decisions.payloads import payload
@@ -27,7 +28,6 @@ COLUMNS = (
     *("previous_target", "probabilities", "value", "equity", "observation_sha256", "bars_digest", "note"),
 )
 RENAMED = {"policy__name": "policy", "arm__kind": "arm", "version__number": "version"}
-LAST_KEY = 2**63 - 1
 REFUSALS = (
     "409 without such a decision, with one of these types: `no-live-version`, `live-version-changed` (the newest "
     "decision is of another version), `stale-bars` (older than MAX_BAR_AGE), `bars-revised` and `market-not-live`."
@@ -131,8 +131,9 @@ def find_account(policy: int, query: QueryDict) -> int:
     if text is None:
         open_arm = arms.filter(kind=Arm.Kind.LIVE).order_by("ended_at", "-pk").values_list("pk", "ended_at")
         return next((pk for pk, ended in open_arm if ended is None), max((pk for pk, _ in open_arm), default=0))
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and int(text) <= LAST_KEY):
+    account = parse_whole_number(text)
+    if account is None:
         raise InvalidInput({"account": "Must be the number of an account; accounts/ lists the accounts."})
-    if not arms.filter(pk=int(text)).exists():
+    if not arms.filter(pk=account).exists():
         raise NotFound(f"This policy has no account {text}.")
-    return int(text)
+    return account

@@ -17,6 +17,7 @@ from dashboard.api.protocol.problem_details import (
     ProposalIsDecided,
 )
 from dashboard.api.protocol.views import check_policy_name, unknown_policy
+from quantum_trader.text import LAST_NUMBER
 from rl_training.core.base_config import BrokenRule, Config
 from rl_training.core.config_problems import find_problems
 from rl_training.models import Comparison, Deployment, PolicyStore
@@ -25,7 +26,6 @@ from rl_training.versions import changes, proposals
 from rl_training.versions.changes import MAX_REASON, Action, Change
 
 T = TypeVar("T")
-LAST_KEY = 2**63 - 1
 
 
 class ChangeRequest(Config):
@@ -42,14 +42,14 @@ class ChangeRequest(Config):
     deployment: int | None = pydantic.Field(
         default=None,
         ge=1,
-        le=LAST_KEY,
+        le=LAST_NUMBER,
         description="roll_back: the deployment whose target becomes live again. Without `deployment` and `version`, "
         "the last deployment with another target.",
     )
     previous: int | None = pydantic.Field(
         default=None,
         ge=0,
-        le=LAST_KEY,
+        le=LAST_NUMBER,
         description="The newest deployment that the client knows, 0 for none. 409 if there is a newer deployment.",
     )
 

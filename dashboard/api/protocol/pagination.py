@@ -20,6 +20,7 @@ from rest_framework.utils.urls import replace_query_param
 
 from dashboard.api.protocol.problem_details import InvalidInput
 from dashboard.timestamps import parse_timestamp
+from quantum_trader.text import parse_whole_number
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 100
 MAX_KEY = 2**63 - 1
@@ -110,9 +111,10 @@ class CursorPages(BasePagination):
 
     def _read_limit(self, request: Request) -> int:
         text = request.query_params.get("limit", str(DEFAULT_LIMIT))
-        if not (text.isascii() and text.isdigit() and len(text) <= 9 and 1 <= int(text) <= MAX_LIMIT):
+        limit = parse_whole_number(text)
+        if limit is None or not 1 <= limit <= MAX_LIMIT:
             raise InvalidInput({"limit": f"A whole number from 1 to {MAX_LIMIT}."})
-        return int(text)
+        return limit
 
     def _read_cursor(self, request: Request, queryset: QuerySet[Any]) -> Cursor | None:
         text = request.query_params.get("cursor")

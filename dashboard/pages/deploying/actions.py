@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 
 from dashboard.access import VIEW
 from dashboard.pages.actions import Action
+from quantum_trader.text import parse_whole_number
 from rl_training.models import Comparison, Deployment, PolicyVersion, Promotion, Proposal
 from rl_training.roles import PROPOSE
 from rl_training.versions import live, proposals
@@ -173,9 +174,8 @@ class RollBack(ChangeLive):
         super().find(name, number)
         wanted = self.request.POST.get("to") or self.request.GET.get("to") or ""
         if wanted:
-            if not (wanted.isascii() and wanted.isdigit() and len(wanted) <= 18):
-                raise Http404("There is no such deployment.")
-            self.to = live.shown().filter(policy=self.policy, pk=int(wanted)).first()
+            # No deployment has the key 0.
+            self.to = live.shown().filter(policy=self.policy, pk=parse_whole_number(wanted) or 0).first()
             if self.to is None:
                 raise Http404("There is no such deployment.")
         else:

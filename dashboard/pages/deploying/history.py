@@ -10,6 +10,7 @@ from django.utils import timezone
 from dashboard.access import VIEW, Page
 from dashboard.pages.active_runs import current_stream_id
 from dashboard.pages.deploying.shown import answer, history, live_context
+from quantum_trader.text import parse_whole_number
 from rl_training.models import PolicyStore
 
 DEPLOYMENTS_PER_PAGE = 50
@@ -51,9 +52,9 @@ class DeploymentsPage(Page):
     def listed(self, policy: PolicyStore) -> dict[str, Any]:
         """Return a page of the newest deployments, or of the deployments before the id `before`."""
         rows = history(policy)
-        before = self.request.GET.get("before", "")
-        if before.isascii() and before.isdigit() and len(before) <= 18:
-            last = policy.deployments.filter(pk=int(before)).values_list("at", flat=True).first()
+        before = parse_whole_number(self.request.GET.get("before", ""))
+        if before is not None:
+            last = policy.deployments.filter(pk=before).values_list("at", flat=True).first()
             rows = rows.filter(at__lt=last) if last else rows.none()
         shown = list(rows[: DEPLOYMENTS_PER_PAGE + 1])
         more = shown[DEPLOYMENTS_PER_PAGE - 1].pk if len(shown) > DEPLOYMENTS_PER_PAGE else None

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from rl_training import keys
-from rl_training.management.commands.train_policy import whole_number
+from rl_training.management.arguments import number_option
 from rl_training.runs.triggering import LAST_VERSION
 from rl_training.versions.export import ExportError, export
 
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--version",
             dest="number",
-            type=whole_number(1, LAST_VERSION),
+            type=number_option(1, LAST_VERSION),
             help="this version instead of the live or newest version",
         )
 

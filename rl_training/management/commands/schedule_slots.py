@@ -10,6 +10,7 @@ from django.utils import timezone
 from quantum_trader.logs import escape_control_characters
 from quantum_trader.timestamps import utc_text
 from rl_training import keys
+from rl_training.management.arguments import number_option
 from rl_training.models import SlotRange
 from rl_training.schedule.ledger import COLUMNS, Passing, describe_range, passing_slots, words_for
 
@@ -26,7 +27,10 @@ class Command(BaseCommand):
         )
         parser.add_argument("--to", dest="before", type=instant, metavar="TIME", help="before this time")
         parser.add_argument(
-            "--limit", type=limit, default=DEFAULT_LIMIT, help=f"most ranges to show (default: {DEFAULT_LIMIT})"
+            "--limit",
+            type=number_option(1, 100_000),
+            default=DEFAULT_LIMIT,
+            help=f"most ranges to show (default: {DEFAULT_LIMIT})",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -61,12 +65,6 @@ def instant(text: str) -> datetime:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 2026-01-31 or 2026-01-31T12:00Z") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 100_000 and len(text) <= 9):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100,000")
-    return int(text)
 
 
 def described(passing: Passing | None) -> dict[str, Any] | None:

@@ -7,7 +7,9 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from tqdm import tqdm
 
 from quantum_trader.logs import escape_control_characters
+from quantum_trader.text import parse_whole_number
 from rl_training import keys
+from rl_training.management.arguments import number_option
 from rl_training.management.following import INTERRUPTED, ends_when_interrupted, follow, until_ended
 from rl_training.models import MAX_EPISODES, InvalidConfigError, PolicyStore, TrainingRun
 from rl_training.runs import lifecycle
@@ -18,22 +20,14 @@ from rl_training.worker.execution import execute, explain
 FAILED, WRONG_USAGE, ALREADY_ACTIVE = 1, 2, 3
 
 
-def whole_number(minimum: int, maximum: int) -> Any:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
-        return int(text)
-
-    return parse
-
-
 def version_number(policy: PolicyStore, start: str | None) -> int | None:
     """Return the number of the version that `--from` names, or None for `scratch` and without `--from`."""
     if start is None or start == "scratch":
         return None
-    if not (start.isascii() and start.isdigit()):
+    number = parse_whole_number(start)
+    if number is None:
         raise unknown_version(policy, start)
-    return int(start)
+    return number
 
 
 def unknown_version(policy: PolicyStore, start: str | None) -> CommandError:
@@ -52,9 +46,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("name", help="the policy")
         parser.add_argument(
-            "--episodes", type=whole_number(1, MAX_EPISODES), help="number of episodes (default: episodes_per_run)"
+            "--episodes", type=number_option(1, MAX_EPISODES), help="number of episodes (default: episodes_per_run)"
         )
-        parser.add_argument("--seed", type=whole_number(0, LAST_SEED), help="default: random")
+        parser.add_argument("--seed", type=number_option(0, LAST_SEED), help="default: random")
         parser.add_argument(
             "--from",
             dest="start",

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.core.run.walk_forward.folds import FOLDS
-from rl_training.management.commands.train_policy import whole_number
+from rl_training.management.arguments import number_option
 from rl_training.management.following import INTERRUPTED, POLL_SECONDS, ends_when_interrupted, follow
 from rl_training.models import RANGES, InvalidConfigError, PolicyStore, Validation, ValidationStep
 from rl_training.settings_change import SettingsRefusedError
@@ -33,19 +33,21 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the policy")
         parser.add_argument(
             "--folds",
-            type=whole_number(1, requesting.MOST_FOLDS),
+            type=number_option(1, requesting.MOST_FOLDS),
             default=FOLDS,
             help="number of retrainings (default: 8)",
         )
         parser.add_argument(
             "--window",
-            type=whole_number(1, 2**31 - 1),
+            type=number_option(1, 2**31 - 1),
             help="train on this number of last bars only (default: on all earlier bars)",
         )
         parser.add_argument(
-            "--seeds", type=whole_number(*RANGES["seeds"]), help="members of each version (default: the policy's seeds)"
+            "--seeds",
+            type=number_option(*RANGES["seeds"]),
+            help="members of each version (default: the policy's seeds)",
         )
-        parser.add_argument("--seed", type=whole_number(0, requesting.LAST_SEED), help="default: random")
+        parser.add_argument("--seed", type=number_option(0, requesting.LAST_SEED), help="default: random")
         parser.add_argument(
             "--set",
             action="append",
