@@ -18,7 +18,7 @@ from tests import databases
 from tests.prepared import PreparedPython
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.process
+pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[2]
 SITE = "https://trader.example.org"

@@ -5,7 +5,7 @@ import pytest
 from quantum_trader.redis_clients import LONGEST_SOCKET_PATH, broker_url, private_socket
 
 
-@pytest.mark.process
+@pytest.mark.system
 @pytest.mark.parametrize(("missing", "value"), [("SECRET_KEY", ""), ("SECRET_KEY", "  "), ("ALLOWED_HOSTS", "")])
 def test_start_without_secrets_is_refused(missing, value, python, environment_of_processes):
     environment = environment_of_processes | {
@@ -34,7 +34,7 @@ def test_deep_state_directory_gets_a_short_socket_path():
     assert private_socket(deep) != private_socket(deep / "other")
 
 
-@pytest.mark.process
+@pytest.mark.system
 @pytest.mark.parametrize("name", ["a+b", "a#b", "a?b", "a%41b", "a b", "ä"])
 def test_state_directory_may_have_any_name(name, tmp_path, python, environment_of_processes):
     program = (
@@ -54,7 +54,7 @@ def test_state_directory_may_have_any_name(name, tmp_path, python, environment_o
     ]
 
 
-@pytest.mark.process
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
@@ -82,12 +82,14 @@ def test_invalid_setting_is_refused_by_name(setting, value, message, python, env
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.system
 def test_spaces_around_earlier_keys_are_no_part_of_them(python, environment_of_processes):
     program = "from quantum_trader.settings import SECRET_KEY_FALLBACKS; print(SECRET_KEY_FALLBACKS)"
     output = python.run(["-c", program], environment_of_processes | {"SECRET_KEY_FALLBACKS": "a, b,"})
     assert output.strip() == "['a', 'b']"
 
 
+@pytest.mark.system
 def test_empty_rates_allow_the_default_requests_per_minute(python, environment_of_processes):
     program = "from quantum_trader.settings import REST_FRAMEWORK; print(REST_FRAMEWORK['DEFAULT_THROTTLE_RATES'])"
     empty = dict.fromkeys(["API_READS_PER_MINUTE", "API_WRITES_PER_MINUTE", "API_SUMMARIES_PER_MINUTE"], "")

@@ -140,6 +140,7 @@ def test_variable_that_celery_takes_before_the_settings_is_refused(name, monkeyp
         env_file.refuse_celery_variables()
 
 
+@pytest.mark.system
 def test_values_with_dollar_signs_reach_every_setting(tmp_path, python, environment_of_processes):
     (tmp_path / ".env").write_text(
         f"SECRET_KEY=$q*eo+1\nMETRICS_TOKEN=$abc\nSTATE_DIR={tmp_path}/data # big disk\nFLOWER_BASIC_AUTH=$a:$b\n"

@@ -82,6 +82,7 @@ def test_mutated_files_load_or_are_refused(folder, more):
         read(folder, bytes(content), **more)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("compression", PACKERS)
 def test_bomb_of_a_compression_is_refused_in_little_time_and_memory(folder, compression):
     bomb = PACKERS[compression]([HEADER, *[ROW * 30_000] * 55])
@@ -106,6 +107,7 @@ def parquet_with(text: str, rows: int) -> bytes:
     return sink.getvalue()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("layout", ["auto", "plain"])
 @pytest.mark.parametrize(
     ("text", "rows", "message"),
