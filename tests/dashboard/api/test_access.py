@@ -57,6 +57,7 @@ def ask(client, method, row):
     return response
 
 
+@pytest.mark.system
 def test_each_role_gets_the_status_of_the_table(rows):
     found, expected = {}, {}
     sessions = {role: session_client(role).cookies for role in ROLES}
