@@ -127,7 +127,7 @@ def table(figures: dict[str, Any]) -> str:
         ("the same with all defaults", figures["defaults"], ""),
         (f"bound, {figures['gflops']:.0f} GFLOP/s", figures["bound"], f"{figures['fraction_of_bound']:.0%} reached"),
         (f"{MANY_BARS:,} bars", figures["many_bars"], f"{figures['many_bars_fraction']:.0%} of the throughput"),
-        ("evaluation of a fifth of them", figures["evaluation"], "bars, one account"),
+        ("evaluation of a fifth of them", figures["evaluation"], "bars, six accounts with intervals"),
         ("stable-baselines3, its defaults", figures["sb3_default"], f"ours {figures['ratio_default']:.0f} times"),
         ("stable-baselines3, its fastest", figures["sb3_best"], f"ours {figures['ratio_best']:.1f} times"),
         (
