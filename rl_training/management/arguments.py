@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Callable
 
+from quantum_trader.logs import escape_control_characters
 from quantum_trader.text import parse_whole_number
 
 # argparse reads arguments that begin with a prefix character as options. No argument can begin with NUL, so with this
@@ -15,6 +16,11 @@ NEGATIVE_NUMBER = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\Z", re.IGNORECASE)
 def accept_negative_numbers(parser: argparse.ArgumentParser) -> None:
     """Let the parser read -1e-5 as a number, like -0.00001; argparse's own pattern does not allow exponents."""
     parser._negative_number_matcher = NEGATIVE_NUMBER
+
+
+def add_run_id(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add the argument `run_id`. Bytes that are not UTF-8 are escaped, because the database cannot look them up."""
+    parser.add_argument("run_id", type=escape_control_characters, metavar="RUN_ID", help=meaning)
 
 
 def number_option(minimum: int, maximum: int) -> Callable[[str], int]:

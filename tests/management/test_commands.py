@@ -167,6 +167,14 @@ def test_walk_forward_of_a_validated_recipe_names_what_it_monitors(policy):
     assert f"monitors: {validation}\n" in output_of("walk_forward", "rl_v3")
 
 
+def test_walk_forward_that_monitors_says_how_many_folds_it_has(policy, capsys):
+    validation = walked_forward(policy)
+    call_command("walk_forward", "rl_v3", "--folds", str(validation.folds + 1))
+    assert capsys.readouterr().err.endswith(
+        f"It has {validation.folds} folds, like validation {validation}, which it monitors.\n"
+    )
+
+
 @pytest.mark.parametrize("command", [("train_policy", "rl_v3", "--wait"), ("walk_forward", "rl_v3", "--wait")])
 def test_waiting_that_is_interrupted_ends_in_a_line_with_status_130(policy, monkeypatch, command):
     def press(_: float) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from quantum_trader.logs import escape_control_characters
+from rl_training.management.arguments import add_run_id
 from rl_training.models import TrainingRun
 from rl_training.versions.replay import NoVersionError, Replay, replay
 
@@ -19,8 +20,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        # The database cannot look up an argument whose bytes were not UTF-8, unless it is escaped.
-        parser.add_argument("run_id", type=escape_control_characters, metavar="RUN_ID")
+        add_run_id(parser, "the id of a run that made a version")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *, run_id: str, **options: Any) -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from quantum_trader.logs import escape_control_characters
+from rl_training.management.arguments import add_run_id
 from rl_training.models import TrainingRun, Validation
 from rl_training.runs import lifecycle
 from rl_training.runs.cancelling import how_it_ends
@@ -19,13 +19,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        # The database cannot look up an argument whose bytes were not UTF-8, unless it is escaped.
-        parser.add_argument(
-            "run_id",
-            type=escape_control_characters,
-            metavar="RUN_ID",
-            help="the id of a run or of a walk-forward",
-        )
+        add_run_id(parser, "the id of a run or of a walk-forward")
 
     def handle(self, *, run_id: str, **_: Any) -> None:
         run = TrainingRun.objects.filter(run_id=run_id).first()

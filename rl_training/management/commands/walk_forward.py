@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from quantum_trader.logs import escape_control_characters
 from rl_training import keys
 from rl_training.core.run.walk_forward.folds import FOLDS
+from rl_training.core.words import count_of
 from rl_training.management.arguments import number_option
 from rl_training.management.following import INTERRUPTED, POLL_SECONDS, ends_when_interrupted, follow
 from rl_training.models import RANGES, InvalidConfigError, PolicyStore, Validation, ValidationStep
@@ -112,11 +113,15 @@ class Command(BaseCommand):
 
     def _request(self, policy: PolicyStore, options: Options, *, send_message: bool) -> Validation:
         try:
-            return requesting.request(policy, options, send_message=send_message)
+            validation = requesting.request(policy, options, send_message=send_message)
         except (InvalidConfigError, SettingsRefusedError, requesting.OptionsError) as error:
             raise CommandError(f"{policy.name}: {error}", returncode=WRONG_USAGE) from None
         except AlreadyValidatingError as error:
             raise CommandError(str(error), returncode=ALREADY_ACTIVE) from None
+        if validation.folds != options.folds:
+            folds = count_of(validation.folds, "fold")
+            self.stderr.write(f"It has {folds}, like validation {validation.monitored}, which it monitors.")
+        return validation
 
     def _compute(self, validation: Validation) -> None:
         try:
