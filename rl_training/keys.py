@@ -82,23 +82,20 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
     if not changes and training.keys() == {"enabled"} and type(training["enabled"]) is bool:
         policy_edits.set_enabled(policy, training["enabled"])
         return []
-    problems = [problem.within("training") for problem in _set_training(policy, training)]
+    wrong = _set_training(policy, training)
+    problems = [problem.within("training") for problem in wrong]
     found = policy_edits.market_problems_after(policy, changes)
     for section, fields in changes.items():
         problems += [problem.within(section) for problem in _set_in_section(policy, section, fields)]
     refused = {problem.path for problem in problems}
     problems += [problem for problem in found if problem.path not in refused]
-    invalid = [section for section in SECTIONS if isinstance(getattr(policy, section), InvalidConfig)]
+    # Invalid sections do not stop a change of other sections. A change of other settings requires their repair first.
+    problems += [] if changes else policy.config_problems
     try:
-        # Invalid sections do not stop a change of other sections. A change of other settings requires their repair
-        # first.
-        policy.full_clean(
-            exclude=[*(invalid if changes else ()), *(problem.path.split(".")[1] for problem in problems)]
-        )
+        policy.full_clean(exclude=[*SECTIONS, *(problem.path for problem in wrong)])
     except ValidationError as error:
         for field, messages in error.message_dict.items():
-            path = field if field in SECTIONS else f"training.{field}"
-            problems += [ConfigProblem(path, message) for message in messages]
+            problems += [ConfigProblem(f"training.{field}", message) for message in messages]
     if not problems:
         policy.save_settings()
     return problems

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
@@ -29,6 +30,12 @@ class SettingsForm(PolicyForm):
 
     class Meta(PolicyForm.Meta):
         fields = ("interval_minutes", "episodes_per_run")
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        if refused := refusal(self.instance):
+            raise ValidationError(refused)
+        return cleaned
 
 
 @dataclass(frozen=True)
@@ -65,17 +72,18 @@ class SettingsPage(Action):
             form = SettingsForm(request.POST, instance=self.policy)
             if action != "save" or not form.is_valid():
                 return self.render_to_response(self.get_context_data(form=form, review=action == "review", **kwargs))
-            if problems := format_problems(self.policy.config_problems):
-                form.add_error(
-                    None, f"The stored settings of this policy are invalid; repair them in the admin first. {problems}"
-                )
-                return self.render_to_response(self.get_context_data(form=form, **kwargs))
             changed = [name for name in form.changed_data if name != "seen"]
             form.save(commit=False).save_settings()
         values = ", ".join(f"{name} {getattr(self.policy, name):,}" for name in changed)
         self.log(f"Changed {values}." if values else "Saved unchanged.")
         messages.success(request, f"Saved: {values}." if values else "Saved; nothing was changed.")
         return HttpResponseRedirect(self.back())
+
+
+def refusal(policy: PolicyStore) -> str:
+    """Return why no edit of the policy can be saved; empty if edits can be saved."""
+    problems = format_problems(policy.config_problems)
+    return problems and f"The stored settings of this policy are invalid; repair them in the admin first. {problems}"
 
 
 def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
@@ -88,11 +96,12 @@ def preview(form: SettingsForm, policy: PolicyStore) -> Preview:
     expiring = gate.expiring(recipe, policy)
     now = timezone.now()
     due = slots.upcoming(policy, now, DUE_TIMES)
+    refused = refusal(policy)
     changes = [(name, stored[name], value) for name, value in values.items() if value != stored[name]]
     return Preview(
         changes=changes,
-        due=due if policy.enabled else [],
-        sentence=sentence(policy, due[0], now),
+        due=due if policy.enabled and not refused else [],
+        sentence=refused or sentence(policy, due[0], now),
         start=next_start(policy),
         expiry=gate.expiry(expiring) if expiring else "",
     )

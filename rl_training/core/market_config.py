@@ -44,7 +44,7 @@ AS_BEFORE = {"format": "plain", "adjust": "none", "suspicious": "warn"}
 def with_effect(market: Any) -> Any:
     """Return a stored market without the settings that have no effect with its source and, if planted, its kind."""
     source = market.get("source") if isinstance(market, dict) else None
-    if source not in SOURCE_FIELDS:
+    if not isinstance(source, str) or source not in SOURCE_FIELDS:
         return market
     kinds = {name for kind, names in PLANTED_FIELDS.items() if kind != market.get("planted_kind") for name in names}
     idle = {name for names in SOURCE_FIELDS.values() for name in names} - set(SOURCE_FIELDS[source]) | kinds

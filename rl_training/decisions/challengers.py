@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from rl_training.core.config import EnvironmentConfig
+from rl_training.core.config_problems import format_problems
 from rl_training.core.market_values import OWN
 from rl_training.decisions.arms import rules_of
 from rl_training.decisions.markets import follow, grows, identity, live_columns, observed_under
@@ -65,7 +66,8 @@ def named(policy: PolicyStore, text: str) -> Named:
         recipe_policy = found or policy
         recipe = gate.recipe_of(recipe_policy)
         if not recipe:
-            raise UnknownArmError(f"The stored settings of {recipe_policy} are invalid, so it has no recipe.")
+            problems = format_problems(recipe_policy.config_problems)
+            raise UnknownArmError(f"The stored settings of {recipe_policy} are invalid: {problems}")
         return Named(Arm.Kind.NEWEST, recipe_policy=recipe_policy, recipe=recipe)
     try:
         return Named(Arm.Kind.VERSION, version=find_versions([parse(text)])[0])

@@ -86,7 +86,8 @@ class ConfigAttribute(DeferredAttribute):
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         value = super().__get__(instance, cls)
         if isinstance(value, StoredConfig):
-            value = instance.__dict__[self.field.attname] = load(self.field.schema, value)
+            # An invalid config may keep the text, and writers of YAML refuse subclasses of str.
+            value = instance.__dict__[self.field.attname] = load(self.field.schema, str(value))
         return value
 
     def __set__(self, instance: Any, value: Any) -> None:

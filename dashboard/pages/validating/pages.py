@@ -70,4 +70,5 @@ def _changes(validation: Validation, policy: PolicyStore) -> list[dict[str, Any]
         return []
     own = {"start_from": policy.start_from, "window": None}
     stored = {"start_from": validation.start_from, "window": validation.window}
-    return config_changes(validation.config | stored, present | own)
+    config = validation.config if isinstance(validation.config, dict) else {}
+    return config_changes(config | stored, present | own)

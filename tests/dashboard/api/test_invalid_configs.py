@@ -13,13 +13,14 @@ from django.test import Client
 from django.utils import timezone
 
 from celery_app import app
+from rl_training import strict_yaml
 from rl_training.core.config import PPOConfig
 from rl_training.models import InvalidConfig, PolicyStore, TrainingRun
 from rl_training.schedule.scheduler import PolicyStoreScheduler
 from tests.access_rows import ADMIN, KEY
 from tests.access_table import TABLE
 from tests.admin.policy_pages import LIST, form_data
-from tests.api_clients import POLICY, patch, problem, trigger, user_of
+from tests.api_clients import JSON, POLICY, patch, problem, trigger, user_of
 from tests.databases import SERVER
 
 CHANGE = f"{LIST}{KEY}/change/"
@@ -147,11 +148,14 @@ def test_commands_show_the_stored_value(stored):
     ],
     ids=["nested too deeply", "lone surrogate in a key"],
 )
-def test_json_that_cannot_be_shown_as_a_value_is_shown_as_text(admin, text):
+def test_json_that_cannot_be_shown_as_a_value_is_shown_as_text(admin, tmp_path, text):
     store_text("ppo", text)
     assert admin.get(POLICY).json()["ppo"] == text
     assert admin.get(f"{HISTORY}{KEY}/").status_code == 200
     assert f"rl_v3.ppo = {json.dumps(text)}" in output_of("policystore", "list").splitlines()
+    file = tmp_path / "settings.yaml"
+    output_of("policystore", "export", str(file))
+    assert strict_yaml.parse_object(file.read_text())["policies"]["rl_v3"]["ppo"] == text
 
 
 def test_runs_are_refused_with_the_problem(admin, operator, stored):
@@ -163,6 +167,11 @@ def test_runs_are_refused_with_the_problem(admin, operator, stored):
         call_command("train_policy", "rl_v3")
     assert full(stored) in str(error.value)
     assert not policy().runs.active().exists()
+
+
+def test_arm_of_the_policy_is_refused_with_the_problem(operator, stored):
+    found = operator.post(f"{POLICY}accounts/", {"arm": "newest"}, content_type=JSON)
+    assert full(stored) in problem(found, 400)["detail"]
 
 
 def test_beat_skips_the_policy_with_the_problem(stored):
@@ -212,7 +221,7 @@ def test_other_edits_are_refused_until_it_is_repaired(operator, stored):
     assert [f"{error['field']}: {error['detail']}" for error in found["errors"]] == [full(stored)]
     with pytest.raises(CommandError) as error:
         call_command("policystore", "set", "rl_v3.training.interval_minutes", "7")
-    assert full(stored) in str(error.value)
+    assert str(error.value) == f"rl_v3.{full(stored)}"
     assert policy().interval_minutes == 60
 
 

@@ -96,10 +96,16 @@ def test_invalid_interval_is_refused(operator, policy, value):
 
 def test_settings_beside_an_invalid_config_are_not_saved(operator, policy):
     store_raw(policy, "ppo", {"gamma": 7})
-    assert operator.get(SETTINGS).status_code == 200
-    sent = {"interval_minutes": 7, "episodes_per_run": 2, "action": "save"}
+    refusal = "repair them in the admin first. ppo.gamma: Input should be less than or equal to 1, got 7"
+    opened = words(operator.get(SETTINGS).content.decode())
+    assert refusal in opened
+    assert "Saving starts" not in opened
+    sent = {"interval_minutes": 7, "episodes_per_run": 2}
     seen = PolicyStore.objects.values_list("updated_at", flat=True).get().isoformat()
-    assert "repair them in the admin first" in shown(operator, **sent, seen=seen)
+    for action in ("preview", "review", "save"):
+        answer = shown(operator, **sent, seen=seen, action=action)
+        assert refusal in answer
+        assert "Saving starts" not in answer
     assert PolicyStore.objects.values_list("interval_minutes", flat=True).get() == 60
 
 

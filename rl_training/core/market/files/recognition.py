@@ -1,4 +1,4 @@
-"""Finds out how to read a table: its layout, and which columns, signs and timestamps it has."""
+"""Finds out which layout of `core/market_layouts.py` a table has, and its columns, signs and timestamps."""
 
 import re
 from collections.abc import Mapping, Sequence

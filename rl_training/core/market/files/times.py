@@ -67,6 +67,8 @@ class TimeFormat:
     zone       the name of a zone that each timestamp ends with, such as US/Eastern
     day_first  for dates such as 1/2/2024: whether the day comes first; None for other dates
     year_first true: dates are such as 24/2/1 or 24-Feb-01
+    month_names  true: the month is a name, as in 1 Feb 2024
+    half_days  true: times have am or pm
     """
 
     epoch: bool = False

@@ -144,6 +144,11 @@ def test_page_of_a_validation_shows_its_recipe_and_what_differs_now(page, policy
     assert "May spend 0.0304 of 0.05" in text
 
 
+def test_recipe_that_is_no_object_is_no_error(page, policy):
+    validation = validated(policy, config=[1])
+    assert "Trial 1 on sp500." in words(page(f"/validations/{validation}/"))
+
+
 def test_gate_only_proposes_where_two_users_decide(page, policy, settings):
     settings.PROMOTION_NEEDS_TWO = True
     validated(policy)
