@@ -174,6 +174,13 @@ def test_pages_with_a_wide_table_and_a_text_area_fit_a_narrow_phone(open_page):
     assert page.get_by_role("link", name="Revoke research notebook on the second machine").count() == 1
 
 
+def test_run_of_the_policy_with_the_longest_name_fits_a_phone(open_page):
+    page = open_page(f"/policies/{LONG}/train/?next=/", viewport={"width": 360, "height": 740})
+    page.get_by_role("button", name="Train now").click()
+    page.get_by_role("region", name="Running now").get_by_role("link", name=LONG).wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def choose(page, name, text):
     page.get_by_label("file", exact=True).last.set_input_files(
         {"name": name, "mimeType": "text/csv", "buffer": text.encode()}
