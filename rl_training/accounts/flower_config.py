@@ -10,4 +10,4 @@ from rl_training.accounts import flower_login  # noqa: E402
 
 flower_login.install()
 for note in weak_logins():
-    structlog.get_logger("rl_training.accounts.flower_config").warning(note)
+    structlog.get_logger("flower").warning(note)
