@@ -3,9 +3,15 @@ import os
 import signal
 import sys
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management import execute_from_command_line
-from django.db import OperationalError
+try:
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+    from django.db import OperationalError
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"{error.name} is not installed for {sys.executable}: run .venv/bin/python manage.py, after `make up` or "
+        "`make .venv/runtime` has installed the requirements into .venv."
+    )
 
 # The status of a program that SIGPIPE ends, as shells report it.
 OUTPUT_CLOSED = 128 + signal.SIGPIPE

@@ -4,6 +4,7 @@ import gc
 import os
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.utils.module_loading import import_string
@@ -13,6 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "quantum_trader.settings")
 django_application = get_wsgi_application()
 
 # These modules can be imported only after `get_wsgi_application` has set Django up.
+from quantum_trader.environment.weak_secrets import weak_secrets  # noqa: E402
 from quantum_trader.static_files import StaticFiles  # noqa: E402
 from quantum_trader.threaded import ThreadedHandler, Upload  # noqa: E402
 from quantum_trader.web.bounded_http import BoundedHttp  # noqa: E402
@@ -36,6 +38,9 @@ BoundedHttp.uploads = frozenset(uploads)
 pages = ThreadedHandler(django_application, THREADS, apart=HEALTH, logins=LOGINS, slow=SLOW, uploads=uploads)
 site: Any = StaticFiles(live_events(pages))
 application = ProxyHeadersMiddleware(site, settings.TRUSTED_PROXIES)
+
+for note in weak_secrets():
+    structlog.get_logger(__name__).warning(note)
 
 # The objects that exist now live as long as the process. Freezing them keeps the garbage collector from examining them
 # again and again, which would delay requests.

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from rl_training.core.config import EnvironmentConfig
 from rl_training.core.market.bars import MarketDataError
+from rl_training.core.market.exchange_series import Series
 from rl_training.core.market.file_access import open_under
 from rl_training.core.market_config import MarketConfig
 from rl_training.models import PolicyStore
@@ -68,15 +69,23 @@ def columns_of(policy: PolicyStore) -> tuple[str, ...]:
 
 
 def _state_of_file(config: MarketConfig) -> tuple[int, ...]:
-    """Return the size, modification time and inode of the market's file, which change when its bars change."""
+    """Return the size, modification time and inode of the file of the bars, which change when its bars change.
+
+    The bars of an exchange are in the file of the cache. Returns nothing if there is no file.
+    """
+    root = settings.MARKET_DATA_ROOT
     try:
-        if config.source == "file":
-            with open_under(settings.MARKET_DATA_ROOT, config.path) as file:
-                state = os.fstat(file.fileno())
-                return state.st_size, state.st_mtime_ns, state.st_ino
-    except MarketDataError:
-        pass
-    return ()
+        match config.source:
+            case "file":
+                with open_under(root, config.path) as file:
+                    state = os.fstat(file.fileno())
+            case "exchange":
+                state = Series(config.exchange, config.symbol, config.timeframe).cache_file(root).stat()
+            case _:
+                return ()
+    except (MarketDataError, OSError):
+        return ()
+    return state.st_size, state.st_mtime_ns, state.st_ino
 
 
 @lru_cache(CHECKS_KEPT)

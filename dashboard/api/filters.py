@@ -1,5 +1,6 @@
 """Filters of the list resources."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -48,6 +49,18 @@ class TimestampFilter(filters.Filter):
     field_class = TimestampField
 
 
+def names(choices: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """Return the message for a value that is none of the choices."""
+    return {"invalid_choice": f"One of {', '.join(value for value, _ in choices)}."}
+
+
+class OneOfFilter(filters.ChoiceFilter):
+    """A filter by one of the choices; the message for another value names them."""
+
+    def __init__(self, *args: Any, choices: Sequence[tuple[Any, Any]], **kwargs: Any) -> None:
+        super().__init__(*args, choices=choices, error_messages=names(choices), **kwargs)
+
+
 def filter_by_policy(queryset: QuerySet[Any], _: str, name: str) -> QuerySet[Any]:
     """Return the rows of the policy called `name`. Raises `InvalidInput` for an unknown policy.
 
@@ -61,8 +74,8 @@ def filter_by_policy(queryset: QuerySet[Any], _: str, name: str) -> QuerySet[Any
 
 class RunFilters(filters.FilterSet):
     policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
-    status = filters.ChoiceFilter(choices=TrainingRun.Status.choices)
-    trigger = filters.ChoiceFilter(choices=TrainingRun.Trigger.choices)
+    status = OneOfFilter(choices=TrainingRun.Status.choices)
+    trigger = OneOfFilter(choices=TrainingRun.Trigger.choices)
     queued_after = TimestampFilter("queued_at", "gte")
     queued_before = TimestampFilter("queued_at", "lt")
     finished_after = TimestampFilter("finished_at", "gte")
@@ -96,10 +109,8 @@ def filter_by_state(queryset: QuerySet[Any], _: str, state: str) -> QuerySet[Any
 
 class AlertFilters(filters.FilterSet):
     policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
-    kind = filters.ChoiceFilter(choices=Kind.choices)
-    state = filters.ChoiceFilter(
-        choices=[(name, name) for name in ("open", "acknowledged", "resolved")], method=filter_by_state
-    )
+    kind = OneOfFilter(choices=Kind.choices)
+    state = OneOfFilter(choices=[(name, name) for name in ("open", "acknowledged", "resolved")], method=filter_by_state)
     opened_after = TimestampFilter("opened_at", "gte")
     opened_before = TimestampFilter("opened_at", "lt")
 
@@ -110,7 +121,7 @@ class AlertFilters(filters.FilterSet):
 
 class ProposalFilters(filters.FilterSet):
     policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
-    status = filters.ChoiceFilter(choices=Proposal.Status.choices)
+    status = OneOfFilter(choices=Proposal.Status.choices)
 
     class Meta:
         model = Proposal
@@ -123,13 +134,14 @@ class StrictBooleanFilter(filters.TypedChoiceFilter):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         choices = [("true", "true"), ("false", "false")]
-        super().__init__(*args, choices=choices, coerce=lambda text: text == "true", **kwargs)
+        messages = names(choices)
+        super().__init__(*args, choices=choices, coerce=lambda text: text == "true", error_messages=messages, **kwargs)
 
 
 class ValidationFilters(filters.FilterSet):
     policy = filters.CharFilter(method=filter_by_policy, help_text="The policy's name.", max_length=50)
-    status = filters.ChoiceFilter(choices=Validation.Status.choices)
-    verdict = filters.ChoiceFilter(choices=Validation.Verdict.choices)
+    status = OneOfFilter(choices=Validation.Status.choices)
+    verdict = OneOfFilter(choices=Validation.Verdict.choices)
     recipe = filters.CharFilter(max_length=64, help_text="SHA-256 of the recipe.")
 
     class Meta:
@@ -149,8 +161,8 @@ class TrialFilters(filters.FilterSet):
 
 
 class SlotFilters(filters.FilterSet):
-    outcome = filters.ChoiceFilter(choices=SlotOutcome.choices)
-    reason = filters.ChoiceFilter(choices=SlotReason.choices)
+    outcome = OneOfFilter(choices=SlotOutcome.choices)
+    reason = OneOfFilter(choices=SlotReason.choices)
     after = TimestampFilter("last_slot", "gte")
     before = TimestampFilter("first_slot", "lt")
 

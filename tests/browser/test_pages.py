@@ -163,6 +163,26 @@ def test_row_of_a_list_is_a_short_card_on_a_phone(open_page, system, name):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_pages_with_a_wide_table_and_a_text_area_fit_a_narrow_phone(open_page):
+    page = open_page("/accounts/", "admin", viewport={"width": 360, "height": 740})
+    page.get_by_label("Name").fill("research notebook on the second machine")
+    page.get_by_role("button", name="Make a token").click()
+    for path in ("/accounts/", "/market/"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") == 360, path
+    page.goto("/accounts/")
+    assert page.get_by_role("link", name="Revoke research notebook on the second machine").count() == 1
+
+
+def test_run_of_the_policy_with_the_longest_name_fits_a_phone(open_page):
+    page = open_page(f"/policies/{LONG}/train/?next=/", viewport={"width": 360, "height": 740})
+    page.get_by_role("button", name="Train now").click()
+    page.get_by_role("region", name="Running now").get_by_role("link", name=LONG).wait_for()
+    # The policy that is due next may be this one too.
+    page.locator(".headline p a").first.evaluate("(link, name) => link.textContent = name", LONG)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
 def choose(page, name, text):
     page.get_by_label("file", exact=True).last.set_input_files(
         {"name": name, "mimeType": "text/csv", "buffer": text.encode()}

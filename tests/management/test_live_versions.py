@@ -36,6 +36,11 @@ def refused(*arguments):
     return error.value.returncode, str(error.value)
 
 
+def test_accounts_of_a_policy_without_any_say_when_one_opens(policy, run):
+    assert run("policy_accounts", "rl_v3").startswith("There is no paper account: one opens when ")
+    assert run("policy_accounts", "rl_v3", "--json") == ""
+
+
 def test_promotion_pin_rollback_unpin_and_flat_are_commands(run, versions, monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: "anna")
     sentence = run("policy_promote", "rl_v3", "1", "--reason", "It earns more")

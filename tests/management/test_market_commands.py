@@ -116,6 +116,22 @@ def test_text_that_names_no_file_is_refused(root, command, file):
     assert error.value.returncode == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "number", "message"),
+    [
+        ("--history", "10000", "^--history must be 1 to 9,999: planted has one bar more$"),
+        ("--history", "0", "argument --history: '0' is not a whole number from 1 to "),
+        ("--bars", "-1", "argument --bars: '-1' is not a whole number from 0 to "),
+    ],
+)
+def test_replay_of_an_impossible_number_of_bars_is_refused(root, option, number, message):
+    with pytest.raises(CommandError, match=message) as error:
+        call_command("market_replay", "planted", f"{option}={number}")
+    # Called in this process, argparse's errors have Django's status 1; in a shell they end with 2.
+    assert error.value.returncode == (1 if "argument" in message else 2)
+    assert list(root.iterdir()) == []
+
+
 def test_bars_of_an_exchange_are_fetched_into_the_cache(root, capsys, monkeypatch):
     with exchange_server() as server:
         server.trade(NEWEST - 99 * HOUR, NEWEST)

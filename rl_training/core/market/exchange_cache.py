@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from rl_training.core.market.bars import COLUMNS, MarketData, MarketDataError
 from rl_training.core.market.exchange_series import Series
-from rl_training.core.market.file_access import EXCHANGE_CACHE
 
 # After this time a waiting process fails with a message, so that it is not mistaken for a stuck process.
 LOCK_SECONDS = 300.0
@@ -34,9 +32,7 @@ class ExchangeCache:
 
     def __init__(self, series: Series, root: Path) -> None:
         self.series = series
-        # Dots are encoded too, so that no symbol, not even "..", leads to another folder.
-        folder = quote(series.symbol, safe="").replace(".", "%2E")
-        self.path = root / EXCHANGE_CACHE / series.exchange / folder / f"{series.timeframe}.parquet"
+        self.path = series.cache_file(root)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

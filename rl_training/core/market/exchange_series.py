@@ -1,9 +1,12 @@
 """The identity of a series of exchange bars, the interface to its pages, and the error of an unavailable exchange."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 from rl_training.core.market.bars import MarketData, MarketDataError
+from rl_training.core.market.file_access import EXCHANGE_CACHE
 
 # A bar is used only this long after its end, because clocks differ and exchanges record the last trades late.
 SETTLING_SECONDS = 60
@@ -25,6 +28,12 @@ class Series:
     def spacing(self) -> int:
         """The length of a bar in seconds."""
         return int(self.timeframe[:-1]) * SECONDS[self.timeframe[-1]]
+
+    def cache_file(self, root: Path) -> Path:
+        """Return the file of the cached bars below MARKET_DATA_ROOT."""
+        # Dots are encoded too, so that no symbol, not even "..", leads to another folder.
+        folder = quote(self.symbol, safe="").replace(".", "%2E")
+        return root / EXCHANGE_CACHE / self.exchange / folder / f"{self.timeframe}.parquet"
 
 
 class ExchangeUnavailable(MarketDataError):

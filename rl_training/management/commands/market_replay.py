@@ -15,8 +15,10 @@ from rl_training.core.deciding.market_replay import bar_seconds, header, replaye
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
 from rl_training.core.market_config import MarketConfig
+from rl_training.management.arguments import number_option
 
 WRONG_USAGE = 2
+MOST_BARS = 1_000_000_000
 
 
 def positive(text: str) -> float:
@@ -43,12 +45,14 @@ class Command(BaseCommand):
         parser.add_argument("--to", default="replayed.csv", metavar="FILE", help="the new file (default: replayed.csv)")
         parser.add_argument(
             "--history",
-            type=int,
+            type=number_option(1, MOST_BARS),
             default=2000,
             metavar="BARS",
             help="bars that are written at the start (default: 2000)",
         )
-        parser.add_argument("--bars", type=int, metavar="BARS", help="stop after this number of new bars")
+        parser.add_argument(
+            "--bars", type=number_option(0, MOST_BARS), metavar="BARS", help="stop after this number of new bars"
+        )
 
     def handle(self, *, file: str, speed: float, to: str, history: int, bars: int | None, **_: Any) -> None:
         try:
@@ -64,8 +68,9 @@ class Command(BaseCommand):
         target = settings.MARKET_DATA_ROOT / to
         if not target.resolve().is_relative_to(settings.MARKET_DATA_ROOT.resolve()) or target.exists():
             raise CommandError(f"{to} is no new file under MARKET_DATA_ROOT", returncode=WRONG_USAGE)
-        if not 0 < history < len(market):
-            raise CommandError(f"--history must be 1 to {len(market) - 1:,}: {file} has one bar more", WRONG_USAGE)
+        if history >= len(market):
+            most = f"--history must be 1 to {len(market) - 1:,}: {file} has one bar more"
+            raise CommandError(most, returncode=WRONG_USAGE)
         seconds = bar_seconds(market, speed)
         self.stdout.write(f"Appending to {to} a bar each {seconds} s")
         self.stdout.flush()

@@ -41,7 +41,12 @@ class Command(BaseCommand):
             _change(policy, options["open"], options["end"])
         except ArmRefusedError as error:
             raise CommandError(escape_control_characters(str(error)), returncode=REFUSED) from None
-        for account in accounts_of(policy):
+        accounts = accounts_of(policy)
+        if not accounts and not options["json"]:
+            self.stdout.write(
+                "There is no paper account: one opens when a version is first live on a market that grows."
+            )
+        for account in accounts:
             described = account.as_dict()
             if options["replay"]:
                 found = replay(account.arm)

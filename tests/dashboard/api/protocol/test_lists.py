@@ -236,3 +236,17 @@ def test_page_of_a_large_ledger_is_read_from_an_index(policy, viewer):
     [step] = [step for step in steps_of_plan(page) if "slotrange" in step]
     # SQLite names the columns of the index, PostgreSQL the constraint.
     assert "first_slot" in step or "slots_once" in step
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("runs/?status=done", "status: One of queued, running, succeeded, failed, cancelled."),
+        ("runs/?trigger=cron", "trigger: One of schedule, command, api, admin."),
+        ("alerts/?state=closed", "state: One of open, acknowledged, resolved."),
+        ("policies/?enabled=1", "enabled: One of true, false."),
+    ],
+)
+def test_filter_with_an_unknown_value_names_the_values(viewer, query, wanted):
+    answer = viewer.get(f"/api/v1/{query}")
+    assert (answer.status_code, answer.json()["detail"]) == (400, wanted)

@@ -1,7 +1,11 @@
 """The page about market data."""
 
+import numpy as np
 import pytest
 
+from rl_training.core.market.bars import MarketData
+from rl_training.core.market.exchange_cache import ExchangeCache
+from rl_training.core.market.exchange_series import Series
 from rl_training.models import InvalidConfig, PolicyStore
 from tests.core.market.price_files import HEADER
 from tests.dashboard.pages.page_text import words
@@ -79,6 +83,11 @@ def test_market_of_an_exchange_is_shown_from_its_cache_alone(page, policy, root)
     exchange = {"source": "exchange", "exchange": "kraken", "symbol": "BTC/USD"}
     PolicyStore.objects.filter(pk=policy.pk).update(market=policy.market.model_copy(update=exchange))
     assert "no bars are cached yet; a run fetches them" in page("/market/?policy=rl_v3")
+    cache = ExchangeCache(Series("kraken", "BTC/USD", "1h"), root)
+    cache.path.parent.mkdir(parents=True)
+    for count in (700, 701):
+        cache.write(MarketData(np.arange(count) * np.timedelta64(1, "h") + np.datetime64(0, "s"), *np.ones((5, count))))
+        assert f"Bars {count}" in words(page("/market/?policy=rl_v3"))
 
 
 def test_page_without_a_market_offers_the_files(page, client, root):
