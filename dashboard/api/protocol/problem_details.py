@@ -46,7 +46,9 @@ class InvalidInput(Problem):
 
     def __init__(self, errors: Mapping[str, str]) -> None:
         listed = [{"field": field, "detail": message} for field, message in errors.items()]
-        super().__init__("; ".join(describe_error(error) for error in listed), errors=listed)
+        texts = [describe_error(error) for error in listed]
+        joined = "; ".join([*(text.removesuffix(".") for text in texts[:-1]), *texts[-1:]])
+        super().__init__(joined, errors=listed)
 
 
 class Conflict(Problem):

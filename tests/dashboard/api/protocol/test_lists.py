@@ -250,3 +250,12 @@ def test_page_of_a_large_ledger_is_read_from_an_index(policy, viewer):
 def test_filter_with_an_unknown_value_names_the_values(viewer, query, wanted):
     answer = viewer.get(f"/api/v1/{query}")
     assert (answer.status_code, answer.json()["detail"]) == (400, wanted)
+
+
+def test_several_problems_are_one_sentence(viewer):
+    answer = viewer.get("/api/v1/runs/?status=x&trigger=y")
+    first, second = answer.json()["detail"].split("; ")
+    assert first.startswith("status: One of ")
+    assert not first.endswith(".")
+    assert second.startswith("trigger: One of ")
+    assert second.endswith(".")
