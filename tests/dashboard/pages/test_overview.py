@@ -108,3 +108,8 @@ def test_markup_in_names_errors_and_progress_is_text(client, policy, streams, na
         assert IMAGE not in html
         assert END_OF_SCRIPT not in html
         assert "&lt;" in html
+
+
+def test_reason_why_a_slot_started_no_run_is_shown(page, policy):
+    PolicyStore.objects.update(schedule_error="the queue is full")
+    assert "Not started: the queue is full" in words(page("/"))

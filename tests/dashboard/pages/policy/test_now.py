@@ -112,8 +112,7 @@ def test_evaluation_without_curves_has_a_table_and_no_charts():
 
 def test_invalid_stored_config_is_shown_with_its_problem(page, policy):
     store_raw(policy, "ppo", {"gamma": 7})
-    PolicyStore.objects.update(schedule_error="ppo.gamma")
-    assert "Not started: ppo.gamma" in words(page("/"))
+    assert "Settings are invalid: ppo.gamma: Input should be less than or equal to 1, got 7" in words(page("/"))
     assert "gamma: Input should be less than or equal to 1, got 7" in words(page("/policies/rl_v3/"))
 
 
