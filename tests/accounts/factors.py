@@ -21,5 +21,8 @@ def code_of(key: str = KEY, steps: int = 0) -> str:
 def user_with_app(name: str, **columns: Any) -> tuple[User, list[str]]:
     """Return a user with the password `secret` and an app, and the recovery codes."""
     user = User.objects.create_user(name, password="secret", **columns)
-    # The code of the previous step is used, so that the present code is still unused.
-    return user, second_factor.set_up(user, KEY, code_of(steps=-1))[1]
+    app, codes = second_factor.set_up(user, KEY, code_of())
+    # As if the code of the step before had been given: the present code is still unused.
+    app.last_t -= 1
+    app.save()
+    return user, codes
