@@ -147,10 +147,16 @@ def send_test(channel_id: int) -> str:
         return "the channel is gone"
     try:
         text = f"Alerts of Quantum trader reach the channel {channel.name}."
-        problem = sending.send(channel.address, "Test", text, good=True)
+        outcome = _outcome([each.send("Test", text, good=True) for each in sending.recipients(channel.address)])
     except encryption.UnreadableError as error:
-        problem = str(error)
-    outcome = f"not sent: {problem}" if problem else "sent"
+        outcome = f"not sent: {error}"
     AlertChannel.objects.filter(pk=channel_id).update(tested_at=timezone.now(), test_outcome=outcome[:200])
     log.info("Test message", channel=channel.name, outcome=outcome)
     return outcome
+
+
+def _outcome(problems: Sequence[str]) -> str:
+    """Return who got a message, and why the others did not. The problem of a reached recipient is empty."""
+    if not any(problems):
+        return "sent"
+    return f"{'not sent:' if all(problems) else 'sent, but not to'} {sending.describe(problems)}"

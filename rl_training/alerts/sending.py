@@ -84,12 +84,6 @@ def unknown_services(address: str) -> list[str]:
     return [url.partition("://")[0] for url in split(address) if _instantiate(url) is None]
 
 
-def send(address: str, title: str, body: str, *, good: bool = False) -> str:
-    """Send a message to all recipients of the address; return why some did not get it, empty when all did."""
-    reached = recipients(address)
-    return describe([recipient.send(title, body, good=good) for recipient in reached])
-
-
 def describe(problems: Sequence[str]) -> str:
     """Return one text for the problems of all recipients. The problem of a reached recipient is empty."""
     failed = [problem for problem in problems if problem]

@@ -119,8 +119,9 @@ def test_due_messages_are_sent_directly_without_broker(receiver, policy, monkeyp
 
 
 def test_unusable_channel_url_gives_a_reason(receiver, settings):
-    assert sending.send("nothing://here", "title", "text").startswith("apprise does not know the address")
-    assert sending.send("json://127.0.0.1:1/path-s3cret", "title", "text") == "the service cannot be reached"
+    [unknown, down] = sending.recipients("nothing://here json://127.0.0.1:1/path-s3cret")
+    assert unknown.send("title", "text", good=False).startswith("apprise does not know the address")
+    assert down.send("title", "text", good=False) == "the service cannot be reached"
     channel = store_channel(receiver)
     settings.SECRET_KEY = "another"
     assert "another SECRET_KEY" in delivery.send_test(channel.pk)
@@ -198,7 +199,7 @@ def test_delivery_stops_when_another_process_claims_the_messages(receiver, polic
 
 def test_test_message_names_number_of_failed_recipients(receiver):
     channel = store_recipients(receiver.address("a"), "json://127.0.0.1:1/down", "nothing://here")
-    outcome = "not sent: 2 of 3 recipients: the service cannot be reached, apprise does not know the address"
+    outcome = "sent, but not to 2 of 3 recipients: the service cannot be reached, apprise does not know the address"
     assert delivery.send_test(channel.pk).startswith(outcome)
     assert receiver.titles == ["Test"]
     assert channel.masked_address == "json://..., json://..., nothing://..."
