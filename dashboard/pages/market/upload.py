@@ -16,6 +16,7 @@ from django.utils.http import urlencode
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from dashboard.access import VIEW, Page
+from quantum_trader.text import parse_whole_number
 from rl_training import market_uploads
 from rl_training.market_uploads import NameTakenError, UploadError
 
@@ -110,8 +111,8 @@ class UploadPage(Page):
     template_name = "dashboard/market/upload.html"
 
     def post(self, request: HttpRequest, **kwargs: Any) -> HttpResponse:
-        length = str(request.META.get("CONTENT_LENGTH") or "0")
-        if not length.isdigit() or int(length) > settings.MARKET_UPLOAD_MB * 2**20 + FORM_BYTES:
+        length = parse_whole_number(str(request.META.get("CONTENT_LENGTH") or "0"))
+        if length is None or length > settings.MARKET_UPLOAD_MB * 2**20 + FORM_BYTES:
             return self.show(f"The file is larger than {settings.MARKET_UPLOAD_MB} MB.", status=413)
         handler = MarketUploadHandler(request)
         request.upload_handlers = [handler]

@@ -187,7 +187,10 @@ def test_config_changes_since_the_previous_run_are_shown(page, policy):
     assert "episodes 2 4 ppo.epochs - 3" in text
 
 
-@pytest.mark.parametrize("config", [None, [], "text", {"ppo": [1]}, {"ppo": {"x": {}}}, {"market": {"source": []}}])
+@pytest.mark.parametrize(
+    "config",
+    [None, [], "text", {"ppo": [1]}, {"ppo": {"x": {"y": None}}}, {"ppo": {"x": {}}}, {"market": {"source": []}}],
+)
 def test_snapshot_with_another_schema_is_no_error(page, policy, config):
     run = finished_run(policy, config=config if config is not None else {}, market_summary=config)
     page(f"/runs/{run.run_id}/")
