@@ -16,6 +16,7 @@ from tests.prepared import PreparedPython
 pytest.register_assert_rewrite("tests.faults.outcome", "tests.faults.decisions.deciding")
 
 FAILED = pytest.StashKey[bool]()
+LOGGED_LINES = 15  # of each process, shown when a case fails
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,10 +68,26 @@ def database_url(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def system(
-    tmp_path: Path, database_url: str, prepared: PreparedPython | None, limits: dict[str, str]
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    database_url: str,
+    prepared: PreparedPython | None,
+    limits: dict[str, str],
 ) -> Iterator[System]:
+    if request.node.get_closest_marker("no_worker_lost"):
+        # On a busy machine, a stopped process or a database that is locked delays heartbeats past the short limit.
+        limits = {name: value for name, value in limits.items() if name != "RUN_LOST_AFTER_SECONDS"}
     with System(tmp_path, database_url, prepared=prepared, limits=limits).running() as system:
         yield system
+        if request.node.stash.get(FAILED, True):
+            for path in sorted(tmp_path.glob("*.log")):
+                request.node.add_report_section("teardown", path.name, last_lines(path))
+
+
+def last_lines(log: Path) -> str:
+    """Return the last lines of a process's log but for finished episodes. pytest shows them with a failed case."""
+    lines = [line for line in log.read_text().splitlines() if "Episode complete" not in line]
+    return "\n".join(lines[-LOGGED_LINES:])
 
 
 @pytest.fixture

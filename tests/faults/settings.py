@@ -13,7 +13,9 @@ import errno
 import itertools
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,13 +23,14 @@ from typing import Any
 from django.utils import timezone
 
 from quantum_trader.settings import *  # noqa: F403
+from quantum_trader.settings import CHECKPOINT_ROOT, STATE_DIR
 from rl_training.core import fault_points
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def fault(point: str, nth: str, name: str) -> None:
-    happened = Path(os.environ["STATE_DIR"]) / f"{point}.happened"
+    happened = STATE_DIR / f"{point}.happened"
     times = itertools.count(1)
 
     def happen() -> None:
@@ -39,6 +42,8 @@ def fault(point: str, nth: str, name: str) -> None:
         except FileExistsError:
             return
         if name in signal.Signals.__members__:
+            if name == "SIGSTOP":
+                wait_for_writes()
             os.kill(os.getpid(), signal.Signals[name])
         else:
             number = getattr(errno, name)
@@ -47,12 +52,20 @@ def fault(point: str, nth: str, name: str) -> None:
     fault_points.arm(point, happen)
 
 
+def wait_for_writes() -> None:
+    """Wait until no thread of this process holds SQLite's write lock, which a stopped process would keep from all."""
+    if not os.environ["DATABASE_URL"]:
+        with closing(sqlite3.connect(STATE_DIR / "db.sqlite3", timeout=20, isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
+
+
 def reaching(point: str, call: Callable[..., None]) -> Callable[..., None]:
     """Return the call, preceded by the point if its file is a checkpoint or the folder of checkpoints."""
 
     def reach_and_call(file: int | str | Path, *rest: Any) -> None:
         path = os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else str(file)
-        if path.startswith(str(CHECKPOINT_ROOT)):  # noqa: F405
+        if path.startswith(str(CHECKPOINT_ROOT)):
             fault_points.reach(point)
         call(file, *rest)
 
@@ -65,7 +78,7 @@ os.fsync, os.replace = reaching("fsync", os.fsync), reaching("replace", os.repla
 
 
 machine_clock = timezone.now
-CLOCK = Path(os.environ["STATE_DIR"]) / "clock"
+CLOCK = STATE_DIR / "clock"
 
 
 def clock() -> datetime:

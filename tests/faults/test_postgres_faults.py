@@ -70,6 +70,7 @@ def wait_until_all_start(system: System, recovery: Recovery) -> None:
     check_runs_end_undisturbed(system, [1, 1, 1])
 
 
+@pytest.mark.no_worker_lost
 @pytest.mark.parametrize("seconds", [5, pytest.param(60, marks=pytest.mark.long)])
 def test_postgresql_that_is_down_for_seconds_delays_runs_only(system, training, server, recovery, seconds):
     server.stop()
@@ -83,6 +84,7 @@ def test_postgresql_that_is_down_for_seconds_delays_runs_only(system, training, 
 
 
 @pytest.mark.long
+@pytest.mark.no_worker_lost
 def test_postgresql_that_stands_still_for_a_minute_delays_runs_only(system, training, server, recovery):
     postmaster = psutil.Process(server.get_pid())
     postmaster.suspend()

@@ -12,6 +12,8 @@ from tests.faults.proxy import Proxy
 from tests.faults.system import RECOVERY_SECONDS, System
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.no_worker_lost
+
 CONSUMING_WITHIN_SECONDS = 30
 DELIVERED_WITHIN_SECONDS = 10
 

@@ -15,7 +15,7 @@ from tests.faults.outcome import check_runs_end_undisturbed, child_of, logged
 from tests.faults.system import RECOVERY_SECONDS, ROOT, System
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.skipif(bool(SERVER), reason="needs SQLite")
+pytestmark = [pytest.mark.skipif(bool(SERVER), reason="needs SQLite"), pytest.mark.no_worker_lost]
 
 LOCKED = "database is locked"
 # The transaction reads before it writes, as most do: without the write lock from its start it would fail at once. The
@@ -53,7 +53,7 @@ def test_write_lock_held_for_seconds_delays_runs_only(system, recovery, seconds)
         wait_for(lambda: time.monotonic() >= free_at, "the time to pass")
         recovery.begins()
         other.execute("ROLLBACK")
-    wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start")
+    wait_for(lambda: all(run["started_at"] for run in system.runs()), "all runs to start", RECOVERY_SECONDS)
     recovery.ends()
     check_runs_end_undisturbed(system, [1, 1, 1])
     check_no_process_logged_a_lock(system)

@@ -55,6 +55,7 @@ def test_killed_training_process_is_replaced(system, recovery, fault, attempts, 
     assert resumed <= resumed_at(system) < resumed + EPISODE
 
 
+@pytest.mark.no_worker_lost
 def test_event_of_a_process_killed_after_its_commit_is_relayed(system, recovery):
     system.launch_until("before_relay:2:SIGKILL")
     recovery.begins()
@@ -145,6 +146,7 @@ def trains(system: System, attempt: int) -> bool:
 
 
 @pytest.mark.long
+@pytest.mark.no_worker_lost
 def test_worker_stopped_together_with_its_process_releases_its_run(system, recovery):
     system.launch_until("iteration:100:SIGSTOP")
     system.send_signal("worker", signal.SIGTERM)
@@ -165,6 +167,7 @@ def test_process_stopped_before_its_claim_is_replaced(system, recovery):
 
 
 @pytest.mark.long
+@pytest.mark.no_worker_lost
 def test_task_terminated_by_flower_cancels_its_run(system, recovery):
     system.launch_until("iteration:100:SIGSTOP")
     [run] = system.runs()
@@ -176,6 +179,7 @@ def test_task_terminated_by_flower_cancels_its_run(system, recovery):
     system.wait_until_invariants_hold()
 
 
+@pytest.mark.no_worker_lost
 def test_worker_stopped_at_a_random_iteration_releases_its_run(system, recovery, chance):
     iteration = chance.randrange(1, ITERATIONS - 50)
     system.launch_until(f"iteration:{iteration}:SIGSTOP")

@@ -48,6 +48,7 @@ def test_fold_of_a_process_killed_at_a_random_iteration_is_resumed(system, recov
     check_recovery(system, recovery, f"iteration:{chance.randrange(1, FOLDS * ITERATIONS)}:SIGKILL")
 
 
+@pytest.mark.no_worker_lost
 def test_restart_of_redis_loses_no_fold(system, recovery):
     launch(system, f"iteration:{ITERATIONS + 10}:SIGSTOP")
     system.redis.restart()
@@ -71,6 +72,7 @@ def test_beat_and_worker_killed_at_a_random_iteration_lose_no_fold(system, recov
 
 
 @pytest.mark.long
+@pytest.mark.no_worker_lost
 def test_two_workers_share_the_folds_with_the_same_result(system):
     system.launch("worker")
     system.launch("worker", "other")
