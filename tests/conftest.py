@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,9 @@ def is_parallel_worker(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if doubled := [nodeid for nodeid, count in Counter(item.nodeid for item in items).items() if count > 1]:
+        # A parallel run knows tests by their ids and would run only the first of them.
+        raise pytest.UsageError(f"several tests have the id {doubled[0]}")
     for item in items:
         if databases.SERVER and path_within_tests(item.path).startswith(databases.SYSTEM_ON_POSTGRESQL):
             item.add_marker("system")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dashboard.api.test_schema import ONE_STATE, ask, load
+from tests.dashboard.api.test_schema import AS_ADMIN, ONE_STATE, ask, load
 
 pytestmark = [
     pytest.mark.django_db,
@@ -11,7 +11,8 @@ pytestmark = [
 ]
 
 
+@AS_ADMIN
 @ONE_STATE
 @load({}, boundaries=True).parametrize()
-def test_requests_at_every_bound_conform(rows, case):
-    ask(case)
+def test_requests_at_every_bound_conform(rows, case, role):
+    ask(case, role)
