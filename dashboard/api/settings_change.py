@@ -29,7 +29,10 @@ CREATION_SCHEMA = {
     "required": ["name"],
     "properties": {
         "name": NAME,
-        "like": {"type": "string", "description": "The policy whose settings the new policy copies."},
+        "like": {
+            "type": ["string", "null"],
+            "description": "The policy whose settings the new policy copies; null is the same as no `like`.",
+        },
         **SCHEMA["properties"],
     },
 }

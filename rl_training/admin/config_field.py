@@ -21,7 +21,7 @@ from rl_training.strict_json import parse_object
 
 def form_schema(config: type[Config]) -> dict[str, Any]:
     """Return the JSON schema of `config` in the keywords that django-jsonform knows."""
-    schema = config.model_json_schema()
+    schema = config.model_json_schema(mode="serialization")
     # The form's fieldset has a heading already.
     schema.pop("title", None)
     for field in schema["properties"].values():

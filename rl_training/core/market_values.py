@@ -59,6 +59,8 @@ def _as_choice(value: Any) -> Any:
 
 
 FormatName = Annotated[str, AfterValidator(_known_format)]
-ColumnNames = dict[Role, Annotated[str, Field(min_length=1, max_length=200), BeforeValidator(_as_name)]]
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+ColumnNames = dict[Role, Annotated[ColumnName, BeforeValidator(_as_name, json_schema_input_type=ColumnName | int)]]
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
-DayFirst = Annotated[Literal["auto", "yes", "no"], BeforeValidator(_as_choice)]
+Choice = Literal["auto", "yes", "no"]
+DayFirst = Annotated[Choice, BeforeValidator(_as_choice, json_schema_input_type=Choice | bool)]

@@ -16,7 +16,7 @@ from rl_training.core.market_config import FILE_FIELDS, MarketConfig
 from rl_training.market_checks import checked, columns_of, value_of
 from rl_training.models import PolicyStore
 
-SETTINGS = MarketConfig.model_json_schema()["properties"]
+SETTINGS = MarketConfig.model_json_schema(mode="serialization")["properties"]
 WHAT = ("policy", "path")
 
 

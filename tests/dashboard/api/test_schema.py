@@ -56,8 +56,8 @@ def load(parameters, boundaries):
 
 
 def ask(case, role):
-    headers = {"Authorization": client_of(role).defaults["HTTP_AUTHORIZATION"]}
     with transaction.atomic():
+        headers = {"Authorization": client_of(role).defaults["HTTP_AUTHORIZATION"]}
         case.call_and_validate(headers=headers, checks=CHECKS)
         transaction.set_rollback(True)
 
