@@ -3,9 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
+from pydantic import ValidationError
 
 from rl_training.core.atomic import previous
 from rl_training.core.config import TrainingConfig
@@ -127,10 +129,7 @@ class RunState:
             except CheckpointError as error:
                 log.warning("Checkpoint cannot be used", error=str(error))
                 continue
-            identity = state.pop("identity")
-            # A checkpoint of an older release does not name the number of members.
-            identity["config"].setdefault("seeds", 1)
-            if identity != self.identity:
+            if not self._is_of_this_run(state.pop("identity")):
                 log.warning("Checkpoint is of another run", checkpoint=str(candidate))
                 continue
             self.finished = finished_members(self.ppo.policy.shape, tensors, state)
@@ -141,6 +140,17 @@ class RunState:
                 self.held_out.load_state_dict(state["held_out"])
             log.info("Resumed from checkpoint", environment_steps=self.environment_steps)
             return
+
+    def _is_of_this_run(self, identity: dict[str, Any]) -> bool:
+        """Return whether a checkpoint with this identity belongs to the run.
+
+        A checkpoint of an older release does not name newer settings: they have their defaults, as in the run's row.
+        """
+        try:
+            config = TrainingConfig.model_validate(identity["config"])
+        except ValidationError:
+            return False
+        return identity | {"config": config.model_dump(mode="json")} == self.identity
 
     def save(self, path: Path) -> None:
         """Write a checkpoint."""

@@ -2,6 +2,7 @@ import pytest
 import structlog
 import torch
 
+from rl_training.core.atomic import previous
 from rl_training.core.ppo.ppo import Iteration
 from rl_training.core.run import checkpoint
 from rl_training.core.run.checkpoint import load_checkpoint, save_checkpoint
@@ -146,14 +147,28 @@ def test_a_checkpoint_of_an_older_format_is_resumed(tmp_path, whole, monkeypatch
     assert result.curve["held_out"]["x"] == [5, 6, 7, 8]
 
 
-def test_a_checkpoint_from_before_members_is_resumed(tmp_path, whole):
+def test_a_checkpoint_without_newer_settings_is_resumed(tmp_path, whole):
     path, resumed = tmp_path / "run", list[Iteration]()
     train(CONFIG, MARKET, checkpoint=path, should_stop=stop_after(4))
     tensors, state = load_checkpoint(path)
-    del state["identity"]["config"]["seeds"]
+    config = state["identity"]["config"]
+    del config["seeds"], config["market"]["format"], config["market"]["bad_rows"], config["market"]["columns"]
     save_checkpoint(path, tensors, state)
+    previous(path).unlink()
     assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=resumed.append), whole)
     assert resumed[0].iteration == 5
+
+
+@pytest.mark.parametrize("field", ["epochs", "removed_setting"])
+def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path, whole, field):
+    path, seen = tmp_path / "run", list[Iteration]()
+    train(CONFIG, MARKET, checkpoint=path, should_stop=stop_after(4))
+    tensors, state = load_checkpoint(path)
+    state["identity"]["config"]["ppo"][field] = 9
+    save_checkpoint(path, tensors, state)
+    previous(path).unlink()
+    assert same(train(CONFIG, MARKET, checkpoint=path, on_iteration=seen.append), whole)
+    assert seen[0].iteration == 1
 
 
 def test_evaluation_reports_progress():
