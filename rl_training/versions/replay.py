@@ -9,6 +9,7 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from rl_training.core.config import TrainingConfig
+from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.evaluation.equity_curves import TIMES, thinned, without_curves
 from rl_training.core.market.bars import MarketDataError
 from rl_training.core.market.sources import load_market
@@ -103,7 +104,8 @@ def _train_again(run: TrainingRun, version: PolicyVersion, notes: list[Differenc
     try:
         config = TrainingConfig.model_validate(run.config)
     except ValidationError as error:
-        raise _CannotTrainError(Kind.CODE, f"this release refuses the run's settings: {error}") from None
+        problems = format_problems(find_problems(error))
+        raise _CannotTrainError(Kind.CODE, f"this release refuses the run's settings: {problems}") from None
     market = _bars_of(run, config, notes)
     initial_policy = _initial_policy(run.started_from)
     stored = run.computing_environment

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from django.conf import settings
 from django.db import connection
+from pydantic import ValidationError
 
 from rl_training.core import fault_points
 from rl_training.core.config import TrainingConfig
+from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.files import bars, checkpoints
 from rl_training.models import PolicyVersion, TrainingRun
 from rl_training.models.columns import RESULT_COLUMNS
@@ -187,6 +189,8 @@ def columns(result: "TrainingResult") -> dict[str, Any]:
 
 
 def explain(error: Exception) -> str:
-    """Return the error's message. For errors of other projects, the error's type comes first."""
+    """Return the error's message; of refused settings, their problems. Other projects' errors begin with their type."""
+    if isinstance(error, ValidationError):
+        return f"the stored settings are invalid: {format_problems(find_problems(error))}"
     message = str(error)
     return message if type(error).__module__.startswith("rl_training.") else f"{type(error).__name__}: {message}"

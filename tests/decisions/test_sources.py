@@ -44,6 +44,17 @@ def test_file_without_volumes_is_decided_on(policy, growing, versions):
     assert_replays(policy)
 
 
+def test_refused_settings_of_a_market_are_named(policy, growing, versions):
+    deploy(versions[0])
+    growing.round()
+    market = FollowedMarket.objects.get()
+    FollowedMarket.objects.update(config=market.config | {"source": "ftp"})
+    market.refresh_from_db()
+    reading.Reader().read(market, growing.now)
+    sources = "'sp500', 'nasdaq', 'file', 'exchange' or 'planted'"
+    assert FollowedMarket.objects.get().error == f"source: Input should be {sources}, got ftp"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_unforeseen_error_of_a_market_is_shown_and_the_others_decide_on(policy, growing, versions, monkeypatch):
     other = PolicyStore.objects.create(name="other")

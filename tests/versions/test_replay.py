@@ -157,6 +157,13 @@ def test_other_weights_without_any_difference_are_unexplained(policy_of_two):
     assert [difference.kind for difference in replay(run).differences] == [Kind.UNKNOWN]
 
 
+def test_refused_settings_of_the_run_are_named(policy_of_two):
+    run = finished(policy_of_two)
+    run.config["episodes"] = 0
+    problem = "this release refuses the run's settings: episodes: Input should be greater than or equal to 1, got 0"
+    assert [(found.kind, found.text) for found in replay(run).differences] == [(Kind.CODE, problem)]
+
+
 def test_changed_evaluation_is_named(policy_of_two):
     run = finished(policy_of_two)
     version = PolicyVersion.objects.get()

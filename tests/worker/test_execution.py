@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from pydantic import ValidationError
 
 from rl_training.alerts.version_facts import last_versions
 from rl_training.files import artifacts
@@ -84,6 +85,16 @@ def test_run_of_several_members_makes_one_version_and_names_the_member(small_pol
     assert [tuple(entry[key] for key in keys) for entry in entries] == [
         *((1, 2, 1, 0, 128), (1, 2, 2, 1, 256), (2, 2, 1, 1, 384), (2, 2, 2, 2, 512))
     ]
+
+
+def test_run_whose_stored_settings_are_refused_fails_with_their_problems(small_policy, streams):
+    run = enqueue(small_policy)
+    TrainingRun.objects.filter(pk=run.pk).update(config=run.config | {"ppo": {"gamma": 7}})
+    with pytest.raises(ValidationError):
+        train_policy(run.run_id)
+    run.refresh_from_db()
+    problem = "the stored settings are invalid: ppo.gamma: Input should be less than or equal to 1, got 7"
+    assert (run.status, run.error) == ("failed", problem)
 
 
 def test_version_trained_on_all_bars_has_an_empty_evaluation(small_policy, streams, client, admin_user):

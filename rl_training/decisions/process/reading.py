@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from pydantic import ValidationError
 
+from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.deciding.new_bars import recent, tail_of_exchange, tail_of_file
 from rl_training.core.market.bars import MarketData, MarketDataError
 from rl_training.core.market.exchange_series import SETTLING_SECONDS, Series, SeriesPages
@@ -50,7 +51,8 @@ class Reader:
             tail = self._tail(market, now)
         except (MarketDataError, ValidationError) as error:
             self._pages.pop(market.identity, None)
-            note_failure(market, str(error), now)
+            found = format_problems(find_problems(error)) if isinstance(error, ValidationError) else str(error)
+            note_failure(market, found, now)
             return nothing
         with transaction.atomic():
             locked = FollowedMarket.objects.select_for_update(no_key=True).get(pk=market.pk)
