@@ -89,7 +89,7 @@ def _change(name: str, changes: dict[str, dict[str, Any]]) -> list[ConfigProblem
         problems += [problem.within(section) for problem in _set_in_section(policy, section, fields)]
     refused = {problem.path for problem in problems}
     problems += [problem for problem in found if problem.path not in refused]
-    # Invalid sections do not stop a change of other sections. A change of other settings requires their repair first.
+    # An invalid section prevents a change of `training` alone, but no change that also names a field of a section.
     problems += [] if changes else policy.config_problems
     try:
         policy.full_clean(exclude=[*SECTIONS, *(problem.path for problem in wrong)])

@@ -36,7 +36,7 @@ def run_rows(runs: Iterable[Any]) -> SafeString:
 
 
 def cells(run: Any) -> tuple[object, ...]:
-    """Return the texts of the row of a run that was read `listed`."""
+    """Return the texts of the row of a run that the query `listed` of TrainingRun has read."""
     failed = run.status == TrainingRun.Status.FAILED
     return (
         run.queued_at.isoformat(),

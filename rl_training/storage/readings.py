@@ -31,7 +31,7 @@ class Disk:
 
 
 def take(now: datetime) -> StorageReading:
-    """Store a reading, and remove old readings except the first of each day."""
+    """Store a reading. Remove readings older than HOURLY_FOR, except the first of each day of the last DAILY_FOR."""
     reading = StorageReading.objects.create(at=now, usage=usage.parts(), disks=usage.disks())
     old = StorageReading.objects.filter(at__lt=now - HOURLY_FOR).order_by("at").values_list("pk", "at")
     first_of_days = {at.date(): pk for pk, at in reversed(old)}
