@@ -94,10 +94,10 @@ def end_monitored(validation: Validation, reason: str) -> None:
 
 
 def overfitting(validation: Validation, found: Accounts) -> dict[str, Any] | None:
-    """Return the probability of backtest overfitting over the market's tried recipes, or None for too few recipes.
+    """Return the probability of backtest overfitting over the market's tried recipes.
 
     The recipes are compared on the bars that all their newest walk-forwards trade. A recipe whose accounts cannot be
-    read is left out.
+    read is left out. Returns None if there are too few recipes or too few such bars.
     """
     from rl_training.core.evaluation.overfitting import FEWEST_RECIPES, PARTS, overfitting_probability
 
