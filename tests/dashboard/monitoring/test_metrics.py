@@ -129,10 +129,10 @@ def test_requests_are_counted_by_view_and_never_by_url(client, scrape):
     def more(name: str) -> float:
         return found[name] - before.get(name, 0)
 
-    assert more("http_requests_total{method=GET,status=200,view=dashboard.monitoring.readiness.healthz}") == 1
+    assert more("http_requests_total{method=GET,status=200,view=healthz}") == 1
     assert more("http_requests_total{method=GET,status=404,view=none}") == 1
-    assert more("http_requests_total{method=other,status=405,view=dashboard.monitoring.readiness.healthz}") == 1
-    assert more("http_request_duration_seconds_count{method=GET,view=dashboard.monitoring.readiness.healthz}") == 1
+    assert more("http_requests_total{method=other,status=405,view=healthz}") == 1
+    assert more("http_request_duration_seconds_count{method=GET,view=healthz}") == 1
     assert not [name for name in found if "s3cret" in name or "BREW" in name]
 
 
