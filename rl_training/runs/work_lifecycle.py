@@ -1,4 +1,4 @@
-"""The life of queued work other than runs: the only code that changes its status.
+"""The life of queued work other than runs. Only the end of a validation cancels its steps without this code.
 
     queued -> running -> succeeded | failed | cancelled
        ^         |

@@ -13,12 +13,12 @@ from rest_framework.response import Response
 from dashboard.api.deciding.serializers import AskedDecision, CurrentDecision, Decision
 from dashboard.api.deploying.changing import find_policy, read
 from dashboard.api.protocol.problem_details import InvalidInput, NoDecision, WeightsUnreadable
-from dashboard.api.protocol.views import ListView, View, check_policy_name, policy_pk, unknown_policy
+from dashboard.api.protocol.views import ListView, View, policy_pk
 from quantum_trader.text import parse_whole_number
 from rl_training.decisions.answers import NoDecisionError, current
 from rl_training.decisions.asked_account import AskedAccount
 from rl_training.decisions.payloads import payload
-from rl_training.models import Arm, PolicyStore
+from rl_training.models import Arm
 from rl_training.models import Decision as DecisionRow
 
 VIEW = "rl_training.view_decision"
@@ -45,7 +45,7 @@ class CurrentDecisionView(View):
     )
     def get(self, request: Request, name: str) -> Response:
         try:
-            answer = current(find_market(name), timezone.now)
+            answer = current(find_policy(name), timezone.now)
         except NoDecisionError as error:
             raise NoDecision(error) from None
         content = payload(answer.decision) | {"bar_age_seconds": answer.age.total_seconds()}
@@ -108,15 +108,6 @@ class DecisionList(ListView):
     def paginate_queryset(self, queryset: Any) -> Any:
         rows = super().paginate_queryset(queryset) or []
         return [{RENAMED.get(key, key): row[key] for key in row} for row in rows]
-
-
-def find_market(name: str) -> PolicyStore:
-    """Return the policy with its market, and without its other configs, or raise `NotFound`."""
-    check_policy_name(name)
-    policy = PolicyStore.objects.only("name", "market").filter(name=name).first()
-    if policy is None:
-        raise NotFound(unknown_policy(name))
-    return policy
 
 
 def find_account(policy: int, query: QueryDict) -> int:
