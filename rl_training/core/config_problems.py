@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 RULE = "config_rule"
 LONGEST_INPUT = 100
+MOST_LISTED = 20  # problems in one text
 
 
 class ConfigProblem(NamedTuple):
@@ -51,5 +52,7 @@ def find_problems(error: ValidationError) -> list[ConfigProblem]:
 
 
 def format_problems(problems: Iterable[ConfigProblem]) -> str:
-    """Return the problems as one line of text."""
-    return "; ".join(map(str, problems))
+    """Return the first problems as one line of text, with the number of the others."""
+    texts = list(map(str, problems))
+    others = len(texts) - MOST_LISTED
+    return "; ".join([*texts[:MOST_LISTED], *([f"and {others:,} more"] if others > 0 else [])])

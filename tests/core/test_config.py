@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from rl_training.core.config import SECTIONS, EnvironmentConfig, PPOConfig, TrainingConfig
-from rl_training.core.config_problems import find_problems
+from rl_training.core.config_problems import ConfigProblem, find_problems, format_problems
 from rl_training.core.market_config import MarketConfig
 
 
@@ -81,6 +81,13 @@ def test_all_problems_of_a_config_are_reported_at_once():
         "ppo.hidden_sizes.0": "Input should be greater than or equal to 1, got 0",
         "ppo.minibatch_size": "2048 is larger than the rollout, num_envs x rollout_length = 1 x 32 = 32",
     }
+
+
+def test_text_of_many_problems_names_the_first_and_counts_the_others():
+    problems = [ConfigProblem(f"key{number}", "unknown") for number in range(1020)]
+    first = "; ".join(f"key{number}: unknown" for number in range(20))
+    assert format_problems(problems[:20]) == first
+    assert format_problems(problems) == f"{first}; and 1,000 more"
 
 
 def test_rule_is_not_checked_while_one_of_its_fields_is_refused():
