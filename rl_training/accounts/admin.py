@@ -73,6 +73,8 @@ class FailedLoginsAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg
 class KnownPlaceAdmin(CheckedList, admin.ModelAdmin):  # type: ignore[type-arg]
     list_display = ("user", "place", "last_used_at")
     search_fields = ("user", "place")
+    # A place that an admin adds counts as used now.
+    readonly_fields = ("last_used_at",)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -3,7 +3,6 @@
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django.utils import timezone
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from rl_training.accounts.guessing import Origin, login_buckets, reserve
@@ -35,12 +34,7 @@ def test_admin_unlocks_a_login(admin):
 
 
 def test_admin_adds_a_place_of_a_user(admin):
-    fields = {
-        "user": "Ann",
-        "place": "198.51.100.1",
-        "last_used_at_0": timezone.now().date(),
-        "last_used_at_1": "00:00",
-    }
+    fields = {"user": "Ann", "place": "198.51.100.1"}
     assert admin.post("/admin/accounts/knownplace/add/", fields).status_code == 302
     assert [(row.user, row.place) for row in KnownPlace.objects.all()] == [("ann", "198.51.100.1")]
 

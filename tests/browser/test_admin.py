@@ -59,6 +59,12 @@ def test_admin_pages_of_alerts_and_users_have_no_accessibility_violation(open_pa
     for url in (f"alertrule/{rule['id']}/change/", "alertrule/add/", "alertchannel/add/"):
         page.goto(f"/admin/alerts/{url}")
         assert_no_violation(page)
+    page.goto("/admin/accounts/knownplace/add/")
+    assert_no_violation(page)
+    # On a phone, the link to all rows stands in the text beside the search.
+    page.set_viewport_size(WIDTHS["phone"])
+    page.goto("/admin/rl_training/proposal/")
+    assert_no_violation(page)
 
 
 def test_errors_of_the_form_have_no_accessibility_violation(open_page, policy):
@@ -67,6 +73,14 @@ def test_errors_of_the_form_have_no_accessibility_violation(open_page, policy):
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("Input should be less than or equal to 1, got 2").first.wait_for()
     assert_no_violation(page)
+
+
+def test_forms_with_long_choices_fit_a_tablet(open_page, policy):
+    page = open_page(f"{LIST}{policy}/change/", "admin", viewport={"width": 768, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") == 768
+    page.goto("/admin/alerts/alertrule/add/")
+    box, row = (page.locator(name).bounding_box() for name in ("#id_kind", ".field-kind"))
+    assert box["x"] + box["width"] <= row["x"] + row["width"]
 
 
 def test_form_shows_fields_of_selected_source_and_offers_files(open_page, policy):

@@ -174,6 +174,19 @@ def test_pages_with_a_wide_table_and_a_text_area_fit_a_narrow_phone(open_page):
     assert page.get_by_role("link", name="Revoke research notebook on the second machine").count() == 1
 
 
+# 1,190 pixels are a little more than the width below which a row of a list is a card.
+@pytest.mark.parametrize("width", [768, 1190])
+def test_no_page_scrolls_sideways_on_a_tablet(open_page, system, complaints, width):
+    complaints.expected = ("404 (Not Found)",)
+    page = open_page("/", viewport={"width": width, "height": 900})
+    widths = {}
+    for name, path in page_urls(system).items():
+        page.goto(path)
+        wait_until_drawn(page)
+        widths[name] = page.evaluate("document.documentElement.scrollWidth")
+    assert {name: found for name, found in widths.items() if found > width} == {}
+
+
 def test_run_of_the_policy_with_the_longest_name_fits_a_phone(open_page):
     page = open_page(f"/policies/{LONG}/train/?next=/", viewport={"width": 360, "height": 740})
     page.get_by_role("button", name="Train now").click()
