@@ -1,5 +1,6 @@
 """Changes of several settings at once, validated as a whole: by the API, by commands and from a file."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from rl_training.core.config import SECTIONS
-from rl_training.core.config_problems import find_problems
+from rl_training.core.config_problems import LONGEST_INPUT, find_problems
 from rl_training.models import CHOICES, RANGES, InvalidConfig, PolicyStore
 from rl_training.models.config_column import as_json
 from rl_training.policy_edits import changed_section, market_problems_after, set_enabled
@@ -161,9 +162,12 @@ def scalar_problem(name: str, value: Any) -> str:
     """Return which values are valid if a setting of TRAINING_FIELDS refuses the JSON value, else an empty text."""
     if name in CHOICES:
         words = CHOICES[name].values
-        return "" if isinstance(value, str) and value in words else f"Must be one of {', '.join(words)}."
-    if name in RANGES:
+        fits, valid = isinstance(value, str) and value in words, f"one of {', '.join(words)}"
+    elif name in RANGES:
         minimum, maximum = RANGES[name]
         fits = type(value) is int and minimum <= value <= maximum
-        return "" if fits else f"Must be a whole number from {minimum} to {maximum:,}."
-    return "" if type(value) is bool else "Must be true or false."
+        valid = f"a whole number from {minimum} to {maximum:,}"
+    else:
+        fits, valid = type(value) is bool, "true or false"
+    # In JSON, the text "true" differs from the value true.
+    return "" if fits else f"Must be {valid}, got {json.dumps(value, default=str)[:LONGEST_INPUT]}."

@@ -35,12 +35,13 @@ def test_value_read_is_value_set(policy, key, text, value):
 @pytest.mark.parametrize(
     ("key", "text", "message"),
     [
-        ("rl_v3.training.interval_minutes", "0", "Must be a whole number from 1"),
+        ("rl_v3.training.interval_minutes", "0", "Must be a whole number from 1 to 527,040, got 0."),
         ("rl_v3.training.interval_minutes", "527041", "Must be a whole number from 1 to 527,040"),
-        ("rl_v3.training.interval_minutes", "1e3", "Must be a whole number"),
+        ("rl_v3.training.interval_minutes", "1e3", "Must be a whole number from 1 to 527,040, got 1000.0."),
         ("rl_v3.training.interval_minutes", "true", "Must be a whole number"),
         ("rl_v3.training.interval_minutes", "9223372036854775808", "Must be a whole number from 1 to 527,040"),
-        ("rl_v3.training.enabled", "1", "Must be true or false"),
+        ("rl_v3.training.enabled", "1", "Must be true or false, got 1."),
+        ("rl_v3.training.enabled", '"true"', 'Must be true or false, got "true".'),
         ("rl_v3.training.episodes_per_run", "-1", "Must be a whole number from 1"),
         ("rl_v3.ppo.hidden_sizes", "[" * 100_000, "nested too deeply"),
         ("rl_v3.market.columns", '{"close": "A", "close": "B"}', "columns: close: given more than once"),

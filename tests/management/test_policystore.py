@@ -28,7 +28,7 @@ def test_policystore_lists_gets_and_sets(policy):
 def test_policystore_refuses_interval_of_0_naming_the_minimum(policy):
     error = refusal_of("policystore", "set", "rl_v3.training.interval_minutes", "0")
     assert error.returncode == 2
-    assert str(error) == "rl_v3.training.interval_minutes: Must be a whole number from 1 to 527,040."
+    assert str(error) == "rl_v3.training.interval_minutes: Must be a whole number from 1 to 527,040, got 0."
     assert PolicyStore.objects.get().interval_minutes == 60
 
 
@@ -233,7 +233,7 @@ def test_new_settings_are_set_exported_and_imported(policy, tmp_path):
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        ("start_from=best", "Must be one of scratch, live, newest."),
+        ("start_from=best", 'Must be one of scratch, live, newest, got "best".'),
         ("promotion=1", "one of validated, manual, newest"),
         ("seeds=33", "32"),
         ("min_new_bars=-1", "0"),
