@@ -75,9 +75,10 @@ def unlisted(names: Iterable[str], example: Path, file: str, same_name: float = 
 def parse(lines: list[str], file: str) -> dict[str, str]:
     """Return the variables that the lines set; the last line of a name counts.
 
-    `$` has no meaning. A comment begins with `#` after a space, except in quotes. Raises `ImproperlyConfigured`.
+    `$` has no meaning. A comment begins with `#` after a space, except in quotes. Raises `ImproperlyConfigured`, also
+    for an empty line of a name that an earlier line sets: it is a line of .env.example below the user's own.
     """
-    variables = {}
+    variables: dict[str, str] = {}
     for number, line in enumerate(map(str.strip, lines), start=1):
         if not line or line.startswith("#"):
             continue
@@ -86,7 +87,12 @@ def parse(lines: list[str], file: str) -> dict[str, str]:
         if assignment is None:
             raise ImproperlyConfigured(f"{where} sets nothing; write NAME=value, or # before a comment.")
         name, written = assignment.groups()
-        variables[name] = _value(written, f"{where}: {name}")
+        value = _value(written, f"{where}: {name}")
+        if variables.get(name) and not value:
+            raise ImproperlyConfigured(
+                f"{where} empties {name}, which an earlier line sets; remove one of the two lines."
+            )
+        variables[name] = value
     return variables
 
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 TRUE = ("1", "true", "on", "ok", "y", "yes")
 FALSE = ("0", "false", "off", "n", "no")
+NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,3})?|\.[0-9]+")
 # Parts of a path that a shell would replace: $NAME, ${NAME}, $(command), %NAME% and `command`.
 VARIABLE = re.compile(r"\$[A-Za-z_{(]|%[A-Za-z_]\w*%|`")
 # A URL, a drive, a separator of another system, or a value in quotes.
@@ -57,26 +58,25 @@ def whole_number(name: str, default: int, minimum: int, maximum: int) -> int:
     return int(digits)
 
 
-def seconds(name: str, default: float, least: float = 0) -> float:
-    """Return the variable as a number of seconds, above 0, not below `least`, and at most a day."""
-    try:
-        value = float(text(name, str(default)))
-    except ValueError:
-        value = math.nan
-    if not (0 < value <= 86_400 and value >= least):
-        raise refused(name, f"a number of seconds {f'from {least:g} to' if least else 'above 0 and at most'} 86400")
+def seconds(name: str, default: float, least: float = 0.001) -> float:
+    """Return the variable as a number of seconds, from `least` to a day."""
+    value = _number(text(name, str(default)))
+    if not least <= value <= 86_400:
+        raise refused(name, f"a number of seconds from {least:g} to 86400")
     return value
 
 
 def probability(name: str, default: float) -> float:
     """Return the variable as a probability, above 0 and below 1."""
-    try:
-        value = float(text(name, str(default)))
-    except ValueError:
-        value = math.nan
+    value = _number(text(name, str(default)))
     if not 0 < value < 1:
         raise refused(name, "a number above 0 and below 1, such as 0.05")
     return value
+
+
+def _number(written: str) -> float:
+    # `float` also accepts 1_0 and the digits of other scripts, which are typing errors here.
+    return float(written) if NUMBER.fullmatch(written.strip()) else math.nan
 
 
 def folder(name: str, default: Path, base: Path) -> Path:

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 
 from rl_training.management import following
 from rl_training.management.commands.policy_decide import Command
+from rl_training.management.commands.up import public_url
 from rl_training.models import TrainingRun
 from rl_training.presence import heartbeats
 from rl_training.runs import lifecycle
@@ -228,3 +229,18 @@ def test_train_policy_with_invalid_stored_config_names_the_field(policy):
     error = refusal_of("train_policy", "rl_v3")
     assert error.returncode == 2
     assert "gamma" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("https", "hosts", "origins", "url"),
+    [
+        (False, ["localhost", "127.0.0.1"], ["http://a.org:8080"], None),
+        (False, [".a.org"], [], "http://a.org"),
+        (True, ["a.org"], [], "https://a.org"),
+        (True, ["localhost"], ["https://*.a.org", "https://localhost:8443"], "https://localhost:8443"),
+        (True, ["*"], [], "https://127.0.0.1"),
+    ],
+)
+def test_printed_url_is_the_origin_that_clients_use(settings, https, hosts, origins, url):
+    settings.HTTPS, settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS = https, hosts, origins
+    assert public_url() == url

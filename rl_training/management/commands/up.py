@@ -273,10 +273,15 @@ def base_url(address: Address) -> str:
 
 
 def public_url() -> str | None:
-    """Return the site's URL behind a proxy, with its first host name; None when it answers at 127.0.0.1."""
+    """Return the site's URL behind a proxy; None when it answers at 127.0.0.1.
+
+    The first origin in CSRF_TRUSTED_ORIGINS has the port; without an origin, the URL has the first host name.
+    """
     if not settings.HTTPS and {"*", LOCAL} & set(settings.ALLOWED_HOSTS):
         return None
-    return f"{'https' if settings.HTTPS else 'http'}://{settings.ALLOWED_HOSTS[0].lstrip('*.')}"
+    scheme = "https://" if settings.HTTPS else "http://"
+    origins = [origin for origin in settings.CSRF_TRUSTED_ORIGINS if origin.startswith(scheme) and "*" not in origin]
+    return origins[0] if origins else scheme + (settings.ALLOWED_HOSTS[0].lstrip("*.") or LOCAL)
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -61,11 +61,12 @@ def test_usual_forms_of_a_line_set_the_variable(line):
         ("NAME='a", ".env, line 2: NAME begins with a quote"),
         ("NAME='a'b", ".env, line 2: NAME begins with a quote"),
         ('NAME="a\\"', ".env, line 2: NAME begins with a quote"),
+        ("NAME= # the line of .env.example", ".env, line 2 empties NAME, which an earlier line sets; remove one"),
     ],
 )
 def test_line_without_effect_is_refused_by_number(line, message):
     with pytest.raises(ImproperlyConfigured, match=message):
-        env_file.parse(["", line], ".env")
+        env_file.parse(["NAME=a", line], ".env")
 
 
 def test_environment_takes_precedence_over_the_file(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def test_text_that_is_no_whole_number_is_refused(setting, value):
         values.whole_number("NAME", 1, 1, 9)
 
 
-@pytest.mark.parametrize("value", ["inf", "nan", "0", "-1", "1s", "100000"])
+@pytest.mark.parametrize("value", ["inf", "nan", "0", "-1", "1s", "100000", "1_0", "٣", "1e-9"])
 def test_text_that_is_no_number_of_seconds_is_refused(setting, value):
     setting(value)
     with pytest.raises(ImproperlyConfigured, match="^NAME is '.*'; it must be a number of seconds"):
