@@ -34,6 +34,19 @@ def test_opened_operations_have_no_accessibility_violation(open_page, width, sch
     assert violations(page, runOnly=["button-name", "label"]) == []
 
 
+def test_opened_operations_fit_the_narrowest_phone(open_page):
+    page = open_page("/api/docs/", viewport={"width": 320, "height": 700})
+    page.set_default_timeout(60_000)
+    wait_until_drawn(page)
+    # Long words in a description, a long name of a parameter, and two buttons: with these, the page was wider.
+    for name in ("alerts_list", "arm_comparisons_retrieve", "policies_create"):
+        operation = page.locator(f"[id$={name}]")
+        operation.locator(".opblock-summary-control").click()
+        operation.get_by_role("button", name="Try it out").click()
+    page.get_by_role("button", name="Reset").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+
+
 def test_page_follows_a_change_of_the_colour_scheme(open_page):
     page = open_page("/api/docs/", color_scheme="light")
     background = "getComputedStyle(document.body).backgroundColor"
