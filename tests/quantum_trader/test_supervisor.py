@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -74,8 +74,24 @@ def test_stubborn_service_is_killed_with_its_children(supervisor, tmp_path):
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids), "both processes to end")
 
 
+@pytest.fixture
+def set_hangup() -> Iterator[Callable[[signal.Handlers], object]]:
+    """Return a function that sets what a hangup does: nohup ignores it."""
+    previous = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, previous)
+
+
+def test_hangup_stays_ignored_under_nohup(set_hangup):
+    set_hangup(signal.SIG_IGN)
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.received == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_first_signal_is_counted_and_the_second_interrupts(number):
+def test_first_signal_is_counted_and_the_second_interrupts(set_hangup, number):
+    set_hangup(signal.SIG_DFL)
     with Signals() as signals:
         os.kill(os.getpid(), number)
         signals.wait(10)
