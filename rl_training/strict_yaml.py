@@ -33,7 +33,8 @@ class _Loader(yaml.SafeLoader):
         for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, "a key is not text", key_node.start_mark)
+                problem = "this key is not text; put it in quotes"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             if key in found:
                 raise yaml.constructor.ConstructorError(None, None, f"{key}: given more than once", key_node.start_mark)
             found[key] = self.construct_object(value_node, deep=deep)
@@ -59,8 +60,10 @@ def parse_object(text: str) -> dict[str, Any]:
         raise ValidationError(f"{len(text):,} characters of YAML; at most {MAX_CHARACTERS:,} are taken; use JSON.")
     try:
         value = yaml.load(text, _Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise ValidationError(f"Not valid YAML: {' '.join(str(error).split())}") from None
+    except yaml.MarkedYAMLError as error:
+        raise ValidationError(f"Not valid YAML: {located(error)}") from None
+    except yaml.reader.ReaderError as error:
+        raise ValidationError(f"Not valid YAML: character {error.position + 1:,}: {error.reason}") from None
     except RecursionError:
         raise ValidationError("Nested too deeply; settings are at most lists of values.") from None
     except ValueError as error:
@@ -68,6 +71,16 @@ def parse_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValidationError("Must be an object with the settings.")
     return value
+
+
+def located(error: yaml.MarkedYAMLError) -> str:
+    """Return the problem after its place, with the place where the unfinished part of the text begins."""
+    context = f"{error.context} from {place(error.context_mark)}: " if error.context and error.context_mark else ""
+    return f"{place(error.problem_mark)}: {context}{error.problem}"
+
+
+def place(mark: yaml.Mark | None) -> str:
+    return f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
 
 
 def written(value: Any) -> str:
