@@ -5,6 +5,7 @@ python -m benchmarks.monitoring
 The processes are the real ones, on a private Redis and a PostgreSQL of their own in a throw-away folder.
 """
 
+import argparse
 import logging
 
 from benchmarks.results.figures import HEADINGS, shown
@@ -13,6 +14,8 @@ from benchmarks.system.running_system import django_on_throw_away_system
 
 
 def main() -> None:
+    description = "Scrapes of /metrics, and the alerts' rules."
+    argparse.ArgumentParser(prog="python -m benchmarks.monitoring", description=description).parse_args()
     with django_on_throw_away_system(METRICS_TOKEN="for a benchmark only") as system:
         # Otherwise every alert that opens would log a line.
         logging.disable(logging.WARNING)
