@@ -31,8 +31,8 @@ while not pathlib.Path(sys.argv[1]).exists():
     time.sleep(0.25)
     with transaction.atomic():
         policy = PolicyStore.objects.get(name="rl_v3")
-        policy.stall_limit_minutes = policy.stall_limit_minutes + 1
-        policy.save(update_fields=["stall_limit_minutes"])
+        policy.run_limit_minutes = policy.run_limit_minutes + 1
+        policy.save(update_fields=["run_limit_minutes"])
     written += 1
 print(written)
 """
@@ -61,14 +61,14 @@ def test_write_lock_held_for_seconds_delays_runs_only(system, recovery, seconds)
 
 @pytest.mark.long
 def test_eight_concurrent_writers_delay_runs_only(system, recovery):
-    before, enough = stall_limit(system), system.folder / "enough"
+    before, enough = run_limit(system), system.folder / "enough"
     command = [sys.executable, "-c", WRITER, str(enough)]
     writers = [
         subprocess.Popen(command, cwd=ROOT, env=system.environment, stdout=subprocess.PIPE, start_new_session=True)
         for _ in range(8)
     ]
     system.processes |= {f"writer{number}": writer for number, writer in enumerate(writers)}
-    wait_for(lambda: stall_limit(system) > before, "the first writer to write", RECOVERY_SECONDS)
+    wait_for(lambda: run_limit(system) > before, "the first writer to write", RECOVERY_SECONDS)
     recovery.begins()
     system.schedule(policies=3)
     for kind in ("worker", "beat"):
@@ -78,10 +78,10 @@ def test_eight_concurrent_writers_delay_runs_only(system, recovery):
     check_runs_end_undisturbed(system, [1, 1, 1])
     enough.touch()
     written = sum(int(writer.communicate(timeout=60)[0]) for writer in writers)
-    assert stall_limit(system) - before == written
+    assert run_limit(system) - before == written
     check_no_process_logged_a_lock(system)
 
 
-def stall_limit(system: System) -> int:
-    [policy] = system.query("SELECT stall_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
-    return int(policy["stall_limit_minutes"])
+def run_limit(system: System) -> int:
+    [policy] = system.query("SELECT run_limit_minutes FROM rl_training_policystore WHERE name = 'rl_v3'")
+    return int(policy["run_limit_minutes"])
