@@ -1,7 +1,6 @@
 """Error responses for requests that no view answers: problem details under `/api/`, Django's pages elsewhere."""
 
 import sys
-from typing import Any
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -14,7 +13,7 @@ API = "/api/"
 
 
 @csrf_exempt
-def unknown_path(request: HttpRequest, **_: Any) -> HttpResponseBase:
+def unknown_path(request: HttpRequest) -> HttpResponseBase:
     """Return the 404 problem for a path under `/api/` that names no resource."""
     return problem_response(request, 404, "There is nothing at this path; /api/schema/ lists the resources.")
 

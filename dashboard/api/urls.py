@@ -73,5 +73,6 @@ urlpatterns = [
     path("v1/rl-v3/dashboard/training-summary", TrainingSummaryView.as_view(), name="training-summary"),
     path("schema/", SchemaView.as_view(), name="schema"),
     path("docs/", require_safe(DocumentationPage.as_view()), name="docs"),
-    re_path(r"^(?P<path>.*)$", unknown_path, name="unknown"),
+    # An empty expression is found in every path, also in one with a line break.
+    re_path("", unknown_path),
 ]

@@ -15,7 +15,7 @@ from tests.api_clients import client_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("connection_of_the_test")]
 
-EXAMPLES = 10
+EXAMPLES = 5  # for each operation
 KNOWN = {"name": "rl_v3", "run_id": FINISHED, "number": 1, "event_id": EVENT, "If-Match": "*"}
 KNOWN |= {"alert_id": KEY, "proposal_id": KEY, "comparison_id": COMPARISON, "validation_id": VALIDATION, "account": KEY}
 # The check for accepted positive data is missing: rules that concern several fields refuse values that the schema

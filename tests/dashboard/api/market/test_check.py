@@ -48,6 +48,7 @@ def test_file_that_is_not_there_is_not_usable(get):
         ({}, "path"),
         ({"path": "tick.csv", "policy": "rl_v3"}, "path"),
         ({"policy": "none"}, "policy"),
+        ({"policy": "\x00"}, "policy"),
         ({"path": "tick.csv", "timezone": "Mars"}, "timezone"),
         ({"path": "tick.csv", "skip_rows": "few"}, "skip_rows"),
         ({"path": "tick.csv", "columns": "[" * 9999}, "columns"),

@@ -145,6 +145,7 @@ def test_too_many_parameters_are_refused(operator):
         "/api/v2/runs/",
         "/api/v1/runs",
         "/api/v1/events/5/",
+        "/api/v1/events/%0A/",
     ],
 )
 def test_unknown_path_is_answered_with_a_problem(operator, client, path):
