@@ -136,7 +136,7 @@ TABLE: dict[str, Row] = {
     "api/v1/rl-v3/dashboard/training-summary": api("/api/v1/rl-v3/dashboard/training-summary", GET="401 200 200 200"),
     "api/schema/": api("/api/schema/", GET="401 200 200 200"),
     "api/docs/": open_page("/api/docs/", GET="302 200 200 200"),
-    "api/^(?P<path>.*)$": api("/api/nothing", others="404 404 404 404"),
+    "api/": api("/api/nothing", others="404 404 404 404"),
     # Pages.
     "": page("/", GET="302 200 200 200"),
     "policies/<policy:name>/": page("/policies/rl_v3/", GET="302 200 200 200"),
