@@ -59,7 +59,7 @@ def _as_choice(value: Any) -> Any:
 
 
 FormatName = Annotated[str, AfterValidator(_known_format)]
-ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=LONGEST_COLUMN_NAME)]
 ColumnNames = dict[Role, Annotated[ColumnName, BeforeValidator(_as_name, json_schema_input_type=ColumnName | int)]]
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Choice = Literal["auto", "yes", "no"]

@@ -5,17 +5,16 @@ from typing import Any, ClassVar
 import pydantic
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dashboard.api.protocol.fields import finite
 from dashboard.api.protocol.problem_details import InvalidInput
-from dashboard.api.protocol.views import View, check_policy_name, unknown_policy
+from dashboard.api.protocol.views import View
+from dashboard.api.triggering import find_policy
 from rl_training.core.config_problems import find_problems, format_problems
 from rl_training.core.market_config import FILE_FIELDS, MarketConfig
 from rl_training.market_checks import checked, columns_of, value_of
-from rl_training.models import PolicyStore
 
 SETTINGS = MarketConfig.model_json_schema(mode="serialization")["properties"]
 WHAT = ("policy", "path")
@@ -120,11 +119,7 @@ def requested(query: dict[str, str]) -> tuple[MarketConfig, tuple[str, ...]]:
 
 
 def market_of(name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    try:
-        check_policy_name(name)
-        policy = PolicyStore.objects.get(name=name)
-    except (NotFound, PolicyStore.DoesNotExist):
-        raise InvalidInput({"policy": unknown_policy(name)}) from None
+    policy = find_policy(name)
     if not isinstance(policy.market, MarketConfig):
         problems = format_problems(policy.market.problems)
         raise InvalidInput({"policy": f"The stored market is invalid: {problems}"})

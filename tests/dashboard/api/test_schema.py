@@ -55,6 +55,11 @@ def load(parameters, boundaries):
     return schema
 
 
+def each_operation(parameters, boundaries):
+    """Return a decorator that makes a test of each operation, with requests as `load` describes."""
+    return lambda test: AS_ADMIN(ONE_STATE(load(parameters, boundaries).parametrize()(test)))
+
+
 def ask(case, role):
     with transaction.atomic():
         headers = {"Authorization": client_of(role).defaults["HTTP_AUTHORIZATION"]}
@@ -62,16 +67,12 @@ def ask(case, role):
         transaction.set_rollback(True)
 
 
-@AS_ADMIN
-@ONE_STATE
-@load({}, boundaries=False).parametrize()
+@each_operation({}, boundaries=False)
 def test_requests_for_any_rows_conform(rows, case, role):
     ask(case, role)
 
 
-@AS_ADMIN
-@ONE_STATE
-@load(KNOWN, boundaries=False).parametrize()
+@each_operation(KNOWN, boundaries=False)
 def test_requests_for_stored_rows_conform(rows, case, role):
     ask(case, role)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dashboard.api.test_schema import AS_ADMIN, KNOWN, ONE_STATE, ask, load
+from tests.dashboard.api.test_schema import KNOWN, ask, each_operation
 
 pytestmark = [
     pytest.mark.django_db,
@@ -11,15 +11,11 @@ pytestmark = [
 ]
 
 
-@AS_ADMIN
-@ONE_STATE
-@load({}, boundaries=True).parametrize()
+@each_operation({}, boundaries=True)
 def test_requests_at_every_bound_conform(rows, case, role):
     ask(case, role)
 
 
-@AS_ADMIN
-@ONE_STATE
-@load(KNOWN, boundaries=True).parametrize()
+@each_operation(KNOWN, boundaries=True)
 def test_requests_at_every_bound_for_stored_rows_conform(rows, case, role):
     ask(case, role)
